@@ -1,0 +1,1 @@
+"""Samples in, TFRecords out, batches out. Knows nothing of networks."""

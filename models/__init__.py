@@ -1,0 +1,1 @@
+"""Networks: `build`, `list_models`, `describe`. Knows nothing of data, pipeline or Beam."""

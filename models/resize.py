@@ -1,0 +1,79 @@
+"""Fit a picture into the network's input: one affine matrix, written once for training, evaluation and export.
+
+A matrix here is 3x3 and maps homogeneous (x, y, 1) in pixels of the source picture to pixels of the
+network input, in continuous coordinates (pixel i covers [i, i + 1]).
+"""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from models.spec import Preprocess
+
+LETTERBOX_GRAY = 127.5
+
+
+def fit_matrix(height, width, preprocess: Preprocess, size: tuple[int, int]) -> tf.Tensor:
+    """[3, 3] float32 that places a `height` x `width` picture into `size` by `preprocess.resize`."""
+    h, w = tf.cast(height, tf.float32), tf.cast(width, tf.float32)
+    out_h, out_w = float(size[0]), float(size[1])
+    if preprocess.resize == "stretch":
+        scale_y, scale_x = out_h / h, out_w / w
+    elif preprocess.resize == "crop":
+        scale_y = scale_x = tf.maximum(out_h / h, out_w / w) / preprocess.crop_pct
+    elif preprocess.resize == "letterbox":
+        scale_y = scale_x = tf.minimum(out_h / h, out_w / w)
+    else:
+        raise ValueError(
+            f"Preprocess.resize: expected stretch, crop or letterbox, got {preprocess.resize!r}"
+        )
+    shift_y, shift_x = (out_h - h * scale_y) / 2, (out_w - w * scale_x) / 2
+    zero, one = tf.zeros([]), tf.ones([])
+    return tf.stack(
+        [
+            tf.stack([scale_x, zero, shift_x]),
+            tf.stack([zero, scale_y, shift_y]),
+            tf.stack([zero, zero, one]),
+        ]
+    )
+
+
+def warp(
+    image: tf.Tensor,
+    matrix: tf.Tensor,
+    size: tuple[int, int],
+    fill: float | None = None,
+    interpolation: str = "BILINEAR",
+) -> tf.Tensor:
+    """Draws `image` [H, W, C] through `matrix` into [size[0], size[1], C], in the image's dtype.
+
+    Outside the source is `fill`, or the nearest border pixel where fill is None (a plain resize
+    then equals tf.image.resize).
+    """
+    inverse = tf.linalg.inv(matrix)
+    # The kernel works on pixel centres counted from 0: shift by half a pixel on both sides.
+    half = tf.constant([[1.0, 0.0, 0.5], [0.0, 1.0, 0.5], [0.0, 0.0, 1.0]])
+    unhalf = tf.constant([[1.0, 0.0, -0.5], [0.0, 1.0, -0.5], [0.0, 0.0, 1.0]])
+    flat = tf.reshape(unhalf @ inverse @ half, [9])
+    flat = flat / flat[8]
+    drawn = tf.raw_ops.ImageProjectiveTransformV3(
+        images=image[None],
+        transforms=flat[None, :8],
+        output_shape=tf.constant(size, tf.int32),
+        fill_value=0.0 if fill is None else fill,
+        interpolation=interpolation,
+        fill_mode="NEAREST" if fill is None else "CONSTANT",
+    )[0]
+    drawn.set_shape([size[0], size[1], image.shape[-1]])
+    return drawn
+
+
+def fit(image: tf.Tensor, preprocess: Preprocess, size: tuple[int, int]):
+    """Fits one decoded picture, uint8 or float [H, W, C], into the network's input.
+
+    Returns (float32 image [size[0], size[1], C], matrix [3, 3] from source to input pixels).
+    """
+    shape = tf.shape(image)
+    matrix = fit_matrix(shape[0], shape[1], preprocess, size)
+    fill = LETTERBOX_GRAY if preprocess.resize == "letterbox" else None
+    return warp(tf.cast(image, tf.float32), matrix, size, fill), matrix

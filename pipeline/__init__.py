@@ -1,0 +1,1 @@
+"""Everything that runs: recipe, components, trainer, evaluator, command line."""

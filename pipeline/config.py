@@ -1,0 +1,214 @@
+"""Recipes: strict, flat YAML read into frozen pydantic models. Every field states its unit and range.
+
+`load(path, overrides)` is the only way in: an unknown key is an error that names the closest known
+one, `--set section.key=value` overrides are parsed as YAML values and checked like the file's own.
+"""
+
+from __future__ import annotations
+
+import difflib
+import pathlib
+from typing import Any, Literal
+
+import pydantic
+import yaml
+from pydantic import Field
+
+
+class ConfigError(ValueError):
+    """A recipe cannot be used; the message says which key, what was expected, and what came."""
+
+
+class Section(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+class Data(Section):
+    """Where the pictures are."""
+
+    format: Literal["voc", "folder", "digits"] = "voc"
+    path: str = ""  # folder of the data set; digits: where the devkit is built
+    train: str = "train"  # name of the split to train on
+    val: str | None = None  # split for best-checkpoint and early stop; None = keep the last weights
+    test: str = "val"  # split that the evaluator and the gate use
+    holdout: float = Field(0.2, gt=0, lt=1)  # part hashed into "val" where the source has no splits
+    labels: tuple[str, ...] = ()  # class names in order; empty = found in the data, sorted
+
+
+class Augment(Section):
+    """Random changes of a picture; all geometry becomes one affine matrix. 0 switches a change off."""
+
+    flip_horizontal: float = Field(0.0, ge=0, le=1)  # probability
+    flip_vertical: float = Field(0.0, ge=0, le=1)  # probability
+    rotate_deg: float = Field(0.0, ge=0, le=180)  # uniform in +-, degrees
+    shift: float = Field(0.0, ge=0, le=1)  # uniform in +-, part of the height and width
+    zoom: tuple[float, float] = (1.0, 1.0)  # log-uniform factor; above 1 enlarges
+    stretch: float = Field(0.0, ge=0, lt=1)  # aspect change: log-uniform in 1-s .. 1/(1-s)
+    brightness: float = Field(0.0, ge=0, le=1)  # added, part of 255, uniform in +-
+    contrast: float = Field(0.0, ge=0, lt=1)  # factor, uniform in 1-c .. 1+c
+    saturation: float = Field(0.0, ge=0, lt=1)  # factor, uniform in 1-s .. 1+s
+    hue: float = Field(0.0, ge=0, le=0.5)  # turn of the colour circle, uniform in +-
+    min_visible: float = Field(0.3, ge=0, le=1)  # a box with less of its area left is dropped
+
+
+class Ingest(Section):
+    """ExampleGen: raw data to TFRecords."""
+
+    copies: int = Field(0, ge=0)  # augmented copies a training sample, beside the original
+    augment: Augment = Augment()  # what the copies go through
+    shard_mb: float = Field(64.0, gt=0)  # wanted size of a shard, MiB of pictures
+    max_rejected: float = Field(0.05, ge=0, le=1)  # part of the samples; more is a failure
+    max_pixels: int = Field(100_000_000, gt=0)  # a larger picture is refused before decoding
+    beam: tuple[
+        str, ...
+    ] = ()  # Beam options, e.g. ["--runner=DirectRunner", "--direct_num_workers=2"]
+
+
+class Model(Section):
+    """Which network."""
+
+    name: str = "ssd_mobilenet_v1"  # see `convoy models`
+    input_size: tuple[int, int] | None = None  # height, width in pixels; None = the network's own
+    width: float = Field(1.0, gt=0)  # MobileNet's width multiplier; 1.0 for every other network
+    dropout: float = Field(0.0, ge=0, lt=1)  # before the last layer, where the network has it
+    init_from: str | None = None  # checkpoint folder of an earlier run: weights only
+
+
+class Train(Section):
+    """The trainer."""
+
+    strategy: Literal["auto", "one", "mirrored", "multi_worker"] = "auto"
+    precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = "float32"
+    batch_size: int = Field(32, gt=0)  # global, over all replicas
+    epochs: float = Field(10, gt=0)
+    max_hours: float | None = Field(None, gt=0)  # stop cleanly after this long; None = never
+    optimizer: Literal["sgd", "momentum", "adam", "adamw", "rmsprop"] = "momentum"
+    learning_rate: float = Field(0.01, gt=0)  # peak
+    schedule: Literal["constant", "step", "cosine"] = "cosine"
+    warmup_epochs: float = Field(0.0, ge=0)  # linear from 0
+    step_epochs: tuple[float, ...] = ()  # "step": where the rate is multiplied by step_factor
+    step_factor: float = Field(0.1, gt=0, lt=1)
+    momentum: float = Field(0.9, ge=0, lt=1)
+    weight_decay: float = Field(
+        0.0, ge=0
+    )  # L2 on kernels (adamw: decoupled); biases and norms are spared
+    clip_norm: float | None = Field(None, gt=0)  # global gradient norm
+    ema: float | None = Field(None, gt=0, lt=1)  # decay of the averaged weights; None = off
+    label_smoothing: float = Field(0.0, ge=0, lt=1)  # classification
+    eval_epochs: float = Field(1.0, gt=0)  # epochs between evaluations on `data.val`
+    checkpoint_minutes: float = Field(5.0, gt=0)  # between saves for resume
+    patience: int | None = Field(
+        None, gt=0
+    )  # evaluations without a better score; None = no early stop
+    keep: int = Field(2, gt=0)  # newest checkpoints to keep, beside the best
+    log_steps: int = Field(20, gt=0)  # steps between progress lines
+    shuffle_buffer: int = Field(2048, gt=0)  # records
+    max_boxes: int = Field(
+        100, gt=0
+    )  # boxes a picture that the loss sees; more is an error that counts them
+
+
+class Evaluate(Section):
+    """The evaluator and its gate."""
+
+    metric: str = ""  # the gate's metric; empty = AP50 (detection), top1 (classification)
+    threshold: float | None = None  # refuse below; None = no absolute threshold
+    min_gain: float = 0.0  # must beat the pushed model by at least this much (0: as good is enough)
+    gallery: int = Field(12, ge=0)  # pictures in the report
+    batch_size: int = Field(32, gt=0)
+
+
+class Export(Section):
+    """The SavedModel."""
+
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"  # auto = the fastest by measurement
+    score_threshold: float = Field(0.01, ge=0, le=1)  # detections below are not returned
+    iou_threshold: float = Field(0.45, gt=0, le=1)  # non-maximum suppression
+    max_detections: int = Field(200, gt=0)
+    tolerance: float = Field(0.02, gt=0)  # bfloat16 is refused where scores differ by more
+
+
+class Push(Section):
+    """Where a blessed model goes: `model_dir`/NAME/VERSION, the layout of TF Serving."""
+
+    model_dir: str = "served"
+    keep: int = Field(3, gt=0)  # newest versions to keep
+
+
+class Recipe(Section):
+    """One job, from raw pictures to a pushed model."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9_-]+$")
+    task: Literal["classification", "detection"]
+    seed: int = 0
+    run_dir: str = ""  # empty = runs/NAME
+    schedule: str | None = None  # cron line for `convoy ui`
+    data: Data = Data()
+    ingest: Ingest = Ingest()
+    model: Model = Model()
+    augment: Augment = Augment()  # while training
+    train: Train = Train()
+    evaluate: Evaluate = Evaluate()
+    export: Export = Export()
+    push: Push = Push()
+
+
+def load(path: str | pathlib.Path, overrides: tuple[str, ...] | list[str] = ()) -> Recipe:
+    """Reads a recipe file and applies `section.key=value` overrides. Raises ConfigError."""
+    path = pathlib.Path(path)
+    try:
+        text = path.read_text()
+    except OSError as error:
+        raise ConfigError(f"recipe {path}: cannot be read: {error.strerror}") from error
+    try:
+        raw = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"recipe {path}: not valid YAML: {error}") from error
+    if not isinstance(raw, dict):
+        raise ConfigError(f"recipe {path}: expected `key: value` lines, got {type(raw).__name__}")
+    for override in overrides:
+        _apply(raw, override)
+    return parse(raw, str(path))
+
+
+def parse(raw: dict[str, Any], where: str = "recipe") -> Recipe:
+    """Checks a recipe given as nested dicts. Raises ConfigError with one line a mistake."""
+    try:
+        return Recipe.model_validate(raw)
+    except pydantic.ValidationError as error:
+        lines = [_explain(item) for item in error.errors()]
+        raise ConfigError(f"{where}: " + "; ".join(lines)) from error
+
+
+def dump(recipe: Section) -> str:
+    """The complete recipe as YAML, runnable again."""
+    return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False)
+
+
+def _apply(raw: dict[str, Any], override: str) -> None:
+    key, separator, value = override.partition("=")
+    if not separator:
+        raise ConfigError(f"--set {override}: expected section.key=value")
+    *parents, last = key.strip().split(".")
+    target = raw
+    for parent in parents:
+        target = target.setdefault(parent, {})
+        if not isinstance(target, dict):
+            raise ConfigError(f"--set {override}: {parent} is a value, not a section")
+    try:
+        target[last] = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--set {override}: the value is not valid YAML") from error
+
+
+def _explain(item: dict[str, Any]) -> str:
+    where = ".".join(str(part) for part in item["loc"])
+    if item["type"] != "extra_forbidden":
+        return f"{where}: {item['msg']}, got {item['input']!r}"
+    section: type[Section] = Recipe
+    for part in item["loc"][:-1]:
+        section = section.model_fields[part].annotation
+    known = list(section.model_fields)
+    close = difflib.get_close_matches(str(item["loc"][-1]), known, n=1, cutoff=0.4)
+    hint = f"did you mean {close[0]!r}?" if close else f"known keys: {', '.join(known)}"
+    return f"{where}: unknown key; {hint}"

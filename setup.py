@@ -1,0 +1,43 @@
+"""Packaging for Convoy; also given to Apache Beam as --setup_file, so that remote workers get these packages."""
+
+from setuptools import find_namespace_packages, setup
+
+TOP_LEVEL = ("data", "models", "pipeline", "serving")
+
+setup(
+    name="convoy-vision",
+    version="0.1.0",
+    description="Convolutional networks from raw pictures to TensorFlow Serving",
+    license="Apache-2.0",
+    python_requires=">=3.10,<3.13",
+    packages=find_namespace_packages(
+        include=[pattern for name in TOP_LEVEL for pattern in (name, f"{name}.*")]
+    ),
+    package_data={"serving": ["deploy/*"], "pipeline": ["evaluation/*.html"]},
+    entry_points={"console_scripts": ["convoy=pipeline.cli:main"]},
+    install_requires=[
+        "tensorflow>=2.20,<2.21",
+        "keras>=3.15,<3.16",
+        "keras-cv>=0.9,<0.10",
+        "tensorflow-datasets>=4.9.10,<5",
+        "tf-models-official>=2.20,<2.21",
+        "apache-beam>=2.77,<3",
+        "absl-py>=1.4",
+        "google-crc32c>=1.5",
+        "tensorflow-serving-api>=2.20,<2.21",
+        "tensorflow-metadata>=1.17",
+        "dagster>=1.13,<1.14",
+        "dagster-webserver>=1.13,<1.14",
+        "scikit-learn>=1.5",
+        "pycocotools>=2.0.8",
+        "opencv-python-headless<5",
+        "pydantic>=2.7",
+        "PyYAML>=6",
+        "pillow>=10.3",
+        "matplotlib>=3.9",
+        "numpy>=2.0",
+        "grpcio>=1.70",
+        "defusedxml>=0.7.1",
+    ],
+    extras_require={"dev": ["pytest>=8", "hypothesis>=6.100", "ruff>=0.6"]},
+)

@@ -1,4 +1,4 @@
-"""Packaging for Convoy; also given to Apache Beam as --setup_file, so that remote workers get these packages."""
+"""Packaging for Convoy; also Apache Beam's --setup_file, which brings it to remote workers."""
 
 from setuptools import find_namespace_packages, setup
 

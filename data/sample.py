@@ -43,9 +43,7 @@ class Listing:
 
     references: tuple[Reference, ...]  # sorted by (split, source_id)
     labels: tuple[str, ...]  # class names; the position is the class
-    rejected: tuple[
-        tuple[str, str, str], ...
-    ] = ()  # (source_id, reason, detail) seen while listing
+    rejected: tuple[tuple[str, str, str], ...] = ()  # (source_id, reason, detail)
 
 
 def _empty(*shape: int, dtype: type = np.float32):

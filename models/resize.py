@@ -1,4 +1,4 @@
-"""Fit a picture into the network's input: one affine matrix, written once for training, evaluation and export.
+"""Fit a picture into the network's input: one affine matrix for training, evaluation and export.
 
 A matrix here is 3x3 and maps homogeneous (x, y, 1) in pixels of the source picture to pixels of the
 network input, in continuous coordinates (pixel i covers [i, i + 1]).
@@ -14,7 +14,7 @@ LETTERBOX_GRAY = 127.5
 
 
 def fit_matrix(height, width, preprocess: Preprocess, size: tuple[int, int]) -> tf.Tensor:
-    """[3, 3] float32 that places a `height` x `width` picture into `size` by `preprocess.resize`."""
+    """[3, 3] float32: places a `height` x `width` picture into `size` by `preprocess.resize`."""
     h, w = tf.cast(height, tf.float32), tf.cast(width, tf.float32)
     out_h, out_w = float(size[0]), float(size[1])
     if preprocess.resize == "stretch":

@@ -53,7 +53,7 @@ class Classifier:
 
     model:  images [B, H, W, C] float32 0..255 -> logits [B, K] float32
     encode: (labels [M] int64) -> {"label": int64 scalar}; TensorFlow, runs inside tf.data
-    loss:   (targets, outputs) -> ({"name": float32 scalar, summed over the batch}, normalizer scalar)
+    loss:   (targets, outputs) -> ({"cls": float32 scalar summed over the batch}, normalizer)
     decode: (outputs) -> {"scores": [B, K] float32, "classes": [B] int64}
     """
 
@@ -70,8 +70,8 @@ class Detector:
 
     model:  images [B, H, W, 3] float32 0..255 -> dict of raw float32 outputs, e.g.
             {"cls": [B, N, K + 1], "box": [B, N, 4]}
-    encode: (boxes [M, 4] pixels of the network input, classes [M] int64, valid [M] bool) -> targets,
-            a dict of tensors of fixed shape; TensorFlow, runs inside tf.data
+    encode: (boxes [M, 4] pixels of the network input, classes [M] int64, valid [M] bool) ->
+            targets, a dict of tensors of fixed shape; TensorFlow, runs inside tf.data
     loss:   (targets, outputs) -> ({"cls": scalar, "box": scalar} summed over the batch, normalizer)
     decode: (outputs, score_threshold, iou_threshold, max_detections) ->
             {"boxes": [B, D, 4] pixels of the network input, "scores": [B, D],

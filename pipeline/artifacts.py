@@ -1,8 +1,8 @@
 """Content-addressed outputs: run a component once for each distinct (code, parameters, inputs).
 
 An artifact is a folder `STORE/COMPONENT/KEY`. A component writes into `KEY.partial` beside it; only
-when it returns is the folder renamed, so what has a final name is complete. A killed component finds
-its own `KEY.partial` again, so the ones that can resume do.
+when it returns is the folder renamed, so what has a final name is complete. A killed component
+finds its own `KEY.partial` again, so the ones that can resume do.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def execute(
 ) -> Artifact:
     """Runs `run(inputs, params, workdir)` unless its artifact exists.
 
-    inputs: artifacts (known by their key) or raw folders and files (known by names, sizes and times).
+    inputs: artifacts (known by their key) or raw files (known by names, sizes and times).
     params: a pydantic model or dict; `code`: packages or files whose source is part of the key.
     """
     paths = {k: v.path if isinstance(v, Artifact) else pathlib.Path(v) for k, v in inputs.items()}

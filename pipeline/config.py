@@ -1,4 +1,4 @@
-"""Recipes: strict, flat YAML read into frozen pydantic models. Every field states its unit and range.
+"""Recipes: strict, flat YAML read into frozen pydantic models; each field states unit and range.
 
 `load(path, overrides)` is the only way in: an unknown key is an error that names the closest known
 one, `--set section.key=value` overrides are parsed as YAML values and checked like the file's own.
@@ -13,6 +13,8 @@ from typing import Any, Literal
 import pydantic
 import yaml
 from pydantic import Field
+
+from data.augment.policy import Augment
 
 
 class ConfigError(ValueError):
@@ -33,22 +35,6 @@ class Data(Section):
     test: str = "val"  # split that the evaluator and the gate use
     holdout: float = Field(0.2, gt=0, lt=1)  # part hashed into "val" where the source has no splits
     labels: tuple[str, ...] = ()  # class names in order; empty = found in the data, sorted
-
-
-class Augment(Section):
-    """Random changes of a picture; all geometry becomes one affine matrix. 0 switches a change off."""
-
-    flip_horizontal: float = Field(0.0, ge=0, le=1)  # probability
-    flip_vertical: float = Field(0.0, ge=0, le=1)  # probability
-    rotate_deg: float = Field(0.0, ge=0, le=180)  # uniform in +-, degrees
-    shift: float = Field(0.0, ge=0, le=1)  # uniform in +-, part of the height and width
-    zoom: tuple[float, float] = (1.0, 1.0)  # log-uniform factor; above 1 enlarges
-    stretch: float = Field(0.0, ge=0, lt=1)  # aspect change: log-uniform in 1-s .. 1/(1-s)
-    brightness: float = Field(0.0, ge=0, le=1)  # added, part of 255, uniform in +-
-    contrast: float = Field(0.0, ge=0, lt=1)  # factor, uniform in 1-c .. 1+c
-    saturation: float = Field(0.0, ge=0, lt=1)  # factor, uniform in 1-s .. 1+s
-    hue: float = Field(0.0, ge=0, le=0.5)  # turn of the colour circle, uniform in +-
-    min_visible: float = Field(0.3, ge=0, le=1)  # a box with less of its area left is dropped
 
 
 class Ingest(Section):
@@ -89,23 +75,17 @@ class Train(Section):
     step_epochs: tuple[float, ...] = ()  # "step": where the rate is multiplied by step_factor
     step_factor: float = Field(0.1, gt=0, lt=1)
     momentum: float = Field(0.9, ge=0, lt=1)
-    weight_decay: float = Field(
-        0.0, ge=0
-    )  # L2 on kernels (adamw: decoupled); biases and norms are spared
+    weight_decay: float = Field(0.0, ge=0)  # L2 on kernels alone; adamw: decoupled
     clip_norm: float | None = Field(None, gt=0)  # global gradient norm
     ema: float | None = Field(None, gt=0, lt=1)  # decay of the averaged weights; None = off
     label_smoothing: float = Field(0.0, ge=0, lt=1)  # classification
     eval_epochs: float = Field(1.0, gt=0)  # epochs between evaluations on `data.val`
     checkpoint_minutes: float = Field(5.0, gt=0)  # between saves for resume
-    patience: int | None = Field(
-        None, gt=0
-    )  # evaluations without a better score; None = no early stop
+    patience: int | None = Field(None, gt=0)  # evaluations without a better score
     keep: int = Field(2, gt=0)  # newest checkpoints to keep, beside the best
     log_steps: int = Field(20, gt=0)  # steps between progress lines
     shuffle_buffer: int = Field(2048, gt=0)  # records
-    max_boxes: int = Field(
-        100, gt=0
-    )  # boxes a picture that the loss sees; more is an error that counts them
+    max_boxes: int = Field(100, gt=0)  # boxes a picture that the loss sees
 
 
 class Evaluate(Section):
@@ -205,7 +185,7 @@ def _explain(item: dict[str, Any]) -> str:
     where = ".".join(str(part) for part in item["loc"])
     if item["type"] != "extra_forbidden":
         return f"{where}: {item['msg']}, got {item['input']!r}"
-    section: type[Section] = Recipe
+    section: type[pydantic.BaseModel] = Recipe
     for part in item["loc"][:-1]:
         section = section.model_fields[part].annotation
     known = list(section.model_fields)

@@ -1,0 +1,102 @@
+"""Trainer: records to trained weights, resumable.
+
+Inputs: examples. Output: model.weights.h5, network.json, checkpoints/, metrics.jsonl, tensorboard/.
+"""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Mapping
+
+from data.augment.policy import Augment
+from data.input import Stream
+from data.labels import read_labels
+from pipeline import network
+from pipeline.artifacts import write_json
+from pipeline.config import Export, Model, Recipe, Section, Train
+from pipeline.evaluation import predict
+from pipeline.training import loop, strategy
+
+
+class Params(Section):
+    task: str
+    seed: int
+    train_split: str
+    val_split: str | None
+    metric: str
+    model: Model
+    augment: Augment
+    train: Train
+    export: Export  # thresholds of the validation's detections
+
+
+def params_of(recipe: Recipe) -> Params:
+    return Params(
+        task=recipe.task,
+        seed=recipe.seed,
+        train_split=recipe.data.train,
+        val_split=recipe.data.val,
+        metric=recipe.evaluate.metric or predict.GATE_METRIC[recipe.task],
+        model=recipe.model,
+        augment=recipe.augment,
+        train=recipe.train,
+        export=Export(),
+    )
+
+
+def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Path) -> None:
+    """Trains until done. Raises loop.Interrupted on SIGTERM with everything saved in workdir."""
+    labels = read_labels(inputs["examples"] / "labels.txt")
+    where = strategy.build(params.train.strategy)
+    with where.scope():
+        task = network.build(params.model, labels, params.train, params.seed)
+    if task.info.task != params.task:
+        raise ValueError(
+            f"model.name {params.model.name} is for {task.info.task}, the recipe's task is "
+            f"{params.task}"
+        )
+    if params.model.init_from:
+        report = network.init_from(task, pathlib.Path(params.model.init_from))
+        write_json(workdir / "init_from.json", report)
+    network.describe(workdir, params.model, labels, params.train)
+    stream = Stream(
+        records=inputs["examples"],
+        split=params.train_split,
+        task=params.task,
+        preprocess=task.info.preprocess,
+        encode=task.encode,
+        augment=params.augment,
+        seed=params.seed,
+        batch_size=params.train.batch_size,
+        max_boxes=params.train.max_boxes,
+        shuffle_buffer=params.train.shuffle_buffer,
+    )
+    loop.train(
+        task,
+        stream,
+        params.train,
+        workdir,
+        strategy=where,
+        validate=_validation(task, stream, params, labels) if params.val_split else None,
+        metric=params.metric,
+    )
+
+
+def _validation(task, stream: Stream, params: Params, labels: list[str]):
+    """Scores on the validation split: plain numbers by metric name."""
+    held_out = Stream(
+        records=stream.records,
+        split=params.val_split,
+        task=params.task,
+        preprocess=task.info.preprocess,
+        encode=task.encode,
+        batch_size=params.train.batch_size,
+    )
+    say = predict.predictor(task, params.export)
+
+    def validate() -> dict[str, float]:
+        samples, predictions = predict.run(say, held_out)
+        scores = predict.score(params.task, samples, predictions, labels)
+        return {k: v for k, v in scores.items() if v is None or isinstance(v, float)}
+
+    return validate

@@ -1,0 +1,101 @@
+"""What a training run tells while it runs: a progress line, metrics.jsonl, TensorBoard."""
+
+from __future__ import annotations
+
+import json
+import math
+import pathlib
+import sys
+import time
+
+from pipeline.artifacts import write_bytes
+
+
+class Progress:
+    """Rows of metrics, kept in metrics.jsonl and shown on standard error."""
+
+    def __init__(self, workdir: pathlib.Path, total_steps: int, batch_size: int, epoch_size: int):
+        self.path = workdir / "metrics.jsonl"
+        self.total_steps = total_steps
+        self.batch_size = batch_size
+        self.epoch_size = epoch_size
+        self.rows: list[dict] = []
+        self._clock = time.perf_counter()
+        self._step = 0
+        self._open_line = False
+
+    def resume(self, step: int) -> None:
+        """Forgets rows after `step`, which will be made again."""
+        self._step = step
+        if self.path.exists():
+            rows = [json.loads(line) for line in self.path.read_text().splitlines()]
+            self.rows = [row for row in rows if row["step"] <= step]
+        self.start()
+
+    def start(self) -> None:
+        """Restarts the clock: what came before is not training time."""
+        self._clock = time.perf_counter()
+
+    def train(self, step: int, losses: dict[str, float], rate: float) -> None:
+        """One interval of steps is done; the losses are its means."""
+        seconds = max(time.perf_counter() - self._clock, 1e-9)
+        speed = (step - self._step) * self.batch_size / seconds
+        self._step = step
+        row = {
+            "kind": "train",
+            **self._position(step),
+            "lr": rate,
+            "images_per_s": round(speed, 2),
+            "seconds": round(seconds, 3),
+        }
+        self.rows.append({**row, **losses})
+        left = (self.total_steps - step) * self.batch_size / speed
+        parts = " ".join(f"{name} {value:.4f}" for name, value in losses.items())
+        self._show(
+            f"epoch {row['epoch']:.2f} step {step}/{self.total_steps} {parts} lr {rate:.2e} "
+            f"{speed:.1f} images/s ETA {_duration(left)}",
+            passing=True,
+        )
+        self.start()
+
+    def validate(self, step: int, metrics: dict[str, float], note: str = "") -> None:
+        """An evaluation on the validation split is done."""
+        self.rows.append({"kind": "val", **self._position(step), **metrics})
+        parts = " ".join(f"{k} {v:.4f}" for k, v in metrics.items() if v is not None)
+        self._show(f"val at step {step}: {parts} {note}".rstrip())
+        self.start()
+
+    def say(self, text: str) -> None:
+        self._show(text)
+
+    def seconds(self) -> float:
+        """Time spent training, over all resumes."""
+        return sum(row.get("seconds", 0.0) for row in self.rows)
+
+    def save(self) -> None:
+        """Writes metrics.jsonl (non-finite numbers as null)."""
+        lines = [json.dumps({k: _finite(v) for k, v in row.items()}) for row in self.rows]
+        write_bytes(self.path, "".join(line + "\n" for line in lines).encode())
+
+    def _position(self, step: int) -> dict:
+        return {"step": step, "epoch": round(step * self.batch_size / self.epoch_size, 4)}
+
+    def _show(self, line: str, passing: bool = False) -> None:
+        """A passing line is overwritten by the next one on a terminal."""
+        terminal = sys.stderr.isatty()
+        if terminal and self._open_line:
+            sys.stderr.write("\r\033[K")
+        end = "" if terminal and passing else "\n"
+        sys.stderr.write(line + end)
+        sys.stderr.flush()
+        self._open_line = terminal and passing
+
+
+def _finite(value):
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _duration(seconds: float) -> str:
+    minutes, seconds = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}"

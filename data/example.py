@@ -1,0 +1,221 @@
+"""Sample <-> serialized tf.train.Example, without TensorFlow. One table of feature keys.
+
+The keys are TF Model Garden's, so that its TfExampleDecoder reads our records. Boxes and keypoints
+are normalised to 0..1; classes are 0-based. The messages come from a private descriptor pool with
+tf.train.Example's wire format (tensorflow/core/example/example.proto); equal samples give equal
+bytes. A whole list that is empty is not written.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import posixpath
+from collections.abc import Sequence
+
+import numpy as np
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+
+from data.sample import Sample
+
+SCHEMA_VERSION = 1
+
+# key -> (kind, length): kind "bytes" | "float" | "int64"; length 1, or None = any number.
+FEATURES: dict[str, tuple[str, int | None]] = {
+    "image/schema_version": ("int64", 1),
+    "image/encoded": ("bytes", 1),  # JPEG or PNG
+    "image/format": ("bytes", 1),  # "jpeg" or "png"
+    "image/height": ("int64", 1),
+    "image/width": ("int64", 1),
+    "image/source_id": ("bytes", 1),
+    "image/filename": ("bytes", 1),
+    "image/split": ("bytes", 1),
+    "image/key/sha256": ("bytes", 1),  # hexadecimal, of image/encoded
+    "image/class/label": ("int64", None),  # M classes of the whole picture
+    "image/class/text": ("bytes", None),
+    "image/object/bbox/ymin": ("float", None),  # N objects, each list
+    "image/object/bbox/xmin": ("float", None),
+    "image/object/bbox/ymax": ("float", None),
+    "image/object/bbox/xmax": ("float", None),
+    "image/object/class/label": ("int64", None),
+    "image/object/class/text": ("bytes", None),
+    "image/object/difficult": ("int64", None),
+    "image/object/truncated": ("int64", None),
+    "image/object/is_crowd": ("int64", None),
+    "image/object/area": ("float", None),  # pixels, of the box
+    "image/object/mask": ("bytes", None),  # N PNGs, or none
+    "image/segmentation/class/encoded": ("bytes", None),  # one PNG, or none
+    "image/object/keypoint/y": ("float", None),  # N * K, object by object
+    "image/object/keypoint/x": ("float", None),
+    "image/object/keypoint/visibility": ("int64", None),
+    "image/object/keypoint/count": ("int64", 1),  # K
+    "image/caption/string": ("bytes", None),
+}
+
+_EDGES = ("ymin", "xmin", "ymax", "xmax")
+
+
+class SchemaError(ValueError):
+    """A record is not one of ours, or newer than this program."""
+
+
+def encode(sample: Sample, labels: Sequence[str]) -> bytes:
+    """Serialized tf.train.Example; `labels` gives the names of the classes."""
+    size = np.array([sample.height, sample.width] * 2, np.float64)
+    boxes = sample.boxes.astype(np.float64)
+    points = sample.keypoints.astype(np.float64).reshape(-1, 3)
+    edges = (boxes / size).astype(np.float32)
+    key = "image/object/keypoint"
+    values: dict[str, Sequence] = {
+        "image/schema_version": [SCHEMA_VERSION],
+        "image/encoded": [sample.image],
+        "image/format": [b"png" if sample.image[:4] == b"\x89PNG" else b"jpeg"],
+        "image/height": [sample.height],
+        "image/width": [sample.width],
+        "image/source_id": [_bytes(sample.source_id)],
+        "image/filename": [_bytes(posixpath.basename(sample.source_id))],
+        "image/split": [_bytes(sample.split)],
+        "image/key/sha256": [hashlib.sha256(sample.image).hexdigest().encode()],
+        "image/class/label": sample.labels.tolist(),
+        "image/class/text": [_bytes(labels[index]) for index in sample.labels],
+        **{f"image/object/bbox/{edge}": edges[:, i].tolist() for i, edge in enumerate(_EDGES)},
+        "image/object/class/label": sample.classes.tolist(),
+        "image/object/class/text": [_bytes(labels[index]) for index in sample.classes],
+        "image/object/difficult": sample.difficult.astype(np.int64).tolist(),
+        "image/object/truncated": sample.truncated.astype(np.int64).tolist(),
+        "image/object/is_crowd": sample.crowd.astype(np.int64).tolist(),
+        "image/object/area": np.prod(boxes[:, 2:] - boxes[:, :2], axis=1).tolist(),
+        "image/object/mask": sample.masks,
+        "image/segmentation/class/encoded": [sample.segmentation] if sample.segmentation else [],
+        f"{key}/y": (points[:, 0] / sample.height).tolist(),
+        f"{key}/x": (points[:, 1] / sample.width).tolist(),
+        f"{key}/visibility": points[:, 2].astype(np.int64).tolist(),
+        f"{key}/count": [sample.keypoints.shape[1]] if sample.keypoints.shape[1] else [],
+        "image/caption/string": [_bytes(caption) for caption in sample.captions],
+    }
+    example = _EXAMPLE()
+    features = example.features.feature
+    for name, value in values.items():
+        if len(value):
+            getattr(features[name], f"{FEATURES[name][0]}_list").value.extend(value)
+    return example.SerializeToString(deterministic=True)
+
+
+def decode(record: bytes) -> Sample:
+    """The sample of a record; boxes within 1/64 pixel's rounding are exact. Raises SchemaError."""
+    example = _EXAMPLE()
+    try:
+        example.ParseFromString(record)
+    except Exception as error:  # protobuf's own class differs between its implementations
+        raise SchemaError(f"not a tf.train.Example: {error}") from None
+    features = example.features.feature
+    found = {name: _values(features[name], kind) for name, (kind, _) in FEATURES.items()}
+    check_version(found["image/schema_version"])
+    missing = [name for name in ("image/encoded", "image/height", "image/width") if not found[name]]
+    if missing:
+        raise SchemaError(f"record lacks {', '.join(missing)}")
+    height, width = found["image/height"][0], found["image/width"][0]
+    edges = [found[f"image/object/bbox/{edge}"] for edge in _EDGES]
+    boxes = _pixels(np.array(edges, np.float64).T.reshape(-1, 4), [height, width] * 2)
+    count = (found["image/object/keypoint/count"] or [0])[0]
+    points = [found[f"image/object/keypoint/{part}"] for part in ("y", "x")]
+    points = _pixels(np.array(points, np.float64).T.reshape(-1, 2), [height, width])
+    visible = np.array(found["image/object/keypoint/visibility"], np.float32).reshape(-1, 1)
+    flags = {
+        name: np.array(found[f"image/object/{key}"] or [0] * len(boxes), bool)
+        for name, key in (("difficult", "difficult"), ("truncated", "truncated"))
+    }
+    return Sample(
+        source_id=_text(found["image/source_id"]),
+        split=_text(found["image/split"]),
+        image=found["image/encoded"][0],
+        height=height,
+        width=width,
+        labels=np.array(found["image/class/label"], np.int64),
+        boxes=boxes,
+        classes=np.array(found["image/object/class/label"], np.int64),
+        crowd=np.array(found["image/object/is_crowd"] or [0] * len(boxes), bool),
+        masks=tuple(found["image/object/mask"]),
+        segmentation=b"".join(found["image/segmentation/class/encoded"]),
+        keypoints=np.concatenate([points, visible], 1).reshape(
+            len(boxes) if count else 0, count, 3
+        ),
+        captions=tuple(_text([caption]) for caption in found["image/caption/string"]),
+        **flags,
+    )
+
+
+def check_version(versions: Sequence[int]) -> None:
+    """Refuses records of a newer schema; records without one are Model Garden's own."""
+    if len(versions) and versions[0] > SCHEMA_VERSION:
+        raise SchemaError(
+            f"record has schema_version {versions[0]}, this program reads up to {SCHEMA_VERSION}; "
+            "update Convoy, or ingest the data again with this version"
+        )
+
+
+def _pixels(normalised: np.ndarray, size: Sequence[int]) -> np.ndarray:
+    """[..., D] 0..1 -> float32 pixels. float32 rounding is undone for multiples of 1/64 pixel."""
+    pixels = normalised * np.array(size, np.float64)
+    whole = np.round(pixels * 64) / 64
+    return np.where(np.abs(pixels - whole) <= np.abs(pixels) * 2**-23, whole, pixels).astype(
+        np.float32
+    )
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")  # file names need not be valid UTF-8
+
+
+def _text(values: Sequence[bytes]) -> str:
+    return b"".join(values).decode("utf-8", "surrogateescape")
+
+
+def _values(feature, kind: str) -> list:
+    return list(getattr(feature, f"{kind}_list").value)
+
+
+def _example_class():
+    """tf.train.Example of a pool of our own: the shared pool may hold TensorFlow's."""
+    kinds = descriptor_pb2.FieldDescriptorProto
+    file = descriptor_pb2.FileDescriptorProto(
+        name="convoy/example.proto", package="convoy", syntax="proto3"
+    )
+
+    def message(name: str, *fields, within=None):
+        added = (within.nested_type if within else file.message_type).add(name=name)
+        for number, (field, kind, repeated) in enumerate(fields, start=1):
+            label = kinds.LABEL_REPEATED if repeated else kinds.LABEL_OPTIONAL
+            entry = added.field.add(name=field, number=number, label=label)
+            if isinstance(kind, str):
+                entry.type, entry.type_name = kinds.TYPE_MESSAGE, f".convoy.{kind}"
+            else:
+                entry.type = kind
+        return added
+
+    message("BytesList", ("value", kinds.TYPE_BYTES, True))
+    message("FloatList", ("value", kinds.TYPE_FLOAT, True))  # packed, as proto3 does
+    message("Int64List", ("value", kinds.TYPE_INT64, True))
+    feature = message(
+        "Feature",
+        ("bytes_list", "BytesList", False),
+        ("float_list", "FloatList", False),
+        ("int64_list", "Int64List", False),
+    )
+    feature.oneof_decl.add(name="kind")
+    for field in feature.field:
+        field.oneof_index = 0
+    features = message("Features", ("feature", "Features.FeatureEntry", True))
+    entry = message(
+        "FeatureEntry",
+        ("key", kinds.TYPE_STRING, False),
+        ("value", "Feature", False),
+        within=features,
+    )
+    entry.options.map_entry = True
+    message("Example", ("features", "Features", False))
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName("convoy.Example"))
+
+
+_EXAMPLE = _example_class()

@@ -1,0 +1,54 @@
+"""The model card: what is in the SavedModel, as text that a person reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from models.spec import ModelInfo
+
+
+def model_card(
+    info: ModelInfo, report: Mapping[str, Any], labels: Sequence[str], card: Mapping[str, Any]
+) -> str:
+    """Markdown; holds nothing that differs from one export of the same network to the next.
+
+    card: {"data": {name: value}, "metrics": {name: value}}, written out as given.
+    """
+    lines = [
+        f"# {info.name}",
+        "",
+        f"A network for {info.task}: {info.paper} ({info.year}).",
+        "",
+        "## Data",
+        *_rows(card.get("data"), "not recorded"),
+        "",
+        "## Metrics",
+        *_rows(card.get("metrics"), "not measured"),
+        "",
+        "## Answers",
+        f"- input: {report['input_size'][0]} x {report['input_size'][1]} pixels, pictures fitted by"
+        f" {info.preprocess.resize!r}",
+        f"- classes ({len(labels)}): {', '.join(labels)}",
+    ]
+    if info.task == "detection":
+        lines += [
+            f"- detections below a score of {report['score_threshold']} are not returned",
+            f"- non-maximum suppression above an overlap of {report['iou_threshold']}",
+            f"- at most {report['max_detections']} detections a picture",
+        ]
+    lines += [
+        f"- scores lie within {report['tolerance']} of the float32 network",
+        "",
+        "## Limits",
+        "- pictures must be upright: EXIF orientation is not read",
+        "- of an animated GIF the first frame is looked at",
+        "- transparency is ignored",
+        "- the network knows the classes above and nothing else; what it was not trained on gets a"
+        " score as well",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _rows(values: Mapping[str, Any] | None, otherwise: str) -> list[str]:
+    return [f"- {key}: {value}" for key, value in values.items()] if values else [f"- {otherwise}"]

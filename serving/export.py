@@ -1,0 +1,221 @@
+"""A trained network as a SavedModel: the fastest form whose answers stay true to it.
+
+Three forms with the same signatures are tried (see `serving.signatures`):
+    float32          weights as variables
+    frozen_float32   weights as constants, which TensorFlow optimises at load time
+    frozen_bfloat16  the same, computing in bfloat16; answers are float32
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import platform
+import shutil
+import statistics
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from tensorflow.core.protobuf import fingerprint_pb2
+
+from models.spec import Classifier, Detector
+from serving import freeze, signatures, warmup
+from serving.card import model_card
+from serving.compare import difference
+
+FORMS = {
+    "auto": ("float32", "frozen_float32", "frozen_bfloat16"),
+    "float32": ("float32", "frozen_float32"),
+    "bfloat16": ("frozen_bfloat16",),
+}
+EXTRA = "assets.extra"
+
+
+class ExportError(ValueError):
+    """The network cannot be exported as asked; the message says why."""
+
+
+def export(
+    task: Classifier | Detector,
+    path: str | os.PathLike,
+    *,
+    labels: Sequence[str],
+    input_size: tuple[int, int],
+    samples: Sequence[bytes],
+    score_threshold: float = 0.01,
+    iou_threshold: float = 0.45,
+    max_detections: int = 200,
+    precision: str = "auto",
+    tolerance: float = 0.02,
+    name: str | None = None,
+    card: Mapping[str, Any] | None = None,
+    budget_s: float = 4.0,
+) -> dict[str, Any]:
+    """Writes the SavedModel `path` (aside, then renamed) and returns the report.
+
+    samples: encoded pictures to measure, compare and warm up with; at least one.
+    precision: "auto" | "float32" | "bfloat16": which forms compete.
+    tolerance: largest `serving.compare.difference` from the float32 network in memory.
+    name: the model's name in warm-up requests; card: {"data": ..., "metrics": ...} for the card.
+    The report is also written as `export_report.json` beside `path` and in its assets.extra.
+    """
+    path = pathlib.Path(path)
+    _check(task, labels, precision, samples)
+    limits = {
+        "score_threshold": score_threshold,
+        "iou_threshold": iou_threshold,
+        "max_detections": max_detections,
+    }
+    build = {"labels": labels, "input_size": tuple(input_size), **limits}
+    reference = in_memory(task, **build)
+    expected = [reference([sample]) for sample in samples]
+
+    aside = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    shutil.rmtree(aside, ignore_errors=True)
+    try:
+        found = {}
+        for form in FORMS[precision]:
+            save(task, aside / form, form, **build)
+            found[form] = {"bytes": _size(aside / form)}
+        _measure(aside, found, expected, samples, iou_threshold, budget_s)
+        chosen = _choose(found, tolerance)
+        report = {
+            "network": task.info.name,
+            "task": task.info.task,
+            "precision": precision,
+            "chosen": chosen,
+            "tolerance": tolerance,
+            "forms": found,
+            "input_size": list(input_size),
+            "labels": len(labels),
+            **limits,
+            "samples": len(samples),
+            "environment": {
+                "tensorflow": tf.__version__,
+                "keras": keras.__version__,
+                "machine": platform.machine(),
+            },
+        }
+        model = aside / chosen
+        warmup.write(model, name or task.info.name, samples[:8], sizes=(1, 4))
+        (model / EXTRA / "labels.txt").write_text("".join(f"{label}\n" for label in labels))
+        (model / EXTRA / "model_card.md").write_text(
+            model_card(task.info, report, labels, card or {})
+        )
+        text = json.dumps(report, indent=2) + "\n"
+        (model / EXTRA / "export_report.json").write_text(text)
+        if path.exists():
+            os.rename(path, aside / "previous")
+        os.rename(model, path)
+        (aside / "report").write_text(text)
+        os.replace(aside / "report", path.with_name("export_report.json"))
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    return report
+
+
+def in_memory(task: Classifier | Detector, **build):
+    """The network in memory behind the same signature: list of pictures -> dict of arrays."""
+    serve = signatures.build(task, freeze.live(task.model), **build)[signatures.DEFAULT]
+
+    def answer(images: Sequence[bytes]) -> dict[str, np.ndarray]:
+        return {name: value.numpy() for name, value in serve(tf.constant(list(images))).items()}
+
+    return answer
+
+
+def save(task: Classifier | Detector, path: pathlib.Path, form: str, **build) -> None:
+    """Writes one form of the network as a SavedModel."""
+    shape = (*build["input_size"], task.info.preprocess.channels)
+    module = tf.Module()
+    if form == "float32":
+        network = freeze.live(task.model)
+        module.weights = [variable.value for variable in task.model.variables]
+    elif form == "frozen_float32":
+        network = freeze.frozen(task.model, shape)
+    elif form == "frozen_bfloat16":
+        network = freeze.frozen(freeze.in_bfloat16(task.model), shape)
+    else:
+        raise ValueError(f"form: expected one of {', '.join(FORMS['auto'])}, got {form!r}")
+    functions = signatures.build(task, network, **build)
+    module.serving_default = functions[signatures.DEFAULT]
+    module.serving_tensor = functions[signatures.TENSOR]
+    concrete = {key: function.get_concrete_function() for key, function in functions.items()}
+    tf.saved_model.save(module, str(path), signatures=concrete)
+    _settle_fingerprint(path)
+
+
+def _check(task, labels, precision, samples) -> None:
+    if precision not in FORMS:
+        raise ExportError(f"precision: expected one of {', '.join(FORMS)}, got {precision!r}")
+    if not samples:
+        raise ExportError(
+            "samples: expected at least one encoded picture to compare with, got none"
+        )
+    outputs = task.model.output
+    scores = outputs.get("cls") if isinstance(outputs, dict) else outputs
+    if scores is None or isinstance(scores, (list, tuple)):
+        return
+    width = scores.shape[-1]
+    allowed = (width,) if isinstance(task, Classifier) else (width, width - 1)
+    if len(labels) not in allowed:
+        raise ExportError(
+            f"labels: {task.info.name} has {width} outputs, so expected "
+            f"{' or '.join(map(str, allowed))} names, got {len(labels)}"
+        )
+
+
+def _measure(folder, found, expected, samples, iou_threshold, budget_s) -> None:
+    """Fills in the difference and the median time at batch 1, runs of the forms alternating."""
+    calls = {}
+    for form, entry in found.items():
+        call = tf.saved_model.load(str(folder / form)).signatures[signatures.DEFAULT]
+        calls[form] = call
+        apart = 0.0
+        for sample, truth in zip(samples, expected, strict=True):
+            answers = call(image_bytes=tf.constant([sample]))
+            received = {key: value.numpy() for key, value in answers.items()}
+            apart = max(apart, difference(truth, received, iou_threshold))
+        entry["score_difference"] = round(apart, 6)
+    times: dict[str, list[float]] = {form: [] for form in calls}
+    pictures = [tf.constant([sample]) for sample in samples]
+    started = time.perf_counter()
+    for turn in range(200):
+        for form, call in calls.items():
+            before = time.perf_counter()
+            call(image_bytes=pictures[turn % len(pictures)])["scores"].numpy()
+            times[form].append(time.perf_counter() - before)
+        if turn >= 4 and time.perf_counter() - started > budget_s:
+            break
+    for form, seconds in times.items():
+        found[form]["median_ms"] = round(1000 * statistics.median(seconds), 3)
+        found[form]["runs"] = len(seconds)
+
+
+def _choose(found: dict[str, dict], tolerance: float) -> str:
+    true = [form for form, entry in found.items() if entry["score_difference"] <= tolerance]
+    if not true:
+        apart = ", ".join(f"{form} {entry['score_difference']}" for form, entry in found.items())
+        raise ExportError(
+            f"no form of the network stays within export.tolerance={tolerance} of its float32 "
+            f"scores ({apart}): raise the tolerance or export with precision float32"
+        )
+    return min(true, key=lambda form: found[form]["median_ms"])
+
+
+def _size(path: pathlib.Path) -> int:
+    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+
+
+def _settle_fingerprint(path: pathlib.Path) -> None:
+    """Replaces the random id that TensorFlow puts beside each SavedModel: same model, same file."""
+    file = path / "fingerprint.pb"
+    if file.exists():
+        fingerprint = fingerprint_pb2.FingerprintDef.FromString(file.read_bytes())
+        fingerprint.uuid = ""
+        file.write_bytes(fingerprint.SerializeToString(deterministic=True))

@@ -1,0 +1,196 @@
+"""The gRPC side of the model server: TensorFlow Serving's PredictionService and ModelService."""
+
+from __future__ import annotations
+
+import contextlib
+from concurrent import futures
+
+import grpc
+import numpy as np
+import tensorflow as tf
+from tensorflow.core.framework import tensor_pb2
+from tensorflow_serving.apis import (
+    get_model_metadata_pb2,
+    model_service_pb2_grpc,
+    predict_pb2,
+    prediction_service_pb2_grpc,
+)
+
+from serving.errors import (
+    INTERNAL,
+    INVALID_ARGUMENT,
+    UNIMPLEMENTED,
+    PortInUse,
+    ServingError,
+)
+from serving.manager import Manager
+from serving.servable import DEFAULT
+
+CODES = {code.value[0]: code for code in grpc.StatusCode}
+
+# Typed fields rather than tensor_content, as TensorFlow Serving answers: clients in languages
+# without TensorFlow read these.
+FIELDS = {
+    tf.float32: "float_val",
+    tf.float64: "double_val",
+    tf.int64: "int64_val",
+    tf.int32: "int_val",
+    tf.int16: "int_val",
+    tf.int8: "int_val",
+    tf.uint8: "int_val",
+    tf.bool: "bool_val",
+    tf.string: "string_val",
+}
+
+
+def start(manager: Manager, host: str, port: int, threads: int) -> tuple[grpc.Server, int]:
+    """Starts answering; port 0 = any free one. Returns (server, port). Raises PortInUse."""
+    server = grpc.server(
+        futures.ThreadPoolExecutor(threads, thread_name_prefix="grpc"),
+        options=[
+            ("grpc.so_reuseport", 0),
+            ("grpc.max_receive_message_length", -1),
+            ("grpc.max_send_message_length", -1),
+        ],
+    )
+    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
+        PredictionService(manager), server
+    )
+    model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(manager), server)
+    try:
+        bound = server.add_insecure_port(f"{host}:{port}")
+    except RuntimeError as error:
+        raise PortInUse(host, port, "--port") from error
+    if bound == 0:
+        raise PortInUse(host, port, "--port")
+    server.start()
+    return server, bound
+
+
+class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
+    """Predict and GetModelMetadata; the calls on tf.Example are not implemented."""
+
+    def __init__(self, manager: Manager):
+        self._manager = manager
+
+    def Predict(self, request, context):
+        with _errors(context):
+            spec = request.model_spec
+            inputs = {name: to_tensor(name, proto) for name, proto in request.inputs.items()}
+            with self._manager.use(*_asked(request)) as (number, servable):
+                outputs = servable.run(spec.signature_name, inputs, request.output_filter)
+            response = predict_pb2.PredictResponse()
+            response.model_spec.name = spec.name
+            response.model_spec.version.value = number
+            response.model_spec.signature_name = spec.signature_name or DEFAULT
+            for name, value in outputs.items():
+                fill_proto(response.outputs[name], value)
+            return response
+
+    def GetModelMetadata(self, request, context):
+        with _errors(context):
+            return metadata(self._manager, *_asked(request), list(request.metadata_field))
+
+    def Classify(self, request, context):
+        _not_implemented(context, "Classify")
+
+    def Regress(self, request, context):
+        _not_implemented(context, "Regress")
+
+    def MultiInference(self, request, context):
+        _not_implemented(context, "MultiInference")
+
+
+class ModelService(model_service_pb2_grpc.ModelServiceServicer):
+    """GetModelStatus; the configuration is this program's command line and the disk."""
+
+    def __init__(self, manager: Manager):
+        self._manager = manager
+
+    def GetModelStatus(self, request, context):
+        with _errors(context):
+            return self._manager.status(*_asked(request))
+
+    def HandleReloadConfigRequest(self, request, context):
+        _not_implemented(context, "HandleReloadConfigRequest")
+
+
+def metadata(
+    manager: Manager, name: str, number: int | None, fields: list[str]
+) -> get_model_metadata_pb2.GetModelMetadataResponse:
+    """The signatures of a model, as an Any under "signature_def"."""
+    if not fields:
+        raise ServingError(
+            INVALID_ARGUMENT, "GetModelMetadataRequest must specify at least one metadata_field"
+        )
+    for field in fields:
+        if field != "signature_def":
+            raise ServingError(INVALID_ARGUMENT, f"Metadata field {field} is not supported")
+    response = get_model_metadata_pb2.GetModelMetadataResponse()
+    with manager.use(name, number) as (found, servable):
+        response.model_spec.name = name
+        response.model_spec.version.value = found
+        signatures = get_model_metadata_pb2.SignatureDefMap()
+        for key, definition in servable.definitions.items():
+            signatures.signature_def[key].CopyFrom(definition)
+    response.metadata["signature_def"].Pack(signatures)
+    return response
+
+
+def to_tensor(name: str, proto: tensor_pb2.TensorProto) -> tf.Tensor:
+    """A tensor of a request. Strings and raw bytes take no detour over Python objects."""
+    try:
+        dtype = tf.as_dtype(proto.dtype)
+        shape = [dim.size for dim in proto.tensor_shape.dim]
+        if dtype == tf.string and len(proto.string_val) == int(np.prod(shape)):
+            return tf.constant(list(proto.string_val), dtype, shape)
+        if proto.tensor_content and dtype != tf.string:
+            content = np.frombuffer(proto.tensor_content, dtype.as_numpy_dtype)
+            return tf.constant(content.reshape(shape))
+        return tf.io.parse_tensor(proto.SerializeToString(), dtype)
+    except (ValueError, TypeError, tf.errors.OpError) as error:
+        text = str(error).splitlines()[0]
+        raise ServingError(INVALID_ARGUMENT, f"input {name}: not a valid tensor: {text}") from error
+
+
+def fill_proto(proto: tensor_pb2.TensorProto, value: np.ndarray) -> None:
+    """Writes an output into the response."""
+    dtype = tf.string if value.dtype == object else tf.as_dtype(value.dtype)
+    proto.dtype = dtype.as_datatype_enum
+    for size in value.shape:
+        proto.tensor_shape.dim.add().size = size
+    field = FIELDS.get(dtype)
+    if field:
+        getattr(proto, field).extend(value.ravel().tolist())
+    else:
+        proto.tensor_content = value.tobytes()
+
+
+def _asked(request) -> tuple[str, int | None]:
+    if not request.HasField("model_spec"):
+        raise ServingError(INVALID_ARGUMENT, "Missing ModelSpec")
+    spec = request.model_spec
+    if spec.version_label:
+        raise ServingError(
+            UNIMPLEMENTED, "version labels are not supported: ask for a version or for the latest"
+        )
+    return spec.name, spec.version.value if spec.HasField("version") else None
+
+
+@contextlib.contextmanager
+def _errors(context: grpc.ServicerContext):
+    try:
+        yield
+    except ServingError as error:
+        context.abort(CODES.get(error.code, grpc.StatusCode.UNKNOWN), error.message)
+    except Exception as error:
+        if isinstance(error, grpc.RpcError) or not str(error):
+            raise
+        context.abort(CODES[INTERNAL], f"{type(error).__name__}: {error}")
+
+
+def _not_implemented(context: grpc.ServicerContext, call: str) -> None:
+    context.abort(
+        grpc.StatusCode.UNIMPLEMENTED,
+        f"{call} is not implemented: the models take pictures, not tf.Example; call Predict",
+    )

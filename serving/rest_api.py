@@ -1,0 +1,167 @@
+"""The REST side of the model server: TensorFlow Serving's paths and JSON.
+
+https://www.tensorflow.org/tfx/serving/api_rest
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import socket
+import threading
+import urllib.parse
+from concurrent import futures
+
+import tensorflow as tf
+import uvicorn
+from google.protobuf import json_format
+from starlette.requests import Request
+from starlette.responses import Response
+from tensorflow_serving.apis import get_model_metadata_pb2
+
+from serving import rest_json
+from serving.errors import (
+    HTTP_STATUS,
+    INTERNAL,
+    INVALID_ARGUMENT,
+    UNIMPLEMENTED,
+    PortInUse,
+    ServingError,
+)
+from serving.grpc_api import metadata
+from serving.manager import Manager
+from serving.servable import DEFAULT
+
+MODEL = r"/v1/models/([^/:]+)(?:/versions/(\d+)|/labels/([^/:]+))?"
+CALL = re.compile(rf"(?i){MODEL}:(classify|regress|predict)")
+LOOK = re.compile(rf"(?i){MODEL}(?:/(metadata))?")
+
+
+class RestServer:
+    """uvicorn in a thread of its own."""
+
+    def __init__(self, manager: Manager, host: str, port: int, threads: int):
+        self._socket = _listen(host, port)
+        self.port = self._socket.getsockname()[1]
+        self._pool = futures.ThreadPoolExecutor(threads, thread_name_prefix="rest")
+        config = uvicorn.Config(
+            application(manager, self._pool),
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            timeout_graceful_shutdown=30,
+        )
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(
+            target=self._server.run, kwargs={"sockets": [self._socket]}, daemon=True
+        )
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Lets calls in flight end."""
+        self._server.should_exit = True
+        self._thread.join()
+        self._pool.shutdown()
+        self._socket.close()
+
+
+def application(manager: Manager, pool: futures.Executor):
+    """The ASGI application."""
+
+    async def app(scope, receive, send):
+        request = Request(scope, receive)
+        body = await request.body()
+        loop = asyncio.get_running_loop()
+        status, content = await loop.run_in_executor(
+            pool, answer, manager, request.method, scope["path"], body
+        )
+        await Response(content, status, media_type="application/json")(scope, receive, send)
+
+    return app
+
+
+def answer(manager: Manager, method: str, path: str, body: bytes) -> tuple[int, bytes]:
+    """(HTTP status, JSON body) of one request."""
+    if not path.lower().startswith("/v1/"):
+        return 404, b'{"error": "Not found: the paths are /v1/models/NAME..."}'
+    try:
+        return 200, _answer(manager, method, path, body)
+    except ServingError as error:
+        code, message = error.code, error.message
+    except Exception as error:
+        code, message = INTERNAL, f"{type(error).__name__}: {error}"
+    return HTTP_STATUS.get(code, 500), json.dumps({"error": message}).encode()
+
+
+def _answer(manager: Manager, method: str, path: str, body: bytes) -> bytes:
+    match = {"POST": CALL, "GET": LOOK}.get(method, re.compile("$.")).fullmatch(path)
+    if match is None:
+        raise ServingError(INVALID_ARGUMENT, f"Malformed request: {method} {path}")
+    name, version, label, what = match.groups()
+    if label:
+        raise ServingError(UNIMPLEMENTED, "version labels are not supported: give a version")
+    name, number = urllib.parse.unquote(name), int(version) if version else None
+    if method == "POST":
+        if what.lower() != "predict":
+            raise ServingError(
+                UNIMPLEMENTED, f"{what} is not implemented: the models take pictures; use :predict"
+            )
+        return predict(manager, name, number, body)
+    if what:
+        return _metadata(manager, name, number)
+    return json_format.MessageToJson(
+        manager.status(name, number),
+        preserving_proto_field_name=True,
+        always_print_fields_with_no_presence=True,
+        indent=1,
+    ).encode()
+
+
+def predict(manager: Manager, name: str, number: int | None, body: bytes) -> bytes:
+    """Runs a request in row ("instances") or column ("inputs") format."""
+    document = rest_json.parse(body)
+    signature = document.get("signature_name", "")
+    if not isinstance(signature, str):
+        raise ServingError(INVALID_ARGUMENT, "'signature_name' key must be a string value.")
+    with manager.use(name, number) as (_, servable):
+        definition = servable.definitions.get(signature or DEFAULT)
+        if definition is None:
+            raise ServingError(
+                INVALID_ARGUMENT,
+                f'Serving signature name: "{signature or DEFAULT}" not found in signature def',
+            )
+        types = {key: tf.as_dtype(info.dtype) for key, info in definition.inputs.items()}
+        arrays, rows = rest_json.inputs(document, types)
+        inputs = {key: tf.constant(array, types[key]) for key, array in arrays.items()}
+        outputs = servable.run(signature, inputs)
+    return rest_json.outputs(outputs, rows)
+
+
+def _metadata(manager: Manager, name: str, number: int | None) -> bytes:
+    response = metadata(manager, name, number, ["signature_def"])
+    signatures = get_model_metadata_pb2.SignatureDefMap()
+    response.metadata["signature_def"].Unpack(signatures)
+    plain = {
+        key: json_format.MessageToDict(
+            message,
+            preserving_proto_field_name=True,
+            always_print_fields_with_no_presence=True,
+        )
+        for key, message in (("model_spec", response.model_spec), ("signature_def", signatures))
+    }
+    spec = {"model_spec": plain["model_spec"]}
+    return json.dumps({**spec, "metadata": {"signature_def": plain["signature_def"]}}).encode()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host.strip("[]"), port))
+        listener.listen(1024)
+    except OSError as error:
+        listener.close()
+        raise PortInUse(host, port, "--rest_api_port") from error
+    return listener

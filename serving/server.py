@@ -1,0 +1,95 @@
+"""The embedded model server: TensorFlow Serving's protocol on a folder of versions.
+
+    start("served", port=8500, rest_api_port=8501)
+
+For one machine, tests and the pipeline's own checks. The same folder serves under TensorFlow
+Serving itself (`serving/deploy`), which is what to run where many machines share the load.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import pathlib
+import signal
+import threading
+
+from serving import grpc_api
+from serving.manager import Manager
+from serving.rest_api import RestServer
+
+log = logging.getLogger(__name__)
+
+GRACE_S = 30.0
+
+
+class Server:
+    """A running model server."""
+
+    def __init__(self, manager: Manager, host: str, port: int, rest_api_port: int, threads: int):
+        self.manager = manager
+        self._grpc, self.grpc_port = grpc_api.start(manager, host, port, threads)
+        try:
+            self._rest = RestServer(manager, host, rest_api_port, threads)
+        except OSError:
+            self._grpc.stop(None).wait()
+            raise
+        self.rest_port = self._rest.port
+
+    def stop(self) -> None:
+        """No new calls; those in flight end."""
+        ended = self._grpc.stop(GRACE_S)
+        self._rest.stop()
+        ended.wait()
+        self.manager.stop()
+
+
+def start(
+    base: str | os.PathLike,
+    *,
+    port: int = 8500,
+    rest_api_port: int = 8501,
+    name: str | None = None,
+    versions: str = "latest",
+    poll_s: float = 1.0,
+    host: str = "127.0.0.1",
+    threads: int = 8,
+) -> Server:
+    """Loads what is there and answers; port 0 = any free one.
+
+    base: a model base path (BASE/VERSION/saved_model.pb) or a folder of those. name: of the model
+    where base is a base path; None = the folder's own. versions: "latest", "all" or a number.
+    Raises serving.errors.PortInUse, FileNotFoundError, ValueError.
+    """
+    base = pathlib.Path(base).resolve()
+    if not base.is_dir():
+        raise FileNotFoundError(
+            f"{base}: no such folder; expected a model base path or a folder of them"
+        )
+    manager = Manager(base, name, versions)
+    manager.start(poll_s)
+    try:
+        server = Server(manager, host, port, rest_api_port, threads)
+    except OSError:
+        manager.stop()
+        raise
+    log.info(
+        "gRPC on %s:%d, REST on %s:%d, models: %s",
+        host,
+        server.grpc_port,
+        host,
+        server.rest_port,
+        ", ".join(manager.names()) or "none yet",
+    )
+    return server
+
+
+def serve(base: str | os.PathLike, **arguments) -> None:
+    """Serves until SIGTERM or SIGINT, then lets calls in flight end. Main thread only."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    server = start(base, **arguments)
+    print(f"serving gRPC on port {server.grpc_port}, REST on port {server.rest_port}", flush=True)
+    stop.wait()
+    server.stop()

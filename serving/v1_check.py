@@ -1,0 +1,37 @@
+"""Runs a SavedModel the way TensorFlow Serving does: V1 loader, session, tensors by name.
+
+    python -I v1_check.py SAVED_MODEL REQUEST.json ANSWER.npz
+
+REQUEST.json: {"images": [base64, ...]}. ANSWER.npz: one array an output, and `modules`, the
+top-level modules that were loaded. Nothing of this project is imported: what only works where the
+network's code is at hand fails here.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import sys
+
+
+def main(model: str, request: str, answer: str) -> None:
+    """Answers one batch with the default signature."""
+    import numpy as np
+    import tensorflow as tf
+
+    with open(request) as file:
+        images = [base64.b64decode(text) for text in json.load(file)["images"]]
+    with tf.compat.v1.Session(graph=tf.Graph()) as session:
+        graph = tf.compat.v1.saved_model.load(session, ["serve"], model)
+        signature = graph.signature_def["serving_default"]
+        feed = {signature.inputs["image_bytes"].name: np.array(images, object)}
+        outputs = session.run({k: info.name for k, info in signature.outputs.items()}, feed)
+    for name, value in outputs.items():
+        if value.dtype == object:
+            outputs[name] = value.astype(np.bytes_)
+    modules = sorted({name.split(".")[0] for name in sys.modules})
+    np.savez(answer, modules=np.array(modules), **outputs)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:4])

@@ -1,0 +1,68 @@
+"""TensorFlow Serving's warm-up records: real requests that a server replays before it takes calls.
+
+https://www.tensorflow.org/tfx/serving/saved_model_warmup: `assets.extra/tf_serving_warmup_requests`
+in the SavedModel, a TFRecord of at most 1,000 PredictionLog messages.
+"""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Iterator, Sequence
+
+import tensorflow as tf
+from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
+
+PLACE = pathlib.Path("assets.extra", "tf_serving_warmup_requests")
+MOST = 1000
+
+
+def write(
+    model: pathlib.Path, name: str, samples: Sequence[bytes], sizes: Sequence[int] = (1,)
+) -> None:
+    """Writes requests of the default signature: one for each sample, then of each batch size > 1.
+
+    model: the SavedModel's folder; name: the model's name in the requests.
+    """
+    path = model / PLACE
+    path.parent.mkdir(exist_ok=True)
+    batches = [[sample] for sample in samples]
+    batches += [[samples[i % len(samples)] for i in range(size)] for size in sizes if size > 1]
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for batch in batches[:MOST]:
+            log = prediction_log_pb2.PredictionLog()
+            log.predict_log.request.CopyFrom(request(name, batch))
+            writer.write(log.SerializeToString(deterministic=True))
+
+
+def request(
+    name: str,
+    images: Sequence[bytes],
+    *,
+    version: int | None = None,
+    signature_name: str = "serving_default",
+) -> predict_pb2.PredictRequest:
+    """A PredictRequest with encoded pictures."""
+    message = predict_pb2.PredictRequest()
+    message.model_spec.name = name
+    message.model_spec.signature_name = signature_name
+    if version is not None:
+        message.model_spec.version.value = version
+    tensor = message.inputs["image_bytes"]
+    tensor.dtype = tf.string.as_datatype_enum
+    tensor.tensor_shape.dim.add().size = len(images)
+    tensor.string_val.extend(images)
+    return message
+
+
+def read(model: pathlib.Path) -> Iterator[predict_pb2.PredictRequest]:
+    """The recorded requests of a SavedModel; nothing where it has none."""
+    path = model / PLACE
+    if not path.exists():
+        return
+    for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
+        log = prediction_log_pb2.PredictionLog.FromString(record)
+        if not log.HasField("predict_log"):
+            raise ValueError(
+                f"{path}: expected Predict requests alone, got {log.WhichOneof('log_type')}"
+            )
+        yield log.predict_log.request

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-import keras
+if TYPE_CHECKING:  # listing networks must not import TensorFlow
+    import keras
 
 
 @dataclasses.dataclass(frozen=True)

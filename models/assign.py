@@ -1,0 +1,76 @@
+"""Which prior answers for which object: SSD's matching, in TensorFlow for tf.data."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from models import boxes as box_ops
+from models import coding
+
+MIN_IOU = 1e-6  # an object that touches no prior stays without one
+
+
+def usable(boxes, classes, valid, num_classes: int):
+    """[M] bool: valid, with a finite box of positive sides and a class in [0, num_classes)."""
+    finite = tf.reduce_all(tf.math.is_finite(boxes), axis=-1)
+    solid = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
+    known = (classes >= 0) & (classes < num_classes)
+    return tf.cast(valid, tf.bool) & finite & solid & known
+
+
+def match(iou, threshold: float = 0.5):
+    """iou [M, N] of objects with priors -> [N] int32: the object of each prior, -1 = none.
+
+    Bipartite first: the best remaining pair over all objects and priors is matched until every
+    object has a prior. Then each prior left over takes its best object where IoU >= threshold.
+    """
+    objects, count = tf.shape(iou)[0], tf.shape(iou)[1]
+    matched = tf.fill([count], -1)
+    if iou.shape[0] == 0:
+        return matched
+    open_iou = iou
+
+    def step(_, open_iou, matched):
+        best = tf.argmax(tf.reshape(open_iou, [-1]), output_type=tf.int32)
+        row, column = best // count, best % count
+        good = open_iou[row, column] > MIN_IOU
+        row_hot = tf.range(objects)[:, None] == row
+        column_hot = tf.range(count) == column
+        matched = tf.where(column_hot & good, row, matched)
+        return good, tf.where(row_hot | column_hot[None], -1.0, open_iou), matched
+
+    _, _, matched = tf.while_loop(
+        lambda more, *_: more,
+        step,
+        [objects > 0, open_iou, matched],
+        maximum_iterations=objects,
+    )
+    # A row of -1 makes the reductions below defined where there are no objects at all.
+    padded = tf.concat([iou, tf.fill([1, count], -1.0)], axis=0)
+    best = tf.argmax(padded, axis=0, output_type=tf.int32)
+    close = tf.reduce_max(padded, axis=0) >= threshold
+    return tf.where((matched < 0) & close, best, matched)
+
+
+def encode_ssd(boxes, classes, valid, priors, num_classes: int, threshold: float = 0.5):
+    """Training targets of one picture: {"cls": [N] int32, "box": [N, 4] float32 codes}.
+
+    boxes [M, 4] pixels of the network input, classes [M], valid [M] bool; M may be 0. cls is 0 for
+    background and class + 1 for a matched prior; codes of background priors are 0. Objects that
+    are not `usable` are left out.
+    """
+    boxes = tf.cast(boxes, tf.float32)
+    classes = tf.cast(classes, tf.int32)
+    keep = usable(boxes, classes, valid, num_classes)
+    boxes, classes = tf.boolean_mask(boxes, keep), tf.boolean_mask(classes, keep)
+    priors = tf.convert_to_tensor(priors)
+    matched = match(box_ops.pairwise_iou(boxes, priors), threshold)
+    # Row 0 stands for "no object", so that gathering works with no objects at all.
+    positive, index = matched >= 0, matched + 1
+    labels = tf.gather(tf.concat([[0], classes + 1], 0), index)
+    targets = tf.gather(tf.concat([tf.zeros([1, 4]), boxes], 0), index)
+    codes = coding.encode(tf.where(positive[:, None], targets, priors), priors)
+    return {
+        "cls": tf.ensure_shape(labels, [priors.shape[0]]),
+        "box": tf.ensure_shape(codes, [priors.shape[0], 4]),
+    }

@@ -1,0 +1,29 @@
+"""Arithmetic on boxes [..., 4] = [ymin, xmin, ymax, xmax] in pixels, float32."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+
+def area(boxes):
+    """[..., 4] -> [...] square pixels; 0 where a side is not positive."""
+    ymin, xmin, ymax, xmax = tf.unstack(boxes, axis=-1)
+    return tf.maximum(ymax - ymin, 0.0) * tf.maximum(xmax - xmin, 0.0)
+
+
+def pairwise_iou(a, b):
+    """Intersection over union of a [M, 4] with b [N, 4] -> [M, N] in [0, 1].
+
+    0 for boxes that touch in an edge alone and for boxes without area.
+    """
+    top_left = tf.maximum(a[:, None, :2], b[None, :, :2])
+    bottom_right = tf.minimum(a[:, None, 2:], b[None, :, 2:])
+    shared = tf.reduce_prod(tf.maximum(bottom_right - top_left, 0.0), axis=-1)
+    union = area(a)[:, None] + area(b)[None, :] - shared
+    return tf.math.divide_no_nan(shared, union)
+
+
+def clip(boxes, size: tuple[int, int]):
+    """Cuts boxes [..., 4] to a picture of size = (height, width)."""
+    height, width = float(size[0]), float(size[1])
+    return tf.clip_by_value(boxes, 0.0, [height, width, height, width])

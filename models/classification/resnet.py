@@ -1,0 +1,117 @@
+"""ResNet: the paper's layout ("_v1" names) and the one with the stride on the 3x3 ("v1.5").
+
+Paper: He 2015 https://arxiv.org/abs/1512.03385
+resnet18 ... resnet200 are torchvision's and fb.resnet's layout: the 3x3 convolution of a strided
+bottleneck carries the stride. resnet50_v1 ... resnet200_v1 are the paper's, Caffe's and Keras':
+its first 1x1 does. No convolution has a bias (Keras' have; a bias before BatchNorm is redundant, an
+importer subtracts it from the running mean). Strided layers pad symmetrically. BatchNorm epsilon
+1e-5, momentum 0.9 (Keras: 1.001e-5, 0.99). Shortcuts are projected where the shape changes.
+"""
+
+from __future__ import annotations
+
+import keras
+
+from models import layers
+from models.spec import Preprocess
+
+NORM = {"epsilon": 1e-5, "momentum": 0.9}
+# variant: (blocks a stage, bottleneck, stride on the first 1x1)
+VARIANTS = {
+    "resnet18": ((2, 2, 2, 2), False, False),
+    "resnet34": ((3, 4, 6, 3), False, False),
+    "resnet50": ((3, 4, 6, 3), True, False),
+    "resnet101": ((3, 4, 23, 3), True, False),
+    "resnet152": ((3, 8, 36, 3), True, False),
+    "resnet200": ((3, 24, 36, 3), True, False),
+    "resnet50_v1": ((3, 4, 6, 3), True, True),
+    "resnet101_v1": ((3, 4, 23, 3), True, True),
+    "resnet152_v1": ((3, 8, 36, 3), True, True),
+    "resnet200_v1": ((3, 24, 36, 3), True, True),
+}
+MINIMUM = 32
+
+
+def conv(x, filters: int, kernel: int, stride: int = 1, *, name: str, index="", relu: bool = True):
+    """Convolution, BatchNorm, ReLU: layers NAME_conv{index}, NAME_norm{index}, NAME_relu{index}."""
+    if stride > 1 and kernel > 1:
+        x = keras.layers.ZeroPadding2D(kernel // 2, name=f"{name}_pad{index}")(x)
+    x = keras.layers.Conv2D(
+        filters,
+        kernel,
+        stride,
+        padding="same" if stride == 1 else "valid",
+        use_bias=False,
+        kernel_initializer=layers.HE,
+        name=f"{name}_conv{index}",
+    )(x)
+    x = layers.BatchNorm(**NORM, name=f"{name}_norm{index}")(x)
+    return keras.layers.Activation("relu", name=f"{name}_relu{index}")(x) if relu else x
+
+
+def basic(x, filters: int, stride: int, *, name: str):
+    """Two 3x3 convolutions."""
+    shortcut = x
+    if stride > 1 or x.shape[-1] != filters:
+        shortcut = conv(x, filters, 1, stride, name=f"{name}_shortcut", relu=False)
+    x = conv(x, filters, 3, stride, name=name, index=1)
+    x = conv(x, filters, 3, name=name, index=2, relu=False)
+    return _join(x, shortcut, name)
+
+
+def bottleneck(x, filters: int, stride: int, *, name: str, stride_first: bool):
+    """1x1 reduces to `filters`, 3x3, 1x1 widens to 4 * filters."""
+    shortcut = x
+    if stride > 1 or x.shape[-1] != 4 * filters:
+        shortcut = conv(x, 4 * filters, 1, stride, name=f"{name}_shortcut", relu=False)
+    first, second = (stride, 1) if stride_first else (1, stride)
+    x = conv(x, filters, 1, first, name=name, index=1)
+    x = conv(x, filters, 3, second, name=name, index=2)
+    x = conv(x, 4 * filters, 1, name=name, index=3, relu=False)
+    return _join(x, shortcut, name)
+
+
+def _join(x, shortcut, name: str):
+    x = keras.layers.Add(name=f"{name}_add")([x, shortcut])
+    return keras.layers.Activation("relu", name=f"{name}_relu")(x)
+
+
+def features(x, variant: str) -> dict:
+    """Normalised pixels -> maps by stride, each the end of one of the four stages."""
+    depths, deep, stride_first = VARIANTS[variant]
+    x = conv(x, 64, 7, 2, name="stem")
+    x = keras.layers.ZeroPadding2D(1, name="stem_pool_pad")(x)
+    x = keras.layers.MaxPooling2D(3, 2, name="stem_pool")(x)
+    maps = {}
+    for stage, depth in enumerate(depths, start=1):
+        filters = 32 * 2**stage
+        for block in range(1, depth + 1):
+            stride = 2 if stage > 1 and block == 1 else 1
+            name = f"stage{stage}_block{block}"
+            if deep:
+                x = bottleneck(x, filters, stride, name=name, stride_first=stride_first)
+            else:
+                x = basic(x, filters, stride, name=name)
+        maps[f"s{2 ** (stage + 1)}"] = x
+    return maps
+
+
+def build(
+    variant: str,
+    preprocess: Preprocess,
+    *,
+    num_classes: int | None = 1000,
+    dropout: float = 0.0,
+) -> keras.Model:
+    """Images [B, H, W, 3] -> logits [B, num_classes]; None: the maps by stride."""
+    why = "the last map has stride 32"
+    layers.check_input(variant, preprocess.size, minimum=MINIMUM, why=why)
+    image = layers.image_input(preprocess)
+    maps = features(layers.normalize(image, preprocess), variant)
+    if num_classes is None:
+        return keras.Model(image, maps, name=variant)
+    x = keras.layers.GlobalAveragePooling2D(name="pool")(maps["s32"])
+    if dropout:
+        x = keras.layers.Dropout(dropout, name="dropout")(x)
+    logits = keras.layers.Dense(num_classes, dtype="float32", name="logits")(x)
+    return keras.Model(image, logits, name=variant)

@@ -1,0 +1,66 @@
+"""VGG: 3x3 convolutions, then three fully connected layers.
+
+Paper: Simonyan 2014 https://arxiv.org/abs/1409.1556 (configurations D and E)
+Differences from the paper: He initialisation instead of N(0, 0.01) with pre-trained shallow nets;
+dropout (paper 0.5) after fc1 and fc2 is the caller's. Input sizes other than 224 change the shape
+of fc1, so its weights fit one size alone; the backbone takes any size.
+"""
+
+from __future__ import annotations
+
+import keras
+
+from models import layers
+from models.spec import Preprocess
+
+# Convolutions in each of the five blocks.
+VARIANTS = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
+MINIMUM = 32
+
+
+def features(x, variant: str, pool_padding: str = "valid") -> dict:
+    """Normalised pixels -> maps by stride; the last layer of blocks 3 to 5.
+
+    pool_padding "same" rounds odd maps up as Caffe does, "valid" down as Keras and PyTorch do.
+    """
+    maps = {}
+    for block, depth in enumerate(VARIANTS[variant], start=1):
+        for index in range(1, depth + 1):
+            x = keras.layers.Conv2D(
+                min(32 * 2**block, 512),
+                3,
+                padding="same",
+                activation="relu",
+                kernel_initializer=layers.HE,
+                name=f"block{block}_conv{index}",
+            )(x)
+        maps[f"s{2 ** (block - 1)}"] = x
+        if block < 5:
+            x = keras.layers.MaxPooling2D(2, padding=pool_padding, name=f"block{block}_pool")(x)
+    return {key: maps[key] for key in ("s4", "s8", "s16")}
+
+
+def build(
+    variant: str,
+    preprocess: Preprocess,
+    *,
+    num_classes: int | None = 1000,
+    dropout: float = 0.0,
+) -> keras.Model:
+    """Images [B, H, W, 3] -> logits [B, num_classes]; None: the maps by stride."""
+    why = "five poolings halve the picture, and fc1 needs at least one pixel after them"
+    layers.check_input(variant, preprocess.size, minimum=MINIMUM, why=why)
+    image = layers.image_input(preprocess)
+    maps = features(layers.normalize(image, preprocess), variant)
+    maps["s32"] = keras.layers.MaxPooling2D(2, name="block5_pool")(maps["s16"])
+    if num_classes is None:
+        return keras.Model(image, maps, name=variant)
+    x = keras.layers.Flatten(name="flat")(maps["s32"])
+    for index in (1, 2):
+        x = keras.layers.Dense(
+            4096, activation="relu", kernel_initializer=layers.HE, name=f"fc{index}"
+        )(x)
+        if dropout:
+            x = keras.layers.Dropout(dropout, name=f"dropout{index}")(x)
+    logits = keras.layers.Dense(num_classes, dtype="float32", name="logits")(x)
+    return keras.Model(image, logits, name=variant)

@@ -1,0 +1,176 @@
+"""SSD: boxes and classes from convolutions on maps of several strides, against fixed priors.
+
+Papers: Liu 2015 https://arxiv.org/abs/1512.02325 (ssd300_vgg16);
+Howard 2017 https://arxiv.org/abs/1704.04861 and Sandler 2018 https://arxiv.org/abs/1801.04381
+(separable heads), in the spirit of which ssd_mobilenet_v1 is built.
+
+ssd300_vgg16 follows the authors' Caffe: 8732 unclipped priors of VOC's sizes, conv4_3 scaled to
+norm 20. Differences: every prior box takes part in decoding (Caffe keeps 400 a class before
+suppression, we keep at most 400 a class after it).
+
+ssd_mobilenet_v1 is ours, made to train from scratch in minutes: maps of stride 8, 16, 32 and extra
+levels until a map is one cell or there are six; BatchNorm everywhere; heads are one 3x3 depthwise
+layer followed by two 1x1 ones. Prior sizes are 0.1, 0.2, 0.37, 0.54, 0.71, 0.88 (and 1.05) of the
+input's side, sqrt(height * width) where it is not square.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+
+import keras
+
+from models import anchors, assign, decode, layers, losses
+from models.classification import mobilenet, vgg
+from models.spec import Detector, ModelInfo
+
+RATIOS = ((2,), (2, 3), (2, 3), (2, 3), (2,), (2,))
+SSD300_SIZES_PX = (30, 60, 111, 162, 213, 264, 315)
+SSD300_STEPS_PX = (8, 16, 32, 64, 100, 300)
+RELATIVE_SIZES = (0.1, 0.2, 0.37, 0.54, 0.71, 0.88, 1.05)
+MINIMUM = 64
+
+
+def build(variant: str, info: ModelInfo, *, num_classes: int = 20, width: float = 1.0) -> Detector:
+    """A Detector of `num_classes` (background not counted) for images of info.preprocess.size."""
+    return {"ssd300_vgg16": ssd300_vgg16, "ssd_mobilenet_v1": ssd_mobilenet_v1}[variant](
+        info, num_classes, width
+    )
+
+
+def ssd300_vgg16(info: ModelInfo, num_classes: int, width: float = 1.0) -> Detector:
+    why = "steps and sizes of its 8732 priors are made for this size"
+    layers.check_input("ssd300_vgg16", info.preprocess.size, exact=300, why=why)
+    image = layers.image_input(info.preprocess)
+    sources = _vgg_sources(layers.normalize(image, info.preprocess))
+    levels = [
+        anchors.Level(
+            grid=tuple(source.shape[1:3]),
+            step=(step, step),
+            shapes=anchors.ssd_shapes(*SSD300_SIZES_PX[i : i + 2], RATIOS[i]),
+        )
+        for i, (source, step) in enumerate(zip(sources, SSD300_STEPS_PX, strict=True))
+    ]
+    return detector(image, sources, levels, _conv_head, num_classes, info)
+
+
+def _vgg_sources(x) -> list:
+    """Six maps of 38, 19, 10, 5, 3 and 1 cells a side."""
+    maps = vgg.features(x, "vgg16", pool_padding="same")
+    x = keras.layers.MaxPooling2D(3, 1, padding="same", name="block5_pool")(maps["s16"])
+    x = _conv(x, 1024, 3, name="fc6", dilation_rate=6)
+    x = _conv(x, 1024, 1, name="fc7")
+    sources = [layers.L2Normalization(20.0, name="block4_scale")(maps["s8"]), x]
+    for index, (reduced, filters, stride) in enumerate(
+        ((256, 512, 2), (128, 256, 2), (128, 256, 1), (128, 256, 1)), start=6
+    ):
+        x = _conv(x, reduced, 1, name=f"conv{index}_1")
+        if stride == 2:
+            x = keras.layers.ZeroPadding2D(1, name=f"conv{index}_pad")(x)
+        x = _conv(x, filters, 3, name=f"conv{index}_2", strides=stride, padding="valid")
+        sources.append(x)
+    return sources
+
+
+def _conv(x, filters: int, kernel: int, *, name: str, padding: str = "same", **options):
+    return keras.layers.Conv2D(
+        filters,
+        kernel,
+        padding=padding,
+        activation="relu",
+        kernel_initializer=layers.HE,
+        name=name,
+        **options,
+    )(x)
+
+
+def ssd_mobilenet_v1(info: ModelInfo, num_classes: int, width: float = 1.0) -> Detector:
+    height, columns = info.preprocess.size
+    why = "smaller inputs leave fewer than four levels of priors"
+    layers.check_input("ssd_mobilenet_v1", info.preprocess.size, minimum=MINIMUM, why=why)
+    image = layers.image_input(info.preprocess)
+    maps = mobilenet.features(layers.normalize(image, info.preprocess), width)
+    sources = [maps["s8"], maps["s16"], maps["s32"]]
+    for index, filters in enumerate((512, 256, 256), start=1):
+        if max(sources[-1].shape[1:3]) == 1:
+            break
+        reduced = mobilenet.conv(sources[-1], int(filters * width) // 2, name=f"extra{index}_1")
+        sources.append(mobilenet.conv(reduced, int(filters * width), 3, 2, name=f"extra{index}_2"))
+    sizes = [relative * math.sqrt(height * columns) for relative in RELATIVE_SIZES]
+    levels = [
+        anchors.Level(
+            grid=tuple(source.shape[1:3]),
+            step=(height / source.shape[1], columns / source.shape[2]),
+            shapes=anchors.ssd_shapes(sizes[i], sizes[i + 1], RATIOS[i]),
+        )
+        for i, source in enumerate(sources)
+    ]
+    return detector(image, sources, levels, _separable_head, num_classes, info)
+
+
+def _conv_head(x, priors: int, channels: dict[str, int], *, name: str) -> dict:
+    """One 3x3 convolution an output, as in the paper."""
+    return {
+        key: keras.layers.Conv2D(
+            priors * count,
+            3,
+            padding="same",
+            kernel_initializer="glorot_uniform",
+            dtype="float32",
+            name=f"{name}_{key}",
+        )(x)
+        for key, count in channels.items()
+    }
+
+
+def _separable_head(x, priors: int, channels: dict[str, int], *, name: str) -> dict:
+    """One 3x3 depthwise layer for both outputs, then a 1x1 convolution each."""
+    x = mobilenet.depthwise(x, name=f"{name}_depthwise")
+    return {
+        key: keras.layers.Conv2D(
+            priors * count,
+            1,
+            kernel_initializer=keras.initializers.RandomNormal(stddev=0.03),
+            dtype="float32",
+            name=f"{name}_{key}",
+        )(x)
+        for key, count in channels.items()
+    }
+
+
+def detector(image, sources, levels, head, num_classes: int, info: ModelInfo) -> Detector:
+    """The SSD meta-architecture: a head on each source map, one row a prior in anchors' order.
+
+    image is the model's input, sources the maps of any backbone, levels their priors, and
+    head(x, priors, channels, name=) draws the maps {"cls", "box"} of one level.
+    """
+    size = info.preprocess.size
+    channels = {"cls": num_classes + 1, "box": 4}
+    rows = {key: [] for key in channels}
+    for index, (source, level) in enumerate(zip(sources, levels, strict=True), start=1):
+        drawn = head(source, len(level.shapes), channels, name=f"level{index}")
+        for key, count in channels.items():
+            flat = keras.layers.Reshape(
+                (level.count, count), dtype="float32", name=f"level{index}_{key}_rows"
+            )
+            rows[key].append(flat(drawn[key]))
+    outputs = {
+        key: keras.layers.Concatenate(axis=1, dtype="float32", name=key)(parts)
+        for key, parts in rows.items()
+    }
+    priors = anchors.priors(levels)
+    return Detector(
+        model=keras.Model(image, outputs, name=info.name),
+        encode=functools.partial(assign.encode_ssd, priors=priors, num_classes=num_classes),
+        loss=losses.multibox,
+        decode=functools.partial(_decode, priors=priors, size=size),
+        info=dataclasses.replace(info, num_classes=num_classes),
+    )
+
+
+def _decode(outputs, score_threshold=0.01, iou_threshold=0.45, max_detections=200, *, priors, size):
+    return decode.decode_softmax(
+        outputs, priors, size, score_threshold, iou_threshold, max_detections
+    )

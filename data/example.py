@@ -58,8 +58,11 @@ class SchemaError(ValueError):
     """A record is not one of ours, or newer than this program."""
 
 
-def encode(sample: Sample, labels: Sequence[str]) -> bytes:
-    """Serialized tf.train.Example; `labels` gives the names of the classes."""
+def encode(sample: Sample, labels: Sequence[str], sha256: str | None = None) -> bytes:
+    """Serialized tf.train.Example; `labels` gives the names of the classes.
+
+    `sha256` of the image in hexadecimal, where the caller has it already.
+    """
     size = np.array([sample.height, sample.width] * 2, np.float64)
     boxes = sample.boxes.astype(np.float64)
     points = sample.keypoints.astype(np.float64).reshape(-1, 3)
@@ -74,7 +77,7 @@ def encode(sample: Sample, labels: Sequence[str]) -> bytes:
         "image/source_id": [_bytes(sample.source_id)],
         "image/filename": [_bytes(posixpath.basename(sample.source_id))],
         "image/split": [_bytes(sample.split)],
-        "image/key/sha256": [hashlib.sha256(sample.image).hexdigest().encode()],
+        "image/key/sha256": [(sha256 or hashlib.sha256(sample.image).hexdigest()).encode()],
         "image/class/label": sample.labels.tolist(),
         "image/class/text": [_bytes(labels[index]) for index in sample.labels],
         **{f"image/object/bbox/{edge}": edges[:, i].tolist() for i, edge in enumerate(_EDGES)},

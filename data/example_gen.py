@@ -1,0 +1,117 @@
+"""The ingest job in Apache Beam: one element is one shard's list of references.
+
+No picture travels between Beam steps; sending them one by one was 10 times slower. A DoFn reads,
+checks, copies, encodes and writes its shard (shards.write), and what is left of Beam is to bring
+shards to workers, on this machine or on any portable runner that shares the file system.
+
+`--runner=DirectRunner` means Beam's FnApiRunner here. Since 2.6x Beam's own DirectRunner first
+tries Prism, a Go program that it downloads: that needs a network and reports errors differently.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import pathlib
+import re
+from collections.abc import Sequence
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
+from apache_beam.runners.runner import PipelineRunner, PipelineState
+
+from data import shards
+from data.shards import IngestError, Shard, Work
+
+_DIRECT = (None, "DirectRunner", "SwitchingDirectRunner", "FnApiRunner")
+_ROOT = str(pathlib.Path(__file__).resolve().parent.parent)
+PROCESSES_PAY_BYTES = 512 << 20  # of pictures; below, starting worker processes costs more
+
+
+class WriteShard(beam.DoFn):
+    """Shard -> its name. Counters: records, rejected."""
+
+    def __init__(self, work: Work):
+        self.work = work
+        self.records = beam.metrics.Metrics.counter("ingest", "records")
+        self.rejected = beam.metrics.Metrics.counter("ingest", "rejected")
+
+    def process(self, shard: Shard):
+        counts = shards.write(shard, self.work)
+        self.records.inc(counts["records"])
+        self.rejected.inc(len(counts["rejected"]))
+        logging.info("%s: %d records", shard.name, counts["records"])
+        yield shard.name
+
+
+def run(todo: Sequence[Shard], work: Work, arguments: Sequence[str] = ()) -> None:
+    """Writes the shards by a Beam job with these pipeline options. Raises IngestError."""
+    runner, options = runner_and_options(arguments, todo, work)
+    direct = not isinstance(runner, str)
+    pipeline = beam.Pipeline(runner=runner, options=options)
+    _ = (
+        pipeline
+        | "Shards" >> beam.Create(list(todo), reshuffle=False)
+        | "Spread" >> beam.Reshuffle()
+        | "Write" >> beam.ParDo(WriteShard(work))
+    )
+    restore = _offer_code_to_workers() if direct else lambda: None
+    try:
+        result = pipeline.run()
+        state = result.wait_until_finish()
+    except Exception as error:
+        raise _explained(error) from error
+    finally:
+        restore()
+    if state not in (PipelineState.DONE, None):
+        raise IngestError(f"the Beam job ended as {state}; see the log of {runner}")
+
+
+def runner_and_options(
+    arguments: Sequence[str], todo: Sequence[Shard], work: Work
+) -> tuple[str | PipelineRunner, PipelineOptions]:
+    """Checks the options and chooses the runner; without any, all cores of this machine."""
+    try:
+        options = PipelineOptions(list(arguments))
+        runner = options.view_as(StandardOptions).runner
+    except SystemExit:  # argparse, on a bad value
+        raise IngestError(f"ingest.beam: {list(arguments)}: Beam does not take these") from None
+    if runner is not None and runner.rpartition(".")[2] not in _DIRECT:
+        return runner, options
+    from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
+
+    given = " ".join(arguments)
+    if "--direct_num_workers" not in given and "--direct_running_mode" not in given:
+        workers = min(os.cpu_count() or 1, len(todo))
+        size = sum(shards.bytes_needed(shard, work) for shard in todo)
+        direct = options.view_as(DirectOptions)
+        if workers > 1 and (size > PROCESSES_PAY_BYTES or work.copies):
+            direct.direct_num_workers = workers
+            direct.direct_running_mode = "multi_processing"
+    return FnApiRunner(), options
+
+
+def _offer_code_to_workers():
+    """Worker processes import this package wherever they start; returns what undoes it."""
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = _ROOT + (os.pathsep + before if before else "")
+
+    def restore():
+        if before is None:
+            os.environ.pop("PYTHONPATH", None)
+        else:
+            os.environ["PYTHONPATH"] = before
+
+    return restore
+
+
+def _explained(error: Exception) -> IngestError:
+    """Our own message out of a traceback that came back from a worker as text."""
+    if isinstance(error, IngestError):
+        return error
+    found = re.search(r"IngestError: (.+?)(?: \[while running .*)?$", str(error), re.MULTILINE)
+    if found:
+        return IngestError(found[1])
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    last = lines[-1].strip() if lines else type(error).__name__
+    return IngestError(f"the Beam job failed: {type(error).__name__}: {last}")

@@ -1,0 +1,252 @@
+"""Record shards: which samples go into which, and writing one, whole or not at all.
+
+Nothing here depends on the number of workers: the plan is made of the references alone, so that
+any runner writes the same bytes.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import errno
+import hashlib
+import heapq
+import json
+import math
+import os
+import pathlib
+import re
+import uuid
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from data import example, tfrecord
+from data.augment.policy import Augment
+from data.sample import BadSample, Reference, Sample
+from data.sources import source
+
+SPREAD = 8  # shards a split gets even if it is small, so that workers and readers share it
+SPREAD_SAMPLES = 32  # ... as long as each holds this many samples
+REMARKS = 200  # warnings a shard lists; all are counted
+
+
+class IngestError(RuntimeError):
+    """Ingest stopped as a whole; the message says where, why, and what to do."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Shard:
+    """One record file to be, and what goes into it, in this order."""
+
+    name: str  # "train-00000-of-00008.tfrecord"
+    split: str
+    references: tuple[Reference, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Work:
+    """What a worker must know beside its shard."""
+
+    folder: str  # where record files are written
+    format: str  # of the source
+    labels: tuple[str, ...]
+    max_pixels: int
+    copies: int = 0  # augmented copies a sample of `augmented_split`
+    augmented_split: str = "train"
+    policy: Augment = Augment()
+    seed: int = 0
+
+
+def plan(references: Sequence[Reference], shard_bytes: float, seed: int) -> list[Shard]:
+    """Shuffles each split and deals it to shards of about equal size in bytes of pictures."""
+    splits: dict[str, list[Reference]] = collections.defaultdict(list)
+    for reference in references:
+        splits[reference.split].append(reference)
+    shards = []
+    for split, members in sorted(splits.items()):
+        members = sorted(members, key=lambda reference: _shuffle_key(reference, seed))
+        sizes = [_size(reference.image) for reference in members]
+        wanted = max(
+            math.ceil(sum(sizes) / shard_bytes), min(SPREAD, len(members) // SPREAD_SAMPLES), 1
+        )
+        count = min(wanted, len(members))
+        dealt: list[list[Reference]] = [[] for _ in range(count)]
+        lightest = [(0, 0, index) for index in range(count)]  # bytes, samples, shard
+        for reference, size in zip(members, sizes, strict=True):
+            load, held, index = heapq.heappop(lightest)
+            dealt[index].append(reference)
+            heapq.heappush(lightest, (load + size, held + 1, index))
+        shards += [
+            Shard(f"{split}-{index:05d}-of-{count:05d}.tfrecord", split, tuple(group))
+            for index, group in enumerate(dealt)
+        ]
+    return shards
+
+
+def bytes_needed(shard: Shard, work: Work) -> int:
+    """About what a shard takes on disk."""
+    size = sum(_size(reference.image) + 2048 for reference in shard.references)
+    return size * (1 + _copies(shard.split, work))
+
+
+def finished(shard: Shard, work: Work) -> dict[str, Any] | None:
+    """The counts of a shard that an earlier run completed with the same work, else None."""
+    final = pathlib.Path(work.folder, shard.name)
+    try:
+        counts = json.loads(_sidecar(final).read_text())
+        complete = counts["key"] == _key(shard, work)
+        return counts if complete and final.stat().st_size == counts["file_bytes"] else None
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def write(shard: Shard, work: Work) -> dict[str, Any]:
+    """Writes the shard aside, renames it, then its sidecar of counts; returns the counts.
+
+    Raises IngestError on a full disk, or on a failure that is not a fault of one sample.
+    """
+    done = finished(shard, work)
+    if done is not None:
+        return done
+    final = pathlib.Path(work.folder, shard.name)
+    aside = final.with_name(f".{shard.name}.{uuid.uuid4().hex}.tmp")
+    tally = Tally()
+    try:
+        with open(aside, "wb", buffering=1 << 20) as file:
+            for record in _records(shard, work, tally):
+                tfrecord.write(file, record)
+            file.flush()
+            os.fsync(file.fileno())
+        counts = {
+            "key": _key(shard, work),
+            "split": shard.split,
+            "file_bytes": aside.stat().st_size,
+            **tally.counts(work.labels),
+        }
+        os.replace(aside, final)
+        aside.write_text(json.dumps(counts))
+        os.replace(aside, _sidecar(final))
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise IngestError(
+            f"{final}: the disk is full; the shard needs about {bytes_needed(shard, work):,} "
+            "bytes. Free space there, or choose another run_dir, and run again: finished "
+            "shards are kept"
+        ) from error
+    finally:
+        aside.unlink(missing_ok=True)
+    return counts
+
+
+class Tally:
+    """Counts of one shard."""
+
+    def __init__(self):
+        self.numbers = collections.Counter()
+        self.rejected: list[tuple[str, str, str]] = []
+        self.warned = collections.Counter()
+        self.warnings: list[tuple[str, str, str]] = []
+        self.images = collections.Counter()  # class -> records that hold it
+        self.objects = collections.Counter()  # class -> boxes
+        self.sha256 = hashlib.sha256()
+
+    def warn(self, source_id: str, reason: str, detail: str) -> None:
+        self.warned[reason] += 1
+        if len(self.warnings) < REMARKS:
+            self.warnings.append((source_id, reason, detail))
+
+    def add(self, sample: Sample, sha256: str) -> None:
+        self.numbers["records"] += 1
+        self.numbers["objects"] += len(sample.boxes)
+        self.numbers["image_bytes"] += len(sample.image)
+        self.objects.update(sample.classes.tolist())
+        self.images.update({*sample.labels.tolist(), *sample.classes.tolist()})
+        self.sha256.update(f"{sample.source_id}\0{sha256}\n".encode("utf-8", "surrogateescape"))
+
+    def counts(self, labels: Sequence[str]) -> dict[str, Any]:
+        names = ("read", "records", "copies", "objects", "image_bytes")
+        return {
+            **{name: self.numbers[name] for name in names},
+            "images_by_class": {name: self.images[i] for i, name in enumerate(labels)},
+            "objects_by_class": {name: self.objects[i] for i, name in enumerate(labels)},
+            "images_sha256": self.sha256.hexdigest(),
+            "rejected": self.rejected,
+            "warned": dict(sorted(self.warned.items())),
+            "warnings": self.warnings,
+        }
+
+
+def _records(shard: Shard, work: Work, tally: Tally) -> Iterator[bytes]:
+    """Serialized examples: every good sample, followed by its augmented copies."""
+    read, copies = source(work.format).read, _copies(shard.split, work)
+    for reference in shard.references:
+        tally.numbers["read"] += 1
+
+        def warn(reason: str, detail: str, source_id: str = reference.source_id) -> None:
+            tally.warn(source_id, reason, detail)
+
+        try:
+            sample = read(reference, work.labels, max_pixels=work.max_pixels, warn=warn)
+            variants = [sample, *_augmented(sample, copies, work)]
+        except BadSample as error:
+            tally.rejected.append((reference.source_id, error.reason, error.detail))
+            continue
+        except OSError:
+            raise
+        except Exception as error:
+            message = f"{reference.source_id}: {type(error).__name__}: {error}"
+            raise IngestError(message.replace("\n", " ")) from error
+        tally.numbers["copies"] += len(variants) - 1
+        for variant in variants:
+            sha256 = hashlib.sha256(variant.image).hexdigest()
+            tally.add(variant, sha256)
+            yield example.encode(variant, work.labels, sha256)
+
+
+def _augmented(sample: Sample, copies: int, work: Work) -> Iterator[Sample]:
+    if copies:
+        from data.augment.offline import augment_copy  # imports TensorFlow
+
+        for copy in range(1, copies + 1):
+            augmented = augment_copy(sample, work.policy, work.seed, copy)
+            yield dataclasses.replace(augmented, source_id=f"{sample.source_id}#aug{copy}")
+
+
+def _copies(split: str, work: Work) -> int:
+    return work.copies if split == work.augmented_split else 0
+
+
+def _key(shard: Shard, work: Work) -> str:
+    """Equal for equal shards of equal work, wherever they are written."""
+    parts = dataclasses.asdict(dataclasses.replace(work, folder="", policy=None))
+    text = json.dumps(
+        [
+            dataclasses.asdict(shard),
+            parts,
+            work.policy.model_dump(mode="json"),
+            example.SCHEMA_VERSION,
+        ]
+    )
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _sidecar(final: pathlib.Path) -> pathlib.Path:
+    return final.with_name(f"{final.name}.json")
+
+
+def _shuffle_key(reference: Reference, seed: int) -> bytes:
+    text = f"{seed}:{reference.source_id}".encode("utf-8", "surrogateescape")
+    return hashlib.sha256(text).digest()
+
+
+def _size(path: str) -> int:
+    try:
+        return os.path.getsize(path)
+    except OSError:
+        return 0  # `read` will say why
+
+
+def is_record_file(name: str) -> bool:
+    """Whether a file name is one that `plan` gives, or its sidecar's."""
+    return re.fullmatch(r".+-\d{5}-of-\d{5}\.tfrecord(\.json)?", name) is not None

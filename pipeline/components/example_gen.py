@@ -1,0 +1,236 @@
+"""ExampleGen: a data set as it was found -> TFRecord shards, manifest.json, labels.txt.
+
+Killed and run again in the same folder, it keeps the shards that are complete. Outputs:
+    SPLIT-00000-of-00008.tfrecord   records, see data/example.py
+    manifest.json                   counts by split, class and reason
+    labels.txt                      class names, one a line
+    rejected.jsonl, warnings.jsonl  source_id, split, reason, detail of what was left out
+"""
+
+from __future__ import annotations
+
+import collections
+import hashlib
+import json
+import logging
+import pathlib
+import shutil
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import pydantic
+
+from data import example, labels, shards
+from data.augment.policy import Augment
+from data.sample import Listing, Reference
+from data.shards import IngestError, Shard, Work
+from data.sources import SourceError, source
+from pipeline.artifacts import write_bytes, write_json
+from pipeline.config import Recipe
+
+MIB = 1 << 20
+
+
+class TooManyRejected(IngestError):
+    """More samples were rejected than the recipe allows."""
+
+
+class Params(pydantic.BaseModel):
+    """What of a recipe decides the records; `beam` decides only where they are made."""
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+
+    format: str = "voc"
+    train: str = "train"  # the split that gets augmented copies
+    splits: tuple[str, ...] = ("train", "val")  # the splits to write
+    holdout: float = 0.2
+    labels: tuple[str, ...] = ()
+    copies: int = 0
+    augment: Augment = Augment()
+    shard_mb: float = 64.0
+    max_rejected: float = 0.05
+    max_pixels: int = 100_000_000
+    seed: int = 0
+    beam: tuple[str, ...] = pydantic.Field((), exclude=True)
+
+
+def params_of(recipe: Recipe) -> Params:
+    """The parameters of this component in a recipe."""
+    data, ingest = recipe.data, recipe.ingest
+    splits = dict.fromkeys(name for name in (data.train, data.val, data.test) if name)
+    return Params(
+        format=data.format,
+        train=data.train,
+        splits=tuple(splits),
+        holdout=data.holdout,
+        labels=data.labels,
+        copies=ingest.copies,
+        augment=ingest.augment,
+        shard_mb=ingest.shard_mb,
+        max_rejected=ingest.max_rejected,
+        max_pixels=ingest.max_pixels,
+        seed=recipe.seed,
+        beam=ingest.beam,
+    )
+
+
+def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Path) -> None:
+    """inputs: {"source": folder of the data set}. Raises SourceError, IngestError."""
+    workdir = pathlib.Path(workdir)
+    workdir.mkdir(parents=True, exist_ok=True)
+    listing = source(params.format).scan(
+        inputs["source"], labels=params.labels, holdout=params.holdout, seed=params.seed
+    )
+    names = labels.check(listing.labels, f"classes of {inputs['source']}")
+    used = _used(listing, params, inputs["source"])
+    work = Work(
+        folder=str(workdir.resolve()),
+        format=params.format,
+        labels=names,
+        max_pixels=params.max_pixels,
+        copies=params.copies,
+        augmented_split=params.train,
+        policy=params.augment,
+        seed=params.seed,
+    )
+    planned = shards.plan(used, params.shard_mb * MIB, params.seed)
+    _remove_strangers(workdir, planned)
+    todo = [shard for shard in planned if shards.finished(shard, work) is None]
+    logging.info("ingest: %d samples, %d of %d shards to do", len(used), len(todo), len(planned))
+    started = time.monotonic()
+    if todo:
+        _check_space(workdir, todo, work)
+        from data import example_gen  # imports Beam
+
+        example_gen.run(todo, work, params.beam)
+    counts = [_counts(shard, work) for shard in planned]
+    rejected = [(*row, "") for row in listing.rejected]
+    rejected += [(*row, count["split"]) for count in counts for row in count["rejected"]]
+    manifest = _manifest(planned, counts, rejected, used, names, params)
+    manifest["beam_seconds"] = round(time.monotonic() - started, 3)
+    try:
+        _check_rejected(rejected, len(used) + len(listing.rejected), params)
+        _check_splits(manifest, rejected)
+    except IngestError:
+        _remove_strangers(workdir, ())
+        raise
+    labels.write(workdir / "labels.txt", names)
+    _write_rows(workdir / "rejected.jsonl", rejected)
+    warnings = [(*row, count["split"]) for count in counts for row in count["warnings"]]
+    _write_rows(workdir / "warnings.jsonl", warnings)
+    write_json(workdir / "manifest.json", manifest)
+    for sidecar in workdir.glob("*.tfrecord.json"):
+        sidecar.unlink()
+
+
+def _used(listing: Listing, params: Params, where) -> list[Reference]:
+    """The references of the splits that the recipe names; each must have some."""
+    existing = collections.Counter(reference.split for reference in listing.references)
+    empty = [split for split in params.splits if not existing[split]]
+    if empty:
+        found = ", ".join(f"{split} ({count})" for split, count in sorted(existing.items()))
+        raise SourceError(
+            f"{where}: no samples in split {', '.join(map(repr, empty))}; the splits are {found}. "
+            "Set data.train, data.val and data.test to some of them"
+        )
+    return [reference for reference in listing.references if reference.split in params.splits]
+
+
+def _remove_strangers(workdir: pathlib.Path, planned: Sequence[Shard]) -> None:
+    """Removes record files that no shard of this plan has, and what killed workers left."""
+    keep = {f"{shard.name}{end}" for shard in planned for end in ("", ".json")}
+    for path in workdir.iterdir():
+        left = path.name.startswith(".") and path.name.endswith(".tmp")
+        if left or (shards.is_record_file(path.name) and path.name not in keep):
+            path.unlink(missing_ok=True)
+
+
+def _check_space(workdir: pathlib.Path, todo: Sequence[Shard], work: Work) -> None:
+    need = sum(shards.bytes_needed(shard, work) for shard in todo)
+    free = shutil.disk_usage(workdir).free
+    if free < need:
+        raise IngestError(
+            f"{workdir}: needs about {need / MIB:,.0f} MiB for records, {free / MIB:,.0f} MiB are "
+            "free; free space there, or choose another run_dir"
+        )
+
+
+def _counts(shard: Shard, work: Work) -> dict[str, Any]:
+    counts = shards.finished(shard, work)
+    if counts is None:
+        raise IngestError(
+            f"{work.folder}/{shard.name}: the job ended, but the shard is not here. Do the workers "
+            "share this folder with this machine?"
+        )
+    return counts
+
+
+def _check_rejected(rejected, total: int, params: Params) -> None:
+    if len(rejected) <= params.max_rejected * total:
+        return
+    reasons = collections.Counter(reason for _, reason, _, _ in rejected)
+    listed = ", ".join(f"{reason} ({count})" for reason, count in reasons.most_common())
+    examples = "; ".join(f"{row[0]}: {row[2]}" for row in rejected[:3])
+    raise TooManyRejected(
+        f"{len(rejected)} of {total} samples cannot be used, more than ingest.max_rejected = "
+        f"{params.max_rejected:g} allows: {listed}. For example {examples}. Repair the data, or "
+        "raise ingest.max_rejected"
+    )
+
+
+def _check_splits(manifest: Mapping[str, Any], rejected) -> None:
+    for split, numbers in manifest["splits"].items():
+        if not numbers["records"]:
+            example_row = next((row[2] for row in rejected if row[3] == split), "none read")
+            raise TooManyRejected(f"split {split!r}: no sample can be used, e.g. {example_row}")
+
+
+def _manifest(planned, counts, rejected, used, names, params: Params) -> dict[str, Any]:
+    splits: dict[str, Any] = {}
+    for split in params.splits:
+        own = [count for count in counts if count["split"] == split]
+        sums = ("records", "copies", "objects", "read", "image_bytes", "file_bytes")
+        splits[split] = {
+            **{name: sum(count[name] for count in own) for name in sums},
+            "rejected": sum(len(count["rejected"]) for count in own),
+            "images_by_class": _added(count["images_by_class"] for count in own),
+            "objects_by_class": _added(count["objects_by_class"] for count in own),
+            "shards": [shard.name for shard in planned if shard.split == split],
+        }
+    sha256 = hashlib.sha256("".join(count["images_sha256"] for count in counts).encode())
+    return {
+        "schema_version": example.SCHEMA_VERSION,
+        "splits": splits,
+        "labels": list(names),
+        "rejected": dict(collections.Counter(reason for _, reason, _, _ in rejected)),
+        "warnings": _added(count["warned"] for count in counts),
+        "overlap": _overlap(used),
+        "inputs_sha256": sha256.hexdigest(),
+        "params": params.model_dump(mode="json"),
+    }
+
+
+def _overlap(used: Iterable[Reference]) -> dict[str, int]:
+    """Samples that two splits share, such as {"trainval+val": 87}: they leak."""
+    splits: dict[str, list[str]] = collections.defaultdict(list)
+    for reference in used:
+        splits[reference.source_id].append(reference.split)
+    shared = collections.Counter("+".join(sorted(s)) for s in splits.values() if len(s) > 1)
+    if shared:
+        logging.warning("ingest: samples are in several splits: %s", dict(shared))
+    return dict(shared)
+
+
+def _added(histograms: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    total: dict[str, int] = {}
+    for histogram in histograms:
+        for name, count in histogram.items():
+            total[name] = total.get(name, 0) + count
+    return total
+
+
+def _write_rows(path: pathlib.Path, rows) -> None:
+    keys = ("source_id", "reason", "detail", "split")
+    lines = [json.dumps(dict(zip(keys, row, strict=True))) for row in rows]
+    write_bytes(path, "".join(f"{line}\n" for line in lines).encode())

@@ -166,7 +166,7 @@ def _jpegs(pictures: Sequence[Image.Image]) -> list[bytes]:
             size = tuple(max(1, round(side * scale)) for side in picture.size)
             buffer = io.BytesIO()
             # 4:4:4, because halved colour smears thin coloured lines and letters
-            picture.resize(size).save(buffer, "JPEG", quality=quality, subsampling=0, optimize=True)
+            picture.resize(size).save(buffer, "JPEG", quality=quality, subsampling=0)
             contents.append(buffer.getvalue())
         if sum(map(len, contents)) <= GALLERY_BYTES:
             break

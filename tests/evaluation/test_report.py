@@ -1,0 +1,127 @@
+"""The report: self-contained, escaped, well-formed, small."""
+
+import html.parser
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline.evaluation import plots
+from pipeline.evaluation.gate import decide
+from pipeline.evaluation.report import Parts, render, write_report
+
+HOSTILE = "<script>alert('&')</script>"
+VOID = {"meta", "img", "link", "br"}
+
+
+class _Checker(html.parser.HTMLParser):
+    """Tags that open and close in order, and everything that could load something."""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.tags, self.targets, self.ids, self.text = [], [], [], [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        if tag not in VOID:
+            self.open.append(tag)
+        for name, value in attrs:
+            assert not name.startswith("on"), f"event handler {name}"
+            if name in ("src", "href", "srcset", "action", "data", "poster"):
+                self.targets.append(value)
+            if name == "id":
+                self.ids.append(value)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+def _check(document):
+    checker = _Checker()
+    checker.feed(document)
+    checker.close()
+    assert checker.open == []
+    assert document.startswith("<!DOCTYPE html>")
+    assert "script" not in checker.tags
+    assert "link" not in checker.tags
+    for target in checker.targets:
+        assert target.startswith(("data:image/", "#")), target
+        if target.startswith("#"):
+            assert target[1:] in checker.ids
+    assert not re.search(r"url\(|@import|https?://", document)
+    assert len(checker.ids) == len(set(checker.ids))
+    return checker
+
+
+def _noise(count, size=(968, 528)):
+    rng = np.random.default_rng(0)
+    return [
+        Image.fromarray(rng.integers(0, 255, (size[1], size[0], 3), np.uint8)) for _ in range(count)
+    ]
+
+
+def _full(**changes):
+    parts = {
+        "title": f"Model {HOSTILE}",
+        "verdict": decide({"AP50": 0.61}, "AP50", 0.5, {"AP50": 0.6}),
+        "metrics": {"AP50": 0.61, "APs": None, HOSTILE: 1, "per_class": {"cat": {}}},
+        "per_class": {HOSTILE: {"AP": 0.25, "objects": 12345}, "dog": {"AP": None, "F1": 1.0}},
+        "manifest": {
+            "schema_version": 1,
+            "labels": [HOSTILE],
+            "splits": {
+                "train": {"records": 4321, "classes": {HOSTILE: 7, "dog": 8}},
+                "val": {"records": 43, "classes": {"dog": 9}},
+            },
+            "rejected": {"bad_box": 3},
+        },
+        "figures": {f"Classes {HOSTILE}": plots.png(plots.class_histogram({"a": {"b": 1}}))},
+        "gallery": _noise(2, (60, 40)),
+        "gallery_note": HOSTILE,
+        "recipe": f"name: x  # {HOSTILE} $title ${{body}}\n",
+        "environment": {"python": "3.11", HOSTILE: HOSTILE},
+    }
+    return Parts(**{**parts, **changes})
+
+
+def test_report_is_self_contained_and_escaped(tmp_path):
+    write_report(tmp_path / "report.html", _full())
+    document = (tmp_path / "report.html").read_text(encoding="utf-8")
+    checker = _check(document)
+    assert HOSTILE not in document
+    assert "&lt;script&gt;alert(&#x27;&amp;&#x27;)&lt;/script&gt;" in document
+    text = "".join(checker.text)
+    assert f"Model {HOSTILE}" in text
+    assert "$title ${body}" in text  # the template's own signs survive in data
+    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_numbers_and_counts_are_shown():
+    text = " ".join(_check(render(_full())).text)
+    for expected in ("0.6100", "–", "12,345", "4,321", "bad_box", "splits · train · classes"):
+        assert expected in text, expected
+    assert "Blessed." in text
+    assert "AP50 0.6100 reaches the threshold 0.5000." in text
+
+
+def test_absent_parts_are_left_out():
+    checker = _check(render(Parts()))
+    assert "section" not in checker.tags
+    assert "Evaluation" in "".join(checker.text)
+    refused = render(Parts(verdict=decide({"AP50": None}, "AP50")))
+    assert "Refused." in refused
+
+
+@pytest.mark.parametrize("nothing", [{}, {"splits": {}}, {"splits": {"train": {}}}, {"a": None}])
+def test_odd_manifests_do_no_harm(nothing):
+    _check(render(Parts(manifest=nothing)))
+
+
+def test_twelve_noisy_pictures_stay_under_five_megabytes():
+    figures = {str(n): plots.png(plots.training_curves([])) for n in range(4)}
+    document = render(_full(gallery=_noise(12), figures=figures))
+    assert len(document.encode()) < 5_000_000

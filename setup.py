@@ -14,7 +14,7 @@ setup(
         include=[pattern for name in TOP_LEVEL for pattern in (name, f"{name}.*")]
     ),
     package_data={"serving": ["deploy/*"], "pipeline": ["evaluation/*.html"]},
-    entry_points={"console_scripts": ["convoy=pipeline.cli:main"]},
+    entry_points={"console_scripts": ["convoy=pipeline.cli:entry"]},
     install_requires=[
         "tensorflow>=2.20,<2.21",
         "keras>=3.15,<3.16",

@@ -40,8 +40,13 @@ def execute(
     params: Any,
     store: pathlib.Path,
     code: tuple[str, ...],
+    plan: bool = False,
+    follow: bool = False,
 ) -> Artifact:
     """Runs `run(inputs, params, workdir)` unless its artifact exists.
+
+    plan: only say whether it would run. follow: this process is a worker beside the chief of the
+    same job: it works in the chief's folder and leaves locking and renaming to it.
 
     inputs: artifacts (known by their key) or raw files (known by names, sizes and times).
     params: a pydantic model or dict; `code`: packages or files whose source is part of the key.
@@ -59,9 +64,14 @@ def execute(
         }
     )
     final = store / name / key
-    if final.is_dir():
-        return Artifact(final, key, cached=True)
+    if final.is_dir() or plan:
+        return Artifact(final, key, cached=final.is_dir())
     final.parent.mkdir(parents=True, exist_ok=True)
+    if follow:
+        workdir = final.parent / f"{key}.partial"
+        workdir.mkdir(exist_ok=True)
+        run(paths, params, workdir)
+        return Artifact(final, key, cached=False)
     with open(final.parent / f"{key}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # a second run of the same work waits, then finds it done
         if final.is_dir():

@@ -109,9 +109,9 @@ class Export(Section):
 
 
 class Push(Section):
-    """Where a blessed model goes: `model_dir`/NAME/VERSION, the layout of TF Serving."""
+    """Where a blessed model goes: MODEL_DIR/NAME/VERSION, the layout of TF Serving."""
 
-    model_dir: str = "served"
+    model_dir: str = ""  # empty = RUN_DIR/served
     keep: int = Field(3, gt=0)  # newest versions to keep
 
 

@@ -108,7 +108,9 @@ def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Pat
     rejected = [(*row, "") for row in listing.rejected]
     rejected += [(*row, count["split"]) for count in counts for row in count["rejected"]]
     manifest = _manifest(planned, counts, rejected, used, names, params)
-    manifest["beam_seconds"] = round(time.monotonic() - started, 3)
+    manifest["beam_seconds"] = round(time.monotonic() - started, 3)  # with starting workers
+    written = max(c["ended"] for c in counts) - min(c["started"] for c in counts)
+    manifest["writing_seconds"] = round(written, 3)  # from the first shard begun to the last done
     try:
         _check_rejected(rejected, len(used) + len(listing.rejected), params)
         _check_splits(manifest, rejected)

@@ -8,9 +8,9 @@ from __future__ import annotations
 import pathlib
 from collections.abc import Mapping
 
+from data import labels as label_map
 from data.augment.policy import Augment
 from data.input import Stream
-from data.labels import read_labels
 from pipeline import network
 from pipeline.artifacts import write_json
 from pipeline.config import Export, Model, Recipe, Section, Train
@@ -46,7 +46,7 @@ def params_of(recipe: Recipe) -> Params:
 
 def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Path) -> None:
     """Trains until done. Raises loop.Interrupted on SIGTERM with everything saved in workdir."""
-    labels = read_labels(inputs["examples"] / "labels.txt")
+    labels = label_map.read(inputs["examples"] / "labels.txt")
     where = strategy.build(params.train.strategy)
     with where.scope():
         task = network.build(params.model, labels, params.train, params.seed)

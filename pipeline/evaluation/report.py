@@ -90,35 +90,33 @@ def _per_class(rows: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _data(manifest: Mapping[str, Any]) -> str:
-    """The manifest's counts: plain values, then a table for each mapping inside.
+    """The manifest's numbers; knows no keys, so that it outlives changes of the manifest.
 
-    Knows no keys, so that it outlives changes of the manifest: a mapping of numbers becomes
-    two columns, a mapping of mappings a table, and a mapping deeper inside its own table.
+    A mapping of plain values becomes two columns; a mapping of mappings, as `splits`, one table
+    of their plain values, and one table for each mapping inside them with a column for each split.
+    Lists are left out.
     """
     plain = {key: value for key, value in manifest.items() if _is_plain(value)}
-    parts = [_key_values(plain)]
-    for key, value in manifest.items():
-        parts.append(_nested(key, value))
-    return "".join(parts)
+    nested = {key: value for key, value in manifest.items() if isinstance(value, Mapping) and value}
+    return _key_values(plain) + "".join(_nested(key, value) for key, value in nested.items())
 
 
-def _nested(name: str, value: Any, depth: int = 0) -> str:
-    if not isinstance(value, Mapping) or not value:
-        return ""
-    title = f"<h3>{_text(name)}</h3>"
-    if not any(isinstance(inner, Mapping) for inner in value.values()):
-        return title + _key_values(value)
-    rows = {key: inner for key, inner in value.items() if isinstance(inner, Mapping)}
-    columns = dict.fromkeys(c for row in rows.values() for c in row if _is_plain(row[c]))
-    table = _table("", list(columns), {k: [row.get(c) for c in columns] for k, row in rows.items()})
+def _nested(name: str, value: Mapping[str, Any]) -> str:
     plain = {key: inner for key, inner in value.items() if _is_plain(inner)}
-    deeper = "".join(
-        _nested(f"{name} · {key} · {column}", inner, depth + 1)
-        for key, row in rows.items()
-        for column, inner in row.items()
-        if depth < 3
-    )
-    return title + _key_values(plain) + (table if columns else "") + deeper
+    rows = {key: inner for key, inner in value.items() if isinstance(inner, Mapping)}
+    columns = dict.fromkeys(column for row in rows.values() for column in row)
+    counts = [c for c in columns if any(_is_plain(row.get(c, [])) for row in rows.values())]
+    parts = [f"<h3>{_text(name)}</h3>", _key_values(plain)]
+    if counts:
+        cells = {k: [_plain(row.get(c)) for c in counts] for k, row in rows.items()}
+        parts.append(_table("", counts, cells))
+    for column in columns:
+        inside = {k: row[column] for k, row in rows.items() if isinstance(row.get(column), Mapping)}
+        keys = dict.fromkeys(key for inner in inside.values() for key in inner)
+        if keys:
+            cells = {key: [_plain(inner.get(key)) for inner in inside.values()] for key in keys}
+            parts += [f"<h3>{_text(name)}: {_text(column)}</h3>", _table("", list(inside), cells)]
+    return "".join(parts)
 
 
 def _table(corner: str, columns: Sequence[str], rows: Mapping[str, Sequence[Any]]) -> str:
@@ -184,6 +182,10 @@ def _uri(content: bytes, kind: str) -> str:
 
 def _is_plain(value: Any) -> bool:
     return not isinstance(value, (Mapping, list, tuple))
+
+
+def _plain(value: Any) -> Any:
+    return value if _is_plain(value) else "…"
 
 
 def _number(value: Any) -> str:

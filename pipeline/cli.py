@@ -1,0 +1,159 @@
+"""The command line: `convoy VERB ...`.
+
+Results go to standard output, logs to standard error. Exit codes: 0 done, 1 failure, 2 wrong usage
+or recipe, 3 refused by a gate, 143 stopped by SIGTERM with everything saved (run again to go on).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import errno
+import json
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+
+from absl import app, flags, logging
+
+OK, FAILURE, USAGE, REFUSED, STOPPED = 0, 1, 2, 3, 143
+
+
+class UsageError(ValueError):
+    """The command line is wrong. Exit code 2."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Verb:
+    """One verb: `run` gets (positional arguments, flags, unknown flags) and returns the result."""
+
+    summary: str
+    usage: str
+    examples: tuple[str, str]
+    run: Callable[[list[str], flags.FlagValues, list[str]], dict]
+    define: Callable[[flags.FlagValues], None] = lambda _: None
+    passes_flags: bool = False  # unknown flags go on to Apache Beam
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command; returns the exit code."""
+    from pipeline.verbs import VERBS
+
+    arguments = list(sys.argv if argv is None else argv)[1:]
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(_overview(VERBS))
+        return OK if arguments else USAGE
+    name, *rest = arguments
+    if name not in VERBS:
+        close = difflib.get_close_matches(name, VERBS, n=1, cutoff=0.4)
+        hint = f"did you mean {close[0]!r}?" if close else f"verbs: {', '.join(VERBS)}"
+        return _fail(UsageError(f"unknown verb {name!r}; {hint}"), USAGE, "--json" in rest, False)
+    verb = VERBS[name]
+    values = _flag_values(verb)
+    if any(word in ("-h", "--help", "-help") for word in rest):
+        print(_help(name, verb, values))
+        return OK
+    return _run(verb, values, rest)
+
+
+def _run(verb: Verb, values: flags.FlagValues, rest: list[str]) -> int:
+    as_json = "--json" in rest
+    try:
+        positional, unknown = _parse(values, rest, verb.passes_flags)
+        logging.set_verbosity(values.verbosity)
+        result = verb.run(positional, values, unknown)
+    except Exception as error:
+        code = _exit_code(error)
+        return _fail(error, code, as_json, _is_bug(error) or "--verbosity=1" in rest)
+    if as_json:
+        print(json.dumps(result, default=str), flush=True)
+    return OK
+
+
+def _parse(values: flags.FlagValues, rest: list[str], passes: bool) -> tuple[list[str], list[str]]:
+    """(positional arguments, unknown flags)."""
+    words = ["-o" + w[2:] if w.startswith("-o=") else w for w in rest]
+    try:
+        left = values(["convoy", *words], known_only=passes)[1:]
+    except flags.Error as error:
+        raise UsageError(str(error)) from error
+    unknown = [word for word in left if word.startswith("--")]
+    return [word for word in left if not word.startswith("--")], unknown
+
+
+def _flag_values(verb: Verb) -> flags.FlagValues:
+    values = flags.FlagValues()
+    flags.DEFINE_bool("json", False, "Last line on stdout is one JSON object.", flag_values=values)
+    flags.DEFINE_integer("verbosity", 0, "-1 warnings, 0 info, 1 debug.", flag_values=values)
+    verb.define(values)
+    return values
+
+
+def _exit_code(error: BaseException) -> int:
+    names = {kind.__name__ for kind in type(error).__mro__}
+    if names & {"UsageError", "ConfigError"}:
+        return USAGE
+    if "Refused" in names:
+        return REFUSED
+    return STOPPED if "Interrupted" in names else FAILURE
+
+
+def _is_bug(error: BaseException) -> bool:
+    """Whether people need the traceback: everything but the kinds that we raise with a message."""
+    return not isinstance(error, (ValueError, OSError, RuntimeError)) or isinstance(
+        error, (NotImplementedError, UnicodeError)
+    )
+
+
+def _fail(error: BaseException, code: int, as_json: bool, with_traceback: bool) -> int:
+    message = str(error) or type(error).__name__
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        message = (
+            f"the disk is full ({error.filename or 'while writing'}); free space and run again"
+        )
+    if with_traceback:
+        traceback.print_exception(error)
+    word = "refused" if code == REFUSED else "stopped" if code == STOPPED else "error"
+    print(f"convoy: {word}: {message}", file=sys.stderr)
+    if as_json:
+        print(json.dumps({"error": message, "exit_code": code}), flush=True)
+    return code
+
+
+def _overview(verbs: dict[str, Verb]) -> str:
+    width = max(map(len, verbs))
+    lines = ["convoy: convolutional networks from raw pictures to TensorFlow Serving.", ""]
+    lines += [f"  convoy {name:<{width}}  {verb.summary}" for name, verb in verbs.items()]
+    return "\n".join([*lines, "", "convoy VERB --help shows flags and two examples."])
+
+
+def _help(name: str, verb: Verb, values: flags.FlagValues) -> str:
+    lines = [f"convoy {name}: {verb.summary}", "", f"  convoy {name} {verb.usage}", "", "Flags:"]
+    for flag in _flags(values):
+        default = "" if flag.default in (None, False, "", []) else f" (default {flag.default})"
+        lines.append(f"  --{flag.name:<18} {flag.help}{default}")
+    lines += ["", "Examples:", *(f"  {example}" for example in verb.examples)]
+    if verb.passes_flags:
+        lines.append("\nOther flags go to Apache Beam, e.g. --direct_num_workers=2.")
+    return "\n".join(lines)
+
+
+def _flags(values: flags.FlagValues) -> list[flags.Flag]:
+    return [values[name] for name in sorted(values) if len(name) > 1]
+
+
+def entry() -> None:
+    """The console script."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    app.run(lambda argv: main(argv), flags_parser=_take_all)
+
+
+def _take_all(argv: list[str]) -> list[str]:
+    """Verbs parse their own flags; absl's global ones keep their defaults."""
+    flags.FLAGS(argv[:1])
+    return argv
+
+
+if __name__ == "__main__":
+    entry()

@@ -1,0 +1,77 @@
+"""Exporter: a trainer's folder to a SavedModel for TF Serving.
+
+Inputs: examples, model, evaluation. Output: saved_model/ with assets.extra, export_report.json.
+"""
+
+from __future__ import annotations
+
+import json
+import pathlib
+from collections.abc import Mapping
+
+from data import tfrecord
+from data.example import decode
+from data.input import shards
+from pipeline import network
+from pipeline.artifacts import write_json
+from pipeline.config import Export, Recipe, Section
+from serving.export import export
+
+SOURCE = "source.json"
+SAMPLES = 8  # pictures for measuring, comparing and warming up
+
+
+class Params(Section):
+    split: str
+    export: Export
+    name: str  # of the pushed model; warm-up requests carry it
+
+
+def params_of(recipe: Recipe) -> Params:
+    return Params(split=recipe.data.test, export=recipe.export, name=recipe.name)
+
+
+def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Path) -> None:
+    """Exports and compares with the network in memory."""
+    task, labels = network.load(inputs["model"], precision="float32")
+    model = workdir / "saved_model"
+    export(
+        task,
+        model,
+        labels=labels,
+        input_size=task.info.preprocess.size,
+        score_threshold=params.export.score_threshold,
+        iou_threshold=params.export.iou_threshold,
+        max_detections=params.export.max_detections,
+        precision=params.export.precision,
+        tolerance=params.export.tolerance,
+        samples=pictures(inputs["examples"], params.split, SAMPLES),
+        name=params.name,
+        card={
+            "data": _data(inputs["examples"]),
+            "metrics": _numbers(inputs["evaluation"]),
+        },
+    )
+    # Which training this is, so that a later run knows its own model among the pushed ones.
+    write_json(model / "assets.extra" / SOURCE, {"trainer": inputs["model"].name})
+
+
+def _data(examples: pathlib.Path) -> dict:
+    manifest = json.loads((examples / "manifest.json").read_text())
+    return {split: counts["records"] for split, counts in manifest["splits"].items()}
+
+
+def _numbers(evaluation: pathlib.Path) -> dict:
+    metrics = json.loads((evaluation / "metrics.json").read_text())
+    return {k: v for k, v in metrics.items() if isinstance(v, (int, float))}
+
+
+def pictures(examples: pathlib.Path, split: str, limit: int) -> list[bytes]:
+    """Encoded pictures of the first records of a split."""
+    found: list[bytes] = []
+    for shard in shards(examples, split):
+        for record in tfrecord.read(shard):
+            found.append(decode(record).image)
+            if len(found) == limit:
+                return found
+    return found

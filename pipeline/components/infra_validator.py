@@ -1,0 +1,118 @@
+"""InfraValidator: does the export answer where it will serve?
+
+Input: export (the exporter's folder). Output: verified.json. The SavedModel is put behind the
+embedded model server and asked over gRPC and REST; both must say what it says in process.
+"""
+
+from __future__ import annotations
+
+import pathlib
+import tempfile
+from collections.abc import Mapping
+
+import numpy as np
+
+from pipeline.artifacts import write_json
+from pipeline.components.pusher import content_digest
+from pipeline.config import Recipe, Section
+from serving import client, server, verify, warmup
+
+NOT_A_PICTURE = b"this is no picture"
+ROUNDING = 1e-4  # pixels and scores: REST writes decimals
+
+
+class Params(Section):
+    name: str  # of the served model
+
+
+class ValidationFailed(RuntimeError):
+    """The export does not serve; the message says what was asked and what came."""
+
+
+def params_of(recipe: Recipe) -> Params:
+    return Params(name=recipe.name)
+
+
+def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Path) -> None:
+    """Serves, asks, compares. Raises ValidationFailed."""
+    model = inputs["export"] / "saved_model"
+    requests = [list(request.inputs["image_bytes"].string_val) for request in warmup.read(model)]
+    if not requests:
+        raise ValidationFailed(f"{model / warmup.PLACE}: no warm-up requests to validate with")
+    local = client.load_local(model)
+    with tempfile.TemporaryDirectory(dir=workdir) as base:
+        (pathlib.Path(base) / "1").symlink_to(model.resolve(), target_is_directory=True)
+        running = server.start(base, name=params.name, port=0, rest_api_port=0, poll_s=0)
+        try:
+            _ask(running, params.name, requests, local)
+        finally:
+            running.stop()
+    single = requests[0]
+    fresh = verify.verify(model, local, single, tolerance=ROUNDING)
+    write_json(
+        workdir / "verified.json",
+        {
+            "verified": True,
+            "digest": content_digest(model),
+            "requests": len(requests),
+            "checks": ["gRPC", "REST", "non-picture refused", "fresh process, V1 loader"],
+            "outputs": sorted(set(fresh) - {"modules"}),
+        },
+    )
+
+
+def _ask(running: server.Server, name: str, requests: list[list[bytes]], local) -> None:
+    status = running.manager.status(name).model_version_status[0]
+    if status.status.error_message:
+        raise ValidationFailed(f"the model does not load: {status.status.error_message}")
+    channel = client.grpc_channel(f"127.0.0.1:{running.grpc_port}")
+    connection = client.rest_connection(f"127.0.0.1:{running.rest_port}")
+    calls = {
+        "gRPC": lambda images: client.predict_grpc(channel, name, images),
+        "REST": lambda images: client.predict_rest(connection, name, images),
+    }
+    try:
+        for images in requests:
+            expected = local(images)
+            for way, call in calls.items():
+                compare(way, expected, call(images))
+        for way, call in calls.items():
+            _must_refuse(way, call, [requests[0][0], NOT_A_PICTURE])
+    except client.RequestFailed as error:
+        raise ValidationFailed(f"a request with a real picture failed: {error}") from error
+    finally:
+        connection.close()
+        channel.close()
+
+
+def compare(way: str, expected: client.Answers, received: client.Answers) -> None:
+    """Raises ValidationFailed where the answers differ by more than decimals."""
+    if set(expected) != set(received):
+        raise ValidationFailed(
+            f"{way}: expected outputs {sorted(expected)}, got {sorted(received)}"
+        )
+    for name, value in expected.items():
+        other = received[name]
+        if value.shape != other.shape:
+            raise ValidationFailed(
+                f"{way}: {name}: expected shape {value.shape}, got {other.shape}"
+            )
+        if value.dtype.kind == "f":
+            apart = float(np.max(np.abs(value - other), initial=0.0))
+            if not apart <= ROUNDING * max(1.0, float(np.max(np.abs(value), initial=0.0))):
+                raise ValidationFailed(f"{way}: {name} is {apart:.4g} off the answer in process")
+        elif not np.array_equal(value, other):
+            raise ValidationFailed(f"{way}: {name} differs from the answer in process")
+
+
+def _must_refuse(way: str, call, images: list[bytes]) -> None:
+    try:
+        call(images)
+    except client.RequestFailed as error:
+        if error.code in ("INVALID_ARGUMENT", 400):
+            return
+        raise ValidationFailed(
+            f"{way}: a request with bytes that are no picture: expected INVALID_ARGUMENT (400), "
+            f"got {error}"
+        ) from error
+    raise ValidationFailed(f"{way}: bytes that are no picture were answered, expected an error")

@@ -1,0 +1,73 @@
+"""The pipeline for Dagster: one asset a component, a check for the gate, the recipe's schedule.
+
+`convoy ui RECIPE` starts it; a Dagster deployment loads this module with CONVOY_RECIPE set. Assets
+call `pipeline.steps` like the command line does, so both share the same artifacts.
+"""
+
+from __future__ import annotations
+
+import os
+
+import dagster as dg
+
+from pipeline import config, steps
+from pipeline.components import pusher
+
+RECIPE = os.environ.get("CONVOY_RECIPE", "configs/voc_detection.yaml")
+RETRY = dg.RetryPolicy(max_retries=1, delay=10)
+
+
+def _asset(name: str, upstream: str | None) -> dg.AssetsDefinition:
+    @dg.asset(
+        name=name,
+        deps=[upstream] if upstream else [],
+        group_name="convoy",
+        retry_policy=RETRY,
+        description=f"convoy component {name}",
+    )
+    def materialize(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        job = steps.Job(config.load(RECIPE), tell=context.log.info)
+        try:
+            result = steps.run(job, name)
+        except pusher.Refused as refusal:
+            raise dg.Failure(str(refusal), allow_retries=False) from refusal
+        numbers = {k: v for k, v in result["metrics"].items() if v is not None}
+        path = result["artifacts"].get(name) or result.get("pushed_path", "")
+        return dg.MaterializeResult(
+            metadata={"path": path, "cached": name in result["cached"], **numbers}
+        )
+
+    return materialize
+
+
+assets = [_asset(name, before) for before, name in zip((None, *steps.NAMES), steps.NAMES)]
+
+
+@dg.asset_check(asset="evaluator", description="The gate: good enough to be pushed?")
+def blessed() -> dg.AssetCheckResult:
+    job = steps.Job(config.load(RECIPE))
+    steps.run(job, "evaluator")
+    verdict = steps.verdict(job)
+    return dg.AssetCheckResult(passed=verdict["blessed"], metadata={"verdict": verdict["text"]})
+
+
+everything = dg.define_asset_job("run_recipe", selection=dg.AssetSelection.all())
+
+
+def _schedules() -> list[dg.ScheduleDefinition]:
+    recipe = config.load(RECIPE)
+    if not recipe.schedule:
+        return []
+    return [
+        dg.ScheduleDefinition(
+            name=f"{recipe.name.replace('-', '_')}_schedule",
+            job=everything,
+            cron_schedule=recipe.schedule,
+            default_status=dg.DefaultScheduleStatus.RUNNING,
+        )
+    ]
+
+
+definitions = dg.Definitions(
+    assets=assets, asset_checks=[blessed], jobs=[everything], schedules=_schedules()
+)

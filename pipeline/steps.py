@@ -1,0 +1,198 @@
+"""The pipeline of a recipe: which component runs on what. Command line and Dagster call this.
+
+raw data -> example_gen -> statistics_gen -> trainer -> evaluator -> exporter -> infra_validator ->
+pusher. Each but the last leaves a content-addressed artifact, so what did not change is not done
+again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import json
+import os
+import pathlib
+from collections.abc import Callable
+
+from pipeline.artifacts import Artifact, execute, write_bytes, write_json
+from pipeline.components import pusher
+from pipeline.components.pusher import Refused
+from pipeline.config import ConfigError, Recipe, dump
+
+NAMES = (
+    "example_gen",
+    "statistics_gen",
+    "trainer",
+    "evaluator",
+    "exporter",
+    "infra_validator",
+    "pusher",
+)
+
+# What a component's result depends on besides inputs and parameters: its sources.
+CODE = {
+    "example_gen": ("data", "pipeline/components/example_gen.py"),
+    "statistics_gen": ("data/statistics.py", "data/example.py"),
+    "trainer": (
+        "models",
+        "data/input.py",
+        "data/augment",
+        "pipeline/training",
+        "pipeline/network.py",
+        "pipeline/components/trainer.py",
+    ),
+    "evaluator": ("models", "pipeline/evaluation", "pipeline/components/evaluator.py"),
+    "exporter": ("models", "serving", "pipeline/components/exporter.py"),
+    "infra_validator": ("serving", "pipeline/components/infra_validator.py"),
+}
+
+
+@dataclasses.dataclass
+class Job:
+    """One recipe being run."""
+
+    recipe: Recipe
+    plan: bool = False  # only say what would run
+    tell: Callable[[str], None] = lambda _: None
+    done: dict[str, Artifact] = dataclasses.field(default_factory=dict)
+
+    @property
+    def run_dir(self) -> pathlib.Path:
+        return pathlib.Path(self.recipe.run_dir or f"runs/{self.recipe.name}").absolute()
+
+    @property
+    def model_dir(self) -> pathlib.Path:
+        """TF Serving's base path of this model: it holds the version folders."""
+        top = self.recipe.push.model_dir
+        return (pathlib.Path(top).absolute() if top else self.run_dir / "served") / self.recipe.name
+
+
+def run(job: Job, upto: str) -> dict:
+    """Runs the steps up to `upto`; returns what `--json` prints.
+
+    Raises pusher.Refused when the gate refuses and a later step was asked for.
+    """
+    job.run_dir.mkdir(parents=True, exist_ok=True)
+    write_bytes(job.run_dir / "config.yaml", dump(job.recipe).encode())
+    result: dict = {"run_dir": str(job.run_dir), "model_dir": str(job.model_dir), "pushed": False}
+    for name in NAMES[: NAMES.index(upto) + 1]:
+        if name in ("exporter", "infra_validator", "pusher") and not job.plan:
+            _check_gate(job)
+        if name == "pusher":
+            if job.plan:
+                job.tell("pusher: would push a blessed model")
+            else:
+                result.update(_push(job))
+            break
+        job.done[name] = _step(job, name)
+        state = "cached" if job.done[name].cached else "would run" if job.plan else "done"
+        job.tell(f"{name}: {state} {job.done[name].path}")
+        if name == "trainer" and _follower():
+            break
+    result["cached"] = [name for name, artifact in job.done.items() if artifact.cached]
+    result["artifacts"] = {name: str(artifact.path) for name, artifact in job.done.items()}
+    result["metrics"] = _metrics(job)
+    if not job.plan and not _follower():
+        write_json(job.run_dir / "result.json", result)
+    return result
+
+
+def _step(job: Job, name: str) -> Artifact:
+    component = importlib.import_module(f"pipeline.components.{name}")
+    return execute(
+        name,
+        component.run,
+        inputs=_inputs(job, name),
+        params=component.params_of(job.recipe),
+        store=job.run_dir / "artifacts",
+        code=CODE[name],
+        plan=job.plan,
+        follow=name == "trainer" and _follower(),
+    )
+
+
+def _inputs(job: Job, name: str) -> dict[str, Artifact | pathlib.Path]:
+    done = job.done
+    if name == "example_gen":
+        return {"source": _source(job)}
+    if name == "statistics_gen":
+        return {"examples": done["example_gen"]}
+    if name == "trainer":
+        return {"examples": done["example_gen"]}
+    if name == "evaluator":
+        inputs = {"examples": done["example_gen"], "model": done["trainer"]}
+        pushed = _pushed(job)
+        # The pushed model is its own equal: comparing it with itself would only cost time.
+        if pushed and _source_of(pushed) != done["trainer"].key:
+            inputs["pushed"] = pushed
+        return inputs
+    if name == "exporter":
+        return {
+            "examples": done["example_gen"],
+            "model": done["trainer"],
+            "evaluation": done["evaluator"],
+        }
+    return {"export": done["exporter"], "examples": done["example_gen"]}
+
+
+def _source(job: Job) -> pathlib.Path:
+    data = job.recipe.data
+    if not data.path:
+        raise ConfigError("data.path is empty: it must name the folder of the data set")
+    path = pathlib.Path(data.path)
+    if data.format == "digits" and not job.plan:
+        from data.sources import digits
+
+        digits.build(path, seed=job.recipe.seed)
+    if not path.exists():
+        raise FileNotFoundError(
+            f"data.path {path}: no such folder (looked in {pathlib.Path.cwd()})"
+        )
+    return path
+
+
+def _pushed(job: Job) -> pathlib.Path | None:
+    """The newest pushed version, if any."""
+    if not job.model_dir.is_dir():
+        return None
+    newest = max(pusher.versions(job.model_dir), default=None)
+    return None if newest is None else job.model_dir / str(newest)
+
+
+def _source_of(version: pathlib.Path) -> str:
+    """Key of the training that a pushed version came from."""
+    path = version / "assets.extra" / "source.json"
+    return json.loads(path.read_text())["trainer"] if path.exists() else ""
+
+
+def verdict(job: Job) -> dict:
+    """The gate's decision of a job that ran the evaluator: {"blessed", "reasons", "text"}."""
+    return json.loads((job.done["evaluator"].path / "gate.json").read_text())
+
+
+def _check_gate(job: Job) -> None:
+    decided = verdict(job)
+    if not decided["blessed"]:
+        raise Refused(f"{decided['text']} Report: {job.done['evaluator'].path / 'report.html'}")
+
+
+def _push(job: Job) -> dict:
+    model = job.done["exporter"].path / "saved_model"
+    pusher.check(model, job.done["evaluator"].path, job.done["infra_validator"].path)
+    version, new = pusher.push(model, job.model_dir, keep=job.recipe.push.keep)
+    path = job.model_dir / str(version)
+    job.tell(f"pusher: {'new version' if new else 'already there'} {path}")
+    return {"pushed": True, "version": version, "new": new, "pushed_path": str(path)}
+
+
+def _metrics(job: Job) -> dict:
+    if job.plan or "evaluator" not in job.done:
+        return {}
+    metrics = json.loads((job.done["evaluator"].path / "metrics.json").read_text())
+    return {k: v for k, v in metrics.items() if v is None or isinstance(v, (int, float))}
+
+
+def _follower() -> bool:
+    """Whether TF_CONFIG makes this process a worker that is not the chief."""
+    config = json.loads(os.environ.get("TF_CONFIG") or "{}")
+    return int(config.get("task", {}).get("index", 0)) > 0

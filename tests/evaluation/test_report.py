@@ -102,7 +102,7 @@ def test_report_is_self_contained_and_escaped(tmp_path):
 
 def test_numbers_and_counts_are_shown():
     text = " ".join(_check(render(_full())).text)
-    for expected in ("0.6100", "–", "12,345", "4,321", "bad_box", "splits · train · classes"):
+    for expected in ("0.6100", "–", "12,345", "4,321", "bad_box", "splits: classes"):
         assert expected in text, expected
     assert "Blessed." in text
     assert "AP50 0.6100 reaches the threshold 0.5000." in text
@@ -116,7 +116,25 @@ def test_absent_parts_are_left_out():
     assert "Refused." in refused
 
 
-@pytest.mark.parametrize("nothing", [{}, {"splits": {}}, {"splits": {"train": {}}}, {"a": None}])
+def test_class_counts_stand_beside_each_other():
+    splits = {"train": {"by_class": {"cat": 7, "dog": 8}}, "val": {"by_class": {"dog": 9}}}
+    document = render(Parts(manifest={"splits": splits}))
+    row = '<tr><th scope="row">{}</th><td>{}</td><td>{}</td></tr>'
+    assert row.format("cat", 7, "–") in document
+    assert row.format("dog", 8, 9) in document
+
+
+@pytest.mark.parametrize(
+    "nothing",
+    [
+        {},
+        {"splits": {}},
+        {"splits": {"train": {}}},
+        {"a": None},
+        {"a": {"b": {"c": {"d": {"e": 1}}}}},
+        {"a": {"b": [1]}},
+    ],
+)
 def test_odd_manifests_do_no_harm(nothing):
     _check(render(Parts(manifest=nothing)))
 

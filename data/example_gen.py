@@ -17,11 +17,23 @@ import re
 from collections.abc import Sequence
 
 import apache_beam as beam
-from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
+from apache_beam.options.pipeline_options import (
+    DirectOptions,
+    PipelineOptions,
+    StandardOptions,
+    WorkerOptions,
+)
+from apache_beam.portability.api import beam_provision_api_pb2
+from apache_beam.runners.portability.fn_api_runner.fn_runner import (
+    ExtendedProvisionInfo,
+    FnApiRunner,
+)
+from apache_beam.runners.portability.portable_runner import JobServiceHandle
 from apache_beam.runners.runner import PipelineRunner, PipelineState
 
 from data import shards
 from data.shards import IngestError, Shard, Work
+from data.sources import source
 
 _DIRECT = (None, "DirectRunner", "SwitchingDirectRunner", "FnApiRunner")
 _ROOT = str(pathlib.Path(__file__).resolve().parent.parent)
@@ -35,6 +47,9 @@ class WriteShard(beam.DoFn):
         self.work = work
         self.records = beam.metrics.Metrics.counter("ingest", "records")
         self.rejected = beam.metrics.Metrics.counter("ingest", "rejected")
+
+    def setup(self):
+        source(self.work.format)  # imports count as starting, not as writing
 
     def process(self, shard: Shard):
         counts = shards.write(shard, self.work)
@@ -78,8 +93,6 @@ def runner_and_options(
         raise IngestError(f"ingest.beam: {list(arguments)}: Beam does not take these") from None
     if runner is not None and runner.rpartition(".")[2] not in _DIRECT:
         return runner, options
-    from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
-
     given = " ".join(arguments)
     if "--direct_num_workers" not in given and "--direct_running_mode" not in given:
         workers = min(os.cpu_count() or 1, len(todo))
@@ -88,7 +101,11 @@ def runner_and_options(
         if workers > 1 and (size > PROCESSES_PAY_BYTES or work.copies):
             direct.direct_num_workers = workers
             direct.direct_running_mode = "multi_processing"
-    return FnApiRunner(), options
+    if "--default_sdk_harness_log_level" not in given:
+        options.view_as(WorkerOptions).default_sdk_harness_log_level = "ERROR"
+    encoded = JobServiceHandle.encode_pipeline_options(options.get_all_options())
+    provision = beam_provision_api_pb2.ProvisionInfo(pipeline_options=encoded)
+    return FnApiRunner(provision_info=ExtendedProvisionInfo(provision)), options
 
 
 def _offer_code_to_workers():

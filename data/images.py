@@ -172,13 +172,6 @@ def read_raster(path: str, size: tuple[int, int]) -> np.ndarray:
     return values
 
 
-def clip_boxes(boxes: np.ndarray, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Cuts [N, 4] boxes at the border. Returns them, and [N] bool: has an area left."""
-    limit = np.array([height, width, height, width], boxes.dtype)
-    clipped = np.clip(boxes, 0, limit)
-    return clipped, np.all(clipped[:, 2:] > clipped[:, :2], axis=1)
-
-
 def _decode(data: bytes, max_pixels: int) -> PIL.Image.Image:
     """The decoded first frame; its size is checked before its pixels are."""
     with warnings.catch_warnings():

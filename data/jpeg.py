@@ -10,6 +10,7 @@ ITU T.81, annex B: https://www.w3.org/Graphics/JPEG/itu-t81.pdf
 from __future__ import annotations
 
 import dataclasses
+import functools
 import re
 
 _ENTROPY_END = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # not stuffing, restart or fill
@@ -88,6 +89,7 @@ def _frame_ok(body: bytes) -> bool:
     )
 
 
+@functools.lru_cache(maxsize=64)  # most files hold the same tables, the standard's own
 def _huffman_ok(body: bytes) -> bool:
     """Each table: as many values as its counts say, and no more codes than its lengths allow."""
     position = 0

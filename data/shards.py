@@ -16,6 +16,7 @@ import math
 import os
 import pathlib
 import re
+import time
 import uuid
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -110,7 +111,7 @@ def write(shard: Shard, work: Work) -> dict[str, Any]:
         return done
     final = pathlib.Path(work.folder, shard.name)
     aside = final.with_name(f".{shard.name}.{uuid.uuid4().hex}.tmp")
-    tally = Tally()
+    tally, started = Tally(), time.time()
     try:
         with open(aside, "wb", buffering=1 << 20) as file:
             for record in _records(shard, work, tally):
@@ -121,6 +122,8 @@ def write(shard: Shard, work: Work) -> dict[str, Any]:
             "key": _key(shard, work),
             "split": shard.split,
             "file_bytes": aside.stat().st_size,
+            "started": started,
+            "ended": time.time(),
             **tally.counts(work.labels),
         }
         os.replace(aside, final)
@@ -219,15 +222,14 @@ def _copies(split: str, work: Work) -> int:
 
 def _key(shard: Shard, work: Work) -> str:
     """Equal for equal shards of equal work, wherever they are written."""
-    parts = dataclasses.asdict(dataclasses.replace(work, folder="", policy=None))
-    text = json.dumps(
-        [
-            dataclasses.asdict(shard),
-            parts,
-            work.policy.model_dump(mode="json"),
-            example.SCHEMA_VERSION,
-        ]
-    )
+    references = [
+        (reference.source_id, reference.image, reference.annotation)
+        for reference in shard.references
+    ]
+    policy = work.policy.model_dump(mode="json")
+    augmented = (work.copies, work.augmented_split, work.seed, policy) if work.copies else None
+    parts = (example.SCHEMA_VERSION, work.format, work.labels, work.max_pixels, augmented)
+    text = json.dumps([shard.name, references, parts])
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
 
 

@@ -14,6 +14,7 @@ Segmentation PNGs hold 0 for background, class + 1, and 255 for ignore, as VOC's
 
 from __future__ import annotations
 
+import math
 import os
 import xml.etree.ElementTree as ElementTree
 
@@ -56,13 +57,7 @@ def read(reference: Reference, labels, *, max_pixels=images.MAX_PIXELS, warn=ign
         turned, (height, width) = picture, picture.stored_size
     else:  # the boxes are given for the upright picture
         turned, height, width = None, picture.height, picture.width
-    known = {name: index for index, name in enumerate(labels)}
-    rows, kept = [], []
-    for index, node in enumerate(tree.findall("object")):
-        row = _object(node, known, (height, width), where, warn)
-        if row is not None:
-            rows.append(row)
-            kept.append(index)
+    rows, kept = _objects(tree, labels, (height, width), where, warn)
     boxes = np.array([row[0] for row in rows], np.float32).reshape(-1, 4)
     classes = np.array([row[1] for row in rows], np.int64)
     segmentation, masks = _segmentations(where, picture, kept)
@@ -72,7 +67,7 @@ def read(reference: Reference, labels, *, max_pixels=images.MAX_PIXELS, warn=ign
         image=picture.image,
         height=picture.height,
         width=picture.width,
-        labels=np.unique(classes),
+        labels=np.array(sorted({row[1] for row in rows}), np.int64),
         boxes=turned.boxes(boxes) if turned else boxes,
         classes=classes,
         difficult=np.array([row[2] for row in rows], bool),
@@ -181,29 +176,40 @@ def _written_for(tree: ElementTree.Element, picture: images.Picture) -> bool:
     return picture.stored_size == upright or size != upright
 
 
-def _object(node, known, size, where, warn):
-    """(box, class, difficult, truncated), or None after a warning. Box in pixels of the tree."""
-    name = (node.findtext("name") or "").strip()
-    if name not in known:
-        warn("unknown_class", f"{where}: object {name!r} is not among the labels")
-        return None
-    tags = ("ymin", "xmin", "ymax", "xmax")
-    corners = [_number(node.findtext(f"bndbox/{tag}")) for tag in tags]
-    if None in corners:
-        warn("missing_box", f"{where}: {name} has no complete <bndbox>")
-        return None
-    ymin, xmin, ymax, xmax = corners
-    if ymax <= ymin or xmax <= xmin:
-        warn("empty_box", f"{where}: {name} [{ymin:g}, {xmin:g}, {ymax:g}, {xmax:g}] has no area")
-        return None
-    box = np.array([[ymin - 1, xmin - 1, ymax, xmax]], np.float32)
-    clipped, inside = images.clip_boxes(box, *size)
-    if not inside[0]:
-        warn("outside_box", f"{where}: {name} lies outside the {size[1]}x{size[0]} picture")
-        return None
-    if not np.array_equal(clipped, box):
-        warn("clipped_box", f"{where}: {name} reaches outside the {size[1]}x{size[0]} picture")
-    return clipped[0], known[name], _flag(node, "difficult"), _flag(node, "truncated")
+def _objects(tree, labels, size, where, warn):
+    """Rows (box, class, difficult, truncated) of the usable objects, and their places in the file.
+
+    Boxes are 0-based and cut to `size` (H, W). Plain Python: NumPy and ElementTree's path search
+    cost several times as much on a handful of numbers.
+    """
+    known = {name: index for index, name in enumerate(labels)}
+    height, width = size
+    rows, kept = [], []
+    for index, node in enumerate(tree.findall("object")):
+        tags = {child.tag: child for child in node}
+        name = (tags["name"].text or "").strip() if "name" in tags else ""
+        if name not in known:
+            warn("unknown_class", f"{where}: object {name!r} is not among the labels")
+            continue
+        corners = {child.tag: _number(child.text) for child in tags.get("bndbox", ())}
+        corners = [corners.get(tag) for tag in ("ymin", "xmin", "ymax", "xmax")]
+        if None in corners:
+            warn("missing_box", f"{where}: {name} has no complete <bndbox>")
+            continue
+        ymin, xmin, ymax, xmax = corners
+        told = f"{where}: {name} [{ymin:g}, {xmin:g}, {ymax:g}, {xmax:g}]"
+        if ymax <= ymin or xmax <= xmin:
+            warn("empty_box", f"{told} has no area")
+            continue
+        box = (max(ymin - 1, 0), max(xmin - 1, 0), min(ymax, height), min(xmax, width))
+        if box[2] <= box[0] or box[3] <= box[1]:
+            warn("outside_box", f"{told} lies outside the {width}x{height} picture")
+            continue
+        if box != (ymin - 1, xmin - 1, ymax, xmax):
+            warn("clipped_box", f"{told} reaches outside the {width}x{height} picture")
+        rows.append((box, known[name], _flag(tags, "difficult"), _flag(tags, "truncated")))
+        kept.append(index)
+    return rows, kept
 
 
 def _number(text: str | None) -> float | None:
@@ -211,11 +217,11 @@ def _number(text: str | None) -> float | None:
         value = float(text or "")
     except ValueError:
         return None
-    return value if np.isfinite(value) else None
+    return value if math.isfinite(value) else None
 
 
-def _flag(node, tag: str) -> bool:
-    return bool(_number(node.findtext(tag)))
+def _flag(tags, name: str) -> bool:
+    return name in tags and bool(_number(tags[name].text))
 
 
 def _segmentations(annotation: str, picture, kept: list[int]) -> tuple[bytes, tuple[bytes, ...]]:

@@ -194,10 +194,15 @@ def _endless(stream: Stream, first_epoch: int, skip: int) -> tf.data.Dataset:
             num_parallel_calls=2,
             deterministic=True,
         )
-        records = records.shuffle(
-            stream.shuffle_buffer, seed=seeds[0], reshuffle_each_iteration=False
+        # Shuffled a block at a time with stateless seeds: Dataset.shuffle would also depend on the
+        # process's global seed.
+        blocks = records.batch(stream.shuffle_buffer).enumerate()
+        shuffled = blocks.map(
+            lambda i, block: tf.random.experimental.stateless_shuffle(
+                block, seed=seeds + tf.stack([i, i])
+            )
         )
-        return records.map(lambda serialized: (serialized, epoch))
+        return shuffled.unbatch().map(lambda serialized: (serialized, epoch))
 
     first = tf.data.Dataset.from_tensors(tf.constant(first_epoch, tf.int64)).flat_map(one_epoch)
     later = tf.data.Dataset.range(first_epoch + 1, tf.int64.max).flat_map(one_epoch)

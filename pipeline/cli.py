@@ -10,6 +10,7 @@ import dataclasses
 import difflib
 import errno
 import json
+import logging as standard_logging
 import os
 import sys
 import traceback
@@ -61,7 +62,7 @@ def _run(verb: Verb, values: flags.FlagValues, rest: list[str]) -> int:
     as_json = "--json" in rest
     try:
         positional, unknown = _parse(values, rest, verb.passes_flags)
-        logging.set_verbosity(values.verbosity)
+        _set_up_logs(values.verbosity)
         result = verb.run(positional, values, unknown)
     except Exception as error:
         code = _exit_code(error)
@@ -88,6 +89,14 @@ def _flag_values(verb: Verb) -> flags.FlagValues:
     flags.DEFINE_integer("verbosity", 0, "-1 warnings, 0 info, 1 debug.", flag_values=values)
     verb.define(values)
     return values
+
+
+def _set_up_logs(verbosity: int) -> None:
+    """Ours at `verbosity`; of Beam only what went wrong."""
+    logging.set_verbosity(verbosity)
+    logging.use_absl_handler()
+    for chatty in ("apache_beam", "root"):
+        standard_logging.getLogger(chatty).setLevel("DEBUG" if verbosity > 0 else "ERROR")
 
 
 def _exit_code(error: BaseException) -> int:
@@ -145,7 +154,9 @@ def _flags(values: flags.FlagValues) -> list[flags.Flag]:
 
 def entry() -> None:
     """The console script."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    has_gpu = os.path.exists("/dev/nvidia0")
+    # Without one, TensorFlow's only error message would be that it found none.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2" if has_gpu else "3")
     app.run(lambda argv: main(argv), flags_parser=_take_all)
 
 

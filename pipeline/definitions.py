@@ -40,7 +40,10 @@ def _asset(name: str, upstream: str | None) -> dg.AssetsDefinition:
     return materialize
 
 
-assets = [_asset(name, before) for before, name in zip((None, *steps.NAMES), steps.NAMES)]
+assets = [
+    _asset(name, before)
+    for before, name in zip((None, *steps.NAMES[:-1]), steps.NAMES, strict=True)
+]
 
 
 @dg.asset_check(asset="evaluator", description="The gate: good enough to be pushed?")

@@ -1,4 +1,4 @@
-"""`convoy ingest --input DIR --output DIR`: records of every split of a data set, without a recipe."""
+"""`convoy ingest --input DIR --output DIR`: records of every split, without a recipe."""
 
 from __future__ import annotations
 

@@ -21,3 +21,36 @@ def run(model: str, pictures: Sequence[str], output: pathlib.Path, score: float)
             rows.append({"image": picture, "error": f"{picture}: {error}"})
     write_json(output / "predictions.json", rows)
     return rows
+
+
+def _one(predict, path: pathlib.Path, output: pathlib.Path, score: float) -> dict:
+    picture = load(str(path))
+    answers = {name: value[0] for name, value in predict([picture.data]).items()}
+    drawn = output / f"{path.stem}.png"
+    if "boxes" in answers:
+        found = int(answers["num_detections"])
+        names = [name.decode() for name in answers["class_names"][:found]]
+        labels = sorted(set(names))
+        row = {
+            "detections": [
+                {"box": box.tolist(), "score": float(confidence), "class": name}
+                for box, confidence, name in zip(
+                    answers["boxes"], answers["scores"], names, strict=False
+                )
+            ]
+        }
+        shown = answers["scores"][:found] >= score
+        classes = np.array([labels.index(name) for name in names], np.int64)
+        image = draw(
+            picture.data,
+            answers["boxes"][:found][shown],
+            classes[shown],
+            answers["scores"][:found][shown],
+            labels,
+        )
+    else:
+        name = answers["class_name"].decode()
+        row = {"class": name, "scores": answers["scores"].tolist()}
+        image = caption(picture.data, f"{name} {answers['scores'].max():.2f}")
+    image.save(drawn)
+    return {"image": str(path), "picture": str(drawn), **row}

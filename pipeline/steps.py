@@ -75,7 +75,7 @@ def run(job: Job, upto: str) -> dict:
     job.run_dir.mkdir(parents=True, exist_ok=True)
     write_bytes(job.run_dir / "config.yaml", dump(job.recipe).encode())
     result: dict = {"run_dir": str(job.run_dir), "model_dir": str(job.model_dir), "pushed": False}
-    for name in NAMES[: NAMES.index(upto) + 1]:
+    for name in needed(upto):
         if name in ("exporter", "infra_validator", "pusher") and not job.plan:
             _check_gate(job)
         if name == "pusher":
@@ -95,6 +95,12 @@ def run(job: Job, upto: str) -> dict:
     if not job.plan and not _follower():
         write_json(job.run_dir / "result.json", result)
     return result
+
+
+def needed(upto: str) -> list[str]:
+    """The steps up to one; the statistics are for people, so only a whole run makes them too."""
+    names = NAMES[: NAMES.index(upto) + 1]
+    return [name for name in names if name != "statistics_gen" or upto in (name, "pusher")]
 
 
 def _step(job: Job, name: str) -> Artifact:

@@ -46,20 +46,24 @@ def write_summary(
         matrix = np.array(metrics["confusion"])
         figures["Confusion"] = plots.png(plots.confusion_matrix(matrix, labels))
         pictures = overlay.classification_gallery(
-            [samples[i] for i in shown], predictions[shown], labels
+            [samples[i] for i in shown], predictions[shown], labels, gallery
         )
         note = "Each picture with its true class and what was predicted."
     else:
         matches = match(samples, predictions, len(labels))
         best = confusion.operating_points(matches, labels)
-        points = {name: point["score"] for name, point in best.items() if point}
+        points = {name: point["threshold"] for name, point in best.items() if point}
         thresholds = [points.get(name, SCORE) for name in labels]
         curves = [voc.pr_curve(matches, k) for k in range(len(labels))]
-        table = confusion.detection_confusion(samples, predictions, len(labels), score=thresholds)
+        table = confusion.detection_confusion(samples, predictions, labels, score=thresholds)
         figures["Precision and recall"] = plots.png(plots.pr_curves(curves, labels))
         figures["Confusion"] = plots.png(plots.confusion_matrix(table, labels))
         pictures = overlay.gallery(
-            [samples[i] for i in shown], [predictions[i] for i in shown], labels, thresholds
+            [samples[i] for i in shown],
+            [predictions[i] for i in shown],
+            labels,
+            thresholds,
+            gallery,
         )
         note = "Truth on the left; on the right detections above each class's score of best F1."
     write_report(
@@ -81,15 +85,11 @@ def write_summary(
 
 
 def _histogram(manifest: Mapping[str, Any]) -> dict[str, dict[str, int]]:
-    """class -> split -> objects, or pictures where there are no objects."""
+    """split -> class -> objects, or pictures where there are no objects."""
     key = "objects_by_class"
     if not any(split["objects"] for split in manifest["splits"].values()):
         key = "images_by_class"
-    splits = manifest["splits"].items()
-    return {
-        label: {name: split[key].get(label, 0) for name, split in splits}
-        for label in manifest["labels"]
-    }
+    return {name: split[key] for name, split in manifest["splits"].items()}
 
 
 def _spread(count: int, wanted: int) -> list[int]:

@@ -90,7 +90,7 @@ def train(
     with strategy.scope():
         optimizer = optimizers.build(params, total_steps=total, steps_per_epoch=per_epoch)
         optimizer.build(task.model.trainable_variables)
-    variables = [*model_state(task.model), *optimizer.variables]
+    variables = [*task.model.variables, *optimizer.variables]  # dropout seeds too
     chief = is_chief(strategy)
     progress = Progress(workdir, total, params.batch_size, epoch_size)
     restored = checkpoints.restore_newest(workdir / "checkpoints", variables)
@@ -168,11 +168,6 @@ def averaged_weights(model: keras.Model, optimizer):
     finally:
         for weight, value in zip(weights, trained, strict=True):
             weight.assign(value)
-
-
-def model_state(model: keras.Model) -> list:
-    """All variables that a step may change: weights, running statistics, random seeds."""
-    return list(dict.fromkeys([*model.weights, *model.variables]))
 
 
 def save_weights(model: keras.Model, path: pathlib.Path) -> None:

@@ -89,6 +89,9 @@ def run(job: Job, upto: str) -> dict:
         job.tell(f"{name}: {state} {job.done[name].path}")
         if name == "trainer" and _follower():
             break
+        if name == "evaluator" and not job.plan:
+            report = job.done[name].path / "report.html"
+            write_bytes(job.run_dir / "report.html", report.read_bytes())
     result["cached"] = [name for name, artifact in job.done.items() if artifact.cached]
     result["artifacts"] = {name: str(artifact.path) for name, artifact in job.done.items()}
     result["metrics"] = _metrics(job)
@@ -179,7 +182,7 @@ def verdict(job: Job) -> dict:
 def _check_gate(job: Job) -> None:
     decided = verdict(job)
     if not decided["blessed"]:
-        raise Refused(f"{decided['text']} Report: {job.done['evaluator'].path / 'report.html'}")
+        raise Refused(f"{decided['text']} Report: {job.run_dir / 'report.html'}")
 
 
 def _push(job: Job) -> dict:

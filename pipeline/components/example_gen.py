@@ -111,6 +111,7 @@ def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Pat
     manifest["beam_seconds"] = round(time.monotonic() - started, 3)  # with starting workers
     written = max(c["ended"] for c in counts) - min(c["started"] for c in counts)
     manifest["writing_seconds"] = round(written, 3)  # from the first shard begun to the last done
+    manifest["cpu_seconds"] = round(sum(c["cpu_seconds"] for c in counts), 3)  # of that
     try:
         _check_rejected(rejected, len(used) + len(listing.rejected), params)
         _check_splits(manifest, rejected)

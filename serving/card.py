@@ -9,22 +9,23 @@ from models.spec import ModelInfo
 
 
 def model_card(
-    info: ModelInfo, report: Mapping[str, Any], labels: Sequence[str], card: Mapping[str, Any]
+    info: ModelInfo,
+    report: Mapping[str, Any],
+    labels: Sequence[str],
+    metrics: Mapping[str, Any],
+    source: str = "",
 ) -> str:
-    """Markdown; holds nothing that differs from one export of the same network to the next.
-
-    card: {"data": {name: value}, "metrics": {name: value}}, written out as given.
-    """
+    """Markdown; holds nothing that differs from one export of the same network to the next."""
     lines = [
         f"# {info.name}",
         "",
         f"A network for {info.task}: {info.paper} ({info.year}).",
         "",
-        "## Data",
-        *_rows(card.get("data"), "not recorded"),
+        "## Weights",
+        f"- from: {source or 'not recorded'}",
         "",
         "## Metrics",
-        *_rows(card.get("metrics"), "not measured"),
+        *_rows(metrics),
         "",
         "## Answers",
         f"- input: {report['input_size'][0]} x {report['input_size'][1]} pixels, pictures fitted by"
@@ -50,5 +51,12 @@ def model_card(
     return "\n".join(lines) + "\n"
 
 
-def _rows(values: Mapping[str, Any] | None, otherwise: str) -> list[str]:
-    return [f"- {key}: {value}" for key, value in values.items()] if values else [f"- {otherwise}"]
+def _rows(metrics: Mapping[str, Any]) -> list[str]:
+    """Numbers and texts; tables, such as metrics by class, stay in the evaluation's own files."""
+    rows = []
+    for name, value in metrics.items():
+        if isinstance(value, float):
+            rows.append(f"- {name}: {value:.4f}")
+        elif isinstance(value, (int, str)):
+            rows.append(f"- {name}: {value}")
+    return rows or ["- not measured"]

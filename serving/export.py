@@ -53,7 +53,8 @@ def export(
     precision: str = "auto",
     tolerance: float = 0.02,
     name: str | None = None,
-    card: Mapping[str, Any] | None = None,
+    metrics: Mapping[str, Any] | None = None,
+    source: str = "",
     budget_s: float = 4.0,
 ) -> dict[str, Any]:
     """Writes the SavedModel `path` (aside, then renamed) and returns the report.
@@ -61,7 +62,8 @@ def export(
     samples: encoded pictures to measure, compare and warm up with; at least one.
     precision: "auto" | "float32" | "bfloat16": which forms compete.
     tolerance: largest `serving.compare.difference` from the float32 network in memory.
-    name: the model's name in warm-up requests; card: {"data": ..., "metrics": ...} for the card.
+    name: the model's name in warm-up requests.
+    metrics, source: for the model card: values by name, and what the weights come from.
     The report is also written as `export_report.json` beside `path` and in its assets.extra.
     """
     path = pathlib.Path(path)
@@ -105,7 +107,7 @@ def export(
         warmup.write(model, name or task.info.name, samples[:8], sizes=(1, 4))
         (model / EXTRA / "labels.txt").write_text("".join(f"{label}\n" for label in labels))
         (model / EXTRA / "model_card.md").write_text(
-            model_card(task.info, report, labels, card or {})
+            model_card(task.info, report, labels, metrics or {}, source)
         )
         text = json.dumps(report, indent=2) + "\n"
         (model / EXTRA / "export_report.json").write_text(text)

@@ -43,8 +43,8 @@ FIELDS = {
 }
 
 
-def start(manager: Manager, host: str, port: int, threads: int) -> tuple[grpc.Server, int]:
-    """Starts answering; port 0 = any free one. Returns (server, port). Raises PortInUse."""
+def bind(manager: Manager, host: str, port: int, threads: int) -> tuple[grpc.Server, int]:
+    """(server that is not started yet, port); port 0 = any free one. Raises PortInUse."""
     server = grpc.server(
         futures.ThreadPoolExecutor(threads, thread_name_prefix="grpc"),
         options=[
@@ -63,7 +63,6 @@ def start(manager: Manager, host: str, port: int, threads: int) -> tuple[grpc.Se
         raise PortInUse(host, port, "--port") from error
     if bound == 0:
         raise PortInUse(host, port, "--port")
-    server.start()
     return server, bound
 
 

@@ -39,7 +39,7 @@ LOOK = re.compile(rf"(?i){MODEL}(?:/(metadata))?")
 
 
 class RestServer:
-    """uvicorn in a thread of its own."""
+    """uvicorn in a thread of its own; holds the port from the beginning, answers after start()."""
 
     def __init__(self, manager: Manager, host: str, port: int, threads: int):
         self._socket = _listen(host, port)
@@ -56,12 +56,16 @@ class RestServer:
         self._thread = threading.Thread(
             target=self._server.run, kwargs={"sockets": [self._socket]}, daemon=True
         )
+
+    def start(self) -> None:
+        self._socket.listen(1024)
         self._thread.start()
 
     def stop(self) -> None:
         """Lets calls in flight end."""
         self._server.should_exit = True
-        self._thread.join()
+        if self._thread.is_alive():
+            self._thread.join()
         self._pool.shutdown()
         self._socket.close()
 
@@ -160,7 +164,6 @@ def _listen(host: str, port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host.strip("[]"), port))
-        listener.listen(1024)
     except OSError as error:
         listener.close()
         raise PortInUse(host, port, "--rest_api_port") from error

@@ -27,14 +27,21 @@ class Server:
     """A running model server."""
 
     def __init__(self, manager: Manager, host: str, port: int, rest_api_port: int, threads: int):
+        """Takes the ports; calls are answered after `begin`."""
         self.manager = manager
-        self._grpc, self.grpc_port = grpc_api.start(manager, host, port, threads)
+        self._grpc, self.grpc_port = grpc_api.bind(manager, host, port, threads)
         try:
             self._rest = RestServer(manager, host, rest_api_port, threads)
         except OSError:
             self._grpc.stop(None).wait()
             raise
         self.rest_port = self._rest.port
+
+    def begin(self, poll_s: float) -> None:
+        """Loads what is there, then answers."""
+        self.manager.start(poll_s)
+        self._grpc.start()
+        self._rest.start()
 
     def stop(self) -> None:
         """No new calls; those in flight end."""
@@ -67,12 +74,10 @@ def start(
             f"{base}: no such folder; expected a model base path or a folder of them"
         )
     manager = Manager(base, name, versions)
-    manager.start(poll_s)
-    try:
-        server = Server(manager, host, port, rest_api_port, threads)
-    except OSError:
-        manager.stop()
-        raise
+    server = Server(
+        manager, host, port, rest_api_port, threads
+    )  # a taken port shows before loading
+    server.begin(poll_s)
     log.info(
         "gRPC on %s:%d, REST on %s:%d, models: %s",
         host,

@@ -65,22 +65,28 @@ def build(
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
     def serving_default(image_bytes):
+        count = tf.size(image_bytes)
+        check = tf.debugging.Assert(count > 0, ["the request holds no picture"])
+        with tf.control_dependencies([check]):
+            indices = tf.range(count)
         fitted = tf.map_fn(
-            lambda pair: prepare(decode_picture(*pair)),
-            (image_bytes, tf.range(tf.size(image_bytes))),
+            lambda pair: prepare(decode_picture(*pair, preprocess.channels)),
+            (image_bytes, indices),
             fn_output_signature=shapes,
         )
         return answer(*fitted)
 
     @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, name="image")])
     def serving_tensor(image):
+        if preprocess.channels == 1:
+            image = tf.image.rgb_to_grayscale(image)
         return answer(*tf.map_fn(prepare, image, fn_output_signature=shapes))
 
     return {DEFAULT: serving_default, TENSOR: serving_tensor}
 
 
-def decode_picture(image_bytes: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
-    """uint8 [H, W, 3] of one encoded picture; names `index` when the bytes are of no known kind.
+def decode_picture(image_bytes: tf.Tensor, index: tf.Tensor, channels: int = 3) -> tf.Tensor:
+    """uint8 [H, W, channels] of one encoded picture; `index` is named if it is of no known kind.
 
     The first bytes are looked at before the decoder does, whose own message (still given for a
     picture that breaks off later) does not say which of the batch it was.
@@ -90,16 +96,14 @@ def decode_picture(image_bytes: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
     ok = tf.reduce_any(tf.strings.substr(head, 0, 3) == known)
     ok |= tf.strings.substr(head, 0, 2) == b"BM"
     check = tf.debugging.Assert(ok, ["picture", index, NOT_A_PICTURE])
-    with tf.control_dependencies([check] if check is not None else []):
-        image = tf.io.decode_image(image_bytes, channels=3, expand_animations=False)
-    return tf.ensure_shape(image, [None, None, 3])
+    with tf.control_dependencies([check]):
+        image = tf.io.decode_image(image_bytes, channels=channels, expand_animations=False)
+    return tf.ensure_shape(image, [None, None, channels])
 
 
 def fit(image: tf.Tensor, preprocess: Preprocess, size: tuple[int, int]):
-    """uint8 [H, W, 3] -> (float32 [*size, C], matrix [3, 3], [H, W] of the picture, int32)."""
+    """uint8 [H, W, C] -> (float32 [*size, C], matrix [3, 3], [H, W] of the picture, int32)."""
     shape = tf.shape(image)[:2]
-    if preprocess.channels == 1:
-        image = tf.image.rgb_to_grayscale(image)
     fitted, matrix = resize.fit(image, preprocess, size)
     return fitted, matrix, shape
 

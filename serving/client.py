@@ -1,0 +1,168 @@
+"""Asking a model: over gRPC, over REST, or in this process. Works with TensorFlow Serving itself.
+
+    channel = grpc_channel("localhost:8500")
+    answers = predict_grpc(channel, "birds", [open("bird.jpg", "rb").read()])
+
+Answers are dicts of arrays, batch first, with the names of `serving.signatures`; texts are bytes.
+"""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import json
+import os
+import pathlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import grpc
+import numpy as np
+import tensorflow as tf
+from tensorflow_serving.apis import (
+    get_model_status_pb2,
+    model_service_pb2_grpc,
+    prediction_service_pb2_grpc,
+)
+
+from serving import warmup
+from serving.manager import versions_of
+from serving.servable import DEFAULT, Servable
+
+Answers = dict[str, np.ndarray]
+UNLIMITED = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
+
+
+class RequestFailed(RuntimeError):
+    """The server refused or did not answer. `code`: gRPC's name or the HTTP status."""
+
+    def __init__(self, code: str | int, message: str):
+        super().__init__(f"{code}: {message}")
+        self.code = code
+
+
+def grpc_channel(address: str) -> grpc.Channel:
+    """A connection to HOST:PORT, to be used for many calls and closed by the caller."""
+    return grpc.insecure_channel(address, options=UNLIMITED)
+
+
+def predict_grpc(
+    channel: grpc.Channel,
+    name: str,
+    images: Sequence[bytes],
+    *,
+    version: int | None = None,
+    timeout_s: float = 30.0,
+) -> Answers:
+    """Answers for encoded pictures. Raises RequestFailed."""
+    stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+    request = warmup.request(name, images, version=version)
+    response = _call(stub.Predict, request, timeout_s)
+    return {key: tf.make_ndarray(tensor) for key, tensor in response.outputs.items()}
+
+
+def status_grpc(
+    channel: grpc.Channel, name: str, *, timeout_s: float = 10.0
+) -> dict[int, dict[str, Any]]:
+    """{version: {"state": "AVAILABLE", "error": ""}}. Raises RequestFailed."""
+    request = get_model_status_pb2.GetModelStatusRequest()
+    request.model_spec.name = name
+    stub = model_service_pb2_grpc.ModelServiceStub(channel)
+    response = _call(stub.GetModelStatus, request, timeout_s)
+    states = get_model_status_pb2.ModelVersionStatus.State
+    return {
+        entry.version: {
+            "state": states.Name(entry.state),
+            "error": entry.status.error_message,
+        }
+        for entry in response.model_version_status
+    }
+
+
+def _call(method, request, timeout_s: float):
+    try:
+        return method(request, timeout=timeout_s)
+    except grpc.RpcError as error:
+        raise RequestFailed(error.code().name, error.details()) from error
+
+
+def rest_connection(address: str, timeout_s: float = 30.0) -> http.client.HTTPConnection:
+    """A connection to HOST:PORT, to be used for many calls and closed by the caller."""
+    return http.client.HTTPConnection(address, timeout=timeout_s)
+
+
+def predict_rest(
+    connection: http.client.HTTPConnection,
+    name: str,
+    images: Sequence[bytes],
+    *,
+    version: int | None = None,
+) -> Answers:
+    """Answers for encoded pictures, in column format. Raises RequestFailed."""
+    encoded = [{"b64": base64.b64encode(image).decode()} for image in images]
+    path = f"/v1/models/{name}" + (f"/versions/{version}" if version is not None else "")
+    document = rest(connection, "POST", f"{path}:predict", {"inputs": {"image_bytes": encoded}})
+    return {key: _array(value) for key, value in document["outputs"].items()}
+
+
+def status_rest(connection: http.client.HTTPConnection, name: str) -> dict[int, dict[str, Any]]:
+    """{version: {"state": "AVAILABLE", "error": ""}}. Raises RequestFailed."""
+    document = rest(connection, "GET", f"/v1/models/{name}")
+    return {
+        int(entry["version"]): {
+            "state": entry["state"],
+            "error": entry["status"]["error_message"],
+        }
+        for entry in document["model_version_status"]
+    }
+
+
+def rest(
+    connection: http.client.HTTPConnection, method: str, path: str, document: Any = None
+) -> Any:
+    """One JSON call. Raises RequestFailed with the server's message."""
+    body = None if document is None else json.dumps(document)
+    where = f"{connection.host}:{connection.port}"
+    try:
+        connection.request(method, path, body, {"Content-Type": "application/json"})
+        response = connection.getresponse()
+        text = response.read()
+    except (OSError, http.client.HTTPException) as error:
+        connection.close()
+        raise RequestFailed("UNAVAILABLE", f"{where}: no answer: {error}") from error
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise RequestFailed(response.status, f"{where}: not JSON: {text[:200]!r}") from error
+    if response.status != 200:
+        message = found.get("error", text) if isinstance(found, dict) else text
+        raise RequestFailed(response.status, str(message))
+    return found
+
+
+def _array(value: Any) -> np.ndarray:
+    found = np.array(value)
+    if found.dtype.kind == "U":
+        return np.char.encode(found).astype(object)
+    return found.astype(np.float32) if found.dtype.kind == "f" else found
+
+
+def load_local(model: str | os.PathLike) -> Callable[[Sequence[bytes]], Answers]:
+    """The model in this process: a version's folder, or the newest one under a base path.
+
+    Returns a function: list of encoded pictures -> answers.
+    """
+    path = pathlib.Path(model)
+    if not (path / "saved_model.pb").is_file():
+        versions = versions_of(path)
+        if not versions:
+            raise FileNotFoundError(
+                f"{path}: expected a SavedModel or a folder of numbered ones, found neither"
+            )
+        path = versions[max(versions)]
+    servable = Servable(path)
+
+    def answer(images: Sequence[bytes]) -> Answers:
+        return servable.run(DEFAULT, {"image_bytes": tf.constant(list(images), tf.string)})
+
+    return answer

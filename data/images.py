@@ -23,6 +23,7 @@ from data.sample import BadSample
 
 MAX_PIXELS = 100_000_000
 PIL.Image.MAX_IMAGE_PIXELS = None  # `inspect` checks the header against its own limit
+warnings.filterwarnings("ignore", module=r"PIL\.")  # remarks on metadata, one a picture
 
 _ORIENTATION = 0x0112
 # EXIF orientation -> PIL's operation, and the same on points: swap y and x, then mirror y, x.
@@ -174,18 +175,16 @@ def read_raster(path: str, size: tuple[int, int]) -> np.ndarray:
 
 def _decode(data: bytes, max_pixels: int) -> PIL.Image.Image:
     """The decoded first frame; its size is checked before its pixels are."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # remarks on metadata; a picture that decodes is good
-        try:
-            picture = PIL.Image.open(io.BytesIO(data))
-        except Exception as error:  # PIL raises many kinds on damaged files
-            raise BadSample("corrupt_image", f"not a picture that can be read: {error}") from None
-        _check_size(picture.height, picture.width, max_pixels)
-        try:
-            picture.load()
-        except Exception as error:
-            detail = f"{picture.format} of {picture.width}x{picture.height}: {error}"
-            raise BadSample("corrupt_image", detail) from None
+    try:
+        picture = PIL.Image.open(io.BytesIO(data))
+    except Exception as error:  # PIL raises many kinds on damaged files
+        raise BadSample("corrupt_image", f"not a picture that can be read: {error}") from None
+    _check_size(picture.height, picture.width, max_pixels)
+    try:
+        picture.load()
+    except Exception as error:
+        detail = f"{picture.format} of {picture.width}x{picture.height}: {error}"
+        raise BadSample("corrupt_image", detail) from None
     return picture
 
 
@@ -215,10 +214,8 @@ def _orientation(picture: PIL.Image.Image) -> int:
 def _exif_orientation(payload: bytes) -> int:
     exif = PIL.Image.Exif()
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            exif.load(payload)
-            turn = exif.get(_ORIENTATION, 1)
+        exif.load(payload)
+        turn = exif.get(_ORIENTATION, 1)
     except Exception:  # damaged EXIF data does not make a picture bad
         return 1
     return turn if turn in _TURNS else 1

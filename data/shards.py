@@ -111,7 +111,7 @@ def write(shard: Shard, work: Work) -> dict[str, Any]:
         return done
     final = pathlib.Path(work.folder, shard.name)
     aside = final.with_name(f".{shard.name}.{uuid.uuid4().hex}.tmp")
-    tally, started = Tally(), time.time()
+    tally, started, cpu = Tally(), time.time(), time.thread_time()
     try:
         with open(aside, "wb", buffering=1 << 20) as file:
             for record in _records(shard, work, tally):
@@ -124,6 +124,7 @@ def write(shard: Shard, work: Work) -> dict[str, Any]:
             "file_bytes": aside.stat().st_size,
             "started": started,
             "ended": time.time(),
+            "cpu_seconds": time.thread_time() - cpu,
             **tally.counts(work.labels),
         }
         os.replace(aside, final)

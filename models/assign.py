@@ -42,7 +42,7 @@ def match(iou, threshold: float = 0.5):
     _, _, matched = tf.while_loop(
         lambda more, *_: more,
         step,
-        [objects > 0, open_iou, matched],
+        (objects > 0, open_iou, matched),
         maximum_iterations=objects,
     )
     # A row of -1 makes the reductions below defined where there are no objects at all.

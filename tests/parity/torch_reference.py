@@ -1,0 +1,185 @@
+"""Writes tests/golden/torch_*.npz: outputs of torchvision's networks under formula weights.
+
+Run by hand, in an environment of its own:
+
+    python3 -m venv tv && tv/bin/pip install torch==2.13.0 numpy pillow
+    tv/bin/pip install --no-deps torchvision==0.28.0
+    PYTHONPATH=. tv/bin/python tests/parity/torch_reference.py
+
+torchvision's compiled operators need a CUDA build of torch; the stubs below let it import with
+any. None of them runs here.
+"""
+
+from __future__ import annotations
+
+import pathlib
+import re
+import sys
+import types
+
+import numpy as np
+import torch
+
+from tests.parity import formula
+
+GOLDEN = pathlib.Path(__file__).parents[1] / "golden"
+CLASSES = 10
+SIZES = ((64, 64), (75, 81))
+
+
+def import_torchvision():
+    library = torch.library.Library("torchvision", "DEF")
+    library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    library.define(
+        "roi_align(Tensor input, Tensor rois, float spatial_scale, int pooled_height, "
+        "int pooled_width, int sampling_ratio, bool aligned) -> Tensor"
+    )
+    sys.modules["torchvision._meta_registrations"] = types.ModuleType("stub")
+    import torchvision
+    import torchvision.models.detection
+
+    return library, torchvision
+
+
+def fill(module, name_of) -> None:
+    """Sets every tensor of `module`; name_of maps torch's name to our "layer/variable"."""
+    for name, tensor in module.state_dict().items():
+        if name.endswith("num_batches_tracked"):
+            continue
+        ours = name_of(name, tensor)
+        shape = tuple(tensor.shape)
+        if tensor.ndim == 4:
+            values = formula.weight(ours, (shape[2], shape[3], shape[1], shape[0]))
+            values = values.transpose(3, 2, 0, 1)
+        elif tensor.ndim == 2:
+            values = formula.weight(ours, shape[::-1]).T
+        else:
+            values = formula.weight(ours, shape)
+        if re.fullmatch(r"level\d_box/.*", ours):  # (y, x, h, w) here, (x, y, w, h) there
+            by_prior = values.reshape(-1, 4, *values.shape[1:])
+            values = by_prior[:, [1, 0, 3, 2]].reshape(shape)
+        tensor.copy_(torch.from_numpy(np.ascontiguousarray(values)))
+
+
+VARIABLES = {
+    "weight": "gamma",
+    "bias": "beta",
+    "running_mean": "moving_mean",
+    "running_var": "moving_variance",
+}
+
+
+def resnet_name(name: str, tensor) -> str:
+    layer, variable = name.rsplit(".", 1)
+    if layer == "fc":
+        return f"logits/{'kernel' if variable == 'weight' else 'bias'}"
+    if layer == "conv1":
+        return "stem_conv/kernel"
+    if layer == "bn1":
+        return f"stem_norm/{VARIABLES[variable]}"
+    stage, block, part = re.fullmatch(r"layer(\d)\.(\d+)\.(.*)", layer).groups()
+    part = {"downsample.0": "shortcut_conv", "downsample.1": "shortcut_norm"}.get(
+        part, part.replace("bn", "norm")
+    )
+    kind = VARIABLES[variable] if "norm" in part else "kernel"
+    return f"stage{stage}_block{int(block) + 1}_{part}/{kind}"
+
+
+def resnets(torchvision) -> None:
+    found = {}
+    mean, std = (
+        torch.tensor(v)[:, None, None] for v in ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+    )
+    for variant in ("resnet18", "resnet34", "resnet50"):
+        network = getattr(torchvision.models, variant)(num_classes=CLASSES)
+        fill(network, resnet_name)
+        for height, width in SIZES:
+            image = torch.from_numpy(formula.pictures(2, height, width)).permute(0, 3, 1, 2)
+            image = (image / 255 - mean) / std
+            logits = network.eval()(image)
+            found[f"{variant}_{height}x{width}"] = logits.numpy()
+        trained = network.train()(image)  # the odd size
+        found[f"{variant}_training"] = trained.numpy()
+        found[f"{variant}_stem_mean"] = network.bn1.running_mean.numpy()
+        found[f"{variant}_stem_unbiased_variance"] = network.bn1.running_var.numpy()
+    np.savez_compressed(GOLDEN / "torch_resnet.npz", **found)
+
+
+def vgg_names() -> dict[str, str]:
+    """torchvision's backbone.* positions -> our layers, for SSD300."""
+    names, position = {}, 0
+    for block, depth in enumerate((2, 2, 3, 3), start=1):
+        for index in range(1, depth + 1):
+            names[f"features.{position}"] = f"block{block}_conv{index}"
+            position += 2
+        position += 1
+    for index in range(1, 4):  # pool4 is extra.0.0
+        names[f"extra.0.{2 * index - 1}"] = f"block5_conv{index}"
+    names |= {"extra.0.7.1": "fc6", "extra.0.7.3": "fc7"}
+    for level in range(6, 10):
+        names[f"extra.{level - 5}.0"] = f"conv{level}_1"
+        names[f"extra.{level - 5}.2"] = f"conv{level}_2"
+    return names
+
+
+def ssd(torchvision) -> None:
+    detection = torchvision.models.detection
+    network = detection.ssd300_vgg16(weights=None, weights_backbone=None, num_classes=21)
+    names = vgg_names()
+
+    def name_of(name: str, tensor) -> str:
+        if name == "backbone.scale_weight":
+            return "block4_scale/scale"
+        layer, variable = name.rsplit(".", 1)
+        variable = "kernel" if variable == "weight" else "bias"
+        if layer.startswith("head."):
+            kind, index = re.fullmatch(r"head\.(\w+)_head\.module_list\.(\d)", layer).groups()
+            kind = {"classification": "cls", "regression": "box"}[kind]
+            return f"level{int(index) + 1}_{kind}/{variable}"
+        return f"{names[layer.removeprefix('backbone.')]}/{variable}"
+
+    fill(network, name_of)
+    network.eval()
+    mean = torch.tensor([123.0, 117.0, 104.0])[:, None, None]
+    image = torch.from_numpy(formula.pictures(2, 300, 300)).permute(0, 3, 1, 2) - mean
+    maps = list(network.backbone(image).values())
+    outputs = network.head(maps)
+    sizes = [30, 60, 111, 162, 213, 264, 315]
+    generator = detection.anchor_utils.DefaultBoxGenerator(
+        [[2], [2, 3], [2, 3], [2, 3], [2], [2]],
+        scales=[size / 300 for size in sizes],
+        steps=[8, 16, 32, 64, 100, 300],
+        clip=False,
+    )
+    listing = detection.image_list.ImageList(image, [(300, 300), (300, 300)])
+    priors = generator(listing, maps)
+    swap = [1, 0, 3, 2]
+    targets, matched = [], []
+    for (boxes, classes), prior in zip(formula.objects(), priors, strict=True):
+        boxes = torch.from_numpy(boxes[:, swap])
+        targets.append({"boxes": boxes, "labels": torch.from_numpy(classes) + 1})
+        if len(boxes) == 0:
+            matched.append(torch.full((len(prior),), -1))
+        else:
+            iou = torchvision.ops.box_iou(boxes, prior)
+            matched.append(network.proposal_matcher(iou))
+    losses = network.compute_loss(targets, outputs, priors, matched)
+    step = slice(None, None, 61)
+    np.savez_compressed(
+        GOLDEN / "torch_ssd300.npz",
+        cls=outputs["cls_logits"][:, step].numpy(),
+        box=outputs["bbox_regression"][:, step][..., swap].numpy(),
+        priors=priors[0][step][:, swap].numpy(),
+        prior_sum=priors[0].double().sum(0)[swap].numpy(),
+        matched=np.stack([(m >= 0).sum() for m in matched]),
+        cls_loss=losses["classification"].numpy(),
+        box_loss=losses["bbox_regression"].numpy(),
+    )
+
+
+if __name__ == "__main__":
+    torch.manual_seed(0)
+    with torch.no_grad():
+        _library, vision = import_torchvision()
+        resnets(vision)
+        ssd(vision)

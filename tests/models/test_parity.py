@@ -114,7 +114,9 @@ def test_equals_keras_applications(name, size):
     assert_close(ours(images, training=False), expected)
 
 
-@pytest.mark.parametrize("name", ["resnet18", "resnet34", "resnet50"])
+@pytest.mark.parametrize(
+    "name", ["resnet18", pytest.param("resnet34", marks=pytest.mark.slow), "resnet50"]
+)
 def test_equals_torchvision_resnet(name):
     golden = np.load(GOLDEN / "torch_resnet.npz")
     for height, width in ((64, 64), (75, 81)):

@@ -1,0 +1,63 @@
+import pytest
+
+from data.sample import BadSample
+from data.sources import SourceError, folder, source
+from tests.data import build
+
+
+def test_splits_classes_and_other_files(tmp_path):
+    build.classes(tmp_path / "train", {"cat": 2, "dog": 1})
+    build.classes(tmp_path / "Validation", {"dog": 1})
+    (tmp_path / "train" / "LICENSE").write_text("none")
+    (tmp_path / "train" / "cat" / "notes.txt").write_text("none")
+    (tmp_path / "train" / "cat" / ".hidden.jpg").write_text("none")
+    listing = folder.scan(tmp_path)
+    assert listing.labels == ("cat", "dog")
+    assert [(r.split, r.source_id) for r in listing.references] == [
+        ("train", "train/cat/000.jpeg"),
+        ("train", "train/cat/001.jpeg"),
+        ("train", "train/dog/000.jpeg"),
+        ("val", "Validation/dog/000.jpeg"),
+    ]
+    sample = folder.read(listing.references[3], listing.labels)
+    assert sample.labels.tolist() == [1]
+    assert sample.image == (tmp_path / "Validation" / "dog" / "000.jpeg").read_bytes()
+
+
+def test_deeper_pictures_upper_case_and_unicode(tmp_path):
+    deep = tmp_path / "train" / "n01440764" / "images"
+    deep.mkdir(parents=True)
+    (deep / "é 猫.JPEG").write_bytes(build.picture())
+    (reference,) = folder.scan(tmp_path).references
+    assert (reference.source_id, reference.annotation) == (
+        "train/n01440764/images/é 猫.JPEG",
+        "n01440764",
+    )
+
+
+def test_hashed_split_holds_out_about_the_part_asked_for(tmp_path):
+    build.classes(tmp_path, {"a": 50, "b": 50})
+    listing = folder.scan(tmp_path, holdout=0.2)
+    assert 8 <= sum(r.split == "val" for r in listing.references) <= 32  # 20 +- 3 deviations
+
+
+def test_class_that_is_not_among_the_labels_is_rejected(tmp_path):
+    build.classes(tmp_path, {"a": 2, "b": 1})
+    listing = folder.scan(tmp_path, labels=("a",))
+    assert [row[:2] for row in listing.rejected] == [("b/000.jpeg", "unknown_class")]
+    assert len(listing.references) == 2
+
+
+def test_picture_that_went_away_is_rejected(tmp_path):
+    build.classes(tmp_path, {"a": 1})
+    (reference,) = folder.scan(tmp_path).references
+    (tmp_path / "a" / "000.jpeg").unlink()
+    with pytest.raises(BadSample, match="missing_image"):
+        folder.read(reference, ("a",))
+
+
+def test_wrong_folder_is_explained(tmp_path):
+    with pytest.raises(SourceError, match="found none"):
+        folder.scan(tmp_path)
+    with pytest.raises(SourceError, match="expected one of digits, folder, voc"):
+        source("tar")

@@ -54,11 +54,15 @@ def verify(
         with np.load(answer) as arrays:
             answers = dict(arrays)
     if reference is not None:
-        expected = reference(samples)
-        apart = difference(expected, answers, iou_threshold)
-        if apart > tolerance:
-            raise VerificationError(
-                f"{path}: scores in a fresh process differ by {apart:.4g} from the network in "
-                f"memory, expected at most {tolerance}"
-            )
+        check(reference(samples), answers, tolerance, iou_threshold)
     return answers
+
+
+def check(expected, answers, tolerance: float, iou_threshold: float = 0.45) -> None:
+    """Raises VerificationError where the scores are further apart than `tolerance`."""
+    apart = difference(expected, answers, iou_threshold)
+    if apart > tolerance:
+        raise VerificationError(
+            f"scores of the SavedModel in a fresh process differ by {apart:.4g} from the network "
+            f"in memory, expected at most {tolerance}"
+        )

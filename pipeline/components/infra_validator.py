@@ -34,12 +34,15 @@ def params_of(recipe: Recipe) -> Params:
 
 
 def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Path) -> None:
-    """Serves, asks, compares. Raises ValidationFailed."""
+    """Serves, asks, compares. Raises ValidationFailed or serving.verify.VerificationError."""
     model = inputs["export"] / "saved_model"
     requests = [list(request.inputs["image_bytes"].string_val) for request in warmup.read(model)]
     if not requests:
         raise ValidationFailed(f"{model / warmup.PLACE}: no warm-up requests to validate with")
-    local = client.load_local(model)
+    try:
+        local = client.load_local(model)
+    except Exception as error:  # whatever TensorFlow says of a damaged file
+        raise ValidationFailed(f"{model}: does not load: {error}") from error
     with tempfile.TemporaryDirectory(dir=workdir) as base:
         (pathlib.Path(base) / "1").symlink_to(model.resolve(), target_is_directory=True)
         running = server.start(base, name=params.name, port=0, rest_api_port=0, poll_s=0)

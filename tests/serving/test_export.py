@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
-from serving import client, compare, export, verify, warmup
+from models.layers import BatchNorm
+from serving import client, compare, export, freeze, verify, warmup
 from tests.serving import tiny
 
 
@@ -95,6 +97,27 @@ def test_every_form_matches_the_network_called_directly(form, tmp_path):
     np.testing.assert_allclose(answer["scores"], expected, atol=tolerance)
     assert answer["class_name"][0] == tiny.LABELS[expected.argmax()].encode()
     assert answer["class_id"].tolist() == [expected.argmax()]
+
+
+def test_batch_normalisation_folds_into_the_filters_exactly():
+    image = keras.Input((16, 16, 3))
+    x = keras.layers.Conv2D(8, 3, use_bias=False)(image)
+    x = keras.layers.ReLU()(BatchNorm(epsilon=1e-3)(x))
+    x = keras.layers.DepthwiseConv2D(3, use_bias=False)(x)
+    x = keras.layers.ReLU()(BatchNorm(scale=False)(x))
+    x = keras.layers.Conv2D(4, 1)(x)
+    model = keras.Model(image, {"map": BatchNorm()(x), "twice": x})  # two readers: not folded
+    draw = np.random.default_rng(0).uniform
+    model.set_weights([draw(0.5, 1.5, w.shape) for w in model.get_weights()])
+    pixels = tf.constant(draw(size=(2, 16, 16, 3)), tf.float32)
+    frozen = tf.function(freeze.frozen(model, (16, 16, 3)))
+    answer, expected = frozen(pixels), model(pixels, training=False)
+    for name, value in expected.items():
+        np.testing.assert_allclose(answer[name], value, rtol=1e-5)
+    graph = frozen.get_concrete_function(pixels).graph.as_graph_def()
+    ops = [node.op for function in graph.library.function for node in function.node_def]
+    assert ops.count("FusedBatchNormV3") == 1
+    assert ops.count("BiasAdd") == 3
 
 
 def test_gray_networks_take_coloured_pictures(tmp_path):
@@ -220,7 +243,7 @@ def test_fresh_process_with_v1_loader_equals_the_network(exported):
     assert answers["class_name"].shape == (2,)
     other = export.in_memory(tiny.classifier(seed=5), **build())
     with pytest.raises(verify.VerificationError, match="differ by"):
-        verify.verify(path, other, samples, tolerance=1e-6)
+        verify.check(other(samples), answers, tolerance=1e-6)
 
 
 def build() -> dict:

@@ -1,0 +1,178 @@
+"""InfraValidator and Pusher: what they refuse, and that nothing half-written is ever seen."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from pipeline.components import infra_validator, pusher
+from pipeline.config import Push
+from serving import client, warmup
+from tests.serving import tiny
+
+
+@pytest.fixture(scope="module")
+def verified(tmp_path_factory, saved_model):
+    """InfraValidator's output for the shared export."""
+    workdir = tmp_path_factory.mktemp("verified")
+    infra_validator.run(
+        {"export": saved_model.parent}, infra_validator.Params(name="tiny"), workdir
+    )
+    return workdir
+
+
+@pytest.fixture
+def inputs(tmp_path, saved_model, verified):
+    """A pusher's inputs, blessed and verified; tests may change the copies."""
+    folders = {name: tmp_path / name for name in ("export", "evaluation", "infra_validation")}
+    shutil.copytree(saved_model, folders["export"] / "saved_model")
+    folders["evaluation"].mkdir()
+    write(folders["evaluation"] / "gate.json", {"blessed": True, "text": "Blessed: good."})
+    shutil.copytree(verified, folders["infra_validation"])
+    return folders
+
+
+def write(path, value):
+    path.write_text(json.dumps(value))
+
+
+def params(tmp_path, keep=3):
+    return pusher.Params(name="tiny", push=Push(model_dir=str(tmp_path / "served"), keep=keep))
+
+
+def push(inputs, tmp_path, **options) -> dict:
+    workdir = tmp_path / "work"
+    workdir.mkdir(exist_ok=True)
+    pusher.run(inputs, params(tmp_path, **options), workdir)
+    return json.loads((workdir / "pushed.json").read_text())
+
+
+def change(inputs, text: str) -> None:
+    """Another export, verified as well."""
+    model = inputs["export"] / "saved_model"
+    (model / "assets.extra" / "model_card.md").write_text(text)
+    path = inputs["infra_validation"] / "verified.json"
+    write(path, {**json.loads(path.read_text()), "digest": pusher.content_digest(model)})
+
+
+def test_validator_writes_what_it_checked(verified, saved_model):
+    found = json.loads((verified / "verified.json").read_text())
+    assert found["verified"] is True
+    assert found["digest"] == pusher.content_digest(saved_model)
+    assert found["requests"] == 3
+    assert found["outputs"] == ["class_id", "class_name", "scores"]
+    assert sorted(p.name for p in verified.iterdir()) == ["verified.json"]
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda model: (model / "saved_model.pb").write_bytes(b"x"), "Cannot parse file"),
+        (lambda model: (model / warmup.PLACE).unlink(), "no warm-up requests"),
+        (lambda model: warmup.write(model, "tiny", [b"no picture"]), "picture 0 of the request"),
+    ],
+)
+def test_validator_refuses_what_does_not_serve(inputs, tmp_path, damage, message):
+    damage(inputs["export"] / "saved_model")
+    workdir = tmp_path / "work"
+    workdir.mkdir()
+    with pytest.raises(infra_validator.ValidationFailed, match=message):
+        infra_validator.run(inputs, infra_validator.Params(name="tiny"), workdir)
+    assert not (workdir / "verified.json").exists()
+
+
+def test_validator_compares_answers(saved_model):
+    answer = client.load_local(saved_model)([tiny.jpeg(9, 9)])
+    infra_validator.compare("REST", answer, answer)
+    other = {**answer, "scores": answer["scores"] + 0.01}
+    with pytest.raises(infra_validator.ValidationFailed, match=r"REST: scores is 0\.01 off"):
+        infra_validator.compare("REST", answer, other)
+    with pytest.raises(infra_validator.ValidationFailed, match="gRPC: expected outputs"):
+        infra_validator.compare("gRPC", answer, {})
+
+
+def test_push_numbers_versions_and_keeps_the_newest(inputs, tmp_path):
+    served = tmp_path / "served" / "tiny"
+    first = push(inputs, tmp_path)
+    assert (first["version"], first["new"], first["name"]) == (1, True, "tiny")
+    assert first["path"] == str(served / "1")
+    again = push(inputs, tmp_path)
+    assert (again["version"], again["new"]) == (1, False)
+    for number in (2, 3, 4):
+        change(inputs, f"card {number}")
+        assert push(inputs, tmp_path, keep=2)["version"] == number
+    assert sorted(p.name for p in served.iterdir()) == [".lock", "3", "4"]
+    model = client.load_local(served)
+    assert model([tiny.jpeg(9, 9)])["scores"].shape == (1, 3)
+    assert "card 4" in (served / "4" / "assets.extra" / "model_card.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("evaluation/gate.json", {"blessed": False, "text": "Refused: AP50 0.2."}, "AP50 0.2"),
+        ("evaluation/gate.json", None, "has no blessing"),
+        ("infra_validation/verified.json", None, "does not verify"),
+        ("infra_validation/verified.json", {"verified": False}, "does not verify"),
+        ("infra_validation/verified.json", {"verified": True, "digest": "0"}, "another SavedModel"),
+    ],
+)
+def test_push_refuses(inputs, tmp_path, file, content, message):
+    path = tmp_path / file
+    path.unlink() if content is None else write(path, content)
+    with pytest.raises(pusher.Refused, match=message):
+        push(inputs, tmp_path)
+    assert not (tmp_path / "served").exists()
+
+
+def test_a_killed_push_leaves_no_version_and_the_next_one_cleans_up(inputs, tmp_path):
+    """Killed while the copy lies aside: before the rename, after every file was written."""
+    base = tmp_path / "served" / "tiny"
+    code = (
+        "import os, pathlib, sys, time\n"
+        "from pipeline.components import pusher\n"
+        "def rename(*_):\n"
+        "    print('copied', flush=True)\n"
+        "    time.sleep(60)\n"
+        "pusher.os.rename = rename\n"
+        "pusher.push(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), keep=2)\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(inputs["export"] / "saved_model"), str(base)],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout.readline() == "copied\n"
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
+    assert pusher.versions(base) == []
+    assert [p.name for p in base.iterdir() if p.name != ".lock"] == [".partial-1"]
+    assert push(inputs, tmp_path)["version"] == 1
+    assert sorted(p.name for p in base.iterdir()) == [".lock", "1"]
+
+
+def test_two_pushers_take_turns(inputs, tmp_path):
+    base = tmp_path / "served" / "tiny"
+    other = tmp_path / "other"
+    shutil.copytree(inputs["export"] / "saved_model", other)
+    (other / "assets.extra" / "model_card.md").write_text("other")
+    code = (
+        "import pathlib, sys\n"
+        "from pipeline.components import pusher\n"
+        "print(pusher.push(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), keep=9)[0])\n"
+    )
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, str(model), str(base)], stdout=subprocess.PIPE, text=True
+        )
+        for model in (inputs["export"] / "saved_model", other)
+    ]
+    found = sorted(int(process.communicate()[0]) for process in processes)
+    assert found == [1, 2]
+    assert sorted(pusher.versions(base)) == [1, 2]

@@ -72,8 +72,9 @@ def run(job: Job, upto: str) -> dict:
 
     Raises pusher.Refused when the gate refuses and a later step was asked for.
     """
-    job.run_dir.mkdir(parents=True, exist_ok=True)
-    write_bytes(job.run_dir / "config.yaml", dump(job.recipe).encode())
+    if not job.plan:
+        job.run_dir.mkdir(parents=True, exist_ok=True)
+        write_bytes(job.run_dir / "config.yaml", dump(job.recipe).encode())
     result: dict = {"run_dir": str(job.run_dir), "model_dir": str(job.model_dir), "pushed": False}
     for name in needed(upto):
         if name in ("exporter", "infra_validator", "pusher") and not job.plan:
@@ -144,12 +145,14 @@ def _inputs(job: Job, name: str) -> dict[str, Artifact | pathlib.Path]:
     return {"export": done["exporter"], "examples": done["example_gen"]}
 
 
-def _source(job: Job) -> pathlib.Path:
+def _source(job: Job) -> Artifact | pathlib.Path:
     data = job.recipe.data
     if not data.path:
         raise ConfigError("data.path is empty: it must name the folder of the data set")
     path = pathlib.Path(data.path)
-    if data.format == "digits" and not job.plan:
+    if data.format == "digits":
+        if job.plan and not path.exists():
+            return Artifact(path, "to be built", cached=False)
         from data.sources import digits
 
         digits.build(path, seed=job.recipe.seed)

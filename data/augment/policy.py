@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import pydantic
 from pydantic import Field
+
+Factor = Annotated[float, Field(gt=0)]
 
 
 class Augment(pydantic.BaseModel):
@@ -15,7 +19,7 @@ class Augment(pydantic.BaseModel):
     flip_vertical: float = Field(0.0, ge=0, le=1)  # probability
     rotate_deg: float = Field(0.0, ge=0, le=180)  # uniform in +-, degrees
     shift: float = Field(0.0, ge=0, le=1)  # uniform in +-, part of the height and width
-    zoom: tuple[float, float] = (1.0, 1.0)  # log-uniform factor; above 1 enlarges
+    zoom: tuple[Factor, Factor] = (1.0, 1.0)  # log-uniform factor; above 1 enlarges
     stretch: float = Field(0.0, ge=0, lt=1)  # aspect change: log-uniform in 1-s .. 1/(1-s)
     brightness: float = Field(0.0, ge=0, le=1)  # added, part of 255, uniform in +-
     contrast: float = Field(0.0, ge=0, lt=1)  # factor, uniform in 1-c .. 1+c

@@ -39,7 +39,7 @@ def restore_newest(folder: pathlib.Path, variables: list) -> pathlib.Path | None
         try:
             with np.load(path) as file:
                 arrays = dict(file.items())
-        except (OSError, ValueError, zipfile.BadZipFile):
+        except (OSError, EOFError, ValueError, zipfile.BadZipFile):
             continue  # a disk fault: an older one will do
         named = _named(variables)
         differing = [

@@ -1,0 +1,166 @@
+"""Recipes: strict keys, checked types, overrides, and a dump that loads again."""
+
+from __future__ import annotations
+
+import pathlib
+
+import pydantic
+import pytest
+
+from pipeline import config
+from pipeline.config import ConfigError, Recipe
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+MINIMAL = "name: cells\ntask: detection\n"
+
+
+def load(tmp_path, text: str, *overrides: str) -> Recipe:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(text)
+    return config.load(path, overrides)
+
+
+def test_defaults(tmp_path):
+    recipe = load(tmp_path, MINIMAL)
+    assert (recipe.name, recipe.task, recipe.data.test) == ("cells", "detection", "val")
+    assert (recipe.train.batch_size, recipe.export.iou_threshold) == (32, 0.45)
+
+
+def test_values_are_read_and_converted(tmp_path):
+    text = MINIMAL + "model: {input_size: [240, 320]}\ntrain: {epochs: 3, step_epochs: [1, 2.5]}\n"
+    recipe = load(tmp_path, text + "augment: {zoom: [0.5, 2]}\n")
+    assert recipe.model.input_size == (240, 320)
+    assert recipe.train.step_epochs == (1.0, 2.5)
+    assert recipe.augment.zoom == (0.5, 2.0)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("trian: {epochs: 3}", "trian: unknown key; did you mean 'train'?"),
+        ("train: {epoch: 3}", "train.epoch: unknown key; did you mean 'epochs'?"),
+        ("train: {lr: 3}", "train.lr: unknown key"),
+        ("augment: {rotate: 3}", "augment.rotate: unknown key; did you mean 'rotate_deg'?"),
+        (
+            "ingest: {augment: {flip_horizonal: 1}}",
+            "ingest.augment.flip_horizonal: unknown key; did you mean 'flip_horizontal'?",
+        ),
+        ("push: {qqqq: 1}", "push.qqqq: unknown key; known keys: model_dir, keep"),
+    ],
+)
+def test_an_unknown_key_names_the_closest(tmp_path, line, message):
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, MINIMAL + line)
+    assert message in str(caught.value)
+    assert "recipe.yaml" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("line", "where", "received"),
+    [
+        ("train: {epochs: many}", "train.epochs", "'many'"),
+        ("train: {batch_size: 1.5}", "train.batch_size", "1.5"),
+        ("train: {batch_size: 0}", "train.batch_size", "0"),
+        ("train: {optimizer: adm}", "train.optimizer", "'adm'"),
+        ("data: {holdout: 1}", "data.holdout", "1"),
+        ("augment: {zoom: [1]}", "augment.zoom.1", "[1]"),
+        ("augment: {zoom: [0, 1]}", "augment.zoom.0", "0"),
+        ("model: {input_size: [240, wide]}", "model.input_size.1", "'wide'"),
+        ("name: a/b", "name", "'a/b'"),
+        ("task: segmentation", "task", "'segmentation'"),
+        ("train: 5", "train", "5"),
+        ("train:", "train", "None"),
+    ],
+)
+def test_wrong_values_name_the_key_and_what_came(tmp_path, line, where, received):
+    kept = [row for row in MINIMAL.splitlines() if row.split(":")[0] != line.split(":")[0]]
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, "\n".join([*kept, line]))
+    assert f": {where}: " in str(caught.value)
+    assert received in str(caught.value)
+
+
+def test_all_mistakes_are_told_at_once(tmp_path):
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, "name: x\ntrain: {epoch: 3, keep: 0}\n")
+    for part in ("task: Field required", "train.epoch: unknown key", "train.keep: "):
+        assert part in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("name: [", "not valid YAML"),
+        ("- a\n- b\n", "expected `key: value` lines, got list"),
+        ("", "expected `key: value` lines, got NoneType"),
+        ("a: !!python/object/apply:os.getcwd []", "not valid YAML"),
+    ],
+)
+def test_bad_yaml(tmp_path, text, message):
+    with pytest.raises(ConfigError, match=message):
+        load(tmp_path, text)
+
+
+def test_a_missing_file_is_a_usage_error(tmp_path):
+    with pytest.raises(ConfigError, match=r"nothing.yaml: cannot be read: No such file"):
+        config.load(tmp_path / "nothing.yaml")
+    with pytest.raises(ConfigError, match="cannot be read: Is a directory"):
+        config.load(tmp_path)
+
+
+def test_overrides_are_yaml_values(tmp_path):
+    recipe = load(
+        tmp_path,
+        MINIMAL + "train: {epochs: 3, keep: 4}\n",
+        "train.epochs=5",
+        "data.path=a=b",
+        "model.input_size=[64, 96]",
+        "ingest.augment.hue=0.2",
+        "data.val=null",
+        "seed=9",
+        "train={epochs: 7}",
+    )
+    assert (recipe.train.epochs, recipe.train.keep) == (7, 2)  # the last one took the section
+    assert (recipe.data.path, recipe.data.val, recipe.seed) == ("a=b", None, 9)
+    assert recipe.model.input_size == (64, 96)
+    assert recipe.ingest.augment.hue == 0.2
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("train.epochs", "--set train.epochs: expected section.key=value"),
+        ("train.epochs=[", "the value is not valid YAML"),
+        ("name.x=1", "name is a value, not a section"),
+        ("train.epoch=1", "did you mean 'epochs'"),
+        ("train.epochs=-1", "train.epochs: "),
+    ],
+)
+def test_wrong_overrides(tmp_path, override, message):
+    with pytest.raises(ConfigError, match=message.replace("[", r"\[")):
+        load(tmp_path, MINIMAL, override)
+
+
+def test_dump_is_a_recipe_again(tmp_path):
+    given = "train: {max_hours: 0.5, step_epochs: [1, 2]}\naugment: {zoom: [0.5, 2]}\n"
+    recipe = load(tmp_path, MINIMAL + given + "data: {labels: ['1', 'no', ünï]}\n")
+    text = config.dump(recipe)
+    assert load(tmp_path, text) == recipe
+    assert config.dump(load(tmp_path, text)) == text
+    assert "shuffle_buffer: 2048" in text  # defaults are written out
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda p: p.name)
+def test_the_recipes_that_come_along_load(tmp_path, path):
+    recipe = config.load(path)
+    assert load(tmp_path, config.dump(recipe)) == recipe
+
+
+def test_recipes_are_frozen(tmp_path):
+    recipe = load(tmp_path, MINIMAL)
+    with pytest.raises(pydantic.ValidationError, match="frozen"):
+        recipe.seed = 1
+    with pytest.raises(pydantic.ValidationError, match="frozen"):
+        recipe.train.epochs = 1
+    with pytest.raises(pydantic.ValidationError, match="frozen"):
+        recipe.augment.hue = 0.1

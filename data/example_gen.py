@@ -29,7 +29,7 @@ from apache_beam.runners.portability.fn_api_runner.fn_runner import (
     FnApiRunner,
 )
 from apache_beam.runners.portability.portable_runner import JobServiceHandle
-from apache_beam.runners.runner import PipelineRunner, PipelineState
+from apache_beam.runners.runner import PipelineRunner, PipelineState, create_runner
 
 from data import shards
 from data.shards import IngestError, Shard, Work
@@ -62,7 +62,7 @@ class WriteShard(beam.DoFn):
 def run(todo: Sequence[Shard], work: Work, arguments: Sequence[str] = ()) -> None:
     """Writes the shards by a Beam job with these pipeline options. Raises IngestError."""
     runner, options = runner_and_options(arguments, todo, work)
-    direct = not isinstance(runner, str)
+    direct = isinstance(runner, FnApiRunner)
     pipeline = beam.Pipeline(runner=runner, options=options)
     _ = (
         pipeline
@@ -79,25 +79,25 @@ def run(todo: Sequence[Shard], work: Work, arguments: Sequence[str] = ()) -> Non
     finally:
         restore()
     if state not in (PipelineState.DONE, None):
-        raise IngestError(f"the Beam job ended as {state}; see the log of {runner}")
+        raise IngestError(f"the Beam job ended as {state}; see the log of {type(runner).__name__}")
 
 
 def runner_and_options(
     arguments: Sequence[str], todo: Sequence[Shard], work: Work
-) -> tuple[str | PipelineRunner, PipelineOptions]:
+) -> tuple[PipelineRunner, PipelineOptions]:
     """Checks the options and chooses the runner; without any, all cores of this machine."""
     try:
         options = PipelineOptions(list(arguments))
         runner = options.view_as(StandardOptions).runner
-    except SystemExit:  # argparse, on a bad value
+        direct = options.view_as(DirectOptions)
+    except (SystemExit, ValueError):  # argparse, on a bad value
         raise IngestError(f"ingest.beam: {list(arguments)}: Beam does not take these") from None
     if runner is not None and runner.rpartition(".")[2] not in _DIRECT:
-        return runner, options
+        return _other_runner(runner), options
     given = " ".join(arguments)
     if "--direct_num_workers" not in given and "--direct_running_mode" not in given:
         workers = min(os.cpu_count() or 1, len(todo))
         size = sum(shards.bytes_needed(shard, work) for shard in todo)
-        direct = options.view_as(DirectOptions)
         direct.direct_num_workers = workers
         # Threads start in 0.3 s and share one TensorFlow; hashing, files and PIL release the GIL.
         # Processes start in 4 s and more, and pay on large sets.
@@ -108,6 +108,13 @@ def runner_and_options(
     encoded = JobServiceHandle.encode_pipeline_options(options.get_all_options())
     provision = beam_provision_api_pb2.ProvisionInfo(pipeline_options=encoded)
     return FnApiRunner(provision_info=ExtendedProvisionInfo(provision)), options
+
+
+def _other_runner(name: str) -> PipelineRunner:
+    try:
+        return create_runner(name)
+    except Exception as error:  # by the runner: unknown name, missing package, ...
+        raise IngestError(f"ingest.beam: --runner={name}: {error}") from error
 
 
 def _offer_code_to_workers():

@@ -1,6 +1,8 @@
 """The ingest job on a portable job server with an external worker pool, as on Flink or Spark."""
 
+import os
 import pathlib
+import sys
 
 import pytest
 
@@ -17,6 +19,8 @@ def endpoints(tmp_path, monkeypatch):
     from apache_beam.runners.portability.local_job_service import LocalJobServicer
     from apache_beam.runners.worker.worker_pool_main import BeamFnExternalWorkerPoolServicer
 
+    bin_folder = pathlib.Path(sys.executable).parent  # the pool starts workers as "python"
+    monkeypatch.setenv("PATH", f"{bin_folder}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     server = LocalJobServicer(str(tmp_path / "staging"))
     port = server.start_grpc_server(0)
@@ -41,7 +45,7 @@ def test_portable_runner_writes_the_same_records(endpoints, tmp_path):
     assert records(tmp_path / "portable") == records(tmp_path / "direct")
 
 
-def test_server_that_is_not_there_is_explained(tmp_path):
+def test_unknown_runner_is_explained(tmp_path):
     root = build.voc(tmp_path / "in", count=20)
     options = ("--runner=NoSuchRunner",)
     with pytest.raises(example_gen.IngestError, match="NoSuchRunner"):

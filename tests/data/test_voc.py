@@ -47,6 +47,24 @@ def test_flags_missing_empty_and_in_any_order(tmp_path):
     assert warned == {}
 
 
+@pytest.mark.parametrize(
+    ("size", "wanted"),
+    [
+        ((40, 60), [[10, 20, 25, 36]]),  # for the stored pixels, 40 high: turned with them
+        ((60, 40), [[4, 10, 20, 25]]),  # for the picture as people see it, 60 high: kept
+        ((0, 0), [[10, 20, 25, 36]]),  # unknown: stored
+    ],
+)
+def test_boxes_of_a_turned_picture(tmp_path, size, wanted):
+    """EXIF 6, stored 40x60 (H x W): the upright x is 40 - stored y, the upright y is stored x."""
+    exif = PIL.Image.Exif()
+    exif[0x0112] = 6
+    objects = build.xml_object("cat", (11, 5, 25, 20))  # [4, 10, 20, 25]
+    sample, warned = one(tmp_path, objects, picture=build.picture(40, 60, exif=exif), size=size)
+    assert (sample.height, sample.width, warned) == (60, 40, {})
+    np.testing.assert_array_equal(sample.boxes, wanted)
+
+
 def test_bad_objects_are_left_out_and_counted(tmp_path):
     objects = "".join(
         build.xml_object(*row)

@@ -92,8 +92,11 @@ _FUSED_DTYPES = ("float32", "bfloat16", "float16")
 
 
 def _replicas() -> int:
+    """Replicas whose statistics belong together; 1 outside strategy.run."""
     import tensorflow as tf
 
+    if tf.distribute.get_replica_context() is None:
+        return 1
     return tf.distribute.get_strategy().num_replicas_in_sync
 
 

@@ -170,41 +170,41 @@ def build_task(
     if num_classes is None:
         raise ValueError(f"{name}: a task needs num_classes; only build() makes backbones")
     built, info = _build(name, num_classes, input_size, width, dropout)
-    from models import count
-
-    model = built.model if info.task == "detection" else built
-    info = dataclasses.replace(info, params=count.params(model), macs=count.macs(model))
     if info.task == "detection":
         if label_smoothing:
             raise ValueError(
                 f"{name}: label_smoothing is for classification, got {label_smoothing}"
             )
-        return dataclasses.replace(built, info=info)
+        return built
     from models.classification import task
 
     return task.classifier(built, info, label_smoothing)
 
 
 def _build(name, num_classes, input_size, width, dropout):
-    """(the built network, its ModelInfo with the actual size and classes)."""
-    row, info = _row(name), describe(name)
-    family = row.family
+    """(keras.Model or Detector, ModelInfo with the actual size, classes and counts)."""
+    row = _row(name)
     options = {"width": width, "dropout": dropout}
     for key, default in (("width", 1.0), ("dropout", 0.0)):
-        if key not in family.options and options.pop(key) != default:
+        if key not in row.family.options and options.pop(key) != default:
             raise ValueError(f"{name} has no {key}: leave it at {default}")
+    detects = row.family.task == "detection"
     if num_classes == "default":
         num_classes = row.num_classes
-    if num_classes is None and family.task == "detection":
+    if num_classes is None and detects:
         raise ValueError(f"{name}: a detector needs num_classes; build its backbone by its name")
     if num_classes is not None and num_classes < 1:
         raise ValueError(f"{name}: expected num_classes >= 1, got {num_classes}")
     size = tuple(input_size) if input_size else row.preprocess.size
     preprocess = dataclasses.replace(row.preprocess, size=size)
-    info = dataclasses.replace(info, num_classes=num_classes, preprocess=preprocess)
-    module = importlib.import_module(family.module)
-    given = info if family.task == "detection" else preprocess
-    return module.build(name, given, num_classes=num_classes, **options), info
+    info = dataclasses.replace(describe(name), num_classes=num_classes, preprocess=preprocess)
+    module = importlib.import_module(row.family.module)
+    built = module.build(name, info if detects else preprocess, num_classes=num_classes, **options)
+    from models import count
+
+    model = built.model if detects else built
+    info = dataclasses.replace(info, params=count.params(model), macs=count.macs(model))
+    return dataclasses.replace(built, info=info) if detects else built, info
 
 
 def _row(name: str) -> Row:

@@ -3,8 +3,9 @@
 Paper: Howard 2017 https://arxiv.org/abs/1704.04861
 Differences from the paper, all as in keras.applications unless said: ReLU6 instead of ReLU; strided
 depthwise layers pad bottom and right by one; dropout (paper 1e-3) is the caller's. Ours: BatchNorm
-momentum 0.97 where Keras has 0.99, so that the running statistics of a short training are usable,
-and He initialisation (fan-out for depthwise kernels).
+momentum 0.9 (PyTorch's; Keras 0.99) and He initialisation (fan-out for depthwise kernels).
+With a slower momentum the running statistics of thirty layers lag behind a short training: after
+100 steps on eight pictures ssd_mobilenet_v1 finds every object with 0.9 and none with 0.97.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import keras
 from models import layers
 from models.spec import Preprocess
 
-NORM = {"epsilon": 1e-3, "momentum": 0.97}
+NORM = {"epsilon": 1e-3, "momentum": 0.9}
 # (filters, stride) of the 13 separable blocks.
 BLOCKS = (
     (64, 1),

@@ -16,7 +16,6 @@ input's side, sqrt(height * width) where it is not square.
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import math
 
@@ -166,7 +165,7 @@ def detector(image, sources, levels, head, num_classes: int, info: ModelInfo) ->
         encode=functools.partial(assign.encode_ssd, priors=priors, num_classes=num_classes),
         loss=losses.multibox,
         decode=functools.partial(_decode, priors=priors, size=size),
-        info=dataclasses.replace(info, num_classes=num_classes),
+        info=info,
     )
 
 

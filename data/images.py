@@ -123,7 +123,8 @@ def inspect(data: bytes, max_pixels: int = MAX_PIXELS) -> Header:
         turn = _exif_orientation(found.exif) if found.exif else 1
         return Header("JPEG", found.height, found.width, turn, plain=True)
     picture = _decode(data, max_pixels)
-    plain = picture.format == "PNG" and picture.mode in ("L", "RGB") and not _has_extras(picture)
+    plain = picture.format == "PNG" and data[24] == 8 and picture.mode in ("L", "RGB")
+    plain = plain and "transparency" not in picture.info and getattr(picture, "n_frames", 1) == 1
     width, height = picture.size
     return Header(picture.format, height, width, _orientation(picture), plain)
 
@@ -177,6 +178,9 @@ def _decode(data: bytes, max_pixels: int) -> PIL.Image.Image:
     """The decoded first frame; its size is checked before its pixels are."""
     try:
         picture = PIL.Image.open(io.BytesIO(data))
+    except PIL.UnidentifiedImageError:
+        detail = f"not a picture of a known format; it starts with {data[:8]!r}"
+        raise BadSample("corrupt_image", detail) from None
     except Exception as error:  # PIL raises many kinds on damaged files
         raise BadSample("corrupt_image", f"not a picture that can be read: {error}") from None
     _check_size(picture.height, picture.width, max_pixels)
@@ -196,11 +200,6 @@ def _check_size(height: int, width: int, max_pixels: int) -> None:
         )
     if height < 1 or width < 1:
         raise BadSample("corrupt_image", f"{width}x{height} pixels")
-
-
-def _has_extras(picture: PIL.Image.Image) -> bool:
-    """Transparency, several frames, or more than 8 bits: TensorFlow would see it differently."""
-    return "transparency" in picture.info or getattr(picture, "n_frames", 1) > 1
 
 
 def _orientation(picture: PIL.Image.Image) -> int:

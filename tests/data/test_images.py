@@ -117,6 +117,15 @@ def test_16_bits_are_scaled_not_cut():
     )
 
 
+def test_16_bit_colour_becomes_8():
+    """PIL shows such a PNG as 8-bit RGB; only its header tells. Written by hand."""
+    pixels = struct.pack(">BHHH", 0, 65535, 32896, 257)
+    data = png(1, 1, pixels, depth=16)
+    picture = images.upright(data)
+    assert picture.image != data
+    assert tf.io.decode_png(picture.image).numpy().tolist() == [[[255, 128, 1]]]
+
+
 def test_transparent_palette_becomes_rgb():
     image = PIL.Image.new("P", (2, 1))
     image.putpalette([10, 20, 30, 200, 100, 50])
@@ -126,13 +135,18 @@ def test_transparent_palette_becomes_rgb():
     np.testing.assert_array_equal(decoded, [[[10, 20, 30], [200, 100, 50]]])
 
 
-def huge_png(width, height):
+def png(width, height, pixels, depth=8):
     def chunk(kind, body):
         checksum = struct.pack(">I", zlib.crc32(kind + body))
         return struct.pack(">I", len(body)) + kind + body + checksum
 
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
+    header = struct.pack(">IIBBBBB", width, height, depth, 2, 0, 0, 0)
+    body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(pixels)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + body
+
+
+def huge_png(width, height):
+    return png(width, height, b"")
 
 
 def huge_jpeg(width, height):

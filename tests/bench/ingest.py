@@ -56,7 +56,7 @@ def generate(folder: pathlib.Path, count: int, unique: int = 100) -> None:
 def _jpeg(rng: np.random.Generator) -> bytes:
     coarse = rng.integers(0, 256, (15, 20, 3), np.uint8)
     smooth = PIL.Image.fromarray(coarse).resize((640, 480), PIL.Image.Resampling.BICUBIC)
-    noisy = np.asarray(smooth, np.float32) + rng.normal(0, 14, (480, 640, 3))
+    noisy = np.asarray(smooth, np.float32) + rng.normal(0, 17, (480, 640, 3))
     buffer = io.BytesIO()
     PIL.Image.fromarray(np.clip(noisy, 0, 255).astype(np.uint8)).save(buffer, "JPEG", quality=84)
     return buffer.getvalue()

@@ -12,8 +12,7 @@ def model_card(
     info: ModelInfo,
     report: Mapping[str, Any],
     labels: Sequence[str],
-    metrics: Mapping[str, Any],
-    source: str = "",
+    card: Mapping[str, Any],
 ) -> str:
     """Markdown; holds nothing that differs from one export of the same network to the next."""
     lines = [
@@ -21,11 +20,11 @@ def model_card(
         "",
         f"A network for {info.task}: {info.paper} ({info.year}).",
         "",
-        "## Weights",
-        f"- from: {source or 'not recorded'}",
+        "## Data",
+        *_rows(card.get("data", {}), "not recorded"),
         "",
         "## Metrics",
-        *_rows(metrics),
+        *_rows(card.get("metrics", {}), "not measured"),
         "",
         "## Answers",
         f"- input: {report['input_size'][0]} x {report['input_size'][1]} pixels, pictures fitted by"
@@ -51,12 +50,12 @@ def model_card(
     return "\n".join(lines) + "\n"
 
 
-def _rows(metrics: Mapping[str, Any]) -> list[str]:
+def _rows(values: Mapping[str, Any], otherwise: str) -> list[str]:
     """Numbers and texts; tables, such as metrics by class, stay in the evaluation's own files."""
     rows = []
-    for name, value in metrics.items():
+    for name, value in values.items():
         if isinstance(value, float):
             rows.append(f"- {name}: {value:.4f}")
         elif isinstance(value, (int, str)):
             rows.append(f"- {name}: {value}")
-    return rows or ["- not measured"]
+    return rows or [f"- {otherwise}"]

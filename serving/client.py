@@ -123,12 +123,15 @@ def rest(
     """One JSON call. Raises RequestFailed with the server's message."""
     body = None if document is None else json.dumps(document)
     where = f"{connection.host}:{connection.port}"
+    reused = connection.sock is not None
     try:
         connection.request(method, path, body, {"Content-Type": "application/json"})
         response = connection.getresponse()
         text = response.read()
     except (OSError, http.client.HTTPException) as error:
         connection.close()
+        if reused and not isinstance(error, TimeoutError):  # the server had closed it, being idle
+            return rest(connection, method, path, document)
         raise RequestFailed("UNAVAILABLE", f"{where}: no answer: {error}") from error
     try:
         found = json.loads(text)

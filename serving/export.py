@@ -53,8 +53,7 @@ def export(
     precision: str = "auto",
     tolerance: float = 0.02,
     name: str | None = None,
-    metrics: Mapping[str, Any] | None = None,
-    source: str = "",
+    card: Mapping[str, Any] | None = None,
     budget_s: float = 4.0,
 ) -> dict[str, Any]:
     """Writes the SavedModel `path` (aside, then renamed) and returns the report.
@@ -63,7 +62,7 @@ def export(
     precision: "auto" | "float32" | "bfloat16": which forms compete.
     tolerance: largest `serving.compare.difference` from the float32 network in memory.
     name: the model's name in warm-up requests.
-    metrics, source: for the model card: values by name, and what the weights come from.
+    card: {"data": {name: value}, "metrics": {name: value}}, for the model card.
     The report is also written as `export_report.json` beside `path` and in its assets.extra.
     """
     path = pathlib.Path(path)
@@ -77,7 +76,7 @@ def export(
     reference = in_memory(task, **build)
     expected = [reference([sample]) for sample in samples]
 
-    aside = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    aside = path.with_name(f".{path.name}.partial")  # one name: a killed export's is swept away
     shutil.rmtree(aside, ignore_errors=True)
     try:
         found = {}
@@ -107,7 +106,7 @@ def export(
         warmup.write(model, name or task.info.name, samples[:8], sizes=(1, 4))
         (model / EXTRA / "labels.txt").write_text("".join(f"{label}\n" for label in labels))
         (model / EXTRA / "model_card.md").write_text(
-            model_card(task.info, report, labels, metrics or {}, source)
+            model_card(task.info, report, labels, card or {})
         )
         text = json.dumps(report, indent=2) + "\n"
         (model / EXTRA / "export_report.json").write_text(text)

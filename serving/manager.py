@@ -75,7 +75,8 @@ class Manager:
     def poll(self) -> None:
         """One look at the disk: load what is wanted, then drop what is not."""
         for name, folders in discover(self.base, self.name).items():
-            known = self._models.setdefault(name, {})
+            with self._lock:
+                known = self._models.setdefault(name, {})
             stamps = {number: _stamp(path) for number, path in folders.items()}
             while new := self._wanted(known, stamps) - _serving(known):
                 number = max(new)

@@ -50,6 +50,7 @@ class RestServer:
             log_config=None,
             access_log=False,
             lifespan="off",
+            timeout_keep_alive=75,
             timeout_graceful_shutdown=30,
         )
         self._server = uvicorn.Server(config)

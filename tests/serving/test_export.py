@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
+import models
 from models.layers import BatchNorm
 from serving import client, compare, export, freeze, verify, warmup
 from tests.serving import tiny
@@ -20,7 +21,15 @@ def exported(tmp_path_factory):
     """(task, path, report) of the tiny classifier."""
     task = tiny.classifier()
     path = tmp_path_factory.mktemp("export") / "saved_model"
-    return task, path, export.export(task, path, **tiny.export_arguments(metrics={"top1": 0.5}))
+    return (
+        task,
+        path,
+        export.export(
+            task,
+            path,
+            **tiny.export_arguments(card={"metrics": {"top1": 0.5}, "data": {"train": 12}}),
+        ),
+    )
 
 
 def detect(tmp_path, size, resize, boxes, **options):
@@ -120,6 +129,29 @@ def test_batch_normalisation_folds_into_the_filters_exactly():
     assert ops.count("BiasAdd") == 3
 
 
+@pytest.mark.parametrize(
+    ("name", "size"), [("lenet5", 28), ("mobilenet_v1", 64), ("ssd_mobilenet_v1", 96)]
+)
+def test_networks_of_the_registry(name, size, tmp_path):
+    """The frozen bfloat16 form of real networks stays near, in scores and in place."""
+    keras.utils.set_random_seed(0)
+    task = models.build_task(name, num_classes=3, input_size=(size, size))
+    build_with = {**build(), "input_size": (size, size), "max_detections": 20}
+    export.save(task, tmp_path / "m", "frozen_bfloat16", **build_with)
+    samples = [tiny.jpeg(70, 90), tiny.png(50, 40, 1)]
+    expected = export.in_memory(task, **build_with)(samples)
+    received = client.load_local(tmp_path / "m")(samples)
+    assert {k: (v.shape, v.dtype) for k, v in expected.items()} == {
+        k: (v.shape, v.dtype) for k, v in received.items()
+    }
+    assert compare.difference(expected, received) < 0.02
+    if name.startswith("ssd"):
+        assert received["num_detections"].min() > 0
+        sizes = np.array([[70, 90, 70, 90], [50, 40, 50, 40]], np.float32)[:, None]
+        assert (received["boxes"] >= 0).all()
+        assert (received["boxes"] <= sizes).all()
+
+
 def test_gray_networks_take_coloured_pictures(tmp_path):
     task = tiny.classifier("gray")
     export.export(task, tmp_path / "m", **tiny.export_arguments(precision="float32"))
@@ -191,7 +223,8 @@ def test_report_card_labels_and_warm_up(exported):
     assert json.loads(path.with_name("export_report.json").read_text()) == report
     assert (extra / "labels.txt").read_text() == "ant\nbee\ncat\n"
     card = (extra / "model_card.md").read_text()
-    assert "top1: 0.5000" in card
+    assert "- top1: 0.5000\n" in card
+    assert "- train: 12\n" in card
     assert "ant, bee, cat" in card
     fastest = min(report["forms"].values(), key=lambda entry: entry["median_ms"])
     assert report["forms"][report["chosen"]] == fastest

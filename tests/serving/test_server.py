@@ -397,6 +397,14 @@ def test_client_says_who_does_not_answer():
     channel.close()
 
 
+def test_client_opens_a_connection_again_that_the_server_closed(base):
+    with serving(base, name="m") as (running, _, connection):
+        before = client.status_rest(connection, "m")
+        connection.sock.shutdown(2)
+        assert client.status_rest(connection, "m") == before
+        assert running.rest_port == connection.port
+
+
 def test_load_local_takes_a_base_path_or_a_version(base, tmp_path):
     np.testing.assert_array_equal(
         client.load_local(base)([PICTURE])["scores"],

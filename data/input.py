@@ -18,7 +18,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from data.augment import color, geometry
+from data.augment import color, geometry, window
 from data.augment.offline import FILL, draws_for
 from data.augment.policy import Augment
 from models.resize import fit, fit_matrix, warp
@@ -28,6 +28,8 @@ READ_AT_ONCE = 8  # shards
 _PARSED = {
     "image/encoded": tf.io.FixedLenFeature([], tf.string),
     "image/source_id": tf.io.FixedLenFeature([], tf.string),
+    "image/height": tf.io.FixedLenFeature([], tf.int64),
+    "image/width": tf.io.FixedLenFeature([], tf.int64),
     "image/class/label": tf.io.RaggedFeature(tf.int64, row_splits_dtype=tf.int64),
     "image/object/bbox/ymin": tf.io.RaggedFeature(tf.float32),
     "image/object/bbox/xmin": tf.io.RaggedFeature(tf.float32),
@@ -133,13 +135,20 @@ def training_example(stream: Stream, serialized: tf.Tensor, epoch: tf.Tensor) ->
     parsed = tf.io.parse_single_example(serialized, _PARSED)
     source_id = parsed["image/source_id"]
     draws = draws_for(stream.seed, source_id, epoch)
-    size = stream.preprocess.size
-    image = decode(parsed["image/encoded"], stream.preprocess.channels)
-    shape = tf.shape(image)
-    matrix = fit_matrix(shape[0], shape[1], stream.preprocess, size) @ geometry.random_matrix(
-        shape[0], shape[1], stream.augment, draws[: geometry.DRAWS]
+    size, channels = stream.preprocess.size, stream.preprocess.channels
+    shape = parsed["image/height"], parsed["image/width"]
+    matrix = fit_matrix(*shape, stream.preprocess, size) @ geometry.random_matrix(
+        *shape, stream.augment, draws[: geometry.DRAWS]
     )
-    image = warp(tf.cast(image, tf.float32), matrix, size, FILL)
+    if stream.augment.rotate_deg:
+        image = decode(parsed["image/encoded"], channels)
+        image = warp(tf.cast(image, tf.float32), matrix, size, FILL)
+    else:
+        seen = window.snap(matrix, *shape, size)
+        image, matrix = (
+            window.draw(parsed["image/encoded"], channels, seen, size, FILL),
+            seen.matrix,
+        )
     if color.active(stream.augment):
         image = color.recolor(image, stream.augment, draws[geometry.DRAWS :])
     if stream.task == "classification":
@@ -157,7 +166,7 @@ def decode(encoded: tf.Tensor, channels: int) -> tf.Tensor:
     return image
 
 
-def _objects(parsed: dict, shape: tf.Tensor, matrix: tf.Tensor, stream: Stream):
+def _objects(parsed: dict, shape, matrix: tf.Tensor, stream: Stream):
     """Boxes to learn in input pixels, padded to max_boxes: no crowds, none difficult."""
     sides = ("ymin", "xmin", "ymax", "xmax")
     scale = tf.cast(tf.stack([shape[0], shape[1], shape[0], shape[1]]), tf.float32)

@@ -1,6 +1,6 @@
 """What the trainer adds to a training step: our loop against a bare tf.function on one tensor.
 
-    python -m tests.bench.trainer [--steps 10] [--repeats 5]
+    python -m tests.bench.trainer [--steps 20] [--repeats 5]
 
 Prints one JSON line. Both run mobilenet_v1 (96 px, batch 32, float32) with SGD and momentum, with
 equal weights. The bare step sees one batch in memory for ever. Ours is the trainer's step under
@@ -112,7 +112,7 @@ def ours(batches):
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:

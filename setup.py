@@ -37,7 +37,6 @@ setup(
         "matplotlib>=3.9",
         "numpy>=2.0",
         "grpcio>=1.70",
-        "defusedxml>=0.7.1",
     ],
     extras_require={"dev": ["pytest>=8", "hypothesis>=6.100", "ruff>=0.6"]},
 )

@@ -5,7 +5,11 @@ from __future__ import annotations
 import pathlib
 from collections.abc import Sequence
 
+import numpy as np
+
+from data.images import load
 from pipeline.artifacts import write_json
+from pipeline.evaluation.overlay import caption, draw
 from serving import client
 
 

@@ -128,6 +128,17 @@ def classification_gallery(
     return pages
 
 
+def caption(image: bytes | np.ndarray | Image.Image, text: str) -> Image.Image:
+    """The picture with one line of text below it."""
+    picture = open_picture(image)
+    font = _font(max(14, round(picture.width / 24)))
+    canvas = Image.new("RGB", (picture.width, picture.height + round(font.size * 1.6)), PAPER)
+    canvas.paste(picture, (0, 0))
+    shown = _shorten(text, font, picture.width - 8)
+    ImageDraw.Draw(canvas).text((4, picture.height + font.size * 0.2), shown, INK, font)
+    return canvas
+
+
 def sheet(pictures: Sequence[Image.Image], columns: int = 2, gap: int = 12) -> Image.Image:
     """Pictures in rows on one page, each row as high as its highest picture."""
     rows = [pictures[i : i + columns] for i in range(0, len(pictures), columns)]

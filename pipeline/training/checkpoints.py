@@ -15,6 +15,7 @@ import numpy as np
 
 from pipeline.artifacts import write_bytes
 
+_NUMBERED = re.compile(r"seed_generator_\d+")
 _NAME = re.compile(r"step-(\d{9})\.npz$")
 
 
@@ -59,8 +60,14 @@ def restore_newest(folder: pathlib.Path, variables: list) -> pathlib.Path | None
 
 
 def _named(variables: list) -> list[tuple[str, object]]:
-    """Names as the archive spells them: the position keeps equal paths apart."""
-    return [(f"{i:05d}|{v.path.replace('/', '|')}", v) for i, v in enumerate(variables)]
+    """Names as the archive spells them: the position keeps equal paths apart.
+
+    Keras numbers seed generators by process, not by network: that number is left out.
+    """
+    paths = [_NUMBERED.sub("seed_generator", v.path).replace("/", "|") for v in variables]
+    return [
+        (f"{i:05d}|{path}", v) for i, (path, v) in enumerate(zip(paths, variables, strict=True))
+    ]
 
 
 def _all(folder: pathlib.Path) -> list[pathlib.Path]:

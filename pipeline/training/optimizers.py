@@ -68,16 +68,17 @@ def build(train: Train, *, total_steps: int, steps_per_epoch: float) -> keras.op
         tuple(round(epoch * steps_per_epoch) for epoch in train.step_epochs),
         train.step_factor,
     )
-    averaging = {"use_ema": train.ema is not None}
+    # One name for all: Keras would number optimizers by process, and checkpoints hold the names.
+    common = {"name": "optimizer", "use_ema": train.ema is not None}
     if train.ema is not None:
-        averaging["ema_momentum"] = train.ema
+        common["ema_momentum"] = train.ema
     makers = {
-        "sgd": lambda: keras.optimizers.SGD(rate, **averaging),
-        "momentum": lambda: keras.optimizers.SGD(rate, momentum=train.momentum, **averaging),
-        "adam": lambda: keras.optimizers.Adam(rate, **averaging),
-        "adamw": lambda: keras.optimizers.AdamW(rate, weight_decay=train.weight_decay, **averaging),
+        "sgd": lambda: keras.optimizers.SGD(rate, **common),
+        "momentum": lambda: keras.optimizers.SGD(rate, momentum=train.momentum, **common),
+        "adam": lambda: keras.optimizers.Adam(rate, **common),
+        "adamw": lambda: keras.optimizers.AdamW(rate, weight_decay=train.weight_decay, **common),
         "rmsprop": lambda: keras.optimizers.RMSprop(
-            rate, rho=0.9, momentum=train.momentum, epsilon=1e-3, **averaging
+            rate, rho=0.9, momentum=train.momentum, epsilon=1e-3, **common
         ),
     }
     optimizer = makers[train.optimizer]()

@@ -16,9 +16,11 @@ def pairwise_iou(a, b):
 
     0 for boxes that touch in an edge alone and for boxes without area.
     """
-    top_left = tf.maximum(a[:, None, :2], b[None, :, :2])
-    bottom_right = tf.minimum(a[:, None, 2:], b[None, :, 2:])
-    shared = tf.reduce_prod(tf.maximum(bottom_right - top_left, 0.0), axis=-1)
+    # A plane [M, N] a coordinate: an inner dimension of 2 would be four times slower.
+    ymin, xmin, ymax, xmax = (a[:, None, i] for i in range(4))
+    height = tf.minimum(ymax, b[None, :, 2]) - tf.maximum(ymin, b[None, :, 0])
+    width = tf.minimum(xmax, b[None, :, 3]) - tf.maximum(xmin, b[None, :, 1])
+    shared = tf.maximum(height, 0.0) * tf.maximum(width, 0.0)
     union = area(a)[:, None] + area(b)[None, :] - shared
     return tf.math.divide_no_nan(shared, union)
 

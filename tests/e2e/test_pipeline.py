@@ -1,0 +1,121 @@
+"""Raw pictures -> records -> trained -> evaluated -> exported -> verified -> pushed -> used."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from data.sources import digits
+from pipeline import cli, config, steps
+
+COMPONENTS = list(steps.NAMES[:-1])
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory) -> pathlib.Path:
+    """A recipe that runs in seconds; its detector is not meant to be good."""
+    top = tmp_path_factory.mktemp("e2e")
+    digits.build(top / "digits", images=(16, 6))
+    path = top / "recipe.yaml"
+    content = {
+        "name": "tiny",
+        "task": "detection",
+        "run_dir": str(top / "run"),
+        "data": {"format": "voc", "path": str(top / "digits"), "val": "val"},
+        "ingest": {"copies": 1, "augment": {"rotate_deg": 5, "brightness": 0.1}},
+        "model": {"name": "ssd_mobilenet_v1", "input_size": [64, 80], "width": 0.25},
+        "train": {"batch_size": 8, "epochs": 2, "learning_rate": 0.01, "log_steps": 2},
+        "evaluate": {"gallery": 2},
+        "export": {"precision": "float32", "max_detections": 20},
+    }
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+@pytest.fixture(scope="module")
+def first(recipe) -> dict:
+    return steps.run(steps.Job(config.load(recipe)), "pusher")
+
+
+def _run(capsys, *words: str) -> tuple[int, dict, str]:
+    """Exit code, the JSON line, and standard error of one command."""
+    code = cli.main(["convoy", *words, "--json"])
+    captured = capsys.readouterr()
+    return code, json.loads(captured.out.splitlines()[-1]), captured.err
+
+
+def test_every_component_left_its_outputs(first):
+    assert first["pushed"] is True
+    assert first["cached"] == []
+    run_dir, artifacts = pathlib.Path(first["run_dir"]), first["artifacts"]
+    assert sorted(artifacts) == sorted(COMPONENTS)
+    manifest = json.loads((pathlib.Path(artifacts["example_gen"]) / "manifest.json").read_text())
+    assert manifest["splits"]["train"]["records"] == 32  # 16 pictures and a copy of each
+    assert manifest["splits"]["val"]["records"] == 6
+    assert {"AP", "AP50", "AR100", "voc07_mAP", "voc_mAP"} <= first["metrics"].keys()
+    assert (run_dir / "report.html").stat().st_size > 10_000
+    assert config.load(run_dir / "config.yaml").name == "tiny"
+    version = pathlib.Path(first["model_dir"]) / "1"
+    assert (version / "saved_model.pb").is_file()
+    assert (version / "assets.extra" / "labels.txt").read_text().split() == list("0123456789")
+
+
+def test_run_again_is_all_cache_and_pushes_nothing_new(first, recipe, capsys):
+    code, result, _ = _run(capsys, "run", str(recipe))
+    assert code == cli.OK
+    assert result["cached"] == COMPONENTS
+    assert result["metrics"] == first["metrics"]
+    assert (result["version"], result["new"]) == (1, False)
+
+
+def test_another_seed_trains_again_and_is_compared_with_the_pushed_model(first, recipe, capsys):
+    code, result, err = _run(
+        capsys, "run", str(recipe), "--set", "train.epochs=1", "--set", "evaluate.min_gain=0.9"
+    )
+    assert code == cli.REFUSED
+    assert "of the pushed model" in result["error"]
+    assert result["exit_code"] == cli.REFUSED
+    assert "example_gen: cached" in err
+    assert not (pathlib.Path(first["model_dir"]) / "2").exists()
+
+
+def test_the_gate_refuses_below_the_threshold(first, recipe, capsys):
+    code, result, _ = _run(capsys, "push", str(recipe), "--set", "evaluate.threshold=0.99")
+    assert code == cli.REFUSED
+    assert "below the threshold 0.9900" in result["error"]
+
+
+def test_predict_draws_and_reports_a_file_that_is_no_picture(first, recipe, tmp_path, capsys):
+    picture = sorted((recipe.parent / "digits").rglob("*.jpg"))[0]
+    code, result, _ = _run(
+        capsys, "predict", first["model_dir"], str(picture), "-o", str(tmp_path), "--score", "0"
+    )
+    assert code == cli.OK
+    drawn = Image.open(result["predictions"][0]["picture"])
+    assert drawn.size == Image.open(picture).size
+    assert not np.array_equal(np.asarray(drawn.convert("RGB")), np.asarray(Image.open(picture)))
+    (tmp_path / "note.txt").write_text("no picture")
+    code, result, _ = _run(
+        capsys, "predict", first["model_dir"], str(tmp_path / "note.txt"), "-o", str(tmp_path)
+    )
+    assert code == cli.FAILURE
+    assert "note.txt" in result["error"]
+
+
+def test_dagster_loads_the_same_steps(first, recipe, monkeypatch):
+    monkeypatch.setenv("CONVOY_RECIPE", str(recipe))
+    import importlib
+
+    from dagster import AssetKey
+
+    from pipeline import definitions
+
+    definitions = importlib.reload(definitions)
+    graph = definitions.definitions.resolve_asset_graph()
+    assert {key.to_user_string() for key in graph.get_all_asset_keys()} == set(steps.NAMES)
+    assert graph.get(AssetKey("evaluator")).parent_keys == {AssetKey("trainer")}

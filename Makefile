@@ -1,5 +1,5 @@
-# Everything a new user needs: python3.11 (or 3.10, 3.12) and make.
-PYTHON ?= python3.11
+# Everything a new user needs: Python 3.11 and make.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 STAMP := .venv/installed
 
@@ -7,17 +7,14 @@ STAMP := .venv/installed
 
 install: $(STAMP)
 
-# uv reads the lock and installs in seconds; pip does the same where uv is not to be had.
+# uv installs the lock in seconds; pip does the same where uv cannot be had.
 $(STAMP): requirements.lock setup.py
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check "uv>=0.5" || true
-	if [ -x $(BIN)/uv ]; then \
-	  $(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.lock && \
-	  $(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -e .; \
-	else \
-	  $(BIN)/python -m pip install --quiet -r requirements.lock && \
-	  $(BIN)/python -m pip install --quiet --no-deps -e .; \
-	fi
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv || true
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.lock || \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps \
+	  --no-build-isolation -e .
 	touch $(STAMP)
 
 demo: $(STAMP)

@@ -37,6 +37,9 @@ setup(
         "matplotlib>=3.9",
         "numpy>=2.0",
         "grpcio>=1.70",
+        "starlette>=0.40",
+        "uvicorn>=0.30",
+        "setuptools>=68",
     ],
     extras_require={"dev": ["pytest>=8", "hypothesis>=6.100", "ruff>=0.6"]},
 )

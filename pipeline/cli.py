@@ -62,7 +62,7 @@ def _run(verb: Verb, values: flags.FlagValues, rest: list[str]) -> int:
     as_json = "--json" in rest
     try:
         positional, unknown = _parse(values, rest, verb.passes_flags)
-        _set_up_logs(values.verbosity)
+        set_up_logs(values.verbosity)
         result = verb.run(positional, values, unknown)
     except Exception as error:
         code = _exit_code(error)
@@ -91,7 +91,7 @@ def _flag_values(verb: Verb) -> flags.FlagValues:
     return values
 
 
-def _set_up_logs(verbosity: int) -> None:
+def set_up_logs(verbosity: int) -> None:
     """Ours at `verbosity`; of Beam only what went wrong."""
     logging.set_verbosity(verbosity)
     logging.use_absl_handler()
@@ -152,11 +152,14 @@ def _flags(values: flags.FlagValues) -> list[flags.Flag]:
     return [values[name] for name in sorted(values) if len(name) > 1]
 
 
+def quiet_tensorflow() -> None:
+    """Before its import: errors alone; without a GPU not even those, which only say so."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2" if os.path.exists("/dev/nvidia0") else "3")
+
+
 def entry() -> None:
     """The console script."""
-    has_gpu = os.path.exists("/dev/nvidia0")
-    # Without one, TensorFlow's only error message would be that it found none.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2" if has_gpu else "3")
+    quiet_tensorflow()
     app.run(lambda argv: main(argv), flags_parser=_take_all)
 
 

@@ -4,8 +4,6 @@
 call `pipeline.steps` like the command line does, so both share the same artifacts.
 """
 
-from __future__ import annotations
-
 import os
 
 import dagster as dg

@@ -15,6 +15,8 @@ SCORE = 0.5  # of the boxes that are drawn
 
 def main() -> int:
     """Runs configs/demo.yaml, serves what it pushed, asks it, and draws the answer."""
+    cli.quiet_tensorflow()
+    cli.set_up_logs(0)
     started = time.monotonic()
     job = steps.Job(config.load(RECIPE), tell=lambda text: print(text, file=sys.stderr, flush=True))
     try:

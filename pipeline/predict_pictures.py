@@ -29,7 +29,7 @@ def run(model: str, pictures: Sequence[str], output: pathlib.Path, score: float)
 
 def _one(predict, path: pathlib.Path, output: pathlib.Path, score: float) -> dict:
     picture = load(str(path))
-    answers = {name: value[0] for name, value in predict([picture.data]).items()}
+    answers = {name: value[0] for name, value in predict([picture.image]).items()}
     drawn = output / f"{path.stem}.png"
     if "boxes" in answers:
         found = int(answers["num_detections"])
@@ -46,7 +46,7 @@ def _one(predict, path: pathlib.Path, output: pathlib.Path, score: float) -> dic
         shown = answers["scores"][:found] >= score
         classes = np.array([labels.index(name) for name in names], np.int64)
         image = draw(
-            picture.data,
+            picture.image,
             answers["boxes"][:found][shown],
             classes[shown],
             answers["scores"][:found][shown],
@@ -55,6 +55,6 @@ def _one(predict, path: pathlib.Path, output: pathlib.Path, score: float) -> dic
     else:
         name = answers["class_name"].decode()
         row = {"class": name, "scores": answers["scores"].tolist()}
-        image = caption(picture.data, f"{name} {answers['scores'].max():.2f}")
+        image = caption(picture.image, f"{name} {answers['scores'].max():.2f}")
     image.save(drawn)
     return {"image": str(path), "picture": str(drawn), **row}

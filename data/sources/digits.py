@@ -27,9 +27,9 @@ from data.sources import SourceError, ignore, voc
 LABELS = tuple("0123456789")
 YEAR = "VOC2007"
 HEIGHT, WIDTH = 240, 320
-SIZE_PX = (40, 110)  # height of a digit
+SIZE_PX = (56, 120)  # height of a digit
 TURN_DEG = 25
-OBJECTS = (2, 6)  # in a picture, both included
+OBJECTS = (2, 5)  # in a picture, both included
 TRAIN_SCANS = 1437  # of 1797: the first 80 %
 _VOID = 255
 _OBJECT = """    <object>

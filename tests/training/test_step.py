@@ -76,13 +76,23 @@ def test_gradient_is_clipped_to_the_norm():
     np.testing.assert_allclose(weights, -0.1 * GRADIENT, rtol=1e-6)
 
 
-@pytest.mark.parametrize("clip_norm", [None, 1.0])
+@pytest.mark.parametrize("clip_norm", [None, 0.1])
 def test_float16_scales_the_loss_and_gives_the_same_step(clip_norm):
+    # A tenth of the row, so that 2^15 times its gradient still fits into float16.
+    small = {**BATCH, "image": BATCH["image"] / 10}
     weights, result = _one_step(
-        dtype="mixed_float16", precision="mixed_float16", clip_norm=clip_norm
+        small, dtype="mixed_float16", precision="mixed_float16", clip_norm=clip_norm
     )
-    expected = -0.1 * GRADIENT / (np.sqrt(10.0) if clip_norm else 1.0)
+    # Clipped to 0.1, the gradient of norm sqrt(10) / 10 becomes 0.1 / sqrt(10) of GRADIENT.
+    expected = -0.1 * GRADIENT * (0.1 / np.sqrt(10.0) if clip_norm else 0.1)
     np.testing.assert_allclose(weights, expected, rtol=1e-3)
+    assert result["loss"] == pytest.approx(np.log(2), rel=1e-3)
+
+
+def test_float16_overflow_skips_the_step():
+    # 2^15 * 2 does not fit into float16.
+    weights, result = _one_step(dtype="mixed_float16", precision="mixed_float16", clip_norm=1.0)
+    np.testing.assert_array_equal(weights, np.zeros((2, 2)))
     assert result["loss"] == pytest.approx(np.log(2), rel=1e-3)
 
 

@@ -1,0 +1,49 @@
+"""What the README says is true: its commands exist, its recipes load, its table is the registry."""
+
+from __future__ import annotations
+
+import pathlib
+import re
+
+import pytest
+
+import models
+from pipeline import config
+from pipeline.verbs import VERBS
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text()
+RECIPES = sorted((ROOT / "configs").glob("*.yaml"))
+
+
+def test_every_command_is_a_verb_and_every_verb_is_named():
+    named = set(re.findall(r"convoy ([a-z]+)", README))
+    listed = set(re.findall(r"`([a-z]+)`", README)) & VERBS.keys()
+    assert named <= VERBS.keys()
+    assert named | listed == VERBS.keys()
+
+
+def test_every_make_target_is_in_the_makefile():
+    makefile = (ROOT / "Makefile").read_text()
+    for target in set(re.findall(r"make ([a-z]+)", README)) - {"the"}:
+        assert f"\n{target}:" in makefile, target
+
+
+def test_every_linked_file_is_there():
+    for link in re.findall(r"\]\(([^)]+)\)", README):
+        assert (ROOT / link).exists(), link
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_every_recipe_loads_and_names_a_network_of_its_task(path):
+    recipe = config.load(path)
+    assert models.describe(recipe.model.name).task == recipe.task
+
+
+def test_the_table_of_networks_is_the_registry():
+    rows = re.findall(r"^\| `(\w+)` \| (\w+) \| ([\d,]+) \| ([\d,]+) \|", README, re.MULTILINE)
+    told = [
+        (name, task, int(p.replace(",", "")), int(m.replace(",", ""))) for name, task, p, m in rows
+    ]
+    infos = [models.describe(name) for name in models.list_models()]
+    assert told == [(info.name, info.task, info.params, info.macs) for info in infos]

@@ -75,7 +75,7 @@ def build(
     path: str | os.PathLike,
     *,
     seed: int = 0,
-    images: tuple[int, int] = (900, 200),
+    images: tuple[int, int] = (1500, 200),
     progress: Callable[[int, int], None] | None = None,
 ) -> pathlib.Path:
     """Writes `path`/VOC2007 unless it is there; `images` = pictures in train and val.

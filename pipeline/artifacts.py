@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+SOURCES = (".py", ".html")  # what a component's code is made of
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
@@ -92,11 +93,12 @@ def digest(value: Any) -> str:
 
 
 def code_version(names: tuple[str, ...]) -> str:
-    """Hash of the Python sources under the given packages or files of this project."""
+    """Hash of the sources under the given packages or files of this project."""
     sha = hashlib.sha256()
     for name in sorted(names):
         top = ROOT / name
-        for path in sorted(top.rglob("*.py")) if top.is_dir() else [top]:
+        paths = [p for p in top.rglob("*") if p.suffix in SOURCES] if top.is_dir() else [top]
+        for path in sorted(paths):
             sha.update(str(path.relative_to(ROOT)).encode() + b"\0" + path.read_bytes())
     return sha.hexdigest()[:16]
 

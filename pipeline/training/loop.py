@@ -7,6 +7,7 @@ with the same data order; on CPU in float32 the final weights are the same to th
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import io
 import math
 import os
@@ -24,6 +25,7 @@ import tensorflow as tf
 from data.input import Stream, count, training_batches
 from models.spec import Classifier, Detector
 from pipeline.config import Train
+from pipeline.network import WEIGHTS
 from pipeline.training import checkpoints, optimizers, step
 from pipeline.training.progress import Progress
 from pipeline.training.strategy import is_chief
@@ -40,24 +42,28 @@ class Interrupted(RuntimeError):
 class Trainer(orbit.AbstractTrainer):
     """Runs steps for Orbit and keeps each step's losses and pictures until they are looked at."""
 
-    def __init__(self, train_step, batches, first_step: int, rate: Callable[[int], float]):
+    def __init__(self, train_step, batches, rate: Callable[[int], float], at: int, signals: list):
         self._step = train_step
         self._batches = iter(batches)
-        self._done = first_step
         self._rate = rate
+        self._at = at
+        self._signals = signals
 
     def train(self, num_steps: tf.Tensor) -> dict[str, float]:
-        """Mean losses over `num_steps` steps. Raises NonFiniteLoss."""
+        """Mean losses over `num_steps` steps. Raises NonFiniteLoss and Interrupted."""
         results = []
         for _ in range(int(num_steps)):
+            if self._signals:
+                raise Interrupted(f"stopped by {self._signals[0]}")
             batch = next(self._batches)
             results.append((self._step(batch), batch["source_id"]))
         table = [{k: float(v) for k, v in losses.items()} for losses, _ in results]
         for i, row in enumerate(table):
             if not math.isfinite(row["loss"]):
-                self._stop(self._done + i + 1, row, results[i][1])
-        self._done += len(table)
-        return {name: float(np.mean([row[name] for row in table])) for name in table[0]}
+                self._stop(self._at + i + 1, row, results[i][1])
+        self._at += len(table)
+        means = {name: float(np.mean([row[name] for row in table])) for name in table[0]}
+        return {**means, "learning_rate": self._rate(self._at)}
 
     def _stop(self, at: int, losses: dict[str, float], source_ids) -> None:
         local = tf.distribute.get_strategy().experimental_local_results(source_ids)
@@ -67,6 +73,32 @@ class Trainer(orbit.AbstractTrainer):
             f"Pictures of the batch: {', '.join(names)}. Look at their boxes; lower "
             "train.learning_rate, lengthen train.warmup_epochs or set train.clip_norm"
         )
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """One training under way."""
+
+    task: Classifier | Detector
+    params: Train
+    workdir: pathlib.Path
+    metric: str  # of the validation
+    optimizer: keras.optimizers.Optimizer
+    controller: orbit.Controller
+    progress: Progress
+    total: int  # steps
+    eval_steps: int
+    chief: bool  # writes files
+
+    @property
+    def at(self) -> int:
+        return int(self.optimizer.iterations.numpy())
+
+    def save(self) -> None:
+        if self.chief:
+            self.progress.save()
+            variables = state(self.task.model, self.optimizer)
+            checkpoints.save(self.workdir / "checkpoints", self.at, variables, self.params.keep)
 
 
 def train(
@@ -84,72 +116,96 @@ def train(
     checkpoints/step-*.npz, best.weights.h5 (by `metric` of `validate()`), model.weights.h5 (what to
     use: the best, or the last without validation; averaged with EMA), metrics.jsonl, tensorboard/.
     """
+    with _signals() as signals:
+        run = _prepare(task, stream, params, workdir, strategy, metric, signals)
+        try:
+            _loop(run, validate)
+        except Interrupted as stop:
+            run.save()
+            raise Interrupted(f"{stop} at step {run.at}; saved, run again to go on") from None
+    run.save()
+    best = workdir / "best.weights.h5"
+    if run.chief and best.exists():
+        task.model.load_weights(best)
+        save_weights(task.model, workdir / WEIGHTS)
+    elif run.chief:
+        with averaged_weights(task.model, run.optimizer):
+            save_weights(task.model, workdir / WEIGHTS)
+
+
+def _prepare(task, stream: Stream, params: Train, workdir, strategy, metric, signals) -> Run:
+    """Optimizer, controller and data, at the newest checkpoint."""
     epoch_size = count(stream.records, stream.split)
     per_epoch = epoch_size / params.batch_size
     total = max(1, math.ceil(params.epochs * per_epoch))
     with strategy.scope():
         optimizer = optimizers.build(params, total_steps=total, steps_per_epoch=per_epoch)
         optimizer.build(task.model.trainable_variables)
-    variables = [*task.model.variables, *optimizer.variables]  # dropout seeds too
-    chief = is_chief(strategy)
-    progress = Progress(workdir, total, params.batch_size, epoch_size)
-    restored = checkpoints.restore_newest(workdir / "checkpoints", variables)
+    restored = checkpoints.restore_newest(workdir / "checkpoints", state(task.model, optimizer))
     at = int(optimizer.iterations.numpy())
+    progress = Progress(workdir, total, params.batch_size, epoch_size)
     progress.resume(at)
+    progress.say(
+        f"{task.info.name}: {task.info.params:,} parameters, {task.info.macs:,} MACs; "
+        f"{epoch_size} records, {total} steps of {params.batch_size} pictures on "
+        f"{strategy.num_replicas_in_sync} replica(s), {params.precision}"
+    )
     if restored:
         progress.say(f"goes on from step {at} ({restored.name})")
-
-    rate = optimizers.rate_of(optimizer)
+    trainer = Trainer(
+        step.build(task, optimizer, params, strategy),
+        _batches(stream, strategy, at),
+        optimizers.rate_of(optimizer),
+        at,
+        signals,
+    )
+    chief = is_chief(strategy)
     controller = orbit.Controller(
         global_step=optimizer.iterations.value,
-        trainer=Trainer(
-            step.build(task, optimizer, params, strategy), _batches(stream, strategy, at), at, rate
-        ),
+        trainer=trainer,
         strategy=strategy,
         steps_per_loop=params.log_steps,
         summary_dir=str(workdir / "tensorboard") if chief else None,
     )
-
-    def save() -> None:
-        if chief:
-            progress.save()
-            checkpoints.save(workdir / "checkpoints", at, variables, params.keep)
-
     eval_steps = max(1, round(params.eval_epochs * per_epoch))
-    saved = time.monotonic()
-    with _signals() as received:
-        while at < total and not _over_time(progress, params):
-            target = min(total, at + params.log_steps, (at // eval_steps + 1) * eval_steps)
-            losses = _run_until(controller, target)
-            at = target
-            progress.train(at, losses, rate(at))
-            if validate and (at % eval_steps == 0 or at == total):
-                with averaged_weights(task.model, optimizer):
-                    scores = validate()
-                    if _is_best(progress, metric, scores) and chief:
-                        save_weights(task.model, workdir / "best.weights.h5")
-                progress.validate(at, scores)
-                if _stale(progress, metric) >= (params.patience or math.inf):
-                    progress.say(f"stops early: {params.patience} evaluations without a better one")
-                    break
-            if received:
-                save()
-                raise Interrupted(
-                    f"stopped by {received[0]} at step {at}; saved, run again to go on"
-                )
-            if time.monotonic() - saved > params.checkpoint_minutes * 60:
-                save()
-                saved = time.monotonic()
-    save()
-    if chief:
-        best = workdir / "best.weights.h5"
-        if validate and best.exists():
-            task.model.load_weights(best)
-        else:
-            with averaged_weights(task.model, optimizer):
-                save_weights(task.model, workdir / "last.weights.h5")
-                task.model.load_weights(workdir / "last.weights.h5")
-        save_weights(task.model, workdir / "model.weights.h5")
+    return Run(
+        task, params, workdir, metric, optimizer, controller, progress, total, eval_steps, chief
+    )
+
+
+def _loop(run: Run, validate: Callable[[], dict[str, float]] | None) -> None:
+    at, saved = run.at, time.monotonic()
+    while at < run.total and not _enough(run):
+        target = min(run.total, at + run.params.log_steps)
+        if validate:
+            target = min(target, (at // run.eval_steps + 1) * run.eval_steps)
+        losses = _run_until(run.controller, target)
+        at = target
+        run.progress.train(at, losses)
+        if validate and (at % run.eval_steps == 0 or at == run.total):
+            _validate(run, validate, at)
+        if time.monotonic() - saved > run.params.checkpoint_minutes * 60:
+            run.save()
+            saved = time.monotonic()
+
+
+def _validate(run: Run, validate: Callable[[], dict[str, float]], at: int) -> None:
+    """Scores the averaged weights, and keeps them where they are the best so far."""
+    with averaged_weights(run.task.model, run.optimizer):
+        scores = validate()
+        value, before = scores.get(run.metric), _scores(run)
+        if run.chief and value is not None and value > max(before, default=-math.inf):
+            save_weights(run.task.model, run.workdir / "best.weights.h5")
+    run.progress.validate(at, scores)
+    with run.controller.summary_manager.summary_writer().as_default():
+        for name, value in scores.items():
+            if value is not None:
+                tf.summary.scalar(f"val/{name}", value, step=at)
+
+
+def state(model: keras.Model, optimizer: keras.optimizers.Optimizer) -> list:
+    """All that a step changes: weights, running statistics, dropout seeds, momenta, averages."""
+    return [*model.variables, *optimizer.variables]
 
 
 @contextlib.contextmanager
@@ -194,27 +250,23 @@ def _run_until(controller: orbit.Controller, target: int) -> dict[str, float]:
     return {name: float(value) for name, value in seen[-1].items()}
 
 
-def _scores(progress: Progress, metric: str) -> list[float]:
-    rows = [row.get(metric) for row in progress.rows if row["kind"] == "val"]
+def _scores(run: Run) -> list[float]:
+    """The metric of all evaluations so far; -inf where it is not defined."""
+    rows = [row.get(run.metric) for row in run.progress.rows if row["kind"] == "val"]
     return [-math.inf if score is None else score for score in rows]
 
 
-def _is_best(progress: Progress, metric: str, scores: dict) -> bool:
-    score = scores.get(metric)
-    return score is not None and score > max(_scores(progress, metric), default=-math.inf)
-
-
-def _stale(progress: Progress, metric: str) -> int:
-    """Evaluations since the best one."""
-    scores = _scores(progress, metric)
-    return len(scores) - 1 - scores.index(max(scores))
-
-
-def _over_time(progress: Progress, params: Train) -> bool:
-    if params.max_hours is None or progress.seconds() < params.max_hours * 3600:
-        return False
-    progress.say(f"stops after {progress.seconds() / 3600:.2f} h (train.max_hours)")
-    return True
+def _enough(run: Run) -> bool:
+    """Whether to stop before the last step: no time left, or no better score for long."""
+    hours, scores = run.progress.seconds() / 3600, _scores(run)
+    if run.params.max_hours is not None and hours >= run.params.max_hours:
+        run.progress.say(f"stops after {hours:.2f} h (train.max_hours)")
+        return True
+    stale = len(scores) - 1 - scores.index(max(scores)) if scores else 0
+    if run.params.patience is not None and stale >= run.params.patience:
+        run.progress.say(f"stops early: {stale} evaluations without a better score")
+        return True
+    return False
 
 
 @contextlib.contextmanager

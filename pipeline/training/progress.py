@@ -36,8 +36,10 @@ class Progress:
         """Restarts the clock: what came before is not training time."""
         self._clock = time.perf_counter()
 
-    def train(self, step: int, losses: dict[str, float], rate: float) -> None:
-        """One interval of steps is done; the losses are its means."""
+    def train(self, step: int, losses: dict[str, float]) -> None:
+        """One interval of steps is done; the losses are its means, beside "learning_rate"."""
+        losses = dict(losses)
+        rate = losses.pop("learning_rate")
         seconds = max(time.perf_counter() - self._clock, 1e-9)
         speed = (step - self._step) * self.batch_size / seconds
         self._step = step
@@ -52,8 +54,8 @@ class Progress:
         left = (self.total_steps - step) * self.batch_size / speed
         parts = " ".join(f"{name} {value:.4f}" for name, value in losses.items())
         self._show(
-            f"epoch {row['epoch']:.2f} step {step}/{self.total_steps} {parts} lr {rate:.2e} "
-            f"{speed:.1f} images/s ETA {_duration(left)}",
+            f"{_bar(step / self.total_steps)} epoch {row['epoch']:.2f} step {step}/"
+            f"{self.total_steps} {parts} lr {rate:.2e} {speed:.1f} images/s ETA {_duration(left)}",
             passing=True,
         )
         self.start()
@@ -93,6 +95,11 @@ class Progress:
 
 def _finite(value):
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _bar(part: float, width: int = 16) -> str:
+    done = round(part * width)
+    return f"[{'=' * done}{' ' * (width - done)}] {part:4.0%}"
 
 
 def _duration(seconds: float) -> str:

@@ -95,8 +95,9 @@ def ours(batches):
         trainer=loop.Trainer(
             step.build(task, optimizer, PARAMS, strategy),
             batches,
-            0,
             optimizers.rate_of(optimizer),
+            0,
+            [],
         ),
         strategy=strategy,
         steps_per_loop=PARAMS.log_steps,

@@ -80,6 +80,11 @@ def _parse(values: flags.FlagValues, rest: list[str], passes: bool) -> tuple[lis
     except flags.Error as error:
         raise UsageError(str(error)) from error
     unknown = [word for word in left if word.startswith("--")]
+    for word in unknown:
+        name = word[2:].split("=")[0]
+        close = difflib.get_close_matches(name, list(values), n=1, cutoff=0.75)
+        if close:
+            raise UsageError(f"unknown flag --{name}; did you mean --{close[0]}?")
     return [word for word in left if not word.startswith("--")], unknown
 
 

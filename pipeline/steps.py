@@ -18,6 +18,7 @@ from pipeline.artifacts import Artifact, execute, write_bytes, write_json
 from pipeline.components import pusher
 from pipeline.components.pusher import Refused
 from pipeline.config import ConfigError, Recipe, dump
+from pipeline.ingest_folder import summary
 
 NAMES = (
     "example_gen",
@@ -28,6 +29,8 @@ NAMES = (
     "infra_validator",
     "pusher",
 )
+
+TOLD = ("splits", "objects", "rejected_by_reason", "warnings")  # of an ingest, to people
 
 # What a component's result depends on besides inputs and parameters: its sources.
 CODE = {
@@ -88,6 +91,9 @@ def run(job: Job, upto: str) -> dict:
         job.done[name] = _step(job, name)
         state = "cached" if job.done[name].cached else "would run" if job.plan else "done"
         job.tell(f"{name}: {state} {job.done[name].path}")
+        if name == "example_gen" and not job.plan:
+            result["ingest"] = summary(job.done[name].path)
+            job.tell("  " + json.dumps({k: result["ingest"][k] for k in TOLD}))
         if name == "trainer" and _follower():
             break
         if name == "evaluator" and not job.plan:

@@ -96,7 +96,10 @@ def _ingest(words: list[str], values: flags.FlagValues, unknown: list[str]) -> d
 def _models(words: list[str], values: flags.FlagValues, _: list[str]) -> dict:
     import models
 
-    rows = [_row(models.describe(name)) for name in (words or models.list_models())]
+    try:
+        rows = [_row(models.describe(name)) for name in (words or models.list_models())]
+    except ValueError as error:
+        raise UsageError(str(error)) from error
     print(f"{'name':<22} {'task':<15} {'parameters':>12} {'MACs':>15} {'input':<12} paper")
     for row in rows:
         size = "x".join(map(str, row["input"]))

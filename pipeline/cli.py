@@ -1,7 +1,8 @@
 """The command line: `convoy VERB ...`.
 
 Results go to standard output, logs to standard error. Exit codes: 0 done, 1 failure, 2 wrong usage
-or recipe, 3 refused by a gate, 143 stopped by SIGTERM with everything saved (run again to go on).
+or recipe, 3 refused by a gate, 143 stopped by SIGTERM with everything saved (run again to go on),
+130 by Ctrl-C.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from collections.abc import Callable, Sequence
 
 from absl import app, flags, logging
 
-OK, FAILURE, USAGE, REFUSED, STOPPED = 0, 1, 2, 3, 143
+OK, FAILURE, USAGE, REFUSED, INTERRUPTED, STOPPED = 0, 1, 2, 3, 130, 143
 
 
 class UsageError(ValueError):
@@ -64,6 +65,8 @@ def _run(verb: Verb, values: flags.FlagValues, rest: list[str]) -> int:
         positional, unknown = _parse(values, rest, verb.passes_flags)
         set_up_logs(values.verbosity)
         result = verb.run(positional, values, unknown)
+    except KeyboardInterrupt:
+        return _fail(RuntimeError("stopped by Ctrl-C"), INTERRUPTED, as_json, False)
     except Exception as error:
         code = _exit_code(error)
         return _fail(error, code, as_json, _is_bug(error) or "--verbosity=1" in rest)
@@ -128,7 +131,9 @@ def _fail(error: BaseException, code: int, as_json: bool, with_traceback: bool) 
         )
     if with_traceback:
         traceback.print_exception(error)
-    word = "refused" if code == REFUSED else "stopped" if code == STOPPED else "error"
+    word = (
+        "refused" if code == REFUSED else "stopped" if code in (STOPPED, INTERRUPTED) else "error"
+    )
     print(f"convoy: {word}: {message}", file=sys.stderr)
     if as_json:
         print(json.dumps({"error": message, "exit_code": code}), flush=True)

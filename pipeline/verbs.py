@@ -187,9 +187,14 @@ def _ui(words: list[str], values: flags.FlagValues, unknown: list[str]) -> dict:
     environment = {**os.environ, "DAGSTER_HOME": str(home), "CONVOY_RECIPE": str(recipe)}
     schedule = job.recipe.schedule or "none"
     _say(f"Dagster on http://{values.host}:{values.port}; schedule: {schedule}")
-    finished = subprocess.run(command, env=environment, check=False)
-    if finished.returncode not in (0, -2, -15):
-        raise RuntimeError(f"dagster dev ended with {finished.returncode}; its messages are above")
+    process = subprocess.Popen(command, env=environment)
+    try:
+        code = process.wait()
+    except KeyboardInterrupt:  # Dagster got it too, and stops its own processes
+        process.wait()
+        return {"port": values.port}
+    if code:
+        raise RuntimeError(f"dagster dev ended with {code}; its messages are above")
     return {"port": values.port}
 
 

@@ -111,7 +111,7 @@ def test_dagster_loads_the_same_steps(first, recipe, monkeypatch):
     monkeypatch.setenv("CONVOY_RECIPE", str(recipe))
     import importlib
 
-    from dagster import AssetKey
+    from dagster import AssetKey, materialize
 
     from pipeline import definitions
 
@@ -119,3 +119,8 @@ def test_dagster_loads_the_same_steps(first, recipe, monkeypatch):
     graph = definitions.definitions.resolve_asset_graph()
     assert {key.to_user_string() for key in graph.get_all_asset_keys()} == set(steps.NAMES)
     assert graph.get(AssetKey("evaluator")).parent_keys == {AssetKey("trainer")}
+    done = materialize([*definitions.assets, definitions.blessed])
+    assert done.success
+    pushed = done.asset_materializations_for_node("pusher")[0].metadata
+    assert pushed["path"].value == str(pathlib.Path(first["model_dir"]) / "1")
+    assert done.get_asset_check_evaluations()[0].passed

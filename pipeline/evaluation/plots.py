@@ -30,7 +30,7 @@ __all__ = [  # pictures come from overlay.py; who plots needs both
     "sheet",
     "training_curves",
 ]
-NOT_CURVES = ("kind", "step", "epoch", "images_per_s")
+NOT_CURVES = ("kind", "step", "epoch", "images_per_s", "seconds")
 
 
 def png(figure: Figure, dpi: int = 110) -> bytes:

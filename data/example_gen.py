@@ -10,13 +10,13 @@ tries Prism, a Go program that it downloads: that needs a network and reports er
 
 from __future__ import annotations
 
-import logging
 import os
 import pathlib
 import re
 from collections.abc import Sequence
 
 import apache_beam as beam
+from absl import logging
 from apache_beam.options.pipeline_options import (
     DirectOptions,
     PipelineOptions,

@@ -94,17 +94,19 @@ def _parse(values: flags.FlagValues, rest: list[str], passes: bool) -> tuple[lis
 def _flag_values(verb: Verb) -> flags.FlagValues:
     values = flags.FlagValues()
     flags.DEFINE_bool("json", False, "Last line on stdout is one JSON object.", flag_values=values)
-    flags.DEFINE_integer("verbosity", 0, "-1 warnings, 0 info, 1 debug.", flag_values=values)
+    flags.DEFINE_integer("verbosity", -1, "-1 warnings, 0 info, 1 debug.", flag_values=values)
     verb.define(values)
     return values
 
 
 def set_up_logs(verbosity: int) -> None:
-    """Ours at `verbosity`; of Beam only what went wrong."""
+    """At absl's `verbosity`; of Beam only what went wrong."""
     logging.set_verbosity(verbosity)
     logging.use_absl_handler()
     for chatty in ("apache_beam", "root"):
         standard_logging.getLogger(chatty).setLevel("DEBUG" if verbosity > 0 else "ERROR")
+    for server in ("serving", "uvicorn"):
+        standard_logging.getLogger(server).setLevel("INFO" if verbosity >= 0 else "WARNING")
 
 
 def _exit_code(error: BaseException) -> int:

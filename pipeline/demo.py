@@ -16,7 +16,7 @@ SCORE = 0.5  # of the boxes that are drawn
 def main() -> int:
     """Runs configs/demo.yaml, serves what it pushed, asks it, and draws the answer."""
     cli.quiet_tensorflow()
-    cli.set_up_logs(0)
+    cli.set_up_logs(-1)
     started = time.monotonic()
     job = steps.Job(config.load(RECIPE), tell=lambda text: print(text, file=sys.stderr, flush=True))
     try:
@@ -36,11 +36,10 @@ def main() -> int:
 
 def _ask(job: steps.Job):
     """One gRPC and one REST request for the same picture; returns the drawn picture's path."""
-    from pipeline.components.exporter import pictures
     from pipeline.evaluation.overlay import draw
     from serving import client, server
 
-    image = pictures(job.done["example_gen"].path, job.recipe.data.test, 1)
+    image = [_fullest(job)]
     running = server.start(job.model_dir, name=job.recipe.name, port=0, rest_api_port=0)
     try:
         with client.grpc_channel(f"127.0.0.1:{running.grpc_port}") as channel:
@@ -66,6 +65,16 @@ def _ask(job: steps.Job):
         labels,
     ).save(path)
     return path
+
+
+def _fullest(job: steps.Job) -> bytes:
+    """The picture with the most objects in the first shard of the test split."""
+    from data import example, tfrecord
+    from data.input import shards
+
+    shard = shards(job.done["example_gen"].path, job.recipe.data.test)[0]
+    samples = [example.decode(record) for record in tfrecord.read(shard)]
+    return max(samples, key=lambda sample: len(sample.boxes)).image
 
 
 if __name__ == "__main__":

@@ -74,7 +74,7 @@ def init_from(task: Classifier | Detector, path: pathlib.Path) -> dict[str, list
             report["matched"].append(variable.path)
     if not report["matched"]:
         raise ValueError(f"model.init_from {path}: not one weight has the name and shape of ours")
-    logging.info("init_from %s: %s", path, {k: len(v) for k, v in report.items()})
+    logging.warning("init_from %s: %s", path, {k: len(v) for k, v in report.items()})
     for name in (*report["missing"], *report["mismatched"]):
-        logging.info("init_from: keeps its fresh weights: %s", name)
+        logging.warning("init_from: keeps its fresh weights: %s", name)
     return report

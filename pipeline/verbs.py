@@ -12,7 +12,7 @@ from absl import flags
 
 from pipeline import config, steps
 from pipeline.artifacts import write_bytes
-from pipeline.cli import UsageError, Verb
+from pipeline.cli import UsageError, Verb, set_up_logs
 
 
 def _say(text: str) -> None:
@@ -135,6 +135,7 @@ def _serve(words: list[str], values: flags.FlagValues, _: list[str]) -> dict:
         raise UsageError("expected one model folder")
     from serving import server
 
+    set_up_logs(max(values.verbosity, 0))  # which versions come and go is worth a line
     server.serve(
         words[0],
         name=values.name,

@@ -12,7 +12,6 @@ from __future__ import annotations
 import collections
 import hashlib
 import json
-import logging
 import pathlib
 import shutil
 import time
@@ -20,6 +19,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pydantic
+from absl import logging
 
 from data import example, labels, shards
 from data.augment.policy import Augment

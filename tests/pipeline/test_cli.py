@@ -94,7 +94,7 @@ def test_models(capfd):
     ("arguments", "code", "message"),
     [
         (["nothing"], 2, "unknown verb 'nothing'"),
-        (["models", "mobilnet_v1"], 1, "unknown network 'mobilnet_v1'"),
+        (["models", "mobilnet_v1"], 2, "unknown network 'mobilnet_v1'"),
         (["models", "--colour"], 2, "colour"),
         (["run"], 2, "expected one recipe file, got none"),
         (["run", "a.yaml", "b.yaml"], 2, "expected one recipe file"),
@@ -202,6 +202,8 @@ def test_a_refusal_is_3(capfd, recipe, devkit):
     write_json(folder / "gate.json", gate)
     write_json(folder / "metrics.json", {"AP50": 0.25, "per_class": {}})
     (folder / "report.html").write_text("<p>low</p>")
+    manifest = {"splits": {}, "rejected": {}, "warnings": {}, "labels": []}
+    write_json(job.done["example_gen"].path / "manifest.json", manifest)
     code, out, _ = convoy(capfd, "evaluate", recipe, "--json")
     assert code == 0  # to evaluate is no wish to push
     assert last_json(out)["metrics"] == {"AP50": 0.25}

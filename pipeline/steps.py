@@ -78,6 +78,10 @@ def run(job: Job, upto: str) -> dict:
     if not job.plan:
         job.run_dir.mkdir(parents=True, exist_ok=True)
         write_bytes(job.run_dir / "config.yaml", dump(job.recipe).encode())
+    if "TF_CONFIG" in os.environ and not job.plan and "trainer" in needed(upto):
+        from pipeline.training import strategy
+
+        strategy.build(job.recipe.train.strategy)  # before the ingest uses TensorFlow
     result: dict = {"run_dir": str(job.run_dir), "model_dir": str(job.model_dir), "pushed": False}
     for name in needed(upto):
         if name in ("exporter", "infra_validator", "pusher") and not job.plan:

@@ -13,6 +13,7 @@ import pathlib
 from collections.abc import Mapping
 
 import numpy as np
+from pydantic import Field
 
 from data.input import Stream
 from data.sample import Sample
@@ -30,7 +31,7 @@ class Params(Section):
     split: str
     evaluate: Evaluate
     export: Export
-    recipe: str  # for the report
+    recipe: str = Field("", exclude=True)  # for the report; what matters of it is above
 
 
 def params_of(recipe: Recipe) -> Params:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 
 import tensorflow as tf
 
 
+@functools.cache
 def build(name: str) -> tf.distribute.Strategy:
-    """The strategy of `train.strategy`; call it before any other TensorFlow work.
+    """The strategy of `train.strategy`; several workers need it before any other TensorFlow work.
+
+    A process has one of each name.
 
     auto: several machines when TF_CONFIG names more than one worker, mirrored when there are two or
     more GPUs, else one device.

@@ -25,19 +25,27 @@ from models.resize import fit, fit_matrix, warp
 from models.spec import Preprocess
 
 READ_AT_ONCE = 8  # shards
-_PARSED = {
+_PICTURE = {
     "image/encoded": tf.io.FixedLenFeature([], tf.string),
     "image/source_id": tf.io.FixedLenFeature([], tf.string),
     "image/height": tf.io.FixedLenFeature([], tf.int64),
     "image/width": tf.io.FixedLenFeature([], tf.int64),
-    "image/class/label": tf.io.RaggedFeature(tf.int64, row_splits_dtype=tf.int64),
-    "image/object/bbox/ymin": tf.io.RaggedFeature(tf.float32),
-    "image/object/bbox/xmin": tf.io.RaggedFeature(tf.float32),
-    "image/object/bbox/ymax": tf.io.RaggedFeature(tf.float32),
-    "image/object/bbox/xmax": tf.io.RaggedFeature(tf.float32),
-    "image/object/class/label": tf.io.RaggedFeature(tf.int64),
-    "image/object/difficult": tf.io.RaggedFeature(tf.int64),
-    "image/object/is_crowd": tf.io.RaggedFeature(tf.int64),
+}
+_PARSED = {  # by task, no more than it needs: each ragged feature costs time
+    "classification": {
+        **_PICTURE,
+        "image/class/label": tf.io.RaggedFeature(tf.int64, row_splits_dtype=tf.int64),
+    },
+    "detection": {
+        **_PICTURE,
+        "image/object/bbox/ymin": tf.io.RaggedFeature(tf.float32),
+        "image/object/bbox/xmin": tf.io.RaggedFeature(tf.float32),
+        "image/object/bbox/ymax": tf.io.RaggedFeature(tf.float32),
+        "image/object/bbox/xmax": tf.io.RaggedFeature(tf.float32),
+        "image/object/class/label": tf.io.RaggedFeature(tf.int64),
+        "image/object/difficult": tf.io.RaggedFeature(tf.int64),
+        "image/object/is_crowd": tf.io.RaggedFeature(tf.int64),
+    },
 }
 
 
@@ -120,7 +128,7 @@ def evaluation_batches(stream: Stream) -> tf.data.Dataset:
     files = tf.data.TFRecordDataset(shards(stream.records, stream.split))
 
     def prepare(serialized):
-        parsed = tf.io.parse_single_example(serialized, _PARSED)
+        parsed = tf.io.parse_single_example(serialized, _PICTURE)
         image = decode(parsed["image/encoded"], stream.preprocess.channels)
         image, matrix = fit(image, stream.preprocess, stream.preprocess.size)
         return {"image": image, "matrix": matrix, "serialized": serialized}
@@ -132,7 +140,7 @@ def evaluation_batches(stream: Stream) -> tf.data.Dataset:
 
 def training_example(stream: Stream, serialized: tf.Tensor, epoch: tf.Tensor) -> dict:
     """One record decoded, augmented, encoded; random by (seed, source_id, epoch)."""
-    parsed = tf.io.parse_single_example(serialized, _PARSED)
+    parsed = tf.io.parse_single_example(serialized, _PARSED[stream.task])
     source_id = parsed["image/source_id"]
     draws = draws_for(stream.seed, source_id, epoch)
     size, channels = stream.preprocess.size, stream.preprocess.channels

@@ -25,25 +25,30 @@ def match(iou, threshold: float = 0.5):
     object has a prior. Then each prior left over takes its best object where IoU >= threshold.
     """
     objects, count = tf.shape(iou)[0], tf.shape(iou)[1]
-    matched = tf.fill([count], -1)
     if iou.shape[0] == 0:
-        return matched
-    open_iou = iou
+        return tf.fill([count], -1)
+    # M - 1 other objects can take no more than M - 1 of an object's priors: its M best will do.
+    best_iou, best_prior = tf.math.top_k(iou, tf.minimum(objects, count))
 
-    def step(_, open_iou, matched):
+    def step(_, open_iou, taken):
         best = tf.argmax(tf.reshape(open_iou, [-1]), output_type=tf.int32)
-        row, column = best // count, best % count
-        good = open_iou[row, column] > MIN_IOU
-        row_hot = tf.range(objects)[:, None] == row
-        column_hot = tf.range(count) == column
-        matched = tf.where(column_hot & good, row, matched)
-        return good, tf.where(row_hot | column_hot[None], -1.0, open_iou), matched
+        row, column = best // tf.shape(open_iou)[1], best % tf.shape(open_iou)[1]
+        good, prior = open_iou[row, column] > MIN_IOU, best_prior[row, column]
+        row_hot = tf.range(objects) == row
+        closed = row_hot[:, None] | (best_prior == prior)
+        return good, tf.where(closed, -1.0, open_iou), tf.where(row_hot & good, prior, taken)
 
-    _, _, matched = tf.while_loop(
+    _, _, taken = tf.while_loop(
         lambda more, *_: more,
         step,
-        (objects > 0, open_iou, matched),
+        (objects > 0, best_iou, tf.fill([objects], -1)),
         maximum_iterations=objects,
+    )
+    rows = tf.where(taken >= 0)  # [objects with a prior, 1]
+    matched = tf.tensor_scatter_nd_update(
+        tf.fill([count], -1),
+        tf.gather_nd(taken, rows)[:, None],
+        tf.cast(rows[:, 0], tf.int32),
     )
     # A row of -1 makes the reductions below defined where there are no objects at all.
     padded = tf.concat([iou, tf.fill([1, count], -1.0)], axis=0)

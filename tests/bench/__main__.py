@@ -22,7 +22,10 @@ BEGIN, END = "<!-- made by make bench -->", "<!-- end of make bench -->"
 
 def main(names: list[str]) -> None:
     """Runs the named benchmarks, or all, and replaces their part of the page."""
-    sections = []
+    text = PAGE.read_text()
+    before, rest = text.split(BEGIN)
+    body, after = rest.split(END)
+    sections = {part.split()[0]: f"### {part}" for part in body.split("### ")[1:]}
     for name in names or NAMES:
         print(f"{name} ...", file=sys.stderr, flush=True)
         finished = subprocess.run(
@@ -33,11 +36,10 @@ def main(names: list[str]) -> None:
             env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
         )
         lines = [line for line in finished.stdout.splitlines() if line.startswith("{")]
-        sections.append(section(name, [json.loads(line) for line in lines]))
-    text = PAGE.read_text()
-    before, after = text.split(BEGIN)[0], text.split(END)[1]
+        sections[name] = section(name, [json.loads(line) for line in lines])
     machine = f"{os.cpu_count()} cores, {platform.machine()}, {processor()}, no GPU used"
-    body = "\n".join([BEGIN, "", f"Machine: {machine}.", "", *sections, END])
+    parts = [sections[name].strip() for name in NAMES if name in sections]
+    body = "\n\n".join([BEGIN, f"Machine: {machine}.", *parts, END])
     PAGE.write_text(before + body + after)
 
 

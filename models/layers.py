@@ -156,15 +156,10 @@ class L2Normalization(keras.layers.Layer):
 
 
 def image_input(preprocess: Preprocess):
-    """keras.Input [H, W, C] named "image": float32 in [0, 255]."""
-    shape = (*preprocess.size, preprocess.channels)
-    return keras.Input(shape, dtype="float32", name="image")
-
-
-def normalize(image, preprocess: Preprocess):
-    """The first layer of every network, named "normalize"."""
+    """How every network begins: (keras.Input "image" [H, W, C] in [0, 255], it normalised)."""
     p = preprocess
-    return Normalize(p.scale, p.mean, p.std, p.channel_order, name="normalize")(image)
+    image = keras.Input((*p.size, p.channels), dtype="float32", name="image")
+    return image, Normalize(p.scale, p.mean, p.std, p.channel_order, name="normalize")(image)
 
 
 def check_input(

@@ -166,8 +166,7 @@ def _lenet5_1998(preprocess: Preprocess, num_classes: int | None) -> keras.Model
             f"lenet5_1998: expected at most {NUM_CLASSES} classes, got {num_classes}: "
             "its output units hold bitmaps of the ten digits"
         )
-    image = layers.image_input(preprocess)
-    x = layers.normalize(image, preprocess)
+    image, x = layers.image_input(preprocess)
     x = ScaledTanh(name="c1_tanh")(_conv(x, 6, 25, "c1"))
     x = s2 = ScaledTanh(name="s2_tanh")(Subsample(name="s2")(x))
     x = ScaledTanh(name="c3_tanh")(SparseConv(name="c3")(x))
@@ -188,8 +187,7 @@ def _conv(x, filters: int, fan_in: int, name: str):
 def _lenet5(preprocess: Preprocess, num_classes: int | None, dropout: float) -> keras.Model:
     why = "fc1 is made for the 5x5 map that this size leaves"
     layers.check_input("lenet5", preprocess.size, exact=28, why=why)
-    image = layers.image_input(preprocess)
-    x = layers.normalize(image, preprocess)
+    image, x = layers.image_input(preprocess)
     x = keras.layers.Conv2D(6, 5, padding="same", activation="tanh", name="conv1")(x)
     x = s2 = keras.layers.AveragePooling2D(2, name="pool1")(x)
     x = keras.layers.Conv2D(16, 5, activation="tanh", name="conv2")(x)

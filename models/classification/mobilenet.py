@@ -90,8 +90,8 @@ def build(
     """Images [B, H, W, 3] -> logits [B, num_classes]; None: the maps by stride."""
     why = "the last map has stride 32"
     layers.check_input(variant, preprocess.size, minimum=MINIMUM, why=why)
-    image = layers.image_input(preprocess)
-    maps = features(layers.normalize(image, preprocess), width)
+    image, x = layers.image_input(preprocess)
+    maps = features(x, width)
     if num_classes is None:
         return keras.Model(image, maps, name=variant)
     x = keras.layers.GlobalAveragePooling2D(keepdims=True, name="pool")(maps["s32"])

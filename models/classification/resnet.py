@@ -106,8 +106,8 @@ def build(
     """Images [B, H, W, 3] -> logits [B, num_classes]; None: the maps by stride."""
     why = "the last map has stride 32"
     layers.check_input(variant, preprocess.size, minimum=MINIMUM, why=why)
-    image = layers.image_input(preprocess)
-    maps = features(layers.normalize(image, preprocess), variant)
+    image, x = layers.image_input(preprocess)
+    maps = features(x, variant)
     if num_classes is None:
         return keras.Model(image, maps, name=variant)
     x = keras.layers.GlobalAveragePooling2D(name="pool")(maps["s32"])

@@ -50,8 +50,8 @@ def build(
     """Images [B, H, W, 3] -> logits [B, num_classes]; None: the maps by stride."""
     why = "five poolings halve the picture, and fc1 needs at least one pixel after them"
     layers.check_input(variant, preprocess.size, minimum=MINIMUM, why=why)
-    image = layers.image_input(preprocess)
-    maps = features(layers.normalize(image, preprocess), variant)
+    image, x = layers.image_input(preprocess)
+    maps = features(x, variant)
     maps["s32"] = keras.layers.MaxPooling2D(2, name="block5_pool")(maps["s16"])
     if num_classes is None:
         return keras.Model(image, maps, name=variant)

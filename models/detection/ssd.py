@@ -42,8 +42,8 @@ def build(variant: str, info: ModelInfo, *, num_classes: int = 20, width: float 
 def ssd300_vgg16(info: ModelInfo, num_classes: int, width: float = 1.0) -> Detector:
     why = "steps and sizes of its 8732 priors are made for this size"
     layers.check_input("ssd300_vgg16", info.preprocess.size, exact=300, why=why)
-    image = layers.image_input(info.preprocess)
-    sources = _vgg_sources(layers.normalize(image, info.preprocess))
+    image, x = layers.image_input(info.preprocess)
+    sources = _vgg_sources(x)
     levels = [
         anchors.Level(
             grid=tuple(source.shape[1:3]),
@@ -89,8 +89,8 @@ def ssd_mobilenet_v1(info: ModelInfo, num_classes: int, width: float = 1.0) -> D
     height, columns = info.preprocess.size
     why = "smaller inputs leave fewer than four levels of priors"
     layers.check_input("ssd_mobilenet_v1", info.preprocess.size, minimum=MINIMUM, why=why)
-    image = layers.image_input(info.preprocess)
-    maps = mobilenet.features(layers.normalize(image, info.preprocess), width)
+    image, x = layers.image_input(info.preprocess)
+    maps = mobilenet.features(x, width)
     sources = [maps["s8"], maps["s16"], maps["s32"]]
     for index, filters in enumerate((512, 256, 256), start=1):
         if max(sources[-1].shape[1:3]) == 1:

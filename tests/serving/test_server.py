@@ -1,17 +1,9 @@
-"""The embedded server: both protocols, versions, hot reload under load, errors, signals."""
+"""The embedded server's answers: both protocols, formats, errors."""
 
 from __future__ import annotations
 
 import base64
 import http.client
-import os
-import pathlib
-import shutil
-import signal
-import subprocess
-import sys
-import threading
-import time
 
 import grpc
 import numpy as np
@@ -23,59 +15,13 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
-from serving import client, errors, export, server, warmup
+from serving import client, warmup
 from tests.serving import tiny
-
-PICTURE = tiny.jpeg(40, 60)
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory, saved_model):
-    """A server of one model "m" with one version; nothing changes on disk."""
-    base = tmp_path_factory.mktemp("running") / "m"
-    shutil.copytree(saved_model, base / "1")
-    with serving(base) as ports:
-        yield ports
-
-
-class serving:
-    """A server for a while: gives (server, gRPC channel, REST connection)."""
-
-    def __init__(self, base, **arguments):
-        self.arguments = {"base": base, "port": 0, "rest_api_port": 0, "poll_s": 0.1, **arguments}
-
-    def __enter__(self):
-        self.server = server.start(**self.arguments)
-        self.channel = client.grpc_channel(f"127.0.0.1:{self.server.grpc_port}")
-        self.connection = client.rest_connection(f"127.0.0.1:{self.server.rest_port}")
-        return self.server, self.channel, self.connection
-
-    def __exit__(self, *_):
-        self.connection.close()
-        self.channel.close()
-        self.server.stop()
-
-
-def wait_for(condition, timeout_s=15.0):
-    """Until condition() is true; what it raises on the way is no answer yet."""
-    end = time.monotonic() + timeout_s
-    while time.monotonic() < end:
-        try:
-            if condition():
-                return
-        except (client.RequestFailed, KeyError):
-            pass
-        time.sleep(0.05)
-    raise AssertionError("it did not happen in time")
+from tests.serving.running import PICTURE
 
 
 def b64(data: bytes) -> dict:
     return {"b64": base64.b64encode(data).decode()}
-
-
-def add_version(base: pathlib.Path, number: int, source: pathlib.Path) -> None:
-    shutil.copytree(source, base / f".{number}")
-    os.rename(base / f".{number}", base / str(number))
 
 
 def test_both_protocols_say_what_the_model_says(running, saved_model):
@@ -242,173 +188,3 @@ def test_grpc_tensor_input_as_raw_content(running):
 
 def stub(channel):
     return prediction_service_pb2_grpc.PredictionServiceStub(channel)
-
-
-def test_versions_latest_all_and_one(base, saved_model):
-    add_version(base, 10, saved_model)  # 10 > 9 > 2: by number, not by letter
-    add_version(base, 9, saved_model)
-    (base / "11").mkdir()  # half written
-    (base / "notes").mkdir()
-    for policy, expected in (("latest", {10}), ("all", {1, 9, 10}), ("9", {9})):
-        with serving(base, versions=policy, name="n") as (_, channel, _):
-            assert set(client.status_grpc(channel, "n")) == expected
-            client.predict_grpc(channel, "n", [PICTURE], version=min(expected))
-    with pytest.raises(ValueError, match="expected latest, all or a number"):
-        server.start(base, versions="newest", port=0, rest_api_port=0)
-
-
-def test_a_folder_of_models(tmp_path, saved_model):
-    for name in ("ants", "bees"):
-        shutil.copytree(saved_model, tmp_path / name / "3")
-    with serving(tmp_path) as (running, channel, _):
-        assert running.manager.names() == ["ants", "bees"]
-        for name in ("ants", "bees"):
-            assert client.status_grpc(channel, name) == {3: {"state": "AVAILABLE", "error": ""}}
-        shutil.copytree(saved_model, tmp_path / "new" / "1")
-        wait_for(lambda: client.predict_grpc(channel, "new", [PICTURE]))
-
-
-def test_hot_reload_under_load_fails_no_request(base, saved_model, tmp_path):
-    export.export(
-        tiny.classifier(seed=3), tmp_path / "other", **tiny.export_arguments(precision="float32")
-    )
-    want = {
-        1: client.load_local(saved_model)([PICTURE])["scores"],
-        2: client.load_local(tmp_path / "other")([PICTURE])["scores"],
-    }
-    assert not np.allclose(want[1], want[2], atol=1e-3)
-    stop, failures, seen = threading.Event(), [], []
-
-    def load(call):
-        while not stop.is_set():
-            try:
-                scores = call()["scores"]
-            except Exception as error:
-                failures.append(error)
-                return
-            which = [number for number, expected in want.items() if np.allclose(scores, expected)]
-            seen.append(which[0])
-
-    with serving(base, name="m") as (running, channel, connection):
-        other = client.rest_connection(f"127.0.0.1:{running.rest_port}")
-        threads = [
-            threading.Thread(target=load, args=(call,))
-            for call in (
-                lambda: client.predict_grpc(channel, "m", [PICTURE]),
-                lambda: client.predict_grpc(channel, "m", [PICTURE]),
-                lambda: client.predict_rest(other, "m", [PICTURE]),
-            )
-        ]
-        for thread in threads:
-            thread.start()
-        for number in (2, 3, 4):
-            add_version(base, number, tmp_path / "other")
-            wait_for(
-                lambda n=number: client.status_rest(connection, "m")[n]["state"] == "AVAILABLE"
-            )
-        wait_for(lambda: client.status_rest(connection, "m")[3]["state"] == "END")
-        stop.set()
-        for thread in threads:
-            thread.join()
-        other.close()
-    assert not failures
-    assert seen[0] == 1
-    assert seen[-1] == 2
-    assert len(seen) > 20
-
-
-def test_a_broken_version_is_reported_and_the_old_one_stays(base, saved_model):
-    with serving(base, name="m") as (_, channel, connection):
-        broken = base / "2"
-        broken.mkdir()
-        (broken / "saved_model.pb").write_bytes(b"broken")
-        wait_for(lambda: client.status_rest(connection, "m")[2]["state"] == "END")
-        status = client.status_rest(connection, "m")
-        assert status[2]["error"]
-        assert status[1] == {"state": "AVAILABLE", "error": ""}
-        client.predict_grpc(channel, "m", [PICTURE])
-        shutil.rmtree(broken)
-        add_version(base, 2, saved_model)  # repaired
-        wait_for(lambda: client.status_rest(connection, "m")[2]["state"] == "AVAILABLE")
-    (base / "3").mkdir()
-    (base / "3" / "saved_model.pb").write_bytes(b"broken")
-    with serving(base, name="m") as (_, channel, _):  # also after a restart
-        status = client.status_grpc(channel, "m")
-        assert (status[3]["state"], status[2]["state"]) == ("END", "AVAILABLE")
-
-
-def test_removing_the_newest_version_rolls_back(base, saved_model):
-    add_version(base, 2, saved_model)
-    with serving(base, name="m") as (_, channel, _):
-        assert set(client.status_grpc(channel, "m")) == {2}
-        shutil.rmtree(base / "2")
-        wait_for(lambda: client.status_grpc(channel, "m")[1]["state"] == "AVAILABLE")
-        shutil.rmtree(base / "1")
-        time.sleep(0.4)
-        client.predict_grpc(channel, "m", [PICTURE])  # nothing better: goes on
-
-
-def test_a_failing_warm_up_keeps_a_version_out(base, saved_model):
-    bad = base / ".2"
-    shutil.copytree(saved_model, bad)
-    warmup.write(bad, "m", [b"no picture"])
-    os.rename(bad, base / "2")
-    with serving(base, name="m") as (_, channel, _):
-        status = client.status_grpc(channel, "m")
-        assert "picture 0 of the request" in status[2]["error"]
-        assert status[1]["state"] == "AVAILABLE"
-
-
-def test_port_in_use_is_one_clear_message(running, base):
-    taken, _, _ = running
-    with pytest.raises(errors.PortInUse, match=rf"port {taken.grpc_port} .*another --port"):
-        server.start(base, port=taken.grpc_port, rest_api_port=0)
-    with pytest.raises(errors.PortInUse, match=rf"{taken.rest_port} .*another --rest_api_port"):
-        server.start(base, port=0, rest_api_port=taken.rest_port)
-    with pytest.raises(FileNotFoundError, match="no such folder"):
-        server.start(base / "nowhere")
-
-
-def test_sigterm_ends_a_server_in_order(base):
-    code = (
-        "import sys; from serving import server; "
-        "server.serve(sys.argv[1], port=0, rest_api_port=0, name='m')"
-    )
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, str(base)], stdout=subprocess.PIPE, text=True
-    )
-    line = process.stdout.readline()
-    port = int(line.split("gRPC on port ")[1].split(",")[0])
-    channel = client.grpc_channel(f"127.0.0.1:{port}")
-    client.predict_grpc(channel, "m", [PICTURE])
-    channel.close()
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(30) == 0
-    process.stdout.close()
-
-
-def test_client_says_who_does_not_answer():
-    connection = client.rest_connection("127.0.0.1:1", timeout_s=2)
-    with pytest.raises(client.RequestFailed, match=r"127\.0\.0\.1:1: no answer"):
-        client.status_rest(connection, "m")
-    channel = client.grpc_channel("127.0.0.1:1")
-    with pytest.raises(client.RequestFailed, match="UNAVAILABLE"):
-        client.status_grpc(channel, "m", timeout_s=2)
-    channel.close()
-
-
-def test_client_opens_a_connection_again_that_the_server_closed(base):
-    with serving(base, name="m") as (running, _, connection):
-        before = client.status_rest(connection, "m")
-        connection.sock.shutdown(2)
-        assert client.status_rest(connection, "m") == before
-        assert running.rest_port == connection.port
-
-
-def test_load_local_takes_a_base_path_or_a_version(base, tmp_path):
-    np.testing.assert_array_equal(
-        client.load_local(base)([PICTURE])["scores"],
-        client.load_local(base / "1")([PICTURE])["scores"],
-    )
-    with pytest.raises(FileNotFoundError, match="expected a SavedModel"):
-        client.load_local(tmp_path / "served" / "1" / "assets.extra")

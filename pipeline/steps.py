@@ -199,12 +199,23 @@ def _check_gate(job: Job) -> None:
 
 
 def _push(job: Job) -> dict:
-    model = job.done["exporter"].path / "saved_model"
-    pusher.check(model, job.done["evaluator"].path, job.done["infra_validator"].path)
-    version, new = pusher.push(model, job.model_dir, keep=job.recipe.push.keep)
-    path = job.model_dir / str(version)
-    job.tell(f"pusher: {'new version' if new else 'already there'} {path}")
-    return {"pushed": True, "version": version, "new": new, "pushed_path": str(path)}
+    """Runs the pusher: its output lies outside the store, so it has no artifact of its own."""
+    inputs = {
+        "export": job.done["exporter"].path,
+        "evaluation": job.done["evaluator"].path,
+        "infra_validation": job.done["infra_validator"].path,
+    }
+    where = job.recipe.push.model_copy(update={"model_dir": str(job.model_dir.parent)})
+    pusher.run(inputs, pusher.Params(name=job.recipe.name, push=where), job.run_dir)
+    pushed = json.loads((job.run_dir / "pushed.json").read_text())
+    path = job.model_dir / str(pushed["version"])
+    job.tell(f"pusher: {'new version' if pushed['new'] else 'already there'} {path}")
+    return {
+        "pushed": True,
+        "version": pushed["version"],
+        "new": pushed["new"],
+        "pushed_path": str(path),
+    }
 
 
 def _metrics(job: Job) -> dict:

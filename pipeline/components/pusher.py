@@ -15,7 +15,7 @@ import shutil
 from collections.abc import Mapping
 
 from pipeline.artifacts import write_json
-from pipeline.config import Push, Recipe, Section
+from pipeline.config import Push, Section
 
 ASIDE = ".partial-"  # servers ignore folders whose name is no number
 MARK = "assets.extra/pushed.json"
@@ -28,10 +28,6 @@ class Refused(RuntimeError):
 class Params(Section):
     name: str  # of the served model
     push: Push
-
-
-def params_of(recipe: Recipe) -> Params:
-    return Params(name=recipe.name, push=recipe.push)
 
 
 def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Path) -> None:

@@ -41,14 +41,25 @@ FEATURES: dict[str, tuple[str, int | None]] = {
     "image/object/difficult": ("int64", None),
     "image/object/truncated": ("int64", None),
     "image/object/is_crowd": ("int64", None),
-    "image/object/area": ("float", None),  # pixels, of the box
+    "image/object/area": ("float", None),  # pixels, of the object where known, else of the box
+    "image/object/view": ("bytes", None),  # poses, or none
     "image/object/mask": ("bytes", None),  # N PNGs, or none
     "image/segmentation/class/encoded": ("bytes", None),  # one PNG, or none
     "image/object/keypoint/y": ("float", None),  # N * K, object by object
     "image/object/keypoint/x": ("float", None),
     "image/object/keypoint/visibility": ("int64", None),
     "image/object/keypoint/count": ("int64", 1),  # K
+    "image/object/action/value": ("int64", None),  # N * A, object by object: 1, 0, -1 = not said
+    "image/object/action/count": ("int64", 1),  # A
+    "image/object/part/bbox/ymin": ("float", None),  # P parts, each list
+    "image/object/part/bbox/xmin": ("float", None),
+    "image/object/part/bbox/ymax": ("float", None),
+    "image/object/part/bbox/xmax": ("float", None),
+    "image/object/part/name": ("bytes", None),
+    "image/object/part/object": ("int64", None),  # which object a part belongs to
     "image/caption/string": ("bytes", None),
+    "image/target/encoded": ("bytes", None),  # the second picture of a pair, or none
+    "text/string": ("bytes", None),  # a sentence; such a record has no image/encoded
 }
 
 _EDGES = ("ymin", "xmin", "ymax", "xmax")
@@ -63,21 +74,26 @@ def encode(sample: Sample, labels: Sequence[str], sha256: str | None = None) -> 
 
     `sha256` of the image in hexadecimal, where the caller has it already.
     """
-    size = np.array([sample.height, sample.width] * 2, np.float64)
+    size = np.array([max(sample.height, 1), max(sample.width, 1)] * 2, np.float64)
     boxes = sample.boxes.astype(np.float64)
-    points = sample.keypoints.astype(np.float64).reshape(-1, 3)
     edges = (boxes / size).astype(np.float32)
-    key = "image/object/keypoint"
-    values: dict[str, Sequence] = {
-        "image/schema_version": [SCHEMA_VERSION],
+    parts = (sample.part_boxes / size).astype(np.float32)
+    points = sample.keypoints.astype(np.float64).reshape(-1, 3)
+    areas = sample.areas if len(sample.areas) else np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
+    key, part, action = (f"image/object/{name}" for name in ("keypoint", "part", "action"))
+    picture = {
         "image/encoded": [sample.image],
         "image/format": [b"png" if sample.image[:4] == b"\x89PNG" else b"jpeg"],
         "image/height": [sample.height],
         "image/width": [sample.width],
+        "image/key/sha256": [(sha256 or hashlib.sha256(sample.image).hexdigest()).encode()],
+    }
+    values: dict[str, Sequence] = {
+        "image/schema_version": [SCHEMA_VERSION],
+        **(picture if sample.image else {}),
         "image/source_id": [_bytes(sample.source_id)],
         "image/filename": [_bytes(posixpath.basename(sample.source_id))],
         "image/split": [_bytes(sample.split)],
-        "image/key/sha256": [(sha256 or hashlib.sha256(sample.image).hexdigest()).encode()],
         "image/class/label": sample.labels.tolist(),
         "image/class/text": [_bytes(labels[index]) for index in sample.labels],
         **{f"image/object/bbox/{edge}": edges[:, i].tolist() for i, edge in enumerate(_EDGES)},
@@ -86,14 +102,22 @@ def encode(sample: Sample, labels: Sequence[str], sha256: str | None = None) -> 
         "image/object/difficult": sample.difficult.astype(np.int64).tolist(),
         "image/object/truncated": sample.truncated.astype(np.int64).tolist(),
         "image/object/is_crowd": sample.crowd.astype(np.int64).tolist(),
-        "image/object/area": np.prod(boxes[:, 2:] - boxes[:, :2], axis=1).tolist(),
+        "image/object/area": areas.tolist(),
+        "image/object/view": [_bytes(view) for view in sample.views],
         "image/object/mask": sample.masks,
         "image/segmentation/class/encoded": [sample.segmentation] if sample.segmentation else [],
-        f"{key}/y": (points[:, 0] / sample.height).tolist(),
-        f"{key}/x": (points[:, 1] / sample.width).tolist(),
+        f"{key}/y": (points[:, 0] / size[0]).tolist(),
+        f"{key}/x": (points[:, 1] / size[1]).tolist(),
         f"{key}/visibility": points[:, 2].astype(np.int64).tolist(),
         f"{key}/count": [sample.keypoints.shape[1]] if sample.keypoints.shape[1] else [],
+        f"{action}/value": sample.actions.ravel().tolist(),
+        f"{action}/count": [sample.actions.shape[1]] if sample.actions.shape[1] else [],
+        **{f"{part}/bbox/{edge}": parts[:, i].tolist() for i, edge in enumerate(_EDGES)},
+        f"{part}/name": [_bytes(name) for name in sample.part_names],
+        f"{part}/object": sample.part_owners.tolist(),
         "image/caption/string": [_bytes(caption) for caption in sample.captions],
+        "image/target/encoded": [sample.target] if sample.target else [],
+        "text/string": [_bytes(sample.text)] if sample.text else [],
     }
     example = _EXAMPLE()
     features = example.features.feature
@@ -113,38 +137,59 @@ def decode(record: bytes) -> Sample:
     features = example.features.feature
     found = {name: _values(features[name], kind) for name, (kind, _) in FEATURES.items()}
     check_version(found["image/schema_version"])
-    missing = [name for name in ("image/encoded", "image/height", "image/width") if not found[name]]
-    if missing:
+    needed = ("image/encoded", "image/height", "image/width")
+    missing = [name for name in needed if not found[name]]
+    if missing and not found["text/string"]:
         raise SchemaError(f"record lacks {', '.join(missing)}")
-    height, width = found["image/height"][0], found["image/width"][0]
-    edges = [found[f"image/object/bbox/{edge}"] for edge in _EDGES]
-    boxes = _pixels(np.array(edges, np.float64).T.reshape(-1, 4), [height, width] * 2)
+    height, width = (
+        found[f"image/{side}"][0] if not missing else 0 for side in ("height", "width")
+    )
+    boxes = _boxes(found, "image/object/bbox", height, width)
     count = (found["image/object/keypoint/count"] or [0])[0]
     points = [found[f"image/object/keypoint/{part}"] for part in ("y", "x")]
     points = _pixels(np.array(points, np.float64).T.reshape(-1, 2), [height, width])
     visible = np.array(found["image/object/keypoint/visibility"], np.float32).reshape(-1, 1)
+    actions = (found["image/object/action/count"] or [0])[0]
     flags = {
         name: np.array(found[f"image/object/{key}"] or [0] * len(boxes), bool)
-        for name, key in (("difficult", "difficult"), ("truncated", "truncated"))
+        for name, key in (
+            ("difficult", "difficult"),
+            ("truncated", "truncated"),
+            ("crowd", "is_crowd"),
+        )
     }
     return Sample(
         source_id=_text(found["image/source_id"]),
         split=_text(found["image/split"]),
-        image=found["image/encoded"][0],
+        image=b"".join(found["image/encoded"]),
         height=height,
         width=width,
         labels=np.array(found["image/class/label"], np.int64),
         boxes=boxes,
         classes=np.array(found["image/object/class/label"], np.int64),
-        crowd=np.array(found["image/object/is_crowd"] or [0] * len(boxes), bool),
+        areas=np.array(found["image/object/area"], np.float32),
+        views=tuple(_text([view]) for view in found["image/object/view"]),
         masks=tuple(found["image/object/mask"]),
         segmentation=b"".join(found["image/segmentation/class/encoded"]),
         keypoints=np.concatenate([points, visible], 1).reshape(
             len(boxes) if count else 0, count, 3
         ),
+        actions=np.array(found["image/object/action/value"], np.int64).reshape(
+            len(boxes) if actions else 0, actions
+        ),
+        part_boxes=_boxes(found, "image/object/part/bbox", height, width),
+        part_names=tuple(_text([name]) for name in found["image/object/part/name"]),
+        part_owners=np.array(found["image/object/part/object"], np.int64),
         captions=tuple(_text([caption]) for caption in found["image/caption/string"]),
+        target=b"".join(found["image/target/encoded"]),
+        text=_text(found["text/string"]),
         **flags,
     )
+
+
+def _boxes(found: dict[str, list], key: str, height: int, width: int) -> np.ndarray:
+    edges = np.array([found[f"{key}/{edge}"] for edge in _EDGES], np.float64)
+    return _pixels(edges.T.reshape(-1, 4), [height, width] * 2)
 
 
 def check_version(versions: Sequence[int]) -> None:

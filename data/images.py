@@ -18,7 +18,7 @@ import warnings
 import numpy as np
 import PIL.Image
 
-from data import jpeg
+from data import files, jpeg
 from data.sample import BadSample
 
 MAX_PIXELS = 100_000_000
@@ -95,19 +95,19 @@ class Picture:
         return values[:, ::-1] if mirror_x else values
 
 
-def load(path: str, max_pixels: int = MAX_PIXELS) -> Picture:
+def load(where: files.Where, max_pixels: int = MAX_PIXELS) -> Picture:
     """Reads, checks and uprights a picture file. Raises BadSample."""
     try:
-        with open(path, "rb") as file:
-            data = file.read()
+        data = files.read(where)
     except FileNotFoundError:
-        raise BadSample("missing_image", f"{path}: no such file") from None
+        raise BadSample("missing_image", f"{files.name_of(where)}: no such file") from None
     except OSError as error:
-        raise BadSample("unreadable_image", f"{path}: {error.strerror}") from None
+        detail = f"{files.name_of(where)}: {error.strerror}"
+        raise BadSample("unreadable_image", detail) from None
     try:
         return upright(data, max_pixels)
     except BadSample as error:
-        raise BadSample(error.reason, f"{path}: {error.detail}") from None
+        raise BadSample(error.reason, f"{files.name_of(where)}: {error.detail}") from None
 
 
 def inspect(data: bytes, max_pixels: int = MAX_PIXELS) -> Header:
@@ -150,14 +150,14 @@ def encode(pixels: np.ndarray, kind: str = "png") -> bytes:
     return buffer.getvalue()
 
 
-def read_raster(path: str, size: tuple[int, int]) -> np.ndarray:
+def read_raster(where: files.Where, size: tuple[int, int]) -> np.ndarray:
     """Indices of a palette or gray PNG: uint8 [H, W]; `size` is the wanted (H, W).
 
     Raises BadSample bad_segmentation.
     """
+    path = files.name_of(where)
     try:
-        with open(path, "rb") as file:
-            picture = _decode(file.read(), MAX_PIXELS)
+        picture = _decode(files.read(where), MAX_PIXELS)
     except OSError as error:
         raise BadSample("bad_segmentation", f"{path}: {error.strerror}") from None
     except BadSample as error:

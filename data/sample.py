@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from data.files import Where
+
 
 class BadSample(ValueError):
     """One sample cannot be used. Counted and listed in rejected.jsonl, never fatal by itself.
@@ -33,8 +35,8 @@ class Reference:
 
     source_id: str  # unique in the data set and stable between runs, e.g. "VOC2007/000005"
     split: str  # "train", "val", "test", "trainval", ...
-    image: str  # path of the picture
-    annotation: Any = None  # the reader's own: a path, a label, a row
+    image: Where  # of the picture; "" where there is none
+    annotation: Any = None  # the reader's own: a path, a label, bytes; with a stable repr
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +46,11 @@ class Listing:
     references: tuple[Reference, ...]  # sorted by (split, source_id)
     labels: tuple[str, ...]  # class names; the position is the class
     rejected: tuple[tuple[str, str, str], ...] = ()  # (source_id, reason, detail)
+    segmentation_labels: tuple[str, ...] = ()  # names of the values of Sample.segmentation, from 0
+    keypoints: tuple[str, ...] = ()  # names of the K keypoints
+    keypoint_pairs: tuple[tuple[int, int], ...] = ()  # (left, right), swapped by a mirrored picture
+    actions: tuple[str, ...] = ()  # names of the A actions
+    notes: tuple[str, ...] = ()  # what a person should know of how the data set was understood
 
 
 def _empty(*shape: int, dtype: type = np.float32):
@@ -52,7 +59,10 @@ def _empty(*shape: int, dtype: type = np.float32):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Sample:
-    """One picture with everything known about it. N objects, K keypoints an object."""
+    """One picture with everything known about it. N objects, K keypoints and A actions an object.
+
+    A sentence (text classification) has `text` and no image: b"", of 0 x 0 pixels.
+    """
 
     source_id: str
     split: str
@@ -66,6 +76,46 @@ class Sample:
     truncated: np.ndarray = _empty(0, dtype=bool)  # [N]
     crowd: np.ndarray = _empty(0, dtype=bool)  # [N] COCO iscrowd
     masks: tuple[bytes, ...] = ()  # N PNGs of the picture's size, 0 or 255; or none at all
-    segmentation: bytes = b""  # PNG of classes, 255 = ignore; empty = none
+    areas: np.ndarray = _empty(0)  # [N] pixels of the object; or none: the box's
+    views: tuple[str, ...] = ()  # N poses such as "Left"; or none
+    segmentation: bytes = b""  # PNG of Listing.segmentation_labels, 255 = ignore; empty = none
     keypoints: np.ndarray = _empty(0, 0, 3)  # [N, K, (y, x, visibility 0|1|2)]
+    actions: np.ndarray = _empty(0, 0, dtype=np.int64)  # [N, A] 1 yes, 0 no, -1 not said
+    part_boxes: np.ndarray = _empty(0, 4)  # [P, 4] pixels, of parts such as a head
+    part_names: tuple[str, ...] = ()  # P
+    part_owners: np.ndarray = _empty(0, dtype=np.int64)  # [P] the object that a part belongs to
     captions: tuple[str, ...] = ()
+    target: bytes = b""  # encoded second picture: the sharp one of a pair; empty = none
+    text: str = ""
+
+
+def keep_objects(sample: Sample, keep: np.ndarray) -> Sample:
+    """The sample with the objects of `keep` ([N] bool) and their parts alone."""
+    index = np.flatnonzero(keep)
+    own = np.isin(sample.part_owners, index)
+    return dataclasses.replace(
+        sample,
+        **{
+            name: getattr(sample, name)[index]
+            if len(getattr(sample, name))
+            else getattr(sample, name)
+            for name in PER_OBJECT
+        },
+        masks=tuple(sample.masks[i] for i in index) if sample.masks else (),
+        views=tuple(sample.views[i] for i in index) if sample.views else (),
+        part_boxes=sample.part_boxes[own],
+        part_names=tuple(n for n, kept in zip(sample.part_names, own, strict=True) if kept),
+        part_owners=np.searchsorted(index, sample.part_owners[own]),
+    )
+
+
+PER_OBJECT = (
+    "boxes",
+    "classes",
+    "difficult",
+    "truncated",
+    "crowd",
+    "areas",
+    "keypoints",
+    "actions",
+)

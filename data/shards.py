@@ -21,7 +21,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from data import example, tfrecord
+from data import example, files, tfrecord
 from data.augment.policy import Augment
 from data.sample import BadSample, Reference, Sample
 from data.sources import source
@@ -66,7 +66,7 @@ def plan(references: Sequence[Reference], shard_bytes: float, seed: int) -> list
     shards = []
     for split, members in sorted(splits.items()):
         members = sorted(members, key=lambda reference: _shuffle_key(reference, seed))
-        sizes = [_size(reference.image) for reference in members]
+        sizes = [files.size(reference.image) for reference in members]
         wanted = max(
             math.ceil(sum(sizes) / shard_bytes), min(SPREAD, len(members) // SPREAD_SAMPLES), 1
         )
@@ -86,7 +86,7 @@ def plan(references: Sequence[Reference], shard_bytes: float, seed: int) -> list
 
 def bytes_needed(shard: Shard, work: Work) -> int:
     """About what a shard takes on disk."""
-    size = sum(_size(reference.image) + 2048 for reference in shard.references)
+    size = sum(files.size(reference.image) + 2048 for reference in shard.references)
     return size * (1 + _copies(shard.split, work))
 
 
@@ -223,15 +223,14 @@ def _copies(split: str, work: Work) -> int:
 
 def _key(shard: Shard, work: Work) -> str:
     """Equal for equal shards of equal work, wherever they are written."""
-    references = [
-        (reference.source_id, reference.image, reference.annotation)
-        for reference in shard.references
-    ]
     policy = work.policy.model_dump(mode="json")
     augmented = (work.copies, work.augmented_split, work.seed, policy) if work.copies else None
     parts = (example.SCHEMA_VERSION, work.format, work.labels, work.max_pixels, augmented)
-    text = json.dumps([shard.name, references, parts])
-    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+    sha256 = hashlib.sha256(repr((shard.name, parts)).encode("utf-8", "surrogateescape"))
+    for reference in shard.references:
+        told = (reference.source_id, reference.image, reference.annotation)
+        sha256.update(repr(told).encode("utf-8", "surrogateescape"))
+    return sha256.hexdigest()
 
 
 def _sidecar(final: pathlib.Path) -> pathlib.Path:
@@ -241,13 +240,6 @@ def _sidecar(final: pathlib.Path) -> pathlib.Path:
 def _shuffle_key(reference: Reference, seed: int) -> bytes:
     text = f"{seed}:{reference.source_id}".encode("utf-8", "surrogateescape")
     return hashlib.sha256(text).digest()
-
-
-def _size(path: str) -> int:
-    try:
-        return os.path.getsize(path)
-    except OSError:
-        return 0  # `read` will say why
 
 
 def is_record_file(name: str) -> bool:

@@ -15,6 +15,7 @@ import yaml
 from pydantic import Field
 
 from data.augment.policy import Augment
+from data.sources import SOURCES
 
 
 class ConfigError(ValueError):
@@ -28,13 +29,26 @@ class Section(pydantic.BaseModel):
 class Data(Section):
     """Where the pictures are."""
 
-    format: Literal["voc", "folder", "digits"] = "voc"
-    path: str = ""  # folder of the data set; digits: where the devkit is built
+    format: str = "auto"  # see docs/data.md; auto = found by the layout; tfds:NAME
+    path: str = ""  # folder or archive of the data set; digits: where the devkit is built
     train: str = "train"  # name of the split to train on
     val: str | None = None  # split for best-checkpoint and early stop; None = keep the last weights
     test: str = "val"  # split that the evaluator and the gate use
     holdout: float = Field(0.2, gt=0, lt=1)  # part hashed into "val" where the source has no splits
     labels: tuple[str, ...] = ()  # class names in order; empty = found in the data, sorted
+    image_sets: str = ""  # voc: the folder of ImageSets to follow; empty = Main, or what there is
+    ignore: int | None = Field(None, ge=0, le=255)  # value of label pictures: "not labelled"
+    scale: int = Field(4, ge=2, le=16)  # super-resolution: small picture = large / scale
+
+    @pydantic.field_validator("format")
+    @classmethod
+    def _known_format(cls, value: str) -> str:
+        known = ("auto", *SOURCES)
+        if value.partition(":")[0] in known:
+            return value
+        close = difflib.get_close_matches(value, known, n=1, cutoff=0.4)
+        hint = f"did you mean {close[0]!r}?" if close else f"expected one of {', '.join(known)}"
+        raise ValueError(hint)
 
 
 class Ingest(Section):

@@ -7,7 +7,6 @@ import os
 import pathlib
 from collections.abc import Sequence
 
-from data.sources import source
 from pipeline.components import example_gen
 
 
@@ -17,11 +16,10 @@ def run(path: str, output: str, format_name: str, beam: Sequence[str] = ()) -> d
     if final.exists():
         raise ValueError(f"--output {final} exists; choose another folder, or remove it")
     root = pathlib.Path(path)
-    if not root.is_dir():
-        raise FileNotFoundError(f"--input {root}: no such folder")
-    listing = source(format_name).scan(root)
+    params = example_gen.Params(format=format_name, beam=tuple(beam))
+    name, listing = example_gen.listing_of(root, params)
     splits = tuple(sorted({reference.split for reference in listing.references}))
-    params = example_gen.Params(format=format_name, splits=splits, beam=tuple(beam))
+    params = params.model_copy(update={"format": name, "splits": splits})
     workdir = final.with_name(f".{final.name}.partial")
     example_gen.run({"source": root}, params, workdir)
     os.rename(workdir, final)

@@ -75,7 +75,9 @@ def _ingest_flags(values: flags.FlagValues) -> None:
     _recipe_flags(values)
     flags.DEFINE_string("input", None, "Folder of a data set, instead of a recipe.", values)
     flags.DEFINE_string("output", None, "Folder for the records, with --input.", values)
-    flags.DEFINE_string("format", "voc", "voc, folder or digits, with --input.", values)
+    flags.DEFINE_string(
+        "format", "auto", "Of --input; auto finds it, docs/data.md lists all.", values
+    )
 
 
 def _ingest(words: list[str], values: flags.FlagValues, unknown: list[str]) -> dict:

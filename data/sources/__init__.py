@@ -1,7 +1,10 @@
-"""One reader a format. A reader is a module with two functions:
+"""One reader a format. A reader is a module with three functions:
 
-scan(path, *, labels=(), holdout=0.2, seed=0) -> Listing
-    Lists the samples of every split and finds the class names; opens no picture.
+detect(tree) -> bool
+    Whether a data set looks like this format, by its names and, at most, a few of its files.
+scan(path, options=Options()) -> Listing
+    Lists the samples of every split and finds the class names; opens no picture. `path` is a
+    folder, an archive, or a data.files.Tree. Raises SourceError.
 read(reference, labels, *, max_pixels, warn) -> Sample
     Reads one, checked and upright. Raises BadSample; calls warn(reason, detail) for each object
     that it leaves out or changes.
@@ -9,25 +12,52 @@ read(reference, labels, *, max_pixels, warn) -> Sample
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import types
 
+from data import files
+from data.files import SourceError
+
+# In the order of detection: what is recognised by more comes first.
 SOURCES = {
+    "digits": "data.sources.digits",
     "voc": "data.sources.voc",
     "folder": "data.sources.folder",
-    "digits": "data.sources.digits",
 }
 
 
-class SourceError(ValueError):
-    """A data set is not laid out as its format says; the message names what was looked for."""
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What a recipe says of a data set; each reader uses what concerns it."""
+
+    labels: tuple[str, ...] = ()  # class names in order; empty = found in the data
+    holdout: float = 0.2  # part hashed into "val" where the data set has no splits
+    seed: int = 0  # of that hash
+    image_sets: str = ""  # VOC: the folder of ImageSets to follow; empty = Main, or what there is
+    ignore: int | None = None  # value of label pictures that means "not labelled"
+    scale: int = 4  # super-resolution: the small picture is 1 / scale of the large one
 
 
 def source(name: str) -> types.ModuleType:
-    """The reader of a format."""
-    if name not in SOURCES:
-        raise SourceError(f"format {name!r}: expected one of {', '.join(sorted(SOURCES))}")
-    return importlib.import_module(SOURCES[name])
+    """The reader of a format; "tfds:NAME" is read by the reader "tfds"."""
+    key = name.partition(":")[0]
+    if key not in SOURCES:
+        raise SourceError(f"format {name!r}: expected one of auto, {', '.join(sorted(SOURCES))}")
+    return importlib.import_module(SOURCES[key])
+
+
+def detect(path) -> str:
+    """The format of a data set. Raises SourceError where no reader knows it."""
+    tree = files.tree(path)
+    for name in SOURCES:
+        if source(name).detect(tree):
+            return name
+    raise SourceError(
+        f"{tree.root}: no known layout among its {len(tree.names)} files, such as "
+        f"{', '.join(tree.names[:3]) or 'none'}; say which with --format or data.format: "
+        f"{', '.join(sorted(SOURCES))}. docs/data.md shows each layout"
+    )
 
 
 def ignore(reason: str, detail: str) -> None:

@@ -10,6 +10,7 @@ scan(path) builds the devkit at `path` where there is none, then reads it as any
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import json
 import os
@@ -20,9 +21,9 @@ from collections.abc import Callable
 import numpy as np
 import PIL.Image
 
-from data import images
+from data import files, images
 from data.sample import Listing, Reference, Sample
-from data.sources import SourceError, ignore, voc
+from data.sources import Options, SourceError, ignore, voc
 
 LABELS = tuple("0123456789")
 YEAR = "VOC2007"
@@ -61,9 +62,14 @@ _ANNOTATION = """<annotation>
 """
 
 
-def scan(path, *, labels=(), holdout: float = 0.2, seed: int = 0) -> Listing:
+def detect(tree: files.Tree) -> bool:
+    """Never: a devkit once built is read as any VOC devkit."""
+    return False
+
+
+def scan(path, options: Options = Options()) -> Listing:
     """Builds the devkit if it is missing, then lists it. Raises SourceError."""
-    return voc.scan(build(path), labels=tuple(labels) or LABELS, holdout=holdout, seed=seed)
+    return voc.scan(build(path), dataclasses.replace(options, labels=options.labels or LABELS))
 
 
 def read(reference: Reference, labels, *, max_pixels=images.MAX_PIXELS, warn=ignore) -> Sample:

@@ -1,13 +1,14 @@
 """PASCAL VOC: one XML a picture, boxes with 1-based inclusive corners, splits in ImageSets.
 
-`path` is a devkit (several years), one year, or any folder with Annotations and JPEGImages; where
-ImageSets/Main has no list, pictures are split by a hash of their id. A picture that several lists
-name is listed once for each. Read from the files of VOC2007 and VOC2012 and from labelling tools:
-tags in any order, missing or empty flags, corners with fractions.
+`path` is a devkit (several years), one year, any folder with Annotations and JPEGImages, the tars
+as downloaded, or folders where each picture has its XML beside it (`train/`, `valid/`, ... are then
+splits). Where ImageSets has no list, pictures are split by a hash of their id. A picture that
+several lists name is listed once for each. Read from the files of VOC2007 and VOC2012 and from
+labelling tools: tags in any order, missing or empty flags, corners with fractions, any declared
+encoding.
 
-Corners become continuous pixels: [ymin - 1, xmin - 1, ymax, xmax]. Left out with a warning, the
-picture kept: an object of unknown class, without a box, with corners that enclose nothing
-(xmax <= xmin or ymax <= ymin), or wholly outside. Boxes are cut at the border.
+Corners become continuous pixels: [ymin - 1, xmin - 1, ymax, xmax]; data/objects.py says which
+objects are left out. An object's <part>s (Layout) and <actions> (Action) go with it.
 
 Segmentation PNGs hold 0 for background, class + 1, and 255 for ignore, as VOC's own do.
 """
@@ -15,148 +16,248 @@ Segmentation PNGs hold 0 for background, class + 1, and 255 for ignore, as VOC's
 from __future__ import annotations
 
 import math
-import os
+import posixpath
 import xml.etree.ElementTree as ElementTree
 
 import numpy as np
 
-from data import images
+from data import files, images
+from data.objects import Objects
 from data.sample import BadSample, Listing, Reference, Sample
-from data.sources import SourceError, ignore
-from data.sources.split import hashed_split, is_picture
+from data.sources import Options, SourceError, ignore
+from data.sources.split import SPLITS, hashed_split
 
 LISTS = ("train", "val", "trainval", "test")
+SETS = ("Main", "Segmentation", "Layout", "Action")  # folders of ImageSets, best first
 IMAGE_FOLDERS = ("JPEGImages", "Images", "images")
+CLASS_PNGS = ("SegmentationClass", "SegmentationClassPNG")
+OBJECT_PNGS = ("SegmentationObject", "SegmentationObjectPNG")
+_PROBE = 5  # files looked into by detect
 
 
-def scan(path, *, labels=(), holdout: float = 0.2, seed: int = 0) -> Listing:
+def detect(tree: files.Tree) -> bool:
+    """XML files whose root is <annotation>, in a layout of VOC's."""
+    found = [name for root in _roots(tree) for name in _xml_files(tree, root)]
+    return any(_is_annotation(tree.where(name)) for name in found[:_PROBE])
+
+
+def scan(path, options: Options = Options()) -> Listing:
     """Lists every sample; the class names come from the XML files unless given.
 
     A listed picture whose file or XML is missing is listed too: `read` rejects it, in its split.
     Raises SourceError.
     """
-    path = os.path.normpath(os.fspath(path))
+    tree = files.tree(path)
+    roots = _roots(tree)
+    if not roots:
+        raise SourceError(
+            f"{tree.root}: expected {tree.root}/Annotations with {tree.root}/JPEGImages, years "
+            f"such as {tree.root}/VOC2007 that hold them, or XML files beside their pictures; "
+            "found none"
+        )
     references: list[Reference] = []
-    for root in _roots(path):
-        references += _scan_year(root, holdout, seed)
+    actions = sorted({name for root in roots for name in _actions(tree, root)})
+    for root in roots:
+        references += _scan_year(tree, root, options, tuple(actions))
     if not references:
-        raise SourceError(f"{path}: Annotations and JPEGImages are there, but hold no sample")
+        raise SourceError(f"{tree.root}: Annotations and pictures are there, but hold no sample")
     references.sort(key=lambda reference: (reference.split, reference.source_id))
-    names = tuple(labels) or _find_labels({reference.annotation for reference in references})
+    texts = {reference.annotation[0] for reference in references}
+    names = options.labels or _class_names(tree, roots) or _find_labels(texts)
     if not names:
-        raise SourceError(f"{path}: no <object><name> in any XML file; expected class names")
-    return Listing(tuple(references), names)
+        raise SourceError(f"{tree.root}: no <object><name> in any XML file; expected class names")
+    segmented = any(reference.annotation[1] for reference in references)
+    return Listing(
+        tuple(references),
+        names,
+        segmentation_labels=("background", *names) if segmented else (),
+        actions=tuple(actions),
+    )
 
 
 def read(reference: Reference, labels, *, max_pixels=images.MAX_PIXELS, warn=ignore) -> Sample:
     """One picture with its objects and, where there are any, segmentations. Raises BadSample."""
-    where = reference.annotation
+    where, class_png, object_png, actions = reference.annotation
     tree = _parse(where)
     picture = images.load(reference.image, max_pixels)
-    if _written_for(tree, picture):
-        turned, (height, width) = picture, picture.stored_size
-    else:  # the boxes are given for the upright picture
-        turned, height, width = None, picture.height, picture.width
-    rows, kept = _objects(tree, labels, (height, width), where, warn)
-    boxes = np.array([row[0] for row in rows], np.float32).reshape(-1, 4)
-    classes = np.array([row[1] for row in rows], np.int64)
-    segmentation, masks = _segmentations(where, picture, kept)
-    return Sample(
-        source_id=reference.source_id,
-        split=reference.split,
-        image=picture.image,
-        height=picture.height,
-        width=picture.width,
-        labels=np.array(sorted({row[1] for row in rows}), np.int64),
-        boxes=turned.boxes(boxes) if turned else boxes,
-        classes=classes,
-        difficult=np.array([row[2] for row in rows], bool),
-        truncated=np.array([row[3] for row in rows], bool),
-        crowd=np.zeros(len(rows), bool),
-        masks=masks,
-        segmentation=segmentation,
-    )
-
-
-def _roots(path: str) -> list[str]:
-    """Folders that hold Annotations and pictures: `path` itself, or years below it."""
-    if not os.path.isdir(path):
-        raise SourceError(f"{path}: no such folder")
-    for top in (path, os.path.join(path, "VOCdevkit")):
-        if os.path.isdir(os.path.join(top, "Annotations")):
-            return [top]
-        names = sorted(os.listdir(top)) if os.path.isdir(top) else []
-        years = [os.path.join(top, name) for name in names]
-        years = [year for year in years if os.path.isdir(os.path.join(year, "Annotations"))]
-        if years:
-            return years
-    raise SourceError(
-        f"{path}: expected {path}/Annotations with {path}/JPEGImages, or years such as "
-        f"{path}/VOC2007 that hold them; found neither"
-    )
-
-
-def _scan_year(root: str, holdout: float, seed: int) -> list[Reference]:
-    folders = [os.path.join(root, name) for name in IMAGE_FOLDERS]
-    folder = next((name for name in folders if os.path.isdir(name)), None)
-    if folder is None:
-        raise SourceError(f"{root}: expected the pictures in {folders[0]}, no such folder")
-    pictures = {os.path.splitext(name)[0]: name for name in os.listdir(folder) if is_picture(name)}
-    annotations = os.path.join(root, "Annotations")
-    texts = {name[:-4]: name for name in os.listdir(annotations) if name.lower().endswith(".xml")}
-    prefix = os.path.basename(root)
-
-    def reference(split: str, name: str) -> Reference:
-        return Reference(
-            source_id=f"{prefix}/{name}",
-            split=split,
-            image=os.path.join(folder, pictures.get(name, f"{name}.jpg")),
-            annotation=os.path.join(annotations, texts.get(name, f"{name}.xml")),
+    size = _number(tree.findtext("size/height")), _number(tree.findtext("size/width"))
+    told = files.name_of(where)
+    objects = Objects(reference, picture, labels, warn, size=size, where=told)
+    ids = None
+    if object_png:
+        ids = images.read_raster(object_png, (objects.height, objects.width))
+    # Plain loops: ElementTree's path search costs several times as much on a handful of tags.
+    for index, node in enumerate(tree.findall("object")):
+        tags = {child.tag: child for child in node}
+        name = (tags["name"].text or "").strip() if "name" in tags else ""
+        view = (tags["pose"].text or "").strip() if "pose" in tags else ""
+        objects.add(
+            name,
+            _corners(tags),
+            difficult=_flag(tags, "difficult"),
+            truncated=_flag(tags, "truncated"),
+            view="" if view == "Unspecified" else view,
+            mask=None if ids is None else ids == index + 1,
+            actions=_acted(tags, actions),
+            parts=_parts(node) if "part" in tags else (),
         )
+    segmentation = b""
+    if class_png:
+        values = images.read_raster(class_png, (objects.height, objects.width))
+        segmentation = images.encode(np.ascontiguousarray(objects.turned.raster(values)))
+    return objects.sample(segmentation=segmentation)
 
-    lists = _image_sets(root, pictures.keys() | texts.keys())
+
+def _roots(tree: files.Tree) -> list[str]:
+    """Folders with Annotations in them; else folders where XML files lie beside pictures."""
+    folders = {posixpath.dirname(name) for name in tree.names if name.lower().endswith(".xml")}
+    roots = {posixpath.dirname(f) for f in folders if posixpath.basename(f) == "Annotations"}
+    if roots:
+        return sorted(roots)
+    pictures = {posixpath.dirname(name) for name in tree.names if files.is_picture(name)}
+    return sorted(folders & pictures)
+
+
+def _xml_files(tree: files.Tree, root: str) -> list[str]:
+    folder = posixpath.join(root, "Annotations")
+    found = [name for name in tree.under(folder) if name.lower().endswith(".xml")]
+    return found or [
+        name
+        for name in tree.under(root)
+        if name.lower().endswith(".xml") and posixpath.dirname(name) == root
+    ]
+
+
+def _scan_year(tree, root: str, options: Options, actions) -> list[Reference]:
+    annotations = _xml_files(tree, root)
+    below = posixpath.join(root, "Annotations/")
+    if annotations[0].startswith(below):
+        texts = {name[len(below) : -4]: name for name in annotations}
+        folders = [posixpath.join(root, name) for name in IMAGE_FOLDERS]
+        folder = next((name for name in folders if tree.under(name)), None)
+        if folder is None:
+            raise SourceError(f"{tree.root}: expected the pictures in {folders[0]}, no such folder")
+        inside = len(folder) + 1
+    else:
+        folder, inside = root, len(root) + 1 if root else 0
+        texts = {name[inside:-4]: name for name in annotations}
+    pictures = {
+        posixpath.splitext(name[inside:])[0]: name
+        for name in tree.under(folder)
+        if files.is_picture(name) and (folder != root or posixpath.dirname(name) == root)
+    }
+    prefix = posixpath.basename(root) or posixpath.basename(tree.root)
+    by_name = {posixpath.basename(name): name for name in pictures.values()}
+
+    def reference(split: str, key: str) -> Reference:
+        where = tree.where(texts.get(key, posixpath.join(root, "Annotations", f"{key}.xml")))
+        picture = pictures.get(key)
+        if picture is None and key in texts:
+            picture = by_name.get(_file_name(where))
+        picture = picture or posixpath.join(folder, f"{key}.jpg")
+        pngs = (_png(tree, root, names, key) for names in (CLASS_PNGS, OBJECT_PNGS))
+        annotation = (where, *pngs, actions)
+        return Reference(f"{prefix}/{key}", split, tree.where(picture), annotation)
+
+    lists = _image_sets(tree, root, options.image_sets, pictures.keys() | texts.keys())
     if lists:
-        return [reference(split, name) for split, names in lists.items() for name in names]
-    names = sorted(pictures.keys() | texts.keys())
-    return [reference(hashed_split(f"{prefix}/{n}", holdout, seed), n) for n in names]
+        return [reference(split, key) for split, keys in lists.items() for key in keys]
+    used = {
+        name
+        for key in texts
+        if key not in pictures
+        for name in [_file_name(tree.where(texts[key]))]
+    }
+    alone = {
+        key for key, name in pictures.items() if posixpath.basename(name) in used
+    } - texts.keys()
+    keys = sorted((pictures.keys() | texts.keys()) - alone)
+    split = SPLITS.get(posixpath.basename(root).lower())
+    return [
+        reference(split or hashed_split(f"{prefix}/{key}", options.holdout, options.seed), key)
+        for key in keys
+    ]
 
 
-def _image_sets(root: str, known: set[str]) -> dict[str, list[str]]:
+def _image_sets(tree, root: str, wanted: str, known: set[str]) -> dict[str, list[str]]:
     """Split -> ids in the order of the list; lines may hold a flag after the id."""
-    lists = {}
-    for split in LISTS:
-        try:
-            path = os.path.join(root, "ImageSets", "Main", f"{split}.txt")
-            with open(path, encoding="utf-8-sig") as file:
-                lines = [line.strip() for line in file]
-        except FileNotFoundError:
-            continue
-        ids = {}
-        for line in filter(None, lines):
-            name = line if line in known else line.split()[0]
-            stem, extension = os.path.splitext(name)
-            ids[stem if name not in known and is_picture(extension[1:] and name) else name] = None
-        if ids:
-            lists[split] = list(ids)
-    return lists
+    for folder in [wanted] if wanted else SETS:
+        lists = {}
+        for split in LISTS:
+            name = posixpath.join(root, "ImageSets", folder, f"{split}.txt")
+            if name not in tree:
+                continue
+            text = tree.read(name).decode("utf-8-sig", "surrogateescape")
+            ids = {}
+            for line in filter(None, map(str.strip, text.splitlines())):
+                key = line if line in known else line.split()[0]
+                stem = posixpath.splitext(key)[0]
+                ids[stem if key not in known and files.is_picture(key) else key] = None
+            if ids:
+                lists[split] = list(ids)
+        if lists:
+            return lists
+    if wanted:
+        raise SourceError(
+            f"{tree.root}: data.image_sets {wanted!r}: expected {root}/ImageSets/{wanted}/train.txt"
+            " or another list there, found none"
+        )
+    return {}
 
 
-def _find_labels(paths: set[str]) -> tuple[str, ...]:
+def _actions(tree: files.Tree, root: str) -> set[str]:
+    """Names of the actions, by the lists jumping_train.txt and so on of ImageSets/Action."""
+    lists = [posixpath.basename(n) for n in tree.under(posixpath.join(root, "ImageSets/Action"))]
+    return {name.rpartition("_")[0] for name in lists} - {""}
+
+
+def _png(tree: files.Tree, root: str, folders: tuple[str, ...], key: str):
+    names = [posixpath.join(root, folder, f"{key}.png") for folder in folders]
+    return next((tree.where(name) for name in names if name in tree), None)
+
+
+def _class_names(tree: files.Tree, roots: list[str]) -> tuple[str, ...]:
+    """Of labelme's class_names.txt, without background and ignore."""
+    for root in roots:
+        name = posixpath.join(root, "class_names.txt")
+        if name in tree:
+            lines = tree.read(name).decode("utf-8-sig", "replace").split("\n")
+            return tuple(n for n in map(str.strip, lines) if n and not n.startswith("_"))
+    return ()
+
+
+def _find_labels(texts: set[files.Where]) -> tuple[str, ...]:
     names = set()
-    for path in paths:
+    for where in texts:
         try:
-            tree = _parse(path)
+            tree = _parse(where)
         except BadSample:  # counted when it is read
             continue
         names |= {(node.findtext("name") or "").strip() for node in tree.findall("object")}
     return tuple(sorted(names - {""}))
 
 
-def _parse(path: str) -> ElementTree.Element:
-    """The XML tree; document types are refused, so that no entity can expand without end."""
+def _file_name(where: files.Where) -> str:
+    """What an XML file calls its picture, without folders."""
     try:
-        with open(path, "rb") as file:
-            text = file.read()
+        name = _parse(where).findtext("filename") or ""
+    except BadSample:  # counted when it is read
+        return ""
+    return name.strip().replace("\\", "/").rpartition("/")[2]
+
+
+def _is_annotation(where: files.Where) -> bool:
+    try:
+        return _parse(where).tag == "annotation"
+    except BadSample:
+        return False
+
+
+def _parse(where: files.Where) -> ElementTree.Element:
+    """The XML tree; document types are refused, so that no entity can expand without end."""
+    path = files.name_of(where)
+    try:
+        text = files.read(where)
     except FileNotFoundError:
         raise BadSample("missing_annotation", f"{path}: no such file") from None
     except OSError as error:
@@ -169,47 +270,32 @@ def _parse(path: str) -> ElementTree.Element:
         raise BadSample("corrupt_annotation", f"{path}: not well-formed XML: {error}") from None
 
 
-def _written_for(tree: ElementTree.Element, picture: images.Picture) -> bool:
-    """Whether the boxes are for the stored pixels: yes, unless <size> says upright alone."""
-    size = (_number(tree.findtext("size/height")), _number(tree.findtext("size/width")))
-    upright = (picture.height, picture.width)
-    return picture.stored_size == upright or size != upright
+def _corners(tags: dict) -> tuple[float | None, ...]:
+    """<bndbox> as (ymin, xmin, ymax, xmax) in continuous pixels; None for what is missing."""
+    found = {child.tag: _number(child.text) for child in tags.get("bndbox", ())}
+    ymin, xmin, ymax, xmax = (found.get(tag) for tag in ("ymin", "xmin", "ymax", "xmax"))
+    if None in (ymin, xmin, ymax, xmax):
+        return None, None, None, None
+    if ymax <= ymin or xmax <= xmin:  # a corner is a pixel: what encloses none is not a box
+        return ymin, xmin, ymin, xmin
+    return ymin - 1, xmin - 1, ymax, xmax
 
 
-def _objects(tree, labels, size, where, warn):
-    """Rows (box, class, difficult, truncated) of the usable objects, and their places in the file.
-
-    Boxes are 0-based and cut to `size` (H, W). Plain Python: NumPy and ElementTree's path search
-    cost several times as much on a handful of numbers.
-    """
-    known = {name: index for index, name in enumerate(labels)}
-    height, width = size
-    rows, kept = [], []
-    for index, node in enumerate(tree.findall("object")):
-        tags = {child.tag: child for child in node}
+def _parts(node) -> list[tuple[str, tuple]]:
+    found = []
+    for part in node.findall("part"):
+        tags = {child.tag: child for child in part}
         name = (tags["name"].text or "").strip() if "name" in tags else ""
-        if name not in known:
-            warn("unknown_class", f"{where}: object {name!r} is not among the labels")
-            continue
-        corners = {child.tag: _number(child.text) for child in tags.get("bndbox", ())}
-        corners = [corners.get(tag) for tag in ("ymin", "xmin", "ymax", "xmax")]
-        if None in corners:
-            warn("missing_box", f"{where}: {name} has no complete <bndbox>")
-            continue
-        ymin, xmin, ymax, xmax = corners
-        told = f"{where}: {name} [{ymin:g}, {xmin:g}, {ymax:g}, {xmax:g}]"
-        if ymax <= ymin or xmax <= xmin:
-            warn("empty_box", f"{told} has no area")
-            continue
-        box = (max(ymin - 1, 0), max(xmin - 1, 0), min(ymax, height), min(xmax, width))
-        if box[2] <= box[0] or box[3] <= box[1]:
-            warn("outside_box", f"{told} lies outside the {width}x{height} picture")
-            continue
-        if box != (ymin - 1, xmin - 1, ymax, xmax):
-            warn("clipped_box", f"{told} reaches outside the {width}x{height} picture")
-        rows.append((box, known[name], _flag(tags, "difficult"), _flag(tags, "truncated")))
-        kept.append(index)
-    return rows, kept
+        found.append((name, _corners(tags)))
+    return found
+
+
+def _acted(tags: dict, actions: tuple[str, ...]) -> list[int]:
+    """1, 0 or -1 (not said) for each action."""
+    if not actions or "actions" not in tags:
+        return [-1] * len(actions)
+    said = {child.tag: _number(child.text) for child in tags["actions"]}
+    return [-1 if said.get(name) is None else int(said[name] > 0) for name in actions]
 
 
 def _number(text: str | None) -> float | None:
@@ -222,19 +308,3 @@ def _number(text: str | None) -> float | None:
 
 def _flag(tags, name: str) -> bool:
     return name in tags and bool(_number(tags[name].text))
-
-
-def _segmentations(annotation: str, picture, kept: list[int]) -> tuple[bytes, tuple[bytes, ...]]:
-    """Class PNG and one mask PNG a kept object; empty where the data set has none."""
-    root, name = os.path.split(os.path.dirname(annotation))[0], os.path.basename(annotation)
-    file = f"{name[:-4]}.png"
-    segmentation, masks = b"", ()
-    path = os.path.join(root, "SegmentationClass", file)
-    if os.path.isfile(path):
-        values = picture.raster(images.read_raster(path, picture.stored_size))
-        segmentation = images.encode(np.ascontiguousarray(values))
-    path = os.path.join(root, "SegmentationObject", file)
-    if os.path.isfile(path):
-        values = picture.raster(images.read_raster(path, picture.stored_size))
-        masks = tuple(images.encode((values == index + 1).astype(np.uint8) * 255) for index in kept)
-    return segmentation, masks

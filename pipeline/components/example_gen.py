@@ -21,11 +21,11 @@ from typing import Any
 import pydantic
 from absl import logging
 
-from data import example, labels, shards
+from data import example, files, labels, shards
 from data.augment.policy import Augment
 from data.sample import Listing, Reference
 from data.shards import IngestError, Shard, Work
-from data.sources import SourceError, source
+from data.sources import Options, SourceError, detect, source
 from pipeline.artifacts import write_bytes, write_json
 from pipeline.config import Recipe
 
@@ -41,11 +41,14 @@ class Params(pydantic.BaseModel):
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
 
-    format: str = "voc"
+    format: str = "auto"
     train: str = "train"  # the split that gets augmented copies
     splits: tuple[str, ...] = ("train", "val")  # the splits to write
     holdout: float = 0.2
     labels: tuple[str, ...] = ()
+    image_sets: str = ""
+    ignore: int | None = None
+    scale: int = 4
     copies: int = 0
     augment: Augment = Augment()
     shard_mb: float = 64.0
@@ -65,6 +68,9 @@ def params_of(recipe: Recipe) -> Params:
         splits=tuple(splits),
         holdout=data.holdout,
         labels=data.labels,
+        image_sets=data.image_sets,
+        ignore=data.ignore,
+        scale=data.scale,
         copies=ingest.copies,
         augment=ingest.augment,
         shard_mb=ingest.shard_mb,
@@ -79,14 +85,12 @@ def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Pat
     """inputs: {"source": folder of the data set}. Raises SourceError, IngestError."""
     workdir = pathlib.Path(workdir)
     workdir.mkdir(parents=True, exist_ok=True)
-    listing = source(params.format).scan(
-        inputs["source"], labels=params.labels, holdout=params.holdout, seed=params.seed
-    )
+    format_name, listing = listing_of(inputs["source"], params)
     names = labels.check(listing.labels, f"classes of {inputs['source']}")
     used = _used(listing, params, inputs["source"])
     work = Work(
         folder=str(workdir.resolve()),
-        format=params.format,
+        format=format_name,
         labels=names,
         max_pixels=params.max_pixels,
         copies=params.copies,
@@ -108,6 +112,9 @@ def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Pat
     rejected = [(*row, "") for row in listing.rejected]
     rejected += [(*row, count["split"]) for count in counts for row in count["rejected"]]
     manifest = _manifest(planned, counts, rejected, used, names, params)
+    manifest["format"] = format_name
+    told = ("segmentation_labels", "keypoints", "keypoint_pairs", "actions", "notes")
+    manifest.update({name: list(getattr(listing, name)) for name in told})
     manifest["beam_seconds"] = round(time.monotonic() - started, 3)  # with starting workers
     written = max(c["ended"] for c in counts) - min(c["started"] for c in counts)
     manifest["writing_seconds"] = round(written, 3)  # from the first shard begun to the last done
@@ -125,6 +132,23 @@ def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Pat
     write_json(workdir / "manifest.json", manifest)
     for sidecar in workdir.glob("*.tfrecord.json"):
         sidecar.unlink()
+
+
+def listing_of(path: pathlib.Path | str, params: Params) -> tuple[str, Listing]:
+    """The format, found if it is "auto", and what its reader lists. Raises SourceError."""
+    name = params.format
+    built = name == "digits" or name.startswith("tfds:")  # made or found by the reader
+    where = path if built else files.tree(path)
+    name = detect(where) if name == "auto" else name
+    options = Options(
+        labels=params.labels,
+        holdout=params.holdout,
+        seed=params.seed,
+        image_sets=params.image_sets,
+        ignore=params.ignore,
+        scale=params.scale,
+    )
+    return name, source(name).scan(where, options)
 
 
 def _used(listing: Listing, params: Params, where) -> list[Reference]:

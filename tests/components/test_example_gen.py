@@ -201,7 +201,7 @@ def test_a_split_without_a_usable_sample_fails(tmp_path):
 def test_missing_split_names_those_that_exist(source, tmp_path):
     with pytest.raises(SourceError, match=r"split 'test'; the splits are train \(11\), val \(4\)"):
         ingest(source, tmp_path, splits=("train", "test"))
-    with pytest.raises(SourceError, match="nothing: no such folder"):
+    with pytest.raises(SourceError, match="nothing: no such file or folder"):
         ingest(tmp_path / "nothing", tmp_path)
 
 

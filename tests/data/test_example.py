@@ -33,7 +33,24 @@ FULL = Sample(
     keypoints=np.array(
         [[[1, 2, 2], [3, 4, 1], [0, 0, 0]], [[5, 6, 2], [7.5, 8, 2], [39, 59, 1]]], np.float32
     ),
+    areas=np.array([2301, 97.76953125], np.float32),
+    views=("Left", ""),
+    actions=np.array([[1, 0, -1], [0, 0, 1]]),
+    part_boxes=np.array([[1, 2, 3, 4.5]], np.float32),
+    part_names=("head",),
+    part_owners=np.array([1]),
     captions=("a cat", "ein Hündchen"),
+    target=build.picture(20, 30, kind="PNG"),
+    text="",
+)
+SENTENCE = Sample(
+    source_id="pos/17",
+    split="train",
+    image=b"",
+    height=0,
+    width=0,
+    labels=np.array([1]),
+    text="ein Film fürs Herz",
 )
 BARE = Sample(source_id="a", split="val", image=build.picture(kind="PNG"), height=40, width=60)
 
@@ -49,7 +66,7 @@ def assert_same(a: Sample, b: Sample):
             assert x == y, field.name
 
 
-@pytest.mark.parametrize("sample", [FULL, BARE], ids=["full", "bare"])
+@pytest.mark.parametrize("sample", [FULL, BARE, SENTENCE], ids=["full", "bare", "sentence"])
 def test_round_trip_is_exact(sample):
     record = example.encode(sample, LABELS)
     assert_same(sample, example.decode(record))

@@ -1,7 +1,7 @@
 import pytest
 
 from data.sample import BadSample
-from data.sources import SourceError, folder, source
+from data.sources import Options, SourceError, folder, source
 from tests.data import build
 
 
@@ -37,13 +37,13 @@ def test_deeper_pictures_upper_case_and_unicode(tmp_path):
 
 def test_hashed_split_holds_out_about_the_part_asked_for(tmp_path):
     build.classes(tmp_path, {"a": 50, "b": 50})
-    listing = folder.scan(tmp_path, holdout=0.2)
+    listing = folder.scan(tmp_path, Options(holdout=0.2))
     assert 8 <= sum(r.split == "val" for r in listing.references) <= 32  # 20 +- 3 deviations
 
 
 def test_class_that_is_not_among_the_labels_is_rejected(tmp_path):
     build.classes(tmp_path, {"a": 2, "b": 1})
-    listing = folder.scan(tmp_path, labels=("a",))
+    listing = folder.scan(tmp_path, Options(labels=("a",)))
     assert [row[:2] for row in listing.rejected] == [("b/000.jpeg", "unknown_class")]
     assert len(listing.references) == 2
 
@@ -59,5 +59,5 @@ def test_picture_that_went_away_is_rejected(tmp_path):
 def test_wrong_folder_is_explained(tmp_path):
     with pytest.raises(SourceError, match="found none"):
         folder.scan(tmp_path)
-    with pytest.raises(SourceError, match="expected one of digits, folder, voc"):
+    with pytest.raises(SourceError, match="expected one of auto, digits, folder, voc"):
         source("tar")

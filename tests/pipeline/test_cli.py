@@ -101,7 +101,7 @@ def test_models(capfd):
         (["run", "nothing.yaml"], 2, "nothing.yaml: cannot be read"),
         (["digits"], 2, "expected one folder"),
         (["ingest"], 2, "expected a recipe file, or --input DIR --output DIR"),
-        (["ingest", "--input", "nowhere", "--output", "out"], 1, "nowhere: no such folder"),
+        (["ingest", "--input", "nowhere", "--output", "out"], 1, "nowhere: no such file or folder"),
         (["predict", "model"], 2, "expected a model folder and at least one picture"),
         (["serve"], 2, "expected one model folder"),
     ],

@@ -1,0 +1,80 @@
+"""Masks of objects out of polygons and COCO's run-length encodings, by pycocotools' rasteriser."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from pycocotools import mask as coco_mask
+
+
+def from_polygons(polygons: Sequence[Sequence[float]], height: int, width: int) -> np.ndarray:
+    """uint8 [H, W], 1 inside any polygon [x0, y0, x1, y1, ...] in continuous pixels.
+
+    Raises ValueError for a polygon of fewer than three points.
+    """
+    for polygon in polygons:
+        if len(polygon) < 6 or len(polygon) % 2:
+            raise ValueError(f"a polygon needs three points and more, got {len(polygon)} numbers")
+    if not polygons:
+        return np.zeros((height, width), np.uint8)
+    encoded = coco_mask.frPyObjects([list(map(float, p)) for p in polygons], height, width)
+    return coco_mask.decode(coco_mask.merge(encoded))
+
+
+def from_rle(rle: Mapping[str, Any], height: int, width: int) -> np.ndarray:
+    """uint8 [H, W] of {"size": [H, W], "counts": list, or COCO's packed text}.
+
+    Raises ValueError where the size is another, or the runs do not fill it.
+    """
+    size, counts = list(rle.get("size") or ()), rle.get("counts")
+    if size != [height, width]:
+        raise ValueError(f"run-length mask of size {size}, expected {[height, width]}")
+    if isinstance(counts, (list, tuple)):
+        if any(not isinstance(run, int) or run < 0 for run in counts):
+            raise ValueError("run-length mask: expected whole runs of 0 and more")
+        if sum(counts) != height * width:
+            raise ValueError(f"run-length mask of {sum(counts)} pixels, not {height * width}")
+        values = np.zeros(len(counts), np.uint8)
+        values[1::2] = 1
+        return np.repeat(values, counts).reshape(width, height).T
+    if not isinstance(counts, (str, bytes)):
+        raise ValueError(f"run-length mask: counts are {type(counts).__name__}")
+    packed = counts.encode() if isinstance(counts, str) else counts
+    if sum(_unpack(packed)) != height * width:  # pycocotools would write outside of the mask
+        raise ValueError(f"run-length mask does not fill {height}x{width} pixels")
+    return coco_mask.decode({"size": size, "counts": packed})
+
+
+def to_rle(mask: np.ndarray) -> dict[str, Any]:
+    """[H, W], not 0 inside -> {"size", "counts"} with packed counts as text."""
+    encoded = coco_mask.encode(np.asfortranarray((mask != 0).astype(np.uint8)))
+    return {"size": [int(side) for side in encoded["size"]], "counts": encoded["counts"].decode()}
+
+
+def _unpack(packed: bytes) -> list[int]:
+    """The runs of COCO's packed text: 5 bits a character, least first, from the third as differences.
+
+    Source: maskApi.c of the COCO API, rleFrString.
+    """
+    runs: list[int] = []
+    value = shift = 0
+    for byte in packed:
+        part = byte - 48
+        if not 0 <= part < 64:
+            raise ValueError(f"run-length mask: {chr(byte)!r} is no character of packed counts")
+        value |= (part & 0x1F) << shift
+        shift += 5
+        if not part & 0x20:
+            if part & 0x10:
+                value -= 1 << shift
+            if len(runs) > 2:
+                value += runs[-2]
+            if value < 0:
+                raise ValueError("run-length mask: a run is negative")
+            runs.append(value)
+            value = shift = 0
+    if shift:
+        raise ValueError("run-length mask: the packed counts end in the middle of a run")
+    return runs

@@ -1,0 +1,208 @@
+"""What is annotated in one picture, checked object by object, and the Sample made of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from data import images
+from data.sample import Reference, Sample
+
+
+class Objects:
+    """Collects the objects of a picture in the frame that they were annotated in.
+
+    `size`: the (height, width) that the annotation states. An EXIF-turned picture is taken to be
+    annotated as stored, unless its stated size is the upright one alone.
+
+    Left out with a warning: an object of an unknown class, with corners that enclose nothing, or
+    wholly outside. Boxes are cut at the border.
+    """
+
+    def __init__(
+        self,
+        reference: Reference,
+        picture: images.Picture,
+        labels: Sequence[str],
+        warn: Callable[[str, str], None],
+        *,
+        size: tuple[int, int] | None = None,
+        where: str = "",
+    ):
+        upright = (picture.height, picture.width)
+        if size == upright != picture.stored_size:
+            turned = dataclasses.replace(picture, orientation=1)
+        else:
+            turned = picture
+        self.reference, self.picture, self.turned = reference, picture, turned
+        self.height, self.width = turned.stored_size
+        self._known = _index(tuple(labels))
+        self._warn, self._where = warn, where or reference.source_id
+        self._rows: list[dict] = []
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def add(
+        self,
+        name: str,
+        box: Sequence[float | None],
+        *,
+        difficult: bool = False,
+        truncated: bool = False,
+        crowd: bool = False,
+        area: float | None = None,
+        view: str = "",
+        mask: np.ndarray | None = None,
+        keypoints: np.ndarray | None = None,
+        actions: Sequence[int] = (),
+        parts: Sequence[tuple[str, Sequence[float]]] = (),
+    ) -> bool:
+        """Whether the object was kept.
+
+        box, and each part's: (ymin, xmin, ymax, xmax), continuous pixels. mask: [H, W], not 0 where
+        the object is. keypoints: [K, (y, x, visibility)]. area: pixels of the object; None = the
+        mask's, or else the box's.
+        """
+        if name not in self._known:
+            self._warn("unknown_class", f"{self._where}: object {name!r} is not among the labels")
+            return False
+        clean = self._clean(name, box)
+        if clean is None:
+            return False
+        self._rows.append(
+            {
+                "box": clean,
+                "class": self._known[name],
+                "difficult": difficult,
+                "truncated": truncated,
+                "crowd": crowd,
+                "area": area,
+                "view": view,
+                "mask": mask,
+                "keypoints": keypoints,
+                "actions": tuple(actions),
+                "parts": [(n, b) for n, b in ((n, self._clean(n, b)) for n, b in parts) if b],
+            }
+        )
+        return True
+
+    def _clean(self, name: str, box) -> tuple[float, float, float, float] | None:
+        if None in box:
+            self._warn("missing_box", f"{self._where}: {name} has no complete box")
+            return None
+        ymin, xmin, ymax, xmax = box
+        if ymax > ymin and xmax > xmin:
+            if ymin >= 0 and xmin >= 0 and ymax <= self.height and xmax <= self.width:
+                return ymin, xmin, ymax, xmax
+            cut = max(ymin, 0), max(xmin, 0), min(ymax, self.height), min(xmax, self.width)
+            reason = "clipped_box" if cut[2] > cut[0] and cut[3] > cut[1] else "outside_box"
+            said = "reaches" if reason == "clipped_box" else "lies"
+            said += f" outside the {self.width}x{self.height} picture"
+        else:  # also for corners that are no numbers
+            cut, reason, said = None, "empty_box", "has no area"
+        told = f"[{ymin:g}, {xmin:g}, {ymax:g}, {xmax:g}]"
+        self._warn(reason, f"{self._where}: {name} {told} {said}")
+        return cut if reason == "clipped_box" else None
+
+    def sample(self, **more) -> Sample:
+        """The Sample; `more` are further fields of it, given for the upright picture."""
+        rows, turned = self._rows, self.turned
+        column = {key: [row[key] for row in rows] for key in _COLUMNS}
+        boxes = np.array(column["box"], np.float32).reshape(-1, 4)
+        parts = [(name, box, i) for i, row in enumerate(rows) for name, box in row["parts"]]
+        part_boxes = np.array([box for _, box, _ in parts], np.float32).reshape(-1, 4)
+        fields = {
+            "labels": np.array(sorted(set(column["class"])), np.int64),
+            "boxes": turned.boxes(boxes),
+            "classes": np.array(column["class"], np.int64),
+            "difficult": np.array(column["difficult"], bool),
+            "truncated": np.array(column["truncated"], bool),
+            "crowd": np.array(column["crowd"], bool),
+            "areas": self._areas(boxes, column),
+            "views": tuple(column["view"]) if any(column["view"]) else (),
+            "masks": self._masks(column["mask"]),
+            "keypoints": self._keypoints(column["keypoints"]),
+            "actions": _stack(column["actions"]),
+            "part_boxes": turned.boxes(part_boxes),
+            "part_names": tuple(name for name, _, _ in parts),
+            "part_owners": np.array([owner for _, _, owner in parts], np.int64),
+        }
+        return sample_of(self.reference, self.picture, **{**fields, **more})
+
+    def _areas(self, boxes: np.ndarray, column) -> np.ndarray:
+        if all(value is None for value in (*column["area"], *column["mask"])):
+            return np.zeros(0, np.float32)
+        of_boxes = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
+        rows = zip(column["area"], column["mask"], of_boxes, strict=True)
+        areas = [
+            a if a is not None else b if m is None else np.count_nonzero(m) for a, m, b in rows
+        ]
+        return np.array(areas, np.float32)
+
+    def _masks(self, masks: list) -> tuple[bytes, ...]:
+        if all(mask is None for mask in masks):
+            return ()
+        empty = np.zeros((self.height, self.width), np.uint8)
+        return tuple(
+            images.encode(
+                np.ascontiguousarray(
+                    self.turned.raster(empty if mask is None else (mask != 0) * np.uint8(255))
+                )
+            )
+            for mask in masks
+        )
+
+    def _keypoints(self, found: list) -> np.ndarray:
+        count = max((len(points) for points in found if points is not None), default=0)
+        if not count:
+            return np.zeros((0, 0, 3), np.float32)
+        stacked = np.zeros((len(found), count, 3), np.float32)
+        for row, points in zip(stacked, found, strict=True):
+            if points is not None:
+                row[: len(points)] = points
+        seen = stacked[..., 2:] > 0
+        moved = np.concatenate([self.turned.points(stacked[..., :2]), stacked[..., 2:]], -1)
+        return np.where(seen, moved, 0).astype(np.float32)
+
+
+_COLUMNS = (
+    "box",
+    "class",
+    "difficult",
+    "truncated",
+    "crowd",
+    "area",
+    "view",
+    "mask",
+    "keypoints",
+    "actions",
+)
+
+
+def sample_of(reference: Reference, picture: images.Picture, **fields) -> Sample:
+    """The Sample of a picture with these further fields."""
+    return Sample(
+        source_id=reference.source_id,
+        split=reference.split,
+        image=picture.image,
+        height=picture.height,
+        width=picture.width,
+        **fields,
+    )
+
+
+@functools.lru_cache(maxsize=8)
+def _index(labels: tuple[str, ...]) -> dict[str, int]:
+    return {name: index for index, name in enumerate(labels)}
+
+
+def _stack(rows: list[tuple[int, ...]]) -> np.ndarray:
+    """[N, A]; -1 where nothing is said of an action."""
+    count = max(map(len, rows), default=0)
+    return np.array([[*row, *[-1] * (count - len(row))] for row in rows], np.int64).reshape(
+        len(rows) if count else 0, count
+    )

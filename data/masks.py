@@ -54,7 +54,7 @@ def to_rle(mask: np.ndarray) -> dict[str, Any]:
 
 
 def _unpack(packed: bytes) -> list[int]:
-    """The runs of COCO's packed text: 5 bits a character, least first, from the third as differences.
+    """The runs of COCO's packed text: 5 bits a character, least first; differences after the third.
 
     Source: maskApi.c of the COCO API, rleFrString.
     """

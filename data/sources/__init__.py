@@ -23,7 +23,26 @@ from data.files import SourceError
 SOURCES = {
     "digits": "data.sources.digits",
     "voc": "data.sources.voc",
+    # "voc_text": "data.sources.voc_text",
+    # "coco": "data.sources.coco",
+    # "tiny_imagenet": "data.sources.tiny_imagenet",
+    # "imagenet": "data.sources.imagenet",
+    # "cifar": "data.sources.cifar",
+    # "idx": "data.sources.idx",
+    # "yolo": "data.sources.yolo",
+    # "labelme": "data.sources.labelme",
+    # "via": "data.sources.via",
+    # "csv": "data.sources.csv",
+    # "keypoints": "data.sources.keypoints",
+    # "masks": "data.sources.masks",
+    # "segmentation": "data.sources.segmentation",
+    # "pairs": "data.sources.pairs",
+    # "style": "data.sources.style",
+    # "text": "data.sources.text",
     "folder": "data.sources.folder",
+    # "super_resolution": "data.sources.super_resolution",
+    # "pictures": "data.sources.pictures",
+    # "tfds": "data.sources.tfds",
 }
 
 

@@ -74,57 +74,73 @@ def encode(sample: Sample, labels: Sequence[str], sha256: str | None = None) -> 
 
     `sha256` of the image in hexadecimal, where the caller has it already.
     """
-    size = np.array([max(sample.height, 1), max(sample.width, 1)] * 2, np.float64)
-    boxes = sample.boxes.astype(np.float64)
-    edges = (boxes / size).astype(np.float32)
-    parts = (sample.part_boxes / size).astype(np.float32)
-    points = sample.keypoints.astype(np.float64).reshape(-1, 3)
-    areas = sample.areas if len(sample.areas) else np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
-    key, part, action = (f"image/object/{name}" for name in ("keypoint", "part", "action"))
-    picture = {
-        "image/encoded": [sample.image],
-        "image/format": [b"png" if sample.image[:4] == b"\x89PNG" else b"jpeg"],
-        "image/height": [sample.height],
-        "image/width": [sample.width],
-        "image/key/sha256": [(sha256 or hashlib.sha256(sample.image).hexdigest()).encode()],
-    }
     values: dict[str, Sequence] = {
         "image/schema_version": [SCHEMA_VERSION],
-        **(picture if sample.image else {}),
         "image/source_id": [_bytes(sample.source_id)],
         "image/filename": [_bytes(posixpath.basename(sample.source_id))],
         "image/split": [_bytes(sample.split)],
         "image/class/label": sample.labels.tolist(),
-        "image/class/text": [_bytes(labels[index]) for index in sample.labels],
-        **{f"image/object/bbox/{edge}": edges[:, i].tolist() for i, edge in enumerate(_EDGES)},
-        "image/object/class/label": sample.classes.tolist(),
-        "image/object/class/text": [_bytes(labels[index]) for index in sample.classes],
-        "image/object/difficult": sample.difficult.astype(np.int64).tolist(),
-        "image/object/truncated": sample.truncated.astype(np.int64).tolist(),
-        "image/object/is_crowd": sample.crowd.astype(np.int64).tolist(),
-        "image/object/area": areas.tolist(),
-        "image/object/view": [_bytes(view) for view in sample.views],
-        "image/object/mask": sample.masks,
+        "image/class/text": [_bytes(labels[index]) for index in sample.labels.tolist()],
         "image/segmentation/class/encoded": [sample.segmentation] if sample.segmentation else [],
-        f"{key}/y": (points[:, 0] / size[0]).tolist(),
-        f"{key}/x": (points[:, 1] / size[1]).tolist(),
-        f"{key}/visibility": points[:, 2].astype(np.int64).tolist(),
-        f"{key}/count": [sample.keypoints.shape[1]] if sample.keypoints.shape[1] else [],
-        f"{action}/value": sample.actions.ravel().tolist(),
-        f"{action}/count": [sample.actions.shape[1]] if sample.actions.shape[1] else [],
-        **{f"{part}/bbox/{edge}": parts[:, i].tolist() for i, edge in enumerate(_EDGES)},
-        f"{part}/name": [_bytes(name) for name in sample.part_names],
-        f"{part}/object": sample.part_owners.tolist(),
         "image/caption/string": [_bytes(caption) for caption in sample.captions],
         "image/target/encoded": [sample.target] if sample.target else [],
         "text/string": [_bytes(sample.text)] if sample.text else [],
     }
+    if sample.image:
+        sha256 = sha256 or hashlib.sha256(sample.image).hexdigest()
+        values["image/encoded"] = [sample.image]
+        values["image/format"] = [b"png" if sample.image[:4] == b"\x89PNG" else b"jpeg"]
+        values["image/height"] = [sample.height]
+        values["image/width"] = [sample.width]
+        values["image/key/sha256"] = [sha256.encode()]
+    if len(sample.boxes):
+        values.update(_object_values(sample, labels))
     example = _EXAMPLE()
     features = example.features.feature
     for name, value in values.items():
         if len(value):
             getattr(features[name], f"{FEATURES[name][0]}_list").value.extend(value)
     return example.SerializeToString(deterministic=True)
+
+
+def _object_values(sample: Sample, labels: Sequence[str]) -> dict[str, Sequence]:
+    """Of the N objects, their keypoints, actions and parts."""
+    key, part, action = (f"image/object/{name}" for name in ("keypoint", "part", "action"))
+    size = np.array([sample.height, sample.width] * 2, np.float64)
+    boxes, classes = sample.boxes.astype(np.float64), sample.classes.tolist()
+    if len(sample.areas):
+        areas = sample.areas
+    else:
+        areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    values = {
+        **_edge_values("image/object/bbox", boxes / size),
+        "image/object/class/label": classes,
+        "image/object/class/text": [_bytes(labels[index]) for index in classes],
+        "image/object/difficult": sample.difficult.astype(np.int64).tolist(),
+        "image/object/truncated": sample.truncated.astype(np.int64).tolist(),
+        "image/object/is_crowd": sample.crowd.astype(np.int64).tolist(),
+        "image/object/area": areas.tolist(),
+        "image/object/view": [_bytes(view) for view in sample.views],
+        "image/object/mask": sample.masks,
+    }
+    if sample.keypoints.size:
+        points = sample.keypoints.astype(np.float64).reshape(-1, 3)
+        values[f"{key}/y"] = (points[:, 0] / sample.height).tolist()
+        values[f"{key}/x"] = (points[:, 1] / sample.width).tolist()
+        values[f"{key}/visibility"] = points[:, 2].astype(np.int64).tolist()
+        values[f"{key}/count"] = [sample.keypoints.shape[1]]
+    if sample.actions.size:
+        values[f"{action}/value"] = sample.actions.ravel().tolist()
+        values[f"{action}/count"] = [sample.actions.shape[1]]
+    if len(sample.part_boxes):
+        values.update(_edge_values(f"{part}/bbox", sample.part_boxes / size))
+        values[f"{part}/name"] = [_bytes(name) for name in sample.part_names]
+        values[f"{part}/object"] = sample.part_owners.tolist()
+    return values
+
+
+def _edge_values(key: str, boxes: np.ndarray) -> dict[str, Sequence]:
+    return {f"{key}/{edge}": column for edge, column in zip(_EDGES, boxes.T.tolist(), strict=True)}
 
 
 def decode(record: bytes) -> Sample:

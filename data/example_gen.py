@@ -1,4 +1,4 @@
-"""The ingest job in Apache Beam: one element is one shard's list of references.
+"""The ingest job in Apache Beam: one element is one shard, a file with its list of references.
 
 No picture travels between Beam steps; sending them one by one was 10 times slower. A DoFn reads,
 checks, copies, encodes and writes its shard (shards.write), and what is left of Beam is to bring
@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import pathlib
 import re
+import shutil
 from collections.abc import Sequence
 
 import apache_beam as beam
@@ -41,7 +42,7 @@ PROCESSES_PAY_BYTES = 4 << 30  # of pictures: what it takes to make up for start
 
 
 class WriteShard(beam.DoFn):
-    """Shard -> its name. Counters: records, rejected."""
+    """File of a Shard -> the shard's name. Counters: records, rejected."""
 
     def __init__(self, work: Work):
         self.work = work
@@ -51,7 +52,8 @@ class WriteShard(beam.DoFn):
     def setup(self):
         source(self.work.format)  # imports count as starting, not as writing
 
-    def process(self, shard: Shard):
+    def process(self, plan: str):
+        shard = Shard.load(plan)
         counts = shards.write(shard, self.work)
         self.records.inc(counts["records"])
         self.rejected.inc(len(counts["rejected"]))
@@ -60,13 +62,33 @@ class WriteShard(beam.DoFn):
 
 
 def run(todo: Sequence[Shard], work: Work, arguments: Sequence[str] = ()) -> None:
-    """Writes the shards by a Beam job with these pipeline options. Raises IngestError."""
+    """Writes the shards by a Beam job with these pipeline options. Raises IngestError.
+
+    The references lie in files beside the records while the job runs: for ImageNet they are too
+    large for a job's message.
+    """
+    folder = pathlib.Path(work.folder, ".plan")
+    folder.mkdir(exist_ok=True)
+    try:
+        plans = [folder / f"{shard.name}.pickle" for shard in todo]
+        try:
+            for shard, plan in zip(todo, plans, strict=True):
+                shard.save(plan)
+        except OSError as error:
+            need = sum(shards.bytes_needed(shard, work) for shard in todo)
+            raise shards.explained(error, folder, need) from error
+        _run([str(plan) for plan in plans], todo, work, arguments)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _run(plans: list[str], todo: Sequence[Shard], work: Work, arguments: Sequence[str]) -> None:
     runner, options = runner_and_options(arguments, todo, work)
     direct = isinstance(runner, FnApiRunner)
     pipeline = beam.Pipeline(runner=runner, options=options)
     _ = (
         pipeline
-        | "Shards" >> beam.Create(list(todo), reshuffle=False)
+        | "Shards" >> beam.Create(plans, reshuffle=False)
         | "Spread" >> beam.Reshuffle()
         | "Write" >> beam.ParDo(WriteShard(work))
     )

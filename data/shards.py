@@ -15,6 +15,7 @@ import json
 import math
 import os
 import pathlib
+import pickle
 import re
 import time
 import uuid
@@ -42,6 +43,15 @@ class Shard:
     name: str  # "train-00000-of-00008.tfrecord"
     split: str
     references: tuple[Reference, ...]
+
+    def save(self, path: pathlib.Path) -> None:
+        """For a worker: a file is read where it is needed, a message goes through every hand."""
+        path.write_bytes(pickle.dumps(self))
+
+    @staticmethod
+    def load(path: str | os.PathLike) -> Shard:
+        """What `save` wrote."""
+        return pickle.loads(pathlib.Path(path).read_bytes())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,6 +100,16 @@ def bytes_needed(shard: Shard, work: Work) -> int:
     return size * (1 + _copies(shard.split, work))
 
 
+def explained(error: OSError, path: os.PathLike, need: int) -> Exception:
+    """What to raise for an error of writing `path`: of a full disk, what to do about it."""
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        return error
+    return IngestError(
+        f"{path}: the disk is full; it needs about {need:,} bytes. Free space there, or choose "
+        "another run_dir, and run again: finished shards are kept"
+    )
+
+
 def finished(shard: Shard, work: Work) -> dict[str, Any] | None:
     """The counts of a shard that an earlier run completed with the same work, else None."""
     final = pathlib.Path(work.folder, shard.name)
@@ -131,13 +151,7 @@ def write(shard: Shard, work: Work) -> dict[str, Any]:
         aside.write_text(json.dumps(counts))
         os.replace(aside, _sidecar(final))
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        raise IngestError(
-            f"{final}: the disk is full; the shard needs about {bytes_needed(shard, work):,} "
-            "bytes. Free space there, or choose another run_dir, and run again: finished "
-            "shards are kept"
-        ) from error
+        raise explained(error, final, bytes_needed(shard, work)) from error
     finally:
         aside.unlink(missing_ok=True)
     return counts
@@ -153,7 +167,7 @@ class Tally:
         self.warnings: list[tuple[str, str, str]] = []
         self.images = collections.Counter()  # class -> records that hold it
         self.objects = collections.Counter()  # class -> boxes
-        self.sha256 = hashlib.sha256()
+        self.images_sha256: list[tuple[str, str]] = []  # (source_id, sha256) of each record
 
     def warn(self, source_id: str, reason: str, detail: str) -> None:
         self.warned[reason] += 1
@@ -166,7 +180,7 @@ class Tally:
         self.numbers["image_bytes"] += len(sample.image)
         self.objects.update(sample.classes.tolist())
         self.images.update({*sample.labels.tolist(), *sample.classes.tolist()})
-        self.sha256.update(f"{sample.source_id}\0{sha256}\n".encode("utf-8", "surrogateescape"))
+        self.images_sha256.append((sample.source_id, sha256))
 
     def counts(self, labels: Sequence[str]) -> dict[str, Any]:
         names = ("read", "records", "copies", "objects", "image_bytes")
@@ -174,7 +188,7 @@ class Tally:
             **{name: self.numbers[name] for name in names},
             "images_by_class": {name: self.images[i] for i, name in enumerate(labels)},
             "objects_by_class": {name: self.objects[i] for i, name in enumerate(labels)},
-            "images_sha256": self.sha256.hexdigest(),
+            "images_sha256": self.images_sha256,
             "rejected": self.rejected,
             "warned": dict(sorted(self.warned.items())),
             "warnings": self.warnings,
@@ -203,7 +217,7 @@ def _records(shard: Shard, work: Work, tally: Tally) -> Iterator[bytes]:
             raise IngestError(message.replace("\n", " ")) from error
         tally.numbers["copies"] += len(variants) - 1
         for variant in variants:
-            sha256 = hashlib.sha256(variant.image).hexdigest()
+            sha256 = hashlib.sha256(variant.image or variant.text.encode()).hexdigest()
             tally.add(variant, sha256)
             yield example.encode(variant, work.labels, sha256)
 

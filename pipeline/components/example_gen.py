@@ -30,6 +30,7 @@ from pipeline.artifacts import write_bytes, write_json
 from pipeline.config import Recipe
 
 MIB = 1 << 20
+EXAMPLES = 20  # duplicates that the manifest names
 
 
 class TooManyRejected(IngestError):
@@ -225,7 +226,7 @@ def _manifest(planned, counts, rejected, used, names, params: Params) -> dict[st
             "objects_by_class": _added(count["objects_by_class"] for count in own),
             "shards": [shard.name for shard in planned if shard.split == split],
         }
-    sha256 = hashlib.sha256("".join(count["images_sha256"] for count in counts).encode())
+    sha256 = hashlib.sha256(json.dumps([count["images_sha256"] for count in counts]).encode())
     return {
         "schema_version": example.SCHEMA_VERSION,
         "splits": splits,
@@ -233,6 +234,7 @@ def _manifest(planned, counts, rejected, used, names, params: Params) -> dict[st
         "rejected": dict(collections.Counter(reason for _, reason, _, _ in rejected)),
         "warnings": _added(count["warned"] for count in counts),
         "overlap": _overlap(used),
+        "duplicates": _duplicates(counts),
         "inputs_sha256": sha256.hexdigest(),
         "params": params.model_dump(mode="json"),
     }
@@ -247,6 +249,24 @@ def _overlap(used: Iterable[Reference]) -> dict[str, int]:
     if shared:
         logging.warning("ingest: samples are in several splits: %s", dict(shared))
     return dict(shared)
+
+
+def _duplicates(counts) -> dict[str, Any]:
+    """Pictures of the same bytes under different ids: how many, by the splits, and examples."""
+    first: dict[bytes, tuple[str, str]] = {}
+    shared, examples = collections.Counter(), []
+    for count in counts:
+        for source_id, sha256 in count["images_sha256"]:
+            key, found = bytes.fromhex(sha256[:24]), (count["split"], source_id)
+            split, other = first.setdefault(key, found)
+            if other == source_id:
+                continue
+            shared["+".join(sorted({split, count["split"]}))] += 1
+            if len(examples) < EXAMPLES:
+                examples.append([f"{split}: {other}", f"{count['split']}: {source_id}"])
+    if any("+" in splits for splits in shared):
+        logging.warning("ingest: the same picture is in several splits: %s", dict(shared))
+    return {"pictures": dict(sorted(shared.items())), "examples": examples}
 
 
 def _added(histograms: Iterable[Mapping[str, int]]) -> dict[str, int]:

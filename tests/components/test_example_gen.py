@@ -315,3 +315,17 @@ def test_statistics_of_the_records(done, tmp_path):
     features = {f.path.step[0]: f for f in proto.datasets[0].features}
     buckets = features["objects_by_class"].string_stats.rank_histogram.buckets
     assert [(b.label, b.sample_count) for b in buckets] == [("dog", 8), ("cat", 7)]
+
+
+def test_the_same_picture_in_two_splits_is_reported(tmp_path):
+    root = build.classes(tmp_path / "set" / "train", {"cat": 3, "mouse": 3}).parent
+    build.classes(root / "val", {"cat": 1, "mouse": 1})
+    twin = (root / "train" / "mouse" / "002.jpeg").read_bytes()
+    (root / "val" / "mouse" / "again.jpg").write_bytes(twin)
+    (root / "train" / "mouse" / "twice.jpg").write_bytes(twin)
+    manifest = ingest(root, tmp_path / "out", format="folder")
+    # The builder gives val/cat/000 and val/mouse/000 the pictures of their names in train.
+    assert manifest["duplicates"]["pictures"] == {"train": 1, "train+val": 3}
+    assert ["train: train/mouse/002.jpeg", "train: train/mouse/twice.jpg"] in sorted(
+        sorted(pair) for pair in manifest["duplicates"]["examples"]
+    )

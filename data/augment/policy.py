@@ -1,28 +1,97 @@
-"""What may randomly change in a picture, as a recipe states it."""
+"""What may randomly change in a picture, as a recipe states it: `augment: NAME` or its fields.
+
+`augment: slides` takes a named policy of `data.augment.policies`, `augment: {policy: ssd, hue: 0}`
+the same with other values for some fields. What is kept (and printed) is the fields alone.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated
+import difflib
+from typing import Annotated, Any
 
 import pydantic
 from pydantic import Field
 
 Factor = Annotated[float, Field(gt=0)]
+Part = Annotated[float, Field(gt=0, le=1)]
+Quality = Annotated[int, Field(ge=1, le=100)]
 
 
 class Augment(pydantic.BaseModel):
-    """All geometry becomes one affine matrix a sample; 0 switches a change off."""
+    """All affine geometry becomes one matrix a sample; 0 or None switches a change off."""
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
 
+    # Geometry, about the centre of the picture.
     flip_horizontal: float = Field(0.0, ge=0, le=1)  # probability
     flip_vertical: float = Field(0.0, ge=0, le=1)  # probability
     rotate_deg: float = Field(0.0, ge=0, le=180)  # uniform in +-, degrees
+    shear_deg: float = Field(0.0, ge=0, le=45)  # uniform in +-, degrees, of columns and of rows
     shift: float = Field(0.0, ge=0, le=1)  # uniform in +-, part of the height and width
     zoom: tuple[Factor, Factor] = (1.0, 1.0)  # log-uniform factor; above 1 enlarges
     stretch: float = Field(0.0, ge=0, lt=1)  # aspect change: log-uniform in 1-s .. 1/(1-s)
+    elastic: float = Field(0.0, ge=0, le=0.1)  # sigma on a 3x3 grid, part of the shorter side
+
+    # Windows: what is drawn over the whole input of the network; at most one of the three crops.
+    crop: tuple[Part, Part] | None = None  # sides, part of the largest fitting; 1/part is uniform
+    crop_area: tuple[Part, Part] | None = None  # part of the picture's area, uniform
+    crop_aspect: tuple[Factor, Factor] = (0.75, 4 / 3)  # of crop_area: width / height, log-uniform
+    iou_crop: float = Field(0.0, ge=0, le=1)  # probability of SSD's choice among seven samplers
+    expand: float = Field(0.0, ge=0, le=1)  # probability of a larger canvas around the picture
+    expand_factor: float = Field(4.0, ge=1)  # its sides, uniform in 1 .. this
+    jitter: float = Field(0.0, ge=0, lt=0.5)  # each edge moves, uniform in +-, part of its axis
+    min_visible: float = Field(0.3, ge=0, le=1)  # a box with less of its area left is dropped
+
+    # Colour.
     brightness: float = Field(0.0, ge=0, le=1)  # added, part of 255, uniform in +-
     contrast: float = Field(0.0, ge=0, lt=1)  # factor, uniform in 1-c .. 1+c
     saturation: float = Field(0.0, ge=0, lt=1)  # factor, uniform in 1-s .. 1+s
     hue: float = Field(0.0, ge=0, le=0.5)  # turn of the colour circle, uniform in +-
-    min_visible: float = Field(0.3, ge=0, le=1)  # a box with less of its area left is dropped
+    color_probability: float = Field(1.0, ge=0, le=1)  # of each of the four changes above
+    exposure: float = Field(1.0, ge=1)  # factor, uniform in 1 .. e, or one over that
+    pca_color: float = Field(0.0, ge=0)  # sigma of the steps along the colours of ImageNet
+    gray: float = Field(0.0, ge=0, le=1)  # probability of losing all colour
+
+    # Noise, in pixels of the network's input.
+    noise: float = Field(0.0, ge=0, le=1)  # largest sigma, part of 255, uniform from 0
+    blur_px: float = Field(0.0, ge=0, le=20)  # largest sigma, pixels, uniform from 0
+    jpeg_quality: tuple[Quality, Quality] | None = None  # encoded and decoded again, uniform
+    cutout: float = Field(0.0, ge=0, le=1)  # side of a gray square, part of the shorter side
+
+    # Several pictures, or a search of policies; online alone.
+    mixup: float = Field(0.0, ge=0)  # alpha of the Beta distribution of the share
+    cutmix: float = Field(0.0, ge=0)  # alpha of the Beta distribution of the area
+    mosaic: float = Field(0.0, ge=0, le=1)  # probability of four pictures in one
+    randaugment: tuple[Annotated[int, Field(ge=1)], Annotated[float, Field(ge=0, le=10)]] | None = (
+        None  # operations a picture, their magnitude in 0 .. 10
+    )
+    autoaugment: bool = False  # the policy that was found for ImageNet
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _named(cls, given: Any) -> Any:
+        """A name, or fields with a name among them, as fields."""
+        if isinstance(given, str):
+            given = {"policy": given}
+        if not isinstance(given, dict) or "policy" not in given:
+            return given
+        from data.augment.policies import POLICIES  # which are made of this class
+
+        name = given["policy"]
+        if name not in POLICIES:
+            close = difflib.get_close_matches(str(name), POLICIES, n=1, cutoff=0.4)
+            hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(POLICIES)}"
+            raise ValueError(f"no augmentation policy is called {name!r}; {hint}")
+        fields = {key: value for key, value in given.items() if key != "policy"}
+        return {**POLICIES[name].model_dump(exclude_unset=True), **fields}
+
+    @pydantic.model_validator(mode="after")
+    def _consistent(self) -> Augment:
+        for name in ("zoom", "crop", "crop_area", "crop_aspect", "jpeg_quality"):
+            pair = getattr(self, name)
+            if pair and pair[0] > pair[1]:
+                raise ValueError(f"{name}: expected the lower end first, got {list(pair)}")
+        crops = [name for name in ("crop", "crop_area", "iou_crop") if getattr(self, name)]
+        if len(crops) > 1:
+            raise ValueError(f"at most one kind of crop can be drawn, got {' and '.join(crops)}")
+        return self

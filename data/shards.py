@@ -16,7 +16,10 @@ import math
 import os
 import pathlib
 import pickle
+import platform
 import re
+import resource
+import threading
 import time
 import uuid
 from collections.abc import Iterator, Sequence
@@ -142,9 +145,11 @@ def write(shard: Shard, work: Work) -> dict[str, Any]:
             "key": _key(shard, work),
             "split": shard.split,
             "file_bytes": aside.stat().st_size,
+            "worker": f"{platform.node()}:{os.getpid()}:{threading.get_ident()}",
             "started": started,
             "ended": time.time(),
             "cpu_seconds": time.thread_time() - cpu,
+            "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10,
             **tally.counts(work.labels),
         }
         os.replace(aside, final)

@@ -117,9 +117,9 @@ def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Pat
     told = ("segmentation_labels", "keypoints", "keypoint_pairs", "actions", "notes")
     manifest.update({name: list(getattr(listing, name)) for name in told})
     manifest["beam_seconds"] = round(time.monotonic() - started, 3)  # with starting workers
-    written = max(c["ended"] for c in counts) - min(c["started"] for c in counts)
-    manifest["writing_seconds"] = round(written, 3)  # from the first shard begun to the last done
+    manifest["writing_seconds"] = round(_writing(counts), 3)
     manifest["cpu_seconds"] = round(sum(c["cpu_seconds"] for c in counts), 3)  # of that
+    manifest["peak_mb"] = max(c["peak_mb"] for c in counts)  # of a worker's process, MiB
     try:
         _check_rejected(rejected, len(used) + len(listing.rejected), params)
         _check_splits(manifest, rejected)
@@ -249,6 +249,17 @@ def _overlap(used: Iterable[Reference]) -> dict[str, int]:
     if shared:
         logging.warning("ingest: samples are in several splits: %s", dict(shared))
     return dict(shared)
+
+
+def _writing(counts) -> float:
+    """Seconds from the first shard begun to the last done, of the worker that took longest."""
+    workers: dict[str, list[dict]] = {}
+    for count in counts:
+        workers.setdefault(count["worker"], []).append(count)
+    return max(
+        max(count["ended"] for count in own) - min(count["started"] for count in own)
+        for own in workers.values()
+    )
 
 
 def _duplicates(counts) -> dict[str, Any]:

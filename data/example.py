@@ -145,12 +145,7 @@ def _edge_values(key: str, boxes: np.ndarray) -> dict[str, Sequence]:
 
 def decode(record: bytes) -> Sample:
     """The sample of a record; boxes within 1/64 pixel's rounding are exact. Raises SchemaError."""
-    example = _EXAMPLE()
-    try:
-        example.ParseFromString(record)
-    except Exception as error:  # protobuf's own class differs between its implementations
-        raise SchemaError(f"not a tf.train.Example: {error}") from None
-    features = example.features.feature
+    features = _features(record)
     found = {name: _values(features[name], kind) for name, (kind, _) in FEATURES.items()}
     check_version(found["image/schema_version"])
     needed = ("image/encoded", "image/height", "image/width")
@@ -201,6 +196,25 @@ def decode(record: bytes) -> Sample:
         text=_text(found["text/string"]),
         **flags,
     )
+
+
+def parse(record: bytes) -> dict[str, tuple[str, list]]:
+    """key -> (kind as in FEATURES, values) of all that a record holds. Raises SchemaError."""
+    found = {}
+    for name, feature in _features(record).items():
+        kind = (feature.WhichOneof("kind") or "bytes_list").removesuffix("_list")
+        found[name] = (kind, _values(feature, kind))
+    check_version(found.get("image/schema_version", ("int64", []))[1])
+    return found
+
+
+def _features(record: bytes):
+    example = _EXAMPLE()
+    try:
+        example.ParseFromString(record)
+    except Exception as error:  # protobuf's own class differs between its implementations
+        raise SchemaError(f"not a tf.train.Example: {error}") from None
+    return example.features.feature
 
 
 def _boxes(found: dict[str, list], key: str, height: int, width: int) -> np.ndarray:

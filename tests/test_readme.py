@@ -10,6 +10,7 @@ import pytest
 import models
 from pipeline import config
 from pipeline.verbs import VERBS
+from tests import networks_page
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
@@ -40,10 +41,7 @@ def test_every_recipe_loads_and_names_a_network_of_its_task(path):
     assert models.describe(recipe.model.name).task == recipe.task
 
 
-def test_the_table_of_networks_is_the_registry():
-    rows = re.findall(r"^\| `(\w+)` \| (\w+) \| ([\d,]+) \| ([\d,]+) \|", README, re.MULTILINE)
-    told = [
-        (name, task, int(p.replace(",", "")), int(m.replace(",", ""))) for name, task, p, m in rows
-    ]
-    infos = [models.describe(name) for name in models.list_models()]
-    assert told == [(info.name, info.task, info.params, info.macs) for info in infos]
+def test_the_page_of_networks_is_the_registry():
+    assert networks_page.PAGE.read_text() == networks_page.text(), (
+        "run python -m tests.networks_page"
+    )

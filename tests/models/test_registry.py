@@ -14,7 +14,8 @@ import models
 from models import count
 from models.registry import MODELS
 
-GOLDEN = json.loads((pathlib.Path(__file__).parents[1] / "golden" / "params.json").read_text())
+GOLDEN_FILES = sorted((pathlib.Path(__file__).parents[1] / "golden" / "params").glob("*.json"))
+GOLDEN = {name: row for path in GOLDEN_FILES for name, row in json.loads(path.read_text()).items()}
 
 
 @pytest.mark.parametrize("name", sorted(MODELS))
@@ -33,7 +34,8 @@ def test_counts_are_exact(name):
 
 def test_every_name_has_a_row_with_a_source():
     assert set(GOLDEN) == set(MODELS) == set(models.list_models())
-    assert all(row["source"] for row in GOLDEN.values())
+    assert all(row["source"] and row["outputs"] for row in GOLDEN.values())
+    assert sum(len(json.loads(path.read_text())) for path in GOLDEN_FILES) == len(GOLDEN)
 
 
 def test_counts_by_hand():

@@ -1,0 +1,24 @@
+"""The table of detectors: name -> Row."""
+
+from __future__ import annotations
+
+from models.rows import Family, Row
+from models.spec import Preprocess
+
+SSD = Family(
+    "models.detection.ssd",
+    "detection",
+    "Liu, SSD: Single Shot MultiBox Detector, https://arxiv.org/abs/1512.02325",
+    2015,
+)
+SSD_MOBILENET = SSD._replace(year=2017, options=("width",))
+
+CENTERED = Preprocess(size=(300, 300), mean=(127.5,), std=(127.5,))
+VOC_MEAN = Preprocess(size=(300, 300), mean=(123.0, 117.0, 104.0))
+
+# fmt: off
+ROWS = {
+    "ssd300_vgg16": Row(SSD, 26_285_486, 31_373_537_792, 20, VOC_MEAN),
+    "ssd_mobilenet_v1": Row(SSD_MOBILENET, 5_755_694, 1_099_798_080, 20, CENTERED),
+}
+# fmt: on

@@ -1,0 +1,186 @@
+"""Keypoints of CSV files: a row an object, a picture's name in the first column.
+
+Columns, after the first: NAME_x and NAME_y, with NAME_v where visibility is given (0 not labelled,
+1 hidden, 2 visible, as COCO's), or plain numbers from 0, which are x, y, x, y, ... (P1 facial
+keypoints). A point whose x or y is empty, no number, or negative on both axes is not visible.
+Values are taken as continuous pixels (x to the right, y down), as written: such files do not say
+whether 0 is the corner or the center of the first pixel.
+
+Each row is one object, of class "object", or "face" where it has 68 points, or the first of
+data.labels; its box is the hull of its visible points, not grown. Splits are words in the CSV's
+name (training_frames_keypoints.csv), folders, or a hash of the picture's name.
+"""
+
+from __future__ import annotations
+
+import collections
+import csv
+import math
+import posixpath
+import re
+
+import numpy as np
+
+from data import files, images
+from data.keypoints import numbered, pairs
+from data.objects import Objects
+from data.sample import Listing, Reference, Sample
+from data.sources import Options, SourceError, ignore, layout
+from data.sources.split import hashed_split
+
+_BOXES = re.compile(r"(?i)(b?box|min|max|top|left|bottom|right|x\d*|y\d*|center|corner|tl|br)?")
+_HEAD = 1 << 16  # bytes that detect reads
+
+
+def detect(tree: files.Tree) -> bool:
+    """A CSV whose header has two points and more, and whose first column names pictures."""
+    pictures = {posixpath.basename(name) for name in layout.pictures(tree)}
+    return bool(pictures) and any(_is_ours(tree, name, pictures) for name in _tables(tree))
+
+
+def scan(path, options: Options = Options()) -> Listing:
+    """Lists the pictures of all such CSV files, which must have the same points.
+
+    Raises SourceError.
+    """
+    tree = files.tree(path)
+    by_base = collections.defaultdict(list)
+    for name in layout.pictures(tree):
+        by_base[posixpath.basename(name)].append(name)
+    names: list[str] | None = None
+    rows: dict[tuple[str, str], list] = collections.defaultdict(list)
+    rejected: list[tuple[str, str, str]] = []
+    for table in [name for name in _tables(tree) if _is_ours(tree, name, by_base.keys())]:
+        header, *lines = _rows(tree.read(table))
+        found, columns = _points(header)
+        if names is not None and found != names:
+            raise SourceError(f"{tree.root}: {table} has other keypoints than the CSVs before it")
+        names = found
+        split = layout.split_in(posixpath.basename(table)) or layout.split_of(table)
+        for number, line in enumerate(lines, start=2):
+            if not any(map(str.strip, line)):
+                continue
+            picture = _picture(line[0].strip(), table, split, by_base)
+            if picture is None:
+                detail = f"{table}: row {number}: {line[0]!r}: no such picture, or several"
+                rejected.append((f"{table}:{number}", "missing_image", detail))
+                continue
+            cells = tuple(tuple(_cell(line, i) for i in point) for point in columns)
+            rows[split or layout.split_of(picture) or "", picture].append(cells)
+    if names is None:
+        raise SourceError(
+            f"{tree.root}: expected a CSV with a picture's name in the first column, and columns "
+            "NAME_x, NAME_y of two points and more, or 0, 1, 2, ...; found "
+            f"{', '.join(_tables(tree)) or 'no CSV'}"
+        )
+    label = (*options.labels, "face" if len(names) == 68 else "object")[0]
+    if names[0] == "0":
+        names = numbered("face" if len(names) == 68 else "point", len(names))
+    references = [
+        Reference(
+            picture,
+            split or hashed_split(picture, options.holdout, options.seed),
+            tree.where(picture),
+            (label, tuple(objects)),
+        )
+        for (split, picture), objects in rows.items()
+    ]
+    references.sort(key=lambda reference: (reference.split, reference.source_id))
+    return Listing(
+        tuple(references),
+        options.labels or (label,),
+        tuple(sorted(rejected)),
+        keypoints=tuple(names),
+        keypoint_pairs=pairs(names),
+    )
+
+
+def read(reference: Reference, labels, *, max_pixels=images.MAX_PIXELS, warn=ignore) -> Sample:
+    """One picture with its objects. Raises BadSample."""
+    label, rows = reference.annotation
+    objects = Objects(reference, images.load(reference.image, max_pixels), labels, warn)
+    for row in rows:
+        points = np.array([_point(*cells) for cells in row], np.float64)
+        seen = points[points[:, 2] > 0, :2]
+        box = (*seen.min(0), *seen.max(0)) if len(seen) else (None,) * 4
+        objects.add(label, box, keypoints=points)
+    return objects.sample()
+
+
+def _tables(tree: files.Tree) -> list[str]:
+    return [name for name in tree.names if name.lower().endswith(".csv")]
+
+
+def _is_ours(tree: files.Tree, name: str, pictures) -> bool:
+    where = tree.where(name)
+    data = tree.read(name) if isinstance(where, files.Span) else _head(where)
+    rows = _rows(data[:_HEAD])
+    if len(rows) < 2 or len(_points(rows[0])[0]) < 2:
+        return False
+    firsts = [row[0].strip() for row in rows[1:6] if row and row[0].strip()]
+    return any(posixpath.basename(first.replace("\\", "/")) in pictures for first in firsts)
+
+
+def _head(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read(_HEAD)
+
+
+def _rows(data: bytes) -> list[list[str]]:
+    lines = data.decode("utf-8-sig", "replace").replace("\0", "").splitlines()
+    mark = ";" if lines and lines[0].count(";") > lines[0].count(",") else ","
+    return [row for row in csv.reader(lines, delimiter=mark) if row]
+
+
+def _points(header: list[str]) -> tuple[list[str], list[tuple[int, ...]]]:
+    """Names of the points, and the columns of each one's x, y and, where there is one, v."""
+    names = [cell.strip() for cell in header]
+    if len(names) > 4 and len(names) % 2 and names[1:] == [str(i) for i in range(len(names) - 1)]:
+        count = len(names) // 2
+        return [str(i) for i in range(count)], [(1 + 2 * i, 2 + 2 * i) for i in range(count)]
+    place = {name.lower(): i for i, name in enumerate(names) if i}
+    found, columns = [], []
+    for name in names[1:]:
+        stem, axis = name[:-2], name[-2:].lower()
+        ends = [place.get(f"{stem}_{axis}".lower()) for axis in "xyv"]
+        if axis == "_x" and ends[1] is not None and not _BOXES.fullmatch(stem):
+            found.append(stem)
+            columns.append(tuple(end for end in ends if end is not None))
+    return found, columns
+
+
+def _picture(stated: str, table: str, split: str | None, by_base) -> str | None:
+    """The picture that a row names: by its path, else the only one of its name, or of its split."""
+    path = posixpath.normpath(stated.replace("\\", "/"))
+    known = by_base.get(posixpath.basename(path), [])
+    ends = [name for name in known if f"/{name}".endswith(f"/{path.lstrip('/')}")]
+    beside = posixpath.normpath(posixpath.join(posixpath.dirname(table), path))
+    if beside in known:
+        return beside
+    for group in (ends, known):
+        if len(group) == 1:
+            return group[0]
+        same = [name for name in group if split and layout.split_of(name) == split]
+        if len(same) == 1:
+            return same[0]
+    return None
+
+
+def _cell(row: list[str], column: int) -> str:
+    return row[column].strip() if column < len(row) else ""
+
+
+def _point(x: str, y: str, v: str = "2") -> tuple[float, float, float]:
+    """(y, x, visibility); zeros for a point that is not there."""
+    numbers = [_number(cell) for cell in (x, y, v)]
+    if None in numbers or (numbers[0] < 0 and numbers[1] < 0) or numbers[2] <= 0:
+        return 0.0, 0.0, 0.0
+    return numbers[1], numbers[0], 2.0 if numbers[2] >= 2 else 1.0
+
+
+def _number(text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None

@@ -1,0 +1,153 @@
+"""What the names of files say: their split, and which picture of a pair each is.
+
+Data sets put the two halves of a pair (picture and label picture, blurred and sharp) into folders
+or name endings of their own, around or below folders of splits: `train/blur`, `images/train`,
+`trainannot`, `annotations_prepped_train`, `x_L.png`. A reader gives the words that it knows; what
+is left of the name, equal for both halves, is their key.
+"""
+
+from __future__ import annotations
+
+import collections
+import re
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from data import files
+from data.sources.split import SPLITS
+
+_WORDS = re.compile(r"[^\W_]+")
+_SPLIT = re.compile(rf"({'|'.join(sorted(SPLITS, key=len, reverse=True))})(.*)")
+
+
+class Place(NamedTuple):
+    """A file's role ("" = its folders do not say), its split, and what else its folders say."""
+
+    role: str
+    split: str | None
+    rest: tuple[str, ...]
+    stem: str  # name without folders and extension
+
+
+class Pairs(NamedTuple):
+    """Names of files."""
+
+    found: list[tuple[str, str, str | None]]  # (first, second, split or None)
+    alone: list[tuple[str, str | None]]  # first halves without a second
+    left: list[tuple[str, str | None]]  # second halves without a first
+
+
+def roles(**words: str) -> dict[str, str]:
+    """Word -> role, of roles with their words, which "|" separates."""
+    return {word: role for role, found in words.items() for word in found.split("|")}
+
+
+def place(name: str, words: Mapping[str, str]) -> Place:
+    """`words`: lower-case parts of folder names -> role; the deepest that says one counts."""
+    *folders, base = name.split("/")
+    role, split, rest = "", None, []
+    for folder in folders:
+        left = []
+        whole = "".join(_WORDS.findall(folder.lower()))
+        for word in [whole] if whole in words else _WORDS.findall(folder.lower()):
+            said, found = _meaning(word, words)
+            role, split = said or role, found or split
+            if not said and not found:
+                left.append(word)
+        if left:
+            rest.append("_".join(left))
+    return Place(role, split, tuple(rest), base.rpartition(".")[0] or base)
+
+
+def split_of(name: str) -> str | None:
+    """The split that a folder of the name says, or None: `train/a.png`, `Test/Set5/b.png`."""
+    return place(name, {}).split
+
+
+def split_in(stem: str) -> str | None:
+    """The split that a word of a file's own name says: `train_5500.label`, `my-test.csv`."""
+    found = (_meaning(word, {})[1] for word in re.findall(r"[a-z]+", stem.lower()))
+    return next(filter(None, found), None)
+
+
+def pictures(tree: files.Tree) -> list[str]:
+    """Names of the pictures that lie in no hidden folder."""
+    return [
+        name
+        for name in tree.names
+        if files.is_picture(name) and not name.startswith(".") and "/." not in name
+    ]
+
+
+def pairs(
+    names: Iterable[str],
+    words: Mapping[str, str],
+    roles: tuple[str, str],
+    *,
+    first_ending: re.Pattern,
+    second_ending: re.Pattern,
+) -> Pairs:
+    """Pairs pictures by their keys.
+
+    roles: of the first and the second half; a picture whose folders say none is a first half,
+    unless its stem ends as a second half's does and the picture without that ending is there.
+    Endings are removed where the names do not match as they are; group 1 is what stays.
+    """
+    firsts: dict[tuple, str] = {}
+    seconds: dict[tuple, str] = {}
+    shortened: dict[tuple, str] = {}
+    unsaid: list[tuple[str, Place]] = []
+    placed = {name: place(name, words) for name in names}
+    for name, at in placed.items():
+        if at.role == roles[1]:
+            seconds.setdefault((at.split, at.rest, at.stem), name)
+            shortened.setdefault((at.split, at.rest, _without(second_ending, at.stem)), name)
+        elif at.role == roles[0]:
+            firsts.setdefault((at.split, at.rest, at.stem), name)
+        else:
+            unsaid.append((name, at))
+    bare = {(at.split, at.rest, _without(first_ending, at.stem)) for _, at in unsaid}
+    for name, at in unsaid:
+        stem = _without(second_ending, at.stem)
+        if stem != at.stem and (at.split, at.rest, stem) in bare:
+            shortened.setdefault((at.split, at.rest, stem), name)
+        else:
+            firsts.setdefault((at.split, at.rest, at.stem), name)
+    return _matched(firsts, seconds, shortened, placed, first_ending)
+
+
+def _matched(firsts, seconds, shortened, placed, first_ending) -> Pairs:
+    everything = {**shortened, **seconds}
+    by_stem = collections.defaultdict(set)
+    for key, name in everything.items():
+        by_stem[key[2]].add(name)
+    count = collections.Counter(stem for _, _, stem in firsts)
+    found, alone = [], []
+    for (split, rest, stem), name in sorted(firsts.items(), key=lambda item: item[1]):
+        short = _without(first_ending, stem)
+        second = everything.get((split, rest, stem)) or everything.get((split, rest, short))
+        if second is None and count[stem] == 1 and len(by_stem[stem]) == 1:
+            (second,) = by_stem[stem]  # the folders do not correspond, the names are unique
+        if second is None:
+            alone.append((name, split))
+        else:
+            found.append((name, second, split or placed[second].split))
+    used = {second for _, second, _ in found}
+    first_names = {name for name, _, _ in found} | {name for name, _ in alone}
+    left = [(name, placed[name].split) for name in placed if name not in used | first_names]
+    return Pairs(found, alone, sorted(left))
+
+
+def _meaning(word: str, words: Mapping[str, str]) -> tuple[str, str | None]:
+    """(role, split) of a word of a folder's name: `trainannot`, `train2017`."""
+    if word in words:
+        return words[word], None
+    match = _SPLIT.fullmatch(word)
+    if match and (not match[2] or match[2] in words or match[2].isdigit()):
+        return words.get(match[2], ""), SPLITS[match[1]]
+    return "", None
+
+
+def _without(ending: re.Pattern, stem: str) -> str:
+    match = ending.fullmatch(stem)
+    return match[1] if match else stem

@@ -1,0 +1,102 @@
+"""Pairs of pictures by name: a degraded one and the clean one that restoration shall give.
+
+Folders (or ends of names) say which is which: blur/sharp, input/target, low/high, LR/HR,
+noisy/clean, rain/norain, hazy/clear and their like, below or above folders of splits, and below
+folders of scenes (`train/GOPR0372/blur`). Without splits, pairs are split by a hash of the
+source_id, which is the degraded picture's name.
+
+Sample.image is the degraded picture, Sample.target the clean one, of the same size once both are
+upright. A small picture with its large one is another task: the reader super_resolution makes
+such pairs out of the large ones.
+"""
+
+from __future__ import annotations
+
+import re
+
+from data import files, images
+from data.objects import sample_of
+from data.sample import BadSample, Listing, Reference, Sample
+from data.sources import Options, SourceError, ignore, layout
+from data.sources.split import hashed_split
+
+_DEGRADED = (
+    "blur|blurred|blurry|input|inputs|low|lr|lq|noisy|noise|rain|rainy|hazy|haze|degraded|damaged|"
+    "corrupted|distorted|shadow|compressed|underexposed"
+)
+_CLEAN = (
+    "sharp|target|targets|high|hr|hq|clean|norain|clear|groundtruth|gt|gts|original|reference|"
+    "expert"
+)
+WORDS = layout.roles(image=_DEGRADED, target=_CLEAN)
+_ENDS = {
+    role: re.compile(rf"(?i)(?:(?:{words})[_-])?(.+?)(?:[_-](?:{words})|x\d)?")
+    for role, words in (("image", _DEGRADED), ("target", _CLEAN))
+}
+LABELS = ("picture",)  # pairs have no classes; a label map must have a name
+
+
+def detect(tree: files.Tree) -> bool:
+    """Folders of both kinds, and nine of ten pictures have their other half."""
+    found = _pairs(tree)
+    return 2 * len(found.found) >= 0.9 * len(layout.pictures(tree)) > 0
+
+
+def scan(path, options: Options = Options()) -> Listing:
+    """Lists the pairs. A half alone is rejected. Raises SourceError."""
+    tree = files.tree(path)
+    found = _pairs(tree)
+    if not found.found:
+        raise SourceError(
+            f"{tree.root}: expected pairs of pictures of one name in folders such as blur and "
+            f"sharp, input and target, or noisy and clean; found "
+            f"{', '.join(tree.folders()) or 'no folder'}"
+        )
+    references = [
+        Reference(
+            first,
+            split or hashed_split(first, options.holdout, options.seed),
+            tree.where(first),
+            tree.where(second),
+        )
+        for first, second, split in found.found
+    ]
+    references.sort(key=lambda reference: (reference.split, reference.source_id))
+    rejected = [
+        (name, reason, f"{name}: no {half} picture of its name")
+        for reason, half, names in (
+            ("missing_target", "clean", found.alone),
+            ("missing_image", "degraded", found.left),
+        )
+        for name, _ in names
+    ]
+    return Listing(tuple(references), options.labels or LABELS, tuple(sorted(rejected)))
+
+
+def read(reference: Reference, labels, *, max_pixels=images.MAX_PIXELS, warn=ignore) -> Sample:
+    """One pair. Raises BadSample: bad_pair where the sizes differ."""
+    picture = images.load(reference.image, max_pixels)
+    try:
+        target = images.load(reference.annotation, max_pixels)
+    except BadSample as error:
+        raise BadSample("bad_pair", f"{error.reason}: {error.detail}") from None
+    if (picture.height, picture.width) != (target.height, target.width):
+        raise BadSample(
+            "bad_pair",
+            f"{reference.source_id} has {picture.width}x{picture.height} pixels, "
+            f"{files.name_of(reference.annotation)} {target.width}x{target.height}; expected "
+            "equal sizes (for larger targets give the large pictures to super_resolution)",
+        )
+    return sample_of(reference, picture, target=target.image)
+
+
+def _pairs(tree: files.Tree) -> layout.Pairs:
+    """Pictures in folders that say nothing are no part of any pair."""
+    names = [name for name in layout.pictures(tree) if layout.place(name, WORDS).role]
+    return layout.pairs(
+        names,
+        WORDS,
+        ("image", "target"),
+        first_ending=_ENDS["image"],
+        second_ending=_ENDS["target"],
+    )

@@ -1,0 +1,190 @@
+"""Semantic segmentation: pictures with label pictures of the same name.
+
+Layouts, by the words in names of folders (data/sources/layout.py): train/trainannot,
+images/{train,val} with annotations/{train,val}, train/train_labels, images_prepped_train with
+annotations_prepped_train, JPEGImages with SegmentationClass or SegmentationClassPNG,
+leftImg8bit with gtFine, images with labels, masks or gt; and x.png beside x_L.png, x_mask.png or
+x_label.png. Splits are folders, or lists (train.txt, ImageSets/Segmentation/val.txt) of ids, or of
+a picture and its label picture a line, whose paths are followed by their tails; else a hash of
+the source_id, which is the picture's name.
+
+data/sources/classes.py says what the values of label pictures mean. Ignored pixels become 255 in
+Sample.segmentation, all others the class; a value that is no class rejects its sample.
+"""
+
+from __future__ import annotations
+
+import collections
+import posixpath
+import re
+
+import numpy as np
+
+from data import files, images
+from data.objects import Objects
+from data.sample import BadSample, Listing, Reference, Sample
+from data.sources import Options, SourceError, classes, ignore, layout
+from data.sources.split import SPLITS, hashed_split
+
+WORDS = layout.roles(
+    label="annot|annots|annotation|annotations|label|labels|mask|masks|gt|gtfine|segmentation|"
+    "segmentations|segmentationclass|segmentationclasspng|labelmap|labelmaps|groundtruth|semantic",
+    image="image|images|img|imgs|jpegimages|pngimages|leftimg8bit|picture|pictures|rgb",
+    other="segmentationobject|segmentationobjectpng|gtcoarse|instances",
+)
+_PICTURE_ENDING = re.compile(r"(?i)(.+)_(?:leftImg8bit|sat|image|img|rgb)")
+_LABEL_ENDING = re.compile(
+    r"(?i)(.+)_(?:L|mask|masks|label|labels|gt|seg|segmentation|annotation|gtFine_labelTrainIds|"
+    r"gtFine_labelIds)"
+)
+_SKIPPED = re.compile(r"(?i).+_(?:color|instanceIds|instanceTrainIds|polygons|visualization|viz)")
+
+
+def detect(tree: files.Tree) -> bool:
+    """Label pictures, at least half of which have a picture."""
+    if any(name.lower().endswith(".xml") for name in tree.names):
+        return False
+    found = _pairs(tree)
+    return bool(found.found) and len(found.found) >= len(found.left)
+
+
+def scan(path, options: Options = Options()) -> Listing:
+    """Lists the pairs, and looks into some label pictures. Raises SourceError."""
+    tree = files.tree(path)
+    found = _pairs(tree)
+    if not found.found:
+        raise SourceError(
+            f"{tree.root}: expected pictures with label pictures of the same name, such as "
+            f"{tree.root}/images/a.jpg with {tree.root}/labels/a.png; found "
+            f"{len(layout.pictures(tree))} pictures and no such pair"
+        )
+    rejected, notes = _halves(found)
+    listed, unlisted = _listed(tree, found)
+    if listed:
+        rejected = unlisted
+        chosen = listed
+    else:
+        chosen = [
+            (split or hashed_split(name, options.holdout, options.seed), name, label)
+            for name, label, split in found.found
+        ]
+    meaning = classes.find(tree, [label for _, _, label in chosen], options)
+    references = [
+        Reference(name, split, tree.where(name), (tree.where(label), meaning.codes))
+        for split, name, label in chosen
+    ]
+    references.sort(key=lambda reference: (reference.split, reference.source_id))
+    return Listing(
+        tuple(references),
+        meaning.labels,
+        tuple(sorted(rejected)),
+        segmentation_labels=meaning.labels,
+        notes=(*notes, *meaning.notes),
+    )
+
+
+def read(reference: Reference, labels, *, max_pixels=images.MAX_PIXELS, warn=ignore) -> Sample:
+    """One picture with its classes, pixel by pixel. Raises BadSample."""
+    where, codes = reference.annotation
+    picture = images.load(reference.image, max_pixels)
+    values = classes.read(where, codes, max_pixels)
+    objects = Objects(reference, picture, labels, warn, size=values.shape)
+    if values.shape != (objects.height, objects.width):
+        raise BadSample(
+            "bad_segmentation",
+            f"{files.name_of(where)}: {values.shape[1]}x{values.shape[0]} pixels; expected the "
+            f"picture's {objects.width}x{objects.height}",
+        )
+    present = np.unique(values)
+    return objects.sample(
+        segmentation=images.encode(np.ascontiguousarray(objects.turned.raster(values))),
+        labels=present[present != classes.IGNORE].astype(np.int64),
+    )
+
+
+def _pairs(tree: files.Tree) -> layout.Pairs:
+    names = [
+        name
+        for name in layout.pictures(tree)
+        if layout.place(name, WORDS).role != "other"
+        and not _SKIPPED.fullmatch(layout.place(name, WORDS).stem)
+    ]
+    names.sort(key=lambda name: ("labelTrainIds" not in name, name))  # the first of two is taken
+    found = layout.pairs(
+        names,
+        WORDS,
+        ("image", "label"),
+        first_ending=_PICTURE_ENDING,
+        second_ending=_LABEL_ENDING,
+    )
+    stray = [row for row in found.left if not row[0].endswith("_labelIds.png")]
+    return found._replace(left=stray)
+
+
+def _halves(found: layout.Pairs) -> tuple[list[tuple[str, str, str]], list[str]]:
+    """What is rejected for want of its other half, and notes on splits without any labels."""
+    rejected = [
+        (name, "missing_image", f"{name}: no picture for this label picture")
+        for name, _ in found.left
+    ]
+    labelled = {split for _, _, split in found.found}
+    bare = collections.Counter(split for _, split in found.alone if split not in labelled)
+    rejected += [
+        (name, "missing_annotation", f"{name}: no label picture for this picture")
+        for name, split in found.alone
+        if split in labelled
+    ]
+    notes = [
+        f"{split or 'outside of the splits'}: {count} pictures without any label picture are left "
+        "out"
+        for split, count in sorted(bare.items(), key=str)
+    ]
+    return rejected, notes
+
+
+def _listed(tree: files.Tree, found: layout.Pairs):
+    """[(split, picture, label picture)] of the lists, and what they name in vain."""
+    labels = {picture: label for picture, label, _ in found.found}
+    by_stem = collections.defaultdict(list)
+    for picture in labels:
+        by_stem[posixpath.splitext(posixpath.basename(picture))[0]].append(picture)
+    pictures = set(layout.pictures(tree))
+    chosen, rejected = {}, {}
+    for name in tree.names:
+        folder, base = posixpath.split(name)
+        split = SPLITS.get(base[:-4].lower()) or (base == "trainval.txt" and "trainval")
+        if not base.lower().endswith(".txt") or not split:
+            continue
+        if posixpath.basename(folder) in ("Main", "Layout", "Action"):
+            continue
+        for line in tree.read(name).decode("utf-8-sig", "surrogateescape").splitlines():
+            first, second = _two(line)
+            picture = _tail(first, pictures) or _only(by_stem.get(posixpath.basename(first)))
+            label = _tail(second, pictures) if second else labels.get(picture)
+            if picture and label:
+                chosen[split, picture] = label
+            elif first:
+                missing = "annotation" if picture else "image"
+                detail = f"{name}: {line.strip()!r}: no such file"
+                rejected[first] = (picture or first, f"missing_{missing}", detail)
+    return [(*key, label) for key, label in chosen.items()], list(rejected.values())
+
+
+def _two(line: str) -> tuple[str, str]:
+    """The one or two names of a line; each may hold blanks."""
+    words = line.replace("\t", " ").strip().split(" ")
+    half = len(words) // 2
+    if len(words) > 1 and len(words) % 2 == 0 and "." in words[half - 1]:
+        return " ".join(words[:half]), " ".join(words[half:])
+    return line.strip(), ""
+
+
+def _tail(path: str, names: set[str]) -> str | None:
+    """The name that is the longest end of a path which may be of another machine."""
+    parts = path.replace("\\", "/").split("/")
+    ends = ("/".join(parts[start:]) for start in range(len(parts)))
+    return next((end for end in ends if end in names), None)
+
+
+def _only(names: list[str] | None) -> str | None:
+    return names[0] if names and len(names) == 1 else None

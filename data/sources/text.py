@@ -1,0 +1,366 @@
+"""Sentences with a class, for text classification.
+
+Layouts:
+* one sentence a line, one file a class: rt-polarity.pos and rt-polarity.neg (the ending is the
+  class, where endings differ), or pos.txt and neg.txt (the name is);
+* one file a text, in one folder a class: train/pos/0_9.txt (IMDB);
+* one sentence a line, with its class: "DESC:manner How did ..." (TREC; the part before ":" is the
+  class), "__label__x sentence" (fastText), and tables "class<TAB>sentence" or CSV, by their header
+  (label, text and their like) or else with the class in the first column.
+Splits are folders or words of the file's name; a file without one beside a train file is "test"
+(TREC_10.label). Otherwise a hash of the sentence decides, so that equal sentences share a split.
+
+A file is UTF-8, or else Windows-1252 (what is called Latin-1 mostly is), or else Latin-1. A file
+that holds nine tenths of the sentences of another, of the same classes and split, is left out,
+with a note. Samples have no picture; a source_id is FILE:LINE, or the file.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import posixpath
+import re
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from data import files, images
+from data.sample import BadSample, Listing, Reference, Sample
+from data.sources import Options, SourceError, ignore, layout
+from data.sources.split import hashed_split
+
+_ABOUT = re.compile(r"(?i)(readme|license|licence|copying|source|citation|changelog|notes?)(\..*)?")
+_TABLES = ("csv", "tsv", "txt", "label", "data", "")
+_OTHER = re.compile(
+    "md|json|jsonl|xml|html|py|ya?ml|np[yz]|pkl|h5|mat|pdf|gz|zip|feat|vocab|pgn|sh|log"
+)
+_CLASS_COLUMNS = ("label", "class", "category", "sentiment", "target", "polarity", "v1")
+_TEXT_COLUMNS = ("text", "sentence", "review", "message", "tweet", "comment", "question", "v2")
+_TREC = re.compile(r"([A-Z]+):[a-z]+ (.*)")
+_FASTTEXT = re.compile(r"__label__(\S+)[ \t]+(.*)")
+COPY = 0.9  # part of its sentences that makes a file the copy of another
+_PROBE = 1 << 16  # bytes
+MAX_BYTES = 64 << 20  # of one text that is a file of its own
+
+
+class _File(NamedTuple):
+    """One file of sentences."""
+
+    name: str
+    rows: list[tuple[int, str, str]]  # (line from 1, class, sentence)
+    split: str | None
+
+
+def detect(tree: files.Tree) -> bool:
+    """A layout above, and no picture."""
+    if any(map(files.is_picture, tree.names)):
+        return False
+    return bool(_class_files(tree) or _class_folders(tree) or _tables(tree))
+
+
+def scan(path, options: Options = Options()) -> Listing:
+    """Lists every sentence. Raises SourceError."""
+    tree = files.tree(path)
+    notes: list[str] = []
+    by_name, folders, tables = _class_files(tree), _class_folders(tree), _tables(tree)
+    if by_name:
+        parsed = [_File(n, _lines(_text(tree, n, notes), c), _split(n)) for n, c in by_name]
+    elif folders:
+        return _whole_files(tree, folders, options)
+    elif tables:
+        parsed = [_File(n, parse(_text(tree, n, notes)), _split(n)) for n, parse in tables]
+    else:
+        raise SourceError(
+            f"{tree.root}: expected sentences with classes, such as x.pos and x.neg, pos/*.txt and "
+            "neg/*.txt, lines 'class<TAB>sentence', or a CSV with columns label and text; found "
+            f"{', '.join(tree.names[:5]) or 'no file'}"
+        )
+    parsed = _without_copies(parsed, notes)
+    known = {file.split for file in parsed}
+    other = "test" if "train" in known else None
+    names = options.labels or tuple(sorted({row[1] for file in parsed for row in file.rows} - {""}))
+    references, rejected = [], []
+    for file in parsed:
+        for line, label, sentence in file.rows:
+            source_id = f"{file.name}:{line}"
+            reason, detail = _fault(label, sentence, names)
+            if reason:
+                rejected.append((source_id, reason, f"{source_id}: {detail}"))
+                continue
+            split = file.split or other
+            split = split or hashed_split(sentence, options.holdout, options.seed)
+            references.append(Reference(source_id, split, "", (label, sentence)))
+    return _listing(references, names, rejected, notes)
+
+
+def read(reference: Reference, labels, *, max_pixels=images.MAX_PIXELS, warn=ignore) -> Sample:
+    """One sentence. Raises BadSample."""
+    label, sentence = reference.annotation
+    if sentence is None:
+        sentence = _read_file(reference.image)
+    return Sample(
+        source_id=reference.source_id,
+        split=reference.split,
+        image=b"",
+        height=0,
+        width=0,
+        labels=np.array([list(labels).index(label)], np.int64),
+        text=sentence,
+    )
+
+
+def _read_file(where: files.Where) -> str:
+    told = files.name_of(where)
+    if files.size(where) > MAX_BYTES:
+        raise BadSample("too_large", f"{told}: {files.size(where):,} bytes of text")
+    try:
+        text = _decoded(files.read(where))[0].strip()
+    except OSError as error:
+        raise BadSample("missing_text", f"{told}: {error.strerror}") from None
+    if not text:
+        raise BadSample("empty_text", f"{told}: no text in the file")
+    return text
+
+
+def _whole_files(tree: files.Tree, folders: list[tuple[str, str]], options: Options) -> Listing:
+    """Of one file a text."""
+    notes = []
+    bare = [name for name, label in folders if label.lower() in _BARE]
+    if bare:
+        notes.append(f"{len(bare)} texts without a class are left out, such as {bare[0]}")
+    folders = [row for row in folders if row[1].lower() not in _BARE]
+    names = options.labels or tuple(sorted({label for _, label in folders}))
+    references, rejected = [], []
+    for name, label in folders:
+        if label not in names:
+            detail = f"{name}: class folder {label!r} is not among the labels given"
+            rejected.append((name, "unknown_class", detail))
+            continue
+        split = layout.split_of(name) or hashed_split(name, options.holdout, options.seed)
+        references.append(Reference(name, split, tree.where(name), (label, None)))
+    return _listing(references, names, rejected, notes)
+
+
+_BARE = ("unsup", "unlabeled", "unlabelled")
+_NO_CLASSES = ("annotations", "imagesets", "images", "labels", "lists", "docs")
+
+
+def _listing(references, names, rejected, notes) -> Listing:
+    references.sort(key=lambda reference: (reference.split, reference.source_id))
+    return Listing(tuple(references), names, tuple(sorted(rejected)), notes=tuple(notes))
+
+
+def _fault(label: str, sentence: str, names) -> tuple[str, str]:
+    if not sentence:
+        return "empty_text", "no sentence in the line"
+    if not label:
+        return "missing_annotation", f"no class for {sentence[:60]!r}"
+    if label not in names:
+        return "unknown_class", f"class {label!r} is not among the labels given"
+    return "", ""
+
+
+def _without_copies(parsed: list[_File], notes: list[str]) -> list[_File]:
+    """Of two files that hold mostly the same, the one of the shorter name is kept."""
+    kept: list[tuple[_File, set]] = []
+    for file in sorted(parsed, key=lambda file: (len(file.name), file.name)):
+        rows = {row[1:] for row in file.rows}
+        for other, others in kept:
+            if other.split == file.split and len(rows & others) >= COPY * len(rows):
+                notes.append(
+                    f"{file.name} is left out: {len(rows & others)} of its {len(rows)} sentences "
+                    f"are in {other.name}"
+                )
+                break
+        else:
+            kept.append((file, rows))
+    return sorted(file for file, _ in kept)
+
+
+def _candidates(tree: files.Tree) -> list[tuple[str, str]]:
+    """(name, ending) of files that may hold sentences."""
+    found = []
+    for name in tree.names:
+        base = posixpath.basename(name)
+        stem, _, ending = base.rpartition(".")
+        ending = ending.lower() if stem else ""
+        hidden = name.startswith(".") or "/." in name
+        if not (
+            hidden or _ABOUT.fullmatch(base) or _OTHER.fullmatch(ending) or files.is_picture(name)
+        ):
+            found.append((name, ending))
+    return found
+
+
+def _class_files(tree: files.Tree) -> list[tuple[str, str]]:
+    """(name, class) of one file a class; empty where that is not the layout."""
+    found = _candidates(tree)
+    if any("/" in name and not layout.split_of(name) for name, _ in found):
+        return []
+    endings = {ending for _, ending in found}
+    if not endings & {*_TABLES} and len(endings) > 1:
+        by_class = {name: name.rpartition(".")[2] for name, _ in found}
+    elif endings == {"txt"}:
+        by_class = {name: posixpath.basename(name)[:-4] for name, _ in found}
+        if any(layout.split_in(label) for label in by_class.values()) or _tables(tree):
+            return []
+    else:
+        return []
+    folders = {posixpath.dirname(name) for name in by_class}
+    classes = set(by_class.values())
+    whole = len(classes) > 1 and all(
+        classes == {c for n, c in by_class.items() if posixpath.dirname(n) == folder}
+        for folder in folders
+    )
+    return sorted(by_class.items()) if whole and all(_sentences(tree, n) for n in by_class) else []
+
+
+def _class_folders(tree: files.Tree) -> list[tuple[str, str]]:
+    """(name, class) of one file a text; the deepest folder is the class."""
+    found = [
+        (name, posixpath.basename(posixpath.dirname(name)))
+        for name, ending in _candidates(tree)
+        if "/" in name and (ending in ("txt", "") or ending.isdigit())
+    ]
+    found = [(name, label) for name, label in found if not layout.split_of(f"{label}/x")]
+    one = {label: name for name, label in found}
+    around = {
+        layout.place(posixpath.dirname(posixpath.dirname(n)) + "/x", {}).rest for n, _ in found
+    }
+    if len(one) < 2 or len(around) > 1 or {label.lower() for label in one} & {*_NO_CLASSES}:
+        return []
+    return found if all(_is_text(tree, name) for name in one.values()) else []
+
+
+def _tables(tree: files.Tree) -> list[tuple[str, Callable]]:
+    """(name, parser) of the files with a class in each line."""
+    found = [(name, _parser(tree, name)) for name, ending in _candidates(tree) if ending in _TABLES]
+    return [(name, parse) for name, parse in found if parse is not None]
+
+
+def _parser(tree: files.Tree, name: str) -> Callable | None:
+    if not _is_text(tree, name):
+        return None
+    head = _decoded(_head(tree, name))[0].splitlines()
+    lines = [line for line in head if line.strip()]
+    lines = lines[: max(1, len(lines) - 1)] if len(lines) > 200 else lines
+    if not lines:
+        return None
+    for pattern in (_TREC, _FASTTEXT):
+        if all(pattern.match(line) for line in lines):
+            return lambda text: _matched(text, pattern)
+    for mark in "\t", ",":
+        if mark == "," and not name.lower().endswith(".csv"):
+            continue
+        rows = [row for row in _rows("\n".join(lines), mark) if row[1]]
+        if len({len(row) for _, row in rows}) > 1 and mark == "\t":
+            continue
+        if rows and _columns(rows) is not None:
+            return lambda text, mark=mark: _table(text, mark)
+    return None
+
+
+def _columns(rows) -> tuple[int, list[int], bool] | None:
+    """(column of the class, columns of the text, whether there is a header)."""
+    header = [cell.strip().lower() for cell in rows[0][1]]
+    label = next((header.index(n) for n in _CLASS_COLUMNS if n in header), None)
+    text = next((header.index(n) for n in _TEXT_COLUMNS if n in header), None)
+    if label is not None and text is not None:
+        return label, [text], True
+    width = len(header)
+    values = [row[0] for _, row in rows]
+    few = 2 * len({*values}) <= len(values) and all(0 < len(v.split()) <= 3 for v in values)
+    sentences = sum(len(row[-1].split()) > 1 for _, row in rows)
+    if width < 2 or not few or 2 * sentences < len(rows):
+        return None
+    return 0, list(range(1, width)), False
+
+
+def _table(text: str, mark: str) -> list[tuple[int, str, str]]:
+    rows = _rows(text, mark)
+    columns = _columns([row for row in rows if row[1]][:1000])
+    if columns is None:
+        return [(line, "", " ".join(row)) for line, row in rows]
+    label, texts, header = columns
+    found = []
+    for line, row in rows[1:] if header else rows:
+        cells = [row[i].strip() for i in texts if i < len(row)]
+        found.append((line, row[label].strip() if label < len(row) else "", " ".join(cells)))
+    return found
+
+
+def _rows(text: str, mark: str) -> list[tuple[int, list[str]]]:
+    quoting = csv.QUOTE_MINIMAL if mark == "," else csv.QUOTE_NONE
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=mark, quoting=quoting)
+    rows, line = [], 1
+    try:
+        for row in reader:
+            rows.append((line, row))
+            line = reader.line_num + 1
+    except csv.Error as error:
+        raise SourceError(f"line {reader.line_num}: not a table: {error}") from None
+    return rows
+
+
+def _matched(text: str, pattern: re.Pattern) -> list[tuple[int, str, str]]:
+    found = []
+    for number, line in enumerate(_split_lines(text), start=1):
+        match = pattern.match(line)
+        found.append((number, match[1], match[2].strip()) if match else (number, "", line.strip()))
+    return found
+
+
+def _lines(text: str, label: str) -> list[tuple[int, str, str]]:
+    return [(n, label, line.strip()) for n, line in enumerate(_split_lines(text), start=1)]
+
+
+def _split_lines(text: str) -> list[str]:
+    """Lines by CR and LF alone: what else splitlines() takes for an end occurs in sentences."""
+    lines = re.split(r"\r\n|\n|\r", text)
+    return lines[:-1] if not lines[-1] else lines
+
+
+def _split(name: str) -> str | None:
+    return layout.split_of(name) or layout.split_in(posixpath.basename(name))
+
+
+def _text(tree: files.Tree, name: str, notes: list[str]) -> str:
+    text, encoding = _decoded(tree.read(name))
+    if encoding != "UTF-8":
+        notes.append(f"{name} is not UTF-8 and was read as {encoding}")
+    return text
+
+
+def _decoded(data: bytes) -> tuple[str, str]:
+    try:
+        return data.decode("utf-8-sig"), "UTF-8"
+    except UnicodeDecodeError:
+        pass
+    try:
+        return data.decode("cp1252"), "Windows-1252"
+    except UnicodeDecodeError:
+        return data.decode("latin-1"), "Latin-1"
+
+
+def _head(tree: files.Tree, name: str) -> bytes:
+    """The first bytes of a file, up to the end of a line."""
+    where = tree.where(name)
+    if isinstance(where, str):
+        with open(where, "rb") as file:
+            data = file.read(_PROBE)
+    else:
+        data = tree.read(name)[:_PROBE]
+    return data if len(data) < _PROBE else data[: data.rfind(b"\n") + 1]
+
+
+def _is_text(tree: files.Tree, name: str) -> bool:
+    data = _head(tree, name)
+    return bool(data.strip()) and b"\0" not in data
+
+
+def _sentences(tree: files.Tree, name: str) -> bool:
+    """Whether most lines have several words."""
+    lines = [line.split() for line in _decoded(_head(tree, name))[0].splitlines() if line.strip()]
+    return _is_text(tree, name) and 2 * sum(len(words) > 1 for words in lines) > len(lines)

@@ -53,31 +53,40 @@ def render(parts: Parts) -> str:
         "Classes": _per_class(parts.per_class),
         "Data": _data(parts.manifest),
         "Charts": "".join(
-            _figure(_uri(content, "png"), caption) for caption, content in parts.figures.items()
+            figure(uri(content, "png"), caption) for caption, content in parts.figures.items()
         ),
         "Gallery": _gallery(parts.gallery, parts.gallery_note),
-        "Recipe": f"<pre>{_text(parts.recipe)}</pre>" if parts.recipe else "",
+        "Recipe": f"<pre>{escaped(parts.recipe)}</pre>" if parts.recipe else "",
         "Environment": _key_values(parts.environment),
     }
+    return page(parts.title, _verdict(parts.verdict) if parts.verdict else "", sections)
+
+
+def page(title: str, top: str, sections: Mapping[str, str]) -> str:
+    """A whole document of HTML parts: one word as heading -> content; empty ones are left out."""
     sections = {name: content for name, content in sections.items() if content}
     links = " ".join(f'<a href="#{name.lower()}">{name}</a>' for name in sections)
-    body = [_verdict(parts.verdict) if parts.verdict else "", f"<nav>{links}</nav>"]
+    body = [top, f"<nav>{links}</nav>"]
     for name, content in sections.items():
         body.append(f'<section id="{name.lower()}"><h2>{name}</h2>{content}</section>')
     template = string.Template(TEMPLATE.read_text(encoding="utf-8"))
-    return template.substitute(title=_text(parts.title), body="\n".join(body))
+    return template.substitute(title=escaped(title), body="\n".join(body))
+
+
+def banner(kind: str, word: str, said: str) -> str:
+    """The verdict on top; kind "blessed" or "refused" gives its colour."""
+    return f'<p class="verdict {kind}"><strong>{word}.</strong> {escaped(said)}</p>'
 
 
 def _verdict(verdict: Verdict) -> str:
     word = "blessed" if verdict.blessed else "refused"
-    reasons = _text(" ".join(verdict.reasons))
-    return f'<p class="verdict {word}"><strong>{word.capitalize()}.</strong> {reasons}</p>'
+    return banner(word, word.capitalize(), " ".join(verdict.reasons))
 
 
 def _cards(metrics: Mapping[str, Any]) -> str:
     """The plain numbers; nested values, as `per_class` or `confusion`, have their own places."""
     cards = [
-        f"<div><b>{_number(value)}</b><span>{_text(name)}</span></div>"
+        f"<div><b>{_number(value)}</b><span>{escaped(name)}</span></div>"
         for name, value in metrics.items()
         if _is_plain(value)
     ]
@@ -86,7 +95,7 @@ def _cards(metrics: Mapping[str, Any]) -> str:
 
 def _per_class(rows: Mapping[str, Mapping[str, Any]]) -> str:
     columns = list(dict.fromkeys(column for row in rows.values() for column in row))
-    return _table("class", columns, {k: [row.get(c) for c in columns] for k, row in rows.items()})
+    return table("class", columns, {k: [row.get(c) for c in columns] for k, row in rows.items()})
 
 
 def _data(manifest: Mapping[str, Any]) -> str:
@@ -106,31 +115,37 @@ def _nested(name: str, value: Mapping[str, Any]) -> str:
     rows = {key: inner for key, inner in value.items() if isinstance(inner, Mapping)}
     columns = dict.fromkeys(column for row in rows.values() for column in row)
     counts = [c for c in columns if any(_is_plain(row.get(c, [])) for row in rows.values())]
-    parts = [f"<h3>{_text(name)}</h3>", _key_values(plain)]
+    parts = [f"<h3>{escaped(name)}</h3>", _key_values(plain)]
     if counts:
         cells = {k: [_plain(row.get(c)) for c in counts] for k, row in rows.items()}
-        parts.append(_table("", counts, cells))
+        parts.append(table("", counts, cells))
     for column in columns:
         inside = {k: row[column] for k, row in rows.items() if isinstance(row.get(column), Mapping)}
         keys = dict.fromkeys(key for inner in inside.values() for key in inner)
         if keys:
             cells = {key: [_plain(inner.get(key)) for inner in inside.values()] for key in keys}
-            parts += [f"<h3>{_text(name)}: {_text(column)}</h3>", _table("", list(inside), cells)]
+            parts += [
+                f"<h3>{escaped(name)}: {escaped(column)}</h3>",
+                table("", list(inside), cells),
+            ]
     return "".join(parts)
 
 
-def _table(corner: str, columns: Sequence[str], rows: Mapping[str, Sequence[Any]]) -> str:
+def table(
+    corner: str, columns: Sequence[str], rows: Mapping[str, Sequence[Any]], style: str = ""
+) -> str:
+    """A row a name; style "words" puts text to the left. Cells are escaped."""
     if not rows:
         return ""
-    head = "".join(f'<th scope="col">{_text(name)}</th>' for name in (corner, *columns))
+    head = "".join(f'<th scope="col">{escaped(name)}</th>' for name in (corner, *columns))
     lines = "".join(
-        f'<tr><th scope="row">{_text(name)}</th>'
+        f'<tr><th scope="row">{escaped(name)}</th>'
         + "".join(f"<td>{_number(value)}</td>" for value in values)
         + "</tr>"
         for name, values in rows.items()
     )
     return (
-        f'<div class="scroll"><table><thead><tr>{head}</tr></thead>'
+        f'<div class="scroll"><table class="{style}"><thead><tr>{head}</tr></thead>'
         f"<tbody>{lines}</tbody></table></div>"
     )
 
@@ -139,7 +154,7 @@ def _key_values(values: Mapping[str, Any]) -> str:
     if not values:
         return ""
     lines = "".join(
-        f'<tr><th scope="row">{_text(key)}</th><td>{_number(value)}</td></tr>'
+        f'<tr><th scope="row">{escaped(key)}</th><td>{_number(value)}</td></tr>'
         for key, value in values.items()
     )
     return f'<div class="scroll"><table class="words"><tbody>{lines}</tbody></table></div>'
@@ -149,10 +164,10 @@ def _gallery(pictures: Sequence[Image.Image], note: str) -> str:
     if not pictures:
         return ""
     figures = "".join(
-        _figure(_uri(content, "jpeg"), f"picture {n}", caption=False)
+        figure(uri(content, "jpeg"), f"picture {n}", caption=False)
         for n, content in enumerate(_jpegs(pictures), 1)
     )
-    note = f'<p class="note">{_text(note)}</p>' if note else ""
+    note = f'<p class="note">{escaped(note)}</p>' if note else ""
     return f'{note}<div class="gallery">{figures}</div>'
 
 
@@ -171,12 +186,12 @@ def _jpegs(pictures: Sequence[Image.Image]) -> list[bytes]:
     return contents
 
 
-def _figure(uri: str, text: str, caption: bool = True) -> str:
-    below = f"<figcaption>{_text(text)}</figcaption>" if caption else ""
-    return f'<figure><img src="{uri}" alt="{_text(text)}">{below}</figure>'
+def figure(source: str, text: str, caption: bool = True) -> str:
+    below = f"<figcaption>{escaped(text)}</figcaption>" if caption else ""
+    return f'<figure><img src="{source}" alt="{escaped(text)}">{below}</figure>'
 
 
-def _uri(content: bytes, kind: str) -> str:
+def uri(content: bytes, kind: str) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
 
 
@@ -198,8 +213,8 @@ def _number(value: Any) -> str:
         return f"{value:,}"
     if isinstance(value, float):
         return f"{value:.4f}" if 1e-3 <= abs(value) < 1e6 or value == 0 else f"{value:.3g}"
-    return _text(value)
+    return escaped(value)
 
 
-def _text(value: Any) -> str:
+def escaped(value: Any) -> str:
     return html.escape(str(value), quote=True)

@@ -2,7 +2,8 @@
 
 Names are taken as relative to the top of the archive, whatever "/" or ".." they begin with; nothing
 is ever written where they say. Links to other files of the archive are followed. Of a gzipped file,
-each process unpacks one unnamed temporary copy when it first reads from it.
+each process unpacks one unnamed temporary copy when it first reads from it; so it does of a part of
+a packed part.
 """
 
 from __future__ import annotations
@@ -67,11 +68,9 @@ def _read_span(where: Span) -> bytes:
             raise OSError(27, f"a sparse file of {where.size:,} bytes", name_of(where))
         with tarfile.TarFile(fileobj=io.BytesIO(read(where.path))) as archive:
             return archive.extractfile(archive.next()).read()
-    if where.packed == "gzip":
-        copy = _unpacked(where.path)  # held here, so that it cannot be closed meanwhile
+    if where.packed == "gzip" or isinstance(where.path, Span):
+        copy = _unpacked(where.path, where.packed)  # held, so that it cannot be closed meanwhile
         return _bytes_at(copy.fileno(), where)
-    if isinstance(where.path, Span):
-        return read(where.path)[where.offset : where.offset + where.size]
     with open(where.path, "rb", buffering=0) as file:
         data = _bytes_at(file.fileno(), where)
     if where.packed != "deflate":
@@ -91,7 +90,7 @@ def _bytes_at(handle: int, where: Span) -> bytes:
     """Without moving a position, so that threads may share the handle."""
     parts, at, end = [], where.offset, where.offset + where.size
     while at < end:
-        part = os.pread(handle, min(end - at, 1 << 30), at)
+        part = os.pread(handle, min(end - at, 1 << 30), at) if at < 1 << 62 else b""
         if not part:
             raise OSError(5, f"the file ends {end - at:,} bytes early", name_of(where))
         parts.append(part)
@@ -107,6 +106,19 @@ def size(where: Where) -> int:
         return os.path.getsize(where)
     except (OSError, ValueError):
         return 0
+
+
+def length(where: Where) -> int:
+    """Bytes that `read` returns; 0 for what does not exist."""
+    deflated = isinstance(where, Span) and where.packed == "deflate"
+    return where.unpacked if deflated else size(where)
+
+
+def part(where: Where, offset: int, count: int, packed: str = "") -> Span:
+    """`count` bytes from `offset` of a file; packed: "gzip" if what it unpacks to is meant."""
+    if isinstance(where, Span) and not packed and where.packed in ("", "gzip"):
+        return Span(where.path, where.offset + offset, count, where.packed)
+    return Span(where, offset, count, packed)
 
 
 def name_of(where: Where) -> str:
@@ -140,7 +152,7 @@ def members(path: str) -> Iterator[tuple[str, Where]]:
 
 
 def _tarred_packed(path: Where, depth: int) -> Iterator[tuple[str, Span]]:
-    copy = _unpacked(path)
+    copy = _unpacked(path, "gzip")
     yield from _tarred(path, copy, 0, os.fstat(copy.fileno()).st_size, "gzip", depth)
 
 
@@ -261,8 +273,8 @@ def _follow(links: list[tuple[str, str]], spans: dict[str, Span]) -> None:
 _LOCK = threading.RLock()  # a thread that waits here finds the copy made
 
 
-def _unpacked(path: Where):
-    """An open, unnamed temporary file with the unpacked content of a gzipped one.
+def _unpacked(path: Where, packed: str):
+    """An open, unnamed temporary file: what a gzipped file, or a part of an archive, unpacks to.
 
     A changed file is unpacked again. Raises OSError.
     """
@@ -271,16 +283,16 @@ def _unpacked(path: Where):
         outer = outer.path
     found = os.stat(outer)
     with _LOCK:
-        return _copy(path, (found.st_mtime_ns, found.st_size))
+        return _copy(path, packed, (found.st_mtime_ns, found.st_size))
 
 
 @functools.lru_cache(maxsize=32)
-def _copy(path: Where, stamp: tuple[int, int]):
+def _copy(path: Where, packed: str, stamp: tuple[int, int]):
     copy = tempfile.TemporaryFile()  # noqa: SIM115, it stays open for as long as it is used
     with open(path, "rb") if isinstance(path, str) else io.BytesIO(read(path)) as file:
         try:
-            with gzip.GzipFile(fileobj=file) as packed:
-                shutil.copyfileobj(packed, copy, 1 << 20)
+            source = gzip.GzipFile(fileobj=file) if packed == "gzip" else file
+            shutil.copyfileobj(source, copy, 1 << 20)
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise OSError(5, f"damaged gzip file: {error}", name_of(path)) from None
     copy.flush()

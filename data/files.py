@@ -16,14 +16,29 @@ from data.archives import (
     Span,
     Where,
     is_archive,
+    length,
     members,
     name_of,
+    part,
     read,
     size,
     without_ending,
 )
 
-__all__ = ["SourceError", "Span", "Tree", "Where", "is_picture", "name_of", "read", "size", "tree"]
+__all__ = [
+    "PICTURES",
+    "SourceError",
+    "Span",
+    "Tree",
+    "Where",
+    "is_picture",
+    "length",
+    "name_of",
+    "part",
+    "read",
+    "size",
+    "tree",
+]
 
 PICTURES = (".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm")
 

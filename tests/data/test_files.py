@@ -290,6 +290,23 @@ def test_spans_of_spans(tmp_path):
     assert files.name_of(Span(inner, 2, 3, "gzip")) == f"{path}@{inner.offset}@2"
 
 
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("a.tar", tar_bytes({"x": b"0123456789"})),
+        ("a.tgz", tar_bytes({"x": b"0123456789"}, "w:gz")),
+        ("a.zip", zip_bytes({"x": b"0123456789"})),
+        ("a.zip", zip_bytes({"x": b"0123456789"}, zipfile.ZIP_DEFLATED)),
+        ("x", b"0123456789"),
+    ],
+)
+def test_parts_of_files(tmp_path, name, data):
+    where = files.tree(written(tmp_path / name, data)).where("x")
+    assert files.length(where) == 10
+    assert files.read(files.part(where, 2, 3)) == b"234"
+    assert files.read(files.part(files.part(where, 2, 5), 1, 2)) == b"34"
+
+
 def test_large_tar_is_listed_in_seconds_and_little_memory(tmp_path):
     """50,000 members: 2 s measured; tarfile's own list of them would take over 1 KB each."""
     header = tarfile.TarInfo("0000000.jpg")

@@ -1,23 +1,27 @@
 """PASCAL VOC: one XML a picture, boxes with 1-based inclusive corners, splits in ImageSets.
 
-`path` is a devkit (several years), one year, any folder with Annotations and JPEGImages, the tars
-as downloaded, or folders where each picture has its XML beside it (`train/`, `valid/`, ... are then
-splits). Where ImageSets has no list, pictures are split by a hash of their id. A picture that
-several lists name is listed once for each. Read from the files of VOC2007 and VOC2012 and from
-labelling tools: tags in any order, missing or empty flags, corners with fractions, any declared
-encoding.
+`path` is a devkit (several years), one year, any folder with annotations and pictures, the tars as
+downloaded, or folders where each picture has its XML beside it (`train/`, `valid/`, ... are then
+splits; data/sources/voc_layout.py). Where ImageSets has no list, pictures are split by a hash of
+their id. A picture that several lists name is listed once for each. Read from the files of VOC2007
+to VOC2012 and from labelling tools: tags in any order, missing or empty flags, corners with
+fractions, any declared encoding. A picture is found by the name of its XML, else by <filename>.
 
 Corners become continuous pixels: [ymin - 1, xmin - 1, ymax, xmax]; data/objects.py says which
 objects are left out. An object's <part>s (Layout) and <actions> (Action) go with it.
 
-Segmentation PNGs hold 0 for background, class + 1, and 255 for ignore, as VOC's own do.
+Segmentation PNGs hold 0 for background, class + 1, and 255 for ignore, as VOC's own do. Classes
+are numbered as in class_names.txt; where there is none and all of them are VOC's, as VOC does.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 import posixpath
+import re
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -25,20 +29,33 @@ from data import files, images
 from data.objects import Objects
 from data.sample import BadSample, Listing, Reference, Sample
 from data.sources import Options, SourceError, ignore
-from data.sources.split import SPLITS, hashed_split
+from data.sources.voc_layout import check_lists, decoded, lists, prefixes, split_of, years
 
-LISTS = ("train", "val", "trainval", "test")
-SETS = ("Main", "Segmentation", "Layout", "Action")  # folders of ImageSets, best first
-IMAGE_FOLDERS = ("JPEGImages", "Images", "images")
+SETS = ("Main", "", "Segmentation", "Layout", "Action")  # folders of ImageSets, best first
+IMAGE_FOLDERS = ("JPEGImages", "PNGImages", "Images", "Image", "Imgs", "Img")  # in any case
 CLASS_PNGS = ("SegmentationClass", "SegmentationClassPNG")
 OBJECT_PNGS = ("SegmentationObject", "SegmentationObjectPNG")
-_PROBE = 5  # files looked into by detect
+NAMES = "class_names.txt"  # labelme's list of classes
+NO_CLASSES = ("__ignore__", "_background_")  # in it
+IGNORE = 255
+# fmt: off
+CLASSES = (
+    "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
+    "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train",
+    "tvmonitor",
+)
+# fmt: on
+_PROBE = 10  # files looked into by detect
 
 
 def detect(tree: files.Tree) -> bool:
-    """XML files whose root is <annotation>, in a layout of VOC's."""
-    found = [name for root in _roots(tree) for name in _xml_files(tree, root)]
-    return any(_is_annotation(tree.where(name)) for name in found[:_PROBE])
+    """XML files whose root is <annotation>, with pictures where VOC and labelling tools keep them.
+
+    Not so ImageNet's, whose pictures are in Data.
+    """
+    texts, pictures = _years(tree)
+    found = (tree.where(name) for root in pictures for name in texts[root].values())
+    return any(map(_is_annotation, itertools.islice(found, _PROBE)))
 
 
 def scan(path, options: Options = Options()) -> Listing:
@@ -48,46 +65,50 @@ def scan(path, options: Options = Options()) -> Listing:
     Raises SourceError.
     """
     tree = files.tree(path)
-    roots = _roots(tree)
-    if not roots:
-        raise SourceError(
-            f"{tree.root}: expected {tree.root}/Annotations with {tree.root}/JPEGImages, years "
-            f"such as {tree.root}/VOC2007 that hold them, or XML files beside their pictures; "
-            "found none"
-        )
-    references: list[Reference] = []
-    actions = sorted({name for root in roots for name in _actions(tree, root)})
-    for root in roots:
-        references += _scan_year(tree, root, options, tuple(actions))
-    if not references:
+    texts, pictures = _years(tree)
+    _check(tree, texts, pictures, options)
+    prefix = prefixes(tree, list(pictures))
+    rows: list[tuple] = []  # source_id, split, picture, XML, PNG of classes, PNG of objects
+    for root in pictures:
+        rows += _scan_year(tree, root, prefix[root], texts[root], pictures[root], options)
+    if not rows:
         raise SourceError(f"{tree.root}: Annotations and pictures are there, but hold no sample")
-    references.sort(key=lambda reference: (reference.split, reference.source_id))
-    texts = {reference.annotation[0] for reference in references}
-    names = options.labels or _class_names(tree, roots) or _find_labels(texts)
+    rows.sort(key=lambda row: (row[1], row[0]))
+    found, acts = _survey({row[3] for row in rows})
+    segmented = any(row[4] for row in rows)
+    numbered = _class_names(tree, pictures)
+    if not numbered and segmented and found and set(found) <= set(CLASSES):
+        numbered = CLASSES
+    names = options.labels or numbered or found
     if not names:
         raise SourceError(f"{tree.root}: no <object><name> in any XML file; expected class names")
-    segmented = any(reference.annotation[1] for reference in references)
+    actions = tuple(sorted({*acts, *(n for root in pictures for n in _actions(tree, root))}))
+    values = ("background", *(numbered or names)) if segmented else ()
+    references = [
+        Reference(source_id, split, picture, (text, *pngs, actions, len(values)))
+        for source_id, split, picture, text, *pngs in rows
+    ]
+    used = {reference.image for reference in references}
+    rest = sum(tree.where(n) not in used for found in pictures.values() for n in found.values())
+    notes = (f"{rest} pictures are in no list of ImageSets: left out",) if rest else ()
     return Listing(
-        tuple(references),
-        names,
-        segmentation_labels=("background", *names) if segmented else (),
-        actions=tuple(actions),
+        tuple(references), names, segmentation_labels=values, actions=actions, notes=notes
     )
 
 
 def read(reference: Reference, labels, *, max_pixels=images.MAX_PIXELS, warn=ignore) -> Sample:
     """One picture with its objects and, where there are any, segmentations. Raises BadSample."""
-    where, class_png, object_png, actions = reference.annotation
-    tree = _parse(where)
+    where, class_png, object_png, actions, values = reference.annotation
+    tree = parse(where)
     picture = images.load(reference.image, max_pixels)
-    size = _number(tree.findtext("size/height")), _number(tree.findtext("size/width"))
+    size = number(tree.findtext("size/height")), number(tree.findtext("size/width"))
     told = files.name_of(where)
     objects = Objects(reference, picture, labels, warn, size=size, where=told)
     ids = None
     if object_png:
         ids = images.read_raster(object_png, (objects.height, objects.width))
     # Plain loops: ElementTree's path search costs several times as much on a handful of tags.
-    for index, node in enumerate(tree.findall("object")):
+    for index, node in enumerate(tree.findall("object"), start=1):
         tags = {child.tag: child for child in node}
         name = (tags["name"].text or "").strip() if "name" in tags else ""
         view = (tags["pose"].text or "").strip() if "pose" in tags else ""
@@ -97,117 +118,98 @@ def read(reference: Reference, labels, *, max_pixels=images.MAX_PIXELS, warn=ign
             difficult=_flag(tags, "difficult"),
             truncated=_flag(tags, "truncated"),
             view="" if view == "Unspecified" else view,
-            mask=None if ids is None else ids == index + 1,
+            mask=ids == index if ids is not None and index < IGNORE else None,
             actions=_acted(tags, actions),
             parts=_parts(node) if "part" in tags else (),
         )
     segmentation = b""
     if class_png:
-        values = images.read_raster(class_png, (objects.height, objects.width))
-        segmentation = images.encode(np.ascontiguousarray(objects.turned.raster(values)))
+        segmentation = _segmentation(class_png, objects, values)
     return objects.sample(segmentation=segmentation)
 
 
-def _roots(tree: files.Tree) -> list[str]:
-    """Folders with Annotations in them; else folders where XML files lie beside pictures."""
-    folders = {posixpath.dirname(name) for name in tree.names if name.lower().endswith(".xml")}
-    roots = {posixpath.dirname(f) for f in folders if posixpath.basename(f) == "Annotations"}
-    if roots:
-        return sorted(roots)
-    pictures = {posixpath.dirname(name) for name in tree.names if files.is_picture(name)}
-    return sorted(folders & pictures)
-
-
-def _xml_files(tree: files.Tree, root: str) -> list[str]:
-    folder = posixpath.join(root, "Annotations")
-    found = [name for name in tree.under(folder) if name.lower().endswith(".xml")]
-    return found or [
-        name
-        for name in tree.under(root)
-        if name.lower().endswith(".xml") and posixpath.dirname(name) == root
-    ]
-
-
-def _scan_year(tree, root: str, options: Options, actions) -> list[Reference]:
-    annotations = _xml_files(tree, root)
-    below = posixpath.join(root, "Annotations/")
-    if annotations[0].startswith(below):
-        texts = {name[len(below) : -4]: name for name in annotations}
-        folders = [posixpath.join(root, name) for name in IMAGE_FOLDERS]
-        folder = next((name for name in folders if tree.under(name)), None)
-        if folder is None:
-            raise SourceError(f"{tree.root}: expected the pictures in {folders[0]}, no such folder")
-        inside = len(folder) + 1
-    else:
-        folder, inside = root, len(root) + 1 if root else 0
-        texts = {name[inside:-4]: name for name in annotations}
-    pictures = {
-        posixpath.splitext(name[inside:])[0]: name
-        for name in tree.under(folder)
-        if files.is_picture(name) and (folder != root or posixpath.dirname(name) == root)
-    }
-    prefix = posixpath.basename(root) or posixpath.basename(tree.root)
-    by_name = {posixpath.basename(name): name for name in pictures.values()}
-
-    def reference(split: str, key: str) -> Reference:
-        where = tree.where(texts.get(key, posixpath.join(root, "Annotations", f"{key}.xml")))
-        picture = pictures.get(key)
-        if picture is None and key in texts:
-            picture = by_name.get(_file_name(where))
-        picture = picture or posixpath.join(folder, f"{key}.jpg")
-        pngs = (_png(tree, root, names, key) for names in (CLASS_PNGS, OBJECT_PNGS))
-        annotation = (where, *pngs, actions)
-        return Reference(f"{prefix}/{key}", split, tree.where(picture), annotation)
-
-    lists = _image_sets(tree, root, options.image_sets, pictures.keys() | texts.keys())
-    if lists:
-        return [reference(split, key) for split, keys in lists.items() for key in keys]
-    used = {
-        name
-        for key in texts
-        if key not in pictures
-        for name in [_file_name(tree.where(texts[key]))]
-    }
-    alone = {
-        key for key, name in pictures.items() if posixpath.basename(name) in used
-    } - texts.keys()
-    keys = sorted((pictures.keys() | texts.keys()) - alone)
-    split = SPLITS.get(posixpath.basename(root).lower())
-    return [
-        reference(split or hashed_split(f"{prefix}/{key}", options.holdout, options.seed), key)
-        for key in keys
-    ]
-
-
-def _image_sets(tree, root: str, wanted: str, known: set[str]) -> dict[str, list[str]]:
-    """Split -> ids in the order of the list; lines may hold a flag after the id."""
-    for folder in [wanted] if wanted else SETS:
-        lists = {}
-        for split in LISTS:
-            name = posixpath.join(root, "ImageSets", folder, f"{split}.txt")
-            if name not in tree:
-                continue
-            text = tree.read(name).decode("utf-8-sig", "surrogateescape")
-            ids = {}
-            for line in filter(None, map(str.strip, text.splitlines())):
-                key = line if line in known else line.split()[0]
-                stem = posixpath.splitext(key)[0]
-                ids[stem if key not in known and files.is_picture(key) else key] = None
-            if ids:
-                lists[split] = list(ids)
-        if lists:
-            return lists
-    if wanted:
-        raise SourceError(
-            f"{tree.root}: data.image_sets {wanted!r}: expected {root}/ImageSets/{wanted}/train.txt"
-            " or another list there, found none"
+def _segmentation(where: files.Where, objects: Objects, values: int) -> bytes:
+    """The upright PNG; every pixel below `values`, or IGNORE. Raises BadSample."""
+    pixels = images.read_raster(where, (objects.height, objects.width))
+    highest = int(pixels.max(initial=0, where=pixels != IGNORE))
+    if highest >= values:
+        raise BadSample(
+            "bad_segmentation",
+            f"{files.name_of(where)}: holds {highest}, expected 0 to {values - 1} or {IGNORE}; "
+            f"are all classes in data.labels or {NAMES}?",
         )
-    return {}
+    return images.encode(np.ascontiguousarray(objects.turned.raster(pixels)))
+
+
+def _years(tree: files.Tree) -> tuple[dict, dict]:
+    """XML files and pictures by year and key; a year without a picture is not among the latter."""
+    texts = years(tree, ".xml")
+    if not texts:
+        return {}, {}
+    order = [name.lower() for name in IMAGE_FOLDERS]
+    found: dict[str, dict[int, dict[str, str]]] = {}  # year -> rank of the folder -> key -> name
+    for name in tree.names:
+        if not files.is_picture(name):
+            continue
+        *folders, _ = name.split("/")
+        stem = posixpath.splitext(name)[0]
+        for depth, folder in enumerate(folders):
+            if folder.lower() in order and (root := "/".join(folders[:depth])) in texts:
+                key = "/".join(stem.split("/")[depth + 1 :])
+                rank = order.index(folder.lower())
+                found.setdefault(root, {}).setdefault(rank, {})[key] = name
+        if (root := "/".join(folders)) in texts:  # beside the XML files, or above their folder
+            key = posixpath.basename(stem)
+            found.setdefault(root, {}).setdefault(len(order), {})[key] = name
+    best = {root: by_rank[min(by_rank)] for root, by_rank in sorted(found.items())}
+    return texts, best
+
+
+def _check(tree: files.Tree, texts: dict, pictures: dict, options: Options) -> None:
+    if not texts:
+        raise SourceError(
+            f"{tree.root}: expected {tree.root}/Annotations with {tree.root}/JPEGImages, years "
+            f"such as {tree.root}/VOC2007 that hold them, or XML files beside their pictures; "
+            "found none"
+        )
+    if not pictures:
+        folder = posixpath.join(tree.root, min(texts), IMAGE_FOLDERS[0])
+        raise SourceError(f"{tree.root}: expected the pictures in {folder}, no such folder")
+    check_lists(tree, pictures, options)
+
+
+def _scan_year(tree, root: str, prefix: str, texts, pictures, options: Options) -> list[tuple]:
+    by_name = {posixpath.basename(name): name for name in pictures.values()}
+    by_stem = {posixpath.splitext(base)[0]: name for base, name in by_name.items()}
+    named = {}  # key of an XML without a picture of its name -> the picture that it names
+    for key, text in texts.items():
+        if key not in pictures:
+            name = by_stem.get(posixpath.basename(key)) or by_name.get(_file_name(tree.where(text)))
+            named.update({key: name} if name else {})
+
+    def row(split: str | None, key: str) -> tuple:
+        source_id = f"{prefix}/{key}"
+        text = tree.where(texts.get(key, posixpath.join(root, "Annotations", f"{key}.xml")))
+        missing = posixpath.join(root, IMAGE_FOLDERS[0], f"{key}.jpg")
+        picture = tree.where(pictures.get(key) or named.get(key) or missing)
+        pngs = [_png(tree, root, names, key) for names in (CLASS_PNGS, OBJECT_PNGS)]
+        split = split or split_of(root, key, source_id, options)
+        return (source_id, split, picture, text, *pngs)
+
+    known = pictures.keys() | texts.keys()
+    sets = [options.image_sets] if options.image_sets else SETS
+    listed = lists(tree, root, sets, known)
+    if listed or options.image_sets:
+        return [row(split, key) for split, keys in listed.items() for key in keys]
+    used = set(named.values())
+    alone = {key for key, name in pictures.items() if name in used} - texts.keys()
+    return [row(None, key) for key in known - alone]
 
 
 def _actions(tree: files.Tree, root: str) -> set[str]:
     """Names of the actions, by the lists jumping_train.txt and so on of ImageSets/Action."""
-    lists = [posixpath.basename(n) for n in tree.under(posixpath.join(root, "ImageSets/Action"))]
+    names = tree.under(posixpath.join(root, "ImageSets/Action"))
+    lists = [posixpath.basename(name) for name in names if name.endswith(".txt")]
     return {name.rpartition("_")[0] for name in lists} - {""}
 
 
@@ -216,31 +218,33 @@ def _png(tree: files.Tree, root: str, folders: tuple[str, ...], key: str):
     return next((tree.where(name) for name in names if name in tree), None)
 
 
-def _class_names(tree: files.Tree, roots: list[str]) -> tuple[str, ...]:
-    """Of labelme's class_names.txt, without background and ignore."""
+def _class_names(tree: files.Tree, roots: Iterable[str]) -> tuple[str, ...]:
     for root in roots:
-        name = posixpath.join(root, "class_names.txt")
+        name = posixpath.join(root, NAMES)
         if name in tree:
-            lines = tree.read(name).decode("utf-8-sig", "replace").split("\n")
-            return tuple(n for n in map(str.strip, lines) if n and not n.startswith("_"))
+            lines = decoded(tree.read(name), errors="replace").split("\n")
+            return tuple(n for n in map(str.strip, lines) if n and n not in NO_CLASSES)
     return ()
 
 
-def _find_labels(texts: set[files.Where]) -> tuple[str, ...]:
-    names = set()
+def _survey(texts: set[files.Where]) -> tuple[tuple[str, ...], set[str]]:
+    """Names of the classes and of the actions in XML files."""
+    classes, actions = set(), set()
     for where in texts:
         try:
-            tree = _parse(where)
+            tree = parse(where)
         except BadSample:  # counted when it is read
             continue
-        names |= {(node.findtext("name") or "").strip() for node in tree.findall("object")}
-    return tuple(sorted(names - {""}))
+        for node in tree.findall("object"):
+            classes.add((node.findtext("name") or "").strip())
+            actions.update(child.tag for child in node.iterfind("actions/*"))
+    return tuple(sorted(classes - {""})), actions
 
 
 def _file_name(where: files.Where) -> str:
     """What an XML file calls its picture, without folders."""
     try:
-        name = _parse(where).findtext("filename") or ""
+        name = parse(where).findtext("filename") or ""
     except BadSample:  # counted when it is read
         return ""
     return name.strip().replace("\\", "/").rpartition("/")[2]
@@ -248,31 +252,55 @@ def _file_name(where: files.Where) -> str:
 
 def _is_annotation(where: files.Where) -> bool:
     try:
-        return _parse(where).tag == "annotation"
+        return parse(where) is not None
     except BadSample:
         return False
 
 
-def _parse(where: files.Where) -> ElementTree.Element:
-    """The XML tree; document types are refused, so that no entity can expand without end."""
+def parse(where: files.Where) -> ElementTree.Element:
+    """<annotation>; document types are refused, so that no entity can expand without end."""
     path = files.name_of(where)
     try:
-        text = files.read(where)
+        data = files.read(where)
     except FileNotFoundError:
         raise BadSample("missing_annotation", f"{path}: no such file") from None
     except OSError as error:
         raise BadSample("corrupt_annotation", f"{path}: {error.strerror}") from None
-    if b"<!DOCTYPE" in text or b"<!ENTITY" in text or b"\0" in text:
-        raise BadSample("corrupt_annotation", f"{path}: has a document type or NUL bytes; refused")
     try:
-        return ElementTree.fromstring(text)
+        tree = _element(data)
     except (ElementTree.ParseError, ValueError, LookupError) as error:
         raise BadSample("corrupt_annotation", f"{path}: not well-formed XML: {error}") from None
+    if tree.tag.lower() != "annotation":
+        detail = f"{path}: expected <annotation>, got <{tree.tag}>"
+        raise BadSample("corrupt_annotation", detail)
+    return tree
+
+
+def _element(data: bytes) -> ElementTree.Element:
+    """Expat reads UTF-8 and one-byte encodings; what it refuses is decoded here, and tried again.
+
+    Raises ParseError, ValueError, LookupError.
+    """
+    if b"\0" not in data:
+        _refuse(b"<!DOCTYPE" in data or b"<!ENTITY" in data)
+        try:
+            return ElementTree.fromstring(data)
+        except (ElementTree.ParseError, ValueError, LookupError):
+            pass
+    head = re.match(rb"\s*<\?xml[^>]*encoding\s*=\s*[\"']([\w-]+)", data[:200])
+    text = decoded(data, head[1].decode() if head else "").strip()
+    _refuse("<!DOCTYPE" in text or "<!ENTITY" in text or "\0" in text)
+    return ElementTree.fromstring(text)
+
+
+def _refuse(found: bool) -> None:
+    if found:
+        raise ValueError("it has a document type or NUL bytes; refused")
 
 
 def _corners(tags: dict) -> tuple[float | None, ...]:
     """<bndbox> as (ymin, xmin, ymax, xmax) in continuous pixels; None for what is missing."""
-    found = {child.tag: _number(child.text) for child in tags.get("bndbox", ())}
+    found = {child.tag: number(child.text) for child in tags.get("bndbox", ())}
     ymin, xmin, ymax, xmax = (found.get(tag) for tag in ("ymin", "xmin", "ymax", "xmax"))
     if None in (ymin, xmin, ymax, xmax):
         return None, None, None, None
@@ -294,11 +322,11 @@ def _acted(tags: dict, actions: tuple[str, ...]) -> list[int]:
     """1, 0 or -1 (not said) for each action."""
     if not actions or "actions" not in tags:
         return [-1] * len(actions)
-    said = {child.tag: _number(child.text) for child in tags["actions"]}
+    said = {child.tag: number(child.text) for child in tags["actions"]}
     return [-1 if said.get(name) is None else int(said[name] > 0) for name in actions]
 
 
-def _number(text: str | None) -> float | None:
+def number(text: str | None) -> float | None:
     try:
         value = float(text or "")
     except ValueError:
@@ -307,4 +335,4 @@ def _number(text: str | None) -> float | None:
 
 
 def _flag(tags, name: str) -> bool:
-    return name in tags and bool(_number(tags[name].text))
+    return name in tags and bool(number(tags[name].text))

@@ -1,11 +1,12 @@
 import collections
+import io
 
 import numpy as np
 import PIL.Image
 import pytest
 
 from data.sample import BadSample
-from data.sources import Options, SourceError, voc
+from data.sources import Options, voc
 from tests.data import build
 
 
@@ -129,40 +130,6 @@ def test_annotation_without_picture_is_rejected(tmp_path):
     assert caught.value.reason == "missing_image"
 
 
-def test_image_sets_give_the_splits(tmp_path):
-    root = build.voc(
-        tmp_path / "VOC2007",
-        {"train": ["000001", "000002"], "trainval": ["000002 1", "000003 -1"], "val": []},
-        count=4,
-    )
-    (root / "ImageSets" / "Main" / "cat_train.txt").write_text("000004  1\n")
-    found = [(r.split, r.source_id) for r in voc.scan(tmp_path).references]
-    assert found == [
-        ("train", "VOC2007/000001"),
-        ("train", "VOC2007/000002"),
-        ("trainval", "VOC2007/000002"),
-        ("trainval", "VOC2007/000003"),
-    ]
-
-
-def test_devkit_of_two_years(tmp_path):
-    build.voc(tmp_path / "VOCdevkit" / "VOC2007", {"train": ["000001"]}, count=1)
-    build.voc(tmp_path / "VOCdevkit" / "VOC2012", {"train": ["000001"]}, count=1)
-    ids = [r.source_id for r in voc.scan(tmp_path).references]
-    assert ids == ["VOC2007/000001", "VOC2012/000001"]
-    assert [r.source_id for r in voc.scan(tmp_path / "VOCdevkit").references] == ids
-
-
-def test_hashed_split_is_stable_when_data_is_added(tmp_path):
-    few = voc.scan(build.voc(tmp_path / "few" / "set", count=30), Options(holdout=0.3))
-    many = voc.scan(build.voc(tmp_path / "many" / "set", count=60), Options(holdout=0.3))
-    split = {r.source_id: r.split for r in many.references}
-    assert all(split[r.source_id] == r.split for r in few.references)
-    assert 8 <= sum(r.split == "val" for r in many.references) <= 28  # 18 +- 3 deviations
-    other = voc.scan(tmp_path / "many" / "set", Options(holdout=0.3, seed=1))
-    assert {r.source_id: r.split for r in other.references} != split
-
-
 def test_segmentation_and_instances(tmp_path):
     objects = build.xml_object("cat", (3, 3, 3, 3)) + build.xml_object("dog", (11, 6, 20, 15))
     values = np.zeros((40, 60), np.uint8)
@@ -190,19 +157,115 @@ def test_segmentation_of_another_size_is_rejected(tmp_path):
         one(tmp_path, build.xml_object("cat", (1, 1, 9, 9)))
 
 
-def test_unicode_and_blanks_in_names(tmp_path):
-    root = build.voc(tmp_path / "déjà vu 猫", count=2)
-    for folder, ending in (("Annotations", "xml"), ("JPEGImages", "jpg")):
-        (root / folder / f"000001.{ending}").rename(root / folder / f"été 1.{ending}")
-    (root / "ImageSets" / "Main").mkdir(parents=True)
-    (root / "ImageSets" / "Main" / "train.txt").write_text("été 1\r\n000002\r\n", "utf-8")
-    listing = voc.scan(root)
-    assert [r.source_id for r in listing.references] == ["déjà vu 猫/000002", "déjà vu 猫/été 1"]
-    assert voc.read(listing.references[1], listing.labels).classes.tolist() == [1, 0]
+@pytest.mark.parametrize(
+    ("encoding", "head"),
+    [
+        ("latin-1", '<?xml version="1.0" encoding="ISO-8859-1"?>\n'),
+        ("cp1252", "<?xml version='1.0' encoding='windows-1252'?>"),
+        ("utf-8-sig", ""),
+        ("utf-16", '<?xml version="1.0" encoding="utf-16"?>'),  # with its mark
+        ("utf-16-be", '<?xml version="1.0" encoding="UTF-16BE"?>'),
+        ("utf-8", '<?xml version="1.0" encoding="utf-16"?>'),  # .NET's mistake
+        ("utf-8", '\n <?xml version="1.0"?>'),  # not at the start
+    ],
+)
+def test_encodings(tmp_path, encoding, head):
+    text = head + build.annotation(build.xml_object("déjà", (1, 1, 9, 9)) + "<!-- é -->")
+    sample, labels = _of_xml(tmp_path, text.encode(encoding))
+    assert labels == ("déjà",)
+    assert sample.classes.tolist() == [0]
 
 
-def test_wrong_folder_is_explained(tmp_path):
-    with pytest.raises(SourceError, match="Annotations"):
-        voc.scan(tmp_path)
-    with pytest.raises(SourceError, match="no such file or folder"):
-        voc.scan(tmp_path / "nothing")
+def test_encoding_of_several_bytes(tmp_path):
+    text = '<?xml version="1.0" encoding="gb2312"?>' + build.annotation(
+        build.xml_object("猫", (1, 1, 9, 9))
+    )
+    assert _of_xml(tmp_path, text.encode("gbk"))[1] == ("猫",)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_document_types_are_refused_in_every_encoding(tmp_path, encoding):
+    bomb = '<!DOCTYPE a [<!ENTITY b "cccccccc">]><annotation>&b;</annotation>'
+    with pytest.raises(BadSample, match="document type"):
+        _of_xml(tmp_path, bomb.encode(encoding), labels=("cat",))
+
+
+@pytest.mark.parametrize("data", [b"\xff\xfe<", b"<annotation>\0</annotation>", b"<svg></svg>"])
+def test_damaged_xml_is_rejected(tmp_path, data):
+    with pytest.raises(BadSample, match="corrupt_annotation"):
+        _of_xml(tmp_path, data, labels=("cat",))
+
+
+def _of_xml(tmp_path, data, labels=()):
+    (tmp_path / "a.xml").write_bytes(data)
+    (tmp_path / "a.jpg").write_bytes(build.picture())
+    listing = voc.scan(tmp_path, Options(labels=labels))
+    return voc.read(listing.references[0], listing.labels), listing.labels
+
+
+def test_parts_and_actions(tmp_path):
+    part = (
+        "<part><name>head</name><bndbox><xmin>3</xmin><ymin>4</ymin><xmax>8.5</xmax><ymax>9</ymax>"
+        "</bndbox></part><part><name>foot</name><bndbox><xmin>9</xmin><ymin>9</ymin><xmax>9</xmax>"
+        "<ymax>9</ymax></bndbox></part>"
+    )
+    acts = "<actions><jumping>1</jumping><ridingbike>0</ridingbike><other>?</other></actions>"
+    objects = build.xml_object("dog", (1, 1, 9, 9)) + build.xml_object(
+        "person", (2, 3, 30, 40), part + acts + "<point><x>1</x><y>2</y></point>"
+    )
+    action = tmp_path / "ImageSets" / "Action"
+    action.mkdir(parents=True)
+    (action / "train.txt").write_text("a 2\n")
+    for name, flag in (("jumping", 1), ("running", -1)):
+        (action / f"{name}_train.txt").write_text(f"a 2  {flag}\n")
+    sample, warned = one(tmp_path, objects)
+    assert sample.part_names == ("head",)
+    np.testing.assert_array_equal(sample.part_boxes, [[3, 2, 9, 8.5]])
+    assert sample.part_owners.tolist() == [1]
+    assert warned == {"empty_box": 1}
+    assert sample.actions.tolist() == [[-1, -1, -1, -1], [1, -1, 0, -1]]
+    listing = voc.scan(tmp_path)
+    assert listing.actions == ("jumping", "other", "ridingbike", "running")
+    assert [r.split for r in listing.references] == ["train"]  # by the lists of Action alone
+
+
+def _segmented(tmp_path, values, objects, **options):
+    (tmp_path / "SegmentationClass").mkdir()
+    PIL.Image.fromarray(values).save(tmp_path / "SegmentationClass" / "a.png")
+    return one(tmp_path, objects, **options)
+
+
+def test_few_of_vocs_classes_keep_vocs_numbers(tmp_path):
+    """person is 15 of VOC's 20 whatever else the pictures hold; chair is 9."""
+    objects = build.xml_object("person", (1, 1, 9, 9)) + build.xml_object("chair", (1, 1, 9, 9))
+    values = np.zeros((40, 60), np.uint8)
+    values[0, :4] = 15, 9, 255, 20
+    sample, _ = _segmented(tmp_path, values, objects)
+    listing = voc.scan(tmp_path)
+    assert listing.labels == voc.CLASSES
+    assert listing.segmentation_labels[15] == "person"
+    assert [listing.labels[i] for i in sample.classes] == ["person", "chair"]
+    assert len(listing.segmentation_labels) == 21
+    chosen = voc.scan(tmp_path, Options(labels=("person",)))
+    assert (chosen.labels, chosen.segmentation_labels) == (("person",), listing.segmentation_labels)
+
+
+def test_values_of_no_class_are_rejected(tmp_path):
+    values = np.full((40, 60), 3, np.uint8)
+    with pytest.raises(BadSample, match=r"holds 3, expected 0 to 2 or 255"):
+        _segmented(
+            tmp_path,
+            values,
+            build.xml_object("a", (1, 1, 9, 9)) + build.xml_object("b", (1, 1, 9, 9)),
+        )
+
+
+def test_void_belongs_to_no_object_even_to_the_255th(tmp_path):
+    objects = "".join(build.xml_object("cat", (1, 1, 9, 9)) for _ in range(255))
+    values = np.full((40, 60), 255, np.uint8)
+    values[:9, :9] = 254
+    (tmp_path / "SegmentationObject").mkdir()
+    PIL.Image.fromarray(values).save(tmp_path / "SegmentationObject" / "a.png")
+    sample, _ = one(tmp_path, objects)
+    counts = [int((np.asarray(PIL.Image.open(io.BytesIO(m))) != 0).sum()) for m in sample.masks]
+    assert counts == [0] * 253 + [81, 0]

@@ -199,11 +199,13 @@ def decode(record: bytes) -> Sample:
 
 
 def parse(record: bytes) -> dict[str, tuple[str, list]]:
-    """key -> (kind as in FEATURES, values) of all that a record holds. Raises SchemaError."""
+    """key -> (kind as in FEATURES, values) of every list with values. Raises SchemaError."""
     found = {}
     for name, feature in _features(record).items():
         kind = (feature.WhichOneof("kind") or "bytes_list").removesuffix("_list")
-        found[name] = (kind, _values(feature, kind))
+        values = _values(feature, kind)
+        if values:  # an empty list is none, as in what `encode` writes
+            found[name] = (kind, values)
     check_version(found.get("image/schema_version", ("int64", []))[1])
     return found
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import pathlib
+import warnings
 from typing import Any, Literal
 
 import pydantic
@@ -16,6 +17,9 @@ from pydantic import Field
 
 from data.augment.policy import Augment
 from data.sources import SOURCES
+
+# Deprecated methods of pydantic's; what a recipe calls its keys matters more.
+warnings.filterwarnings("ignore", r'Field name "(validate|schema)" in "\w+" shadows')
 
 
 class ConfigError(ValueError):
@@ -62,6 +66,21 @@ class Ingest(Section):
     beam: tuple[
         str, ...
     ] = ()  # Beam options, e.g. ["--runner=DirectRunner", "--direct_num_workers=2"]
+
+
+class Validate(Section):
+    """ExampleValidator: over one of these limits nothing is trained. None = only reported."""
+
+    schema: str = ""  # a schema.pbtxt to edit; made where there is none; empty = in RUN_DIR
+    max_leakage: float | None = Field(0.01, ge=0, le=1)  # part of val or test that train has too
+    max_copies: float | None = Field(0.5, ge=0, le=1)  # part of a split that repeats its pictures
+    max_bad_boxes: float | None = Field(0.01, ge=0, le=1)  # part of boxes: outside, without area
+    max_empty: float | None = Field(0.9, ge=0, le=1)  # detection: part of pictures without objects
+    max_unmatched: float | None = Field(0.5, ge=0, le=1)  # part of boxes that no prior reaches
+    max_untrained: float | None = Field(None, ge=0, le=1)  # part of classes that train lacks
+    max_imbalance: float | None = Field(None, ge=1)  # most over least frequent class of train
+    max_skew: float | None = Field(None, ge=0, le=1)  # train to val, test; None = the schema's
+    max_drift: float | None = Field(None, ge=0, le=1)  # from the last valid run; None = the same
 
 
 class Model(Section):
@@ -139,6 +158,7 @@ class Recipe(Section):
     schedule: str | None = None  # cron line for `convoy ui`
     data: Data = Data()
     ingest: Ingest = Ingest()
+    validate: Validate = Validate()
     model: Model = Model()
     augment: Augment = Augment()  # while training
     train: Train = Train()
@@ -161,7 +181,7 @@ def load(path: str | pathlib.Path, overrides: tuple[str, ...] | list[str] = ()) 
     if not isinstance(raw, dict):
         raise ConfigError(f"recipe {path}: expected `key: value` lines, got {type(raw).__name__}")
     for override in overrides:
-        _apply(raw, override)
+        override_key(raw, override)
     return parse(raw, str(path))
 
 
@@ -179,7 +199,8 @@ def dump(recipe: Section) -> str:
     return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False)
 
 
-def _apply(raw: dict[str, Any], override: str) -> None:
+def override_key(raw: dict[str, Any], override: str) -> None:
+    """Puts `section.key=value` into the nested dicts of a recipe. Raises ConfigError."""
     key, separator, value = override.partition("=")
     if not separator:
         raise ConfigError(f"--set {override}: expected section.key=value")

@@ -28,7 +28,7 @@ def run(path: str, output: str, format_name: str, beam: Sequence[str] = ()) -> d
 
 def summary(records: pathlib.Path) -> dict:
     """Counts of a folder of records, over its splits."""
-    manifest = json.loads((records / "manifest.json").read_text())
+    manifest = manifest_of(records)
     splits = manifest["splits"]
     return {
         "records": sum(split["records"] for split in splits.values()),
@@ -40,3 +40,11 @@ def summary(records: pathlib.Path) -> dict:
         "classes": manifest["labels"],
         "splits": {name: split["records"] for name, split in splits.items()},
     }
+
+
+def manifest_of(records: pathlib.Path) -> dict:
+    """The manifest of a folder of records. Raises FileNotFoundError."""
+    path = records / "manifest.json"
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file; run `convoy ingest` first")
+    return json.loads(path.read_text())

@@ -1,8 +1,8 @@
 """The pipeline of a recipe: which component runs on what. Command line and Dagster call this.
 
-raw data -> example_gen -> statistics_gen -> trainer -> evaluator -> exporter -> infra_validator ->
-pusher. Each but the last leaves a content-addressed artifact, so what did not change is not done
-again.
+raw data -> example_gen -> statistics_gen -> schema_gen -> example_validator -> trainer -> evaluator
+-> exporter -> infra_validator -> pusher. Each but the last leaves a content-addressed artifact, so
+what did not change is not done again. The three about the data refuse before training costs time.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import os
 import pathlib
 from collections.abc import Callable
 
+from pipeline import data_checks
 from pipeline.artifacts import Artifact, execute, write_bytes, write_json
 from pipeline.components import pusher
 from pipeline.components.pusher import Refused
@@ -23,6 +24,8 @@ from pipeline.ingest_folder import summary
 NAMES = (
     "example_gen",
     "statistics_gen",
+    "schema_gen",
+    "example_validator",
     "trainer",
     "evaluator",
     "exporter",
@@ -30,12 +33,26 @@ NAMES = (
     "pusher",
 )
 
+CHECKS = ("statistics_gen", "schema_gen", "example_validator")
 TOLD = ("splits", "objects", "rejected_by_reason", "warnings")  # of an ingest, to people
 
 # What a component's result depends on besides inputs and parameters: its sources.
 CODE = {
     "example_gen": ("data", "pipeline/components/example_gen.py"),
-    "statistics_gen": ("data/statistics.py", "data/example.py"),
+    "statistics_gen": (
+        "data/statistics",
+        "data/example.py",
+        "pipeline/components/statistics_gen.py",
+    ),
+    "schema_gen": ("pipeline/validation", "pipeline/components/schema_gen.py"),
+    "example_validator": (
+        "models",
+        "pipeline/validation",
+        "pipeline/evaluation/plots.py",
+        "pipeline/evaluation/report.py",
+        "pipeline/evaluation/report.html",
+        "pipeline/components/example_validator.py",
+    ),
     "trainer": (
         "models",
         "data/input.py",
@@ -73,7 +90,8 @@ class Job:
 def run(job: Job, upto: str) -> dict:
     """Runs the steps up to `upto`; returns what `--json` prints.
 
-    Raises pusher.Refused when the gate refuses and a later step was asked for.
+    Raises pusher.Refused when the data is not valid, or when the gate refuses and a later step was
+    asked for.
     """
     if not job.plan:
         job.run_dir.mkdir(parents=True, exist_ok=True)
@@ -92,12 +110,18 @@ def run(job: Job, upto: str) -> dict:
             else:
                 result.update(_push(job))
             break
+        if name in job.done:
+            continue
         job.done[name] = _step(job, name)
         state = "cached" if job.done[name].cached else "would run" if job.plan else "done"
         job.tell(f"{name}: {state} {job.done[name].path}")
         if name == "example_gen" and not job.plan:
             result["ingest"] = summary(job.done[name].path)
             job.tell("  " + json.dumps({k: result["ingest"][k] for k in TOLD}))
+        if name == "example_validator" and not job.plan:
+            result["validation"] = data_checks.conclude(
+                job.run_dir, job.done["statistics_gen"], job.done[name].path, not _follower()
+            )
         if name == "trainer" and _follower():
             break
         if name == "evaluator" and not job.plan:
@@ -112,9 +136,9 @@ def run(job: Job, upto: str) -> dict:
 
 
 def needed(upto: str) -> list[str]:
-    """The steps up to one; the statistics are for people, so only a whole run makes them too."""
+    """The steps up to one; the data is checked where that is asked for, and in a whole run."""
     names = NAMES[: NAMES.index(upto) + 1]
-    return [name for name in names if name != "statistics_gen" or upto in (name, "pusher")]
+    return [name for name in names if name not in CHECKS or upto in (*CHECKS, "pusher")]
 
 
 def _step(job: Job, name: str) -> Artifact:
@@ -135,9 +159,13 @@ def _inputs(job: Job, name: str) -> dict[str, Artifact | pathlib.Path]:
     done = job.done
     if name == "example_gen":
         return {"source": _source(job)}
-    if name == "statistics_gen":
-        return {"examples": done["example_gen"]}
-    if name == "trainer":
+    if name == "schema_gen":
+        return {"statistics": done["statistics_gen"]}
+    if name == "example_validator":
+        return data_checks.inputs(
+            job.run_dir, job.recipe.validate, done["statistics_gen"], done["schema_gen"], job.plan
+        )
+    if name in ("statistics_gen", "trainer"):
         return {"examples": done["example_gen"]}
     if name == "evaluator":
         inputs = {"examples": done["example_gen"], "model": done["trainer"]}
@@ -157,6 +185,10 @@ def _inputs(job: Job, name: str) -> dict[str, Artifact | pathlib.Path]:
 
 def _source(job: Job) -> Artifact | pathlib.Path:
     data = job.recipe.data
+    if data.format.startswith("tfds:"):
+        from data.sources import tfds
+
+        return pathlib.Path(tfds.folder(data.path, data.format.partition(":")[2]))
     if not data.path:
         raise ConfigError("data.path is empty: it must name the folder of the data set")
     path = pathlib.Path(data.path)

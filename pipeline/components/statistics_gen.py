@@ -1,42 +1,50 @@
-"""StatisticsGen: records -> statistics.json for people, stats.pb for TFDV."""
+"""StatisticsGen: what the records of each split hold, in one Beam pass without TensorFlow.
+
+Outputs:
+    statistics.json   for people, and for what has no place in the proto
+    stats.pb          tensorflow-metadata's DatasetFeatureStatisticsList, for TFDV and Facets
+    boxes.npz         a fair sample of each split's boxes, see data/statistics/partial.py
+"""
 
 from __future__ import annotations
 
-import json
+import io
 import pathlib
 from collections.abc import Mapping
 
+import numpy as np
 import pydantic
 
-from data import statistics
 from pipeline.artifacts import write_bytes, write_json
 from pipeline.config import Recipe
+from pipeline.ingest_folder import manifest_of
 
 
 class Params(pydantic.BaseModel):
-    """Nothing to choose: every split of the records is described."""
+    """Nothing to choose: every split is described; `beam` decides only where that happens."""
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+
+    beam: tuple[str, ...] = pydantic.Field((), exclude=True)
 
 
 def params_of(recipe: Recipe) -> Params:
     """The parameters of this component in a recipe."""
-    return Params()
+    return Params(beam=recipe.ingest.beam)
 
 
 def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Path) -> None:
-    """inputs: {"examples": an ExampleGen folder}. Raises FileNotFoundError, CorruptRecord."""
+    """inputs: {"examples": an ExampleGen folder}. Raises FileNotFoundError, IngestError."""
+    from data.statistics import job, proto, summary  # imports Beam
+
     records, workdir = pathlib.Path(inputs["examples"]), pathlib.Path(workdir)
     workdir.mkdir(parents=True, exist_ok=True)
-    path = records / "manifest.json"
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file; run `convoy ingest` first")
-    manifest = json.loads(path.read_text())
-    splits = {
-        split: statistics.collect(
-            [str(records / name) for name in numbers["shards"]], manifest["labels"]
-        )
-        for split, numbers in manifest["splits"].items()
-    }
-    write_bytes(workdir / "stats.pb", statistics.to_proto(splits).SerializeToString())
-    write_json(workdir / "statistics.json", splits)
+    manifest = manifest_of(records)
+    splits = job.run(records, manifest, params.beam)
+    told = summary.summary(records, manifest, splits)
+    write_json(workdir / "statistics.json", told)
+    stats = proto.to_proto(splits, told)
+    write_bytes(workdir / "stats.pb", stats.SerializeToString(deterministic=True))
+    boxes = io.BytesIO()
+    np.savez(boxes, **{name: partial.boxes for name, partial in splits.items()})
+    write_bytes(workdir / "boxes.npz", boxes.getvalue())

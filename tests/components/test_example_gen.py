@@ -14,7 +14,7 @@ import pytest
 from data import example, shards, tfrecord
 from data.sources import SourceError
 from pipeline.artifacts import execute
-from pipeline.components import example_gen, statistics_gen
+from pipeline.components import example_gen
 from pipeline.components.example_gen import Params, TooManyRejected
 from pipeline.config import parse
 from tests.data import build
@@ -297,24 +297,6 @@ def test_augmented_copies_of_the_training_split(source, tmp_path):
     for copy in ("#aug1", "#aug2"):
         flipped = found[f"VOC2007/000003{copy}"]
         np.testing.assert_allclose(flipped.boxes, [[6, 37, 30, 56], [0, 0, 40, 60]], atol=1e-3)
-
-
-def test_statistics_of_the_records(done, tmp_path):
-    statistics_gen.run({"examples": done}, statistics_gen.Params(), tmp_path)
-    train = json.loads((tmp_path / "statistics.json").read_text())["train"]
-    assert (train["records"], train["objects_by_class"]) == (8, {"cat": 7, "dog": 8})
-    assert train["numbers"]["objects"]["max"] == 2
-    assert train["numbers"]["box_area"]["max"] == 1.0  # the cat fills its picture
-    assert train["numbers"]["box_aspect"]["min"] == pytest.approx((21 - 4) / 24)
-    from tensorflow_metadata.proto.v0 import statistics_pb2
-
-    proto = statistics_pb2.DatasetFeatureStatisticsList.FromString(
-        (tmp_path / "stats.pb").read_bytes()
-    )
-    assert [(d.name, d.num_examples) for d in proto.datasets] == [("train", 8), ("val", 4)]
-    features = {f.path.step[0]: f for f in proto.datasets[0].features}
-    buckets = features["objects_by_class"].string_stats.rank_histogram.buckets
-    assert [(b.label, b.sample_count) for b in buckets] == [("dog", 8), ("cat", 7)]
 
 
 def test_the_same_picture_in_two_splits_is_reported(tmp_path):

@@ -1,0 +1,1 @@
+"""Statistics of records: one Beam pass, partial results that merge exactly, tensorflow-metadata."""

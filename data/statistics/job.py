@@ -1,0 +1,90 @@
+"""The statistics of records as one Beam pass: an element is a record file, combined by split."""
+
+from __future__ import annotations
+
+import pathlib
+import pickle
+import tempfile
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import apache_beam as beam
+
+from data import beam_job, tfrecord
+from data.example import SchemaError
+from data.shards import IngestError
+from data.statistics.partial import Partial, describe
+from data.statistics.summary import files_of
+
+
+class Describe(beam.DoFn):
+    """(split, file, its number) -> (split, Partial)."""
+
+    def __init__(self, labels: Sequence[str]):
+        self.labels = tuple(labels)
+
+    def process(self, element: tuple[str, str, int]):
+        split, path, number = element
+        try:
+            yield split, describe(tfrecord.read(path), self.labels, number)
+        except (SchemaError, tfrecord.CorruptRecord, OSError) as error:
+            told = str(error).replace("\n", " ")
+            raise IngestError(told if path in told else f"{path}: {told}") from error
+
+
+class Merge(beam.CombineFn):
+    """Partials of one split -> their sum."""
+
+    def create_accumulator(self) -> Partial:
+        return Partial()
+
+    def add_input(self, accumulator: Partial, element: Partial) -> Partial:
+        accumulator.merge(element)
+        return accumulator
+
+    def merge_accumulators(self, accumulators) -> Partial:
+        merged = Partial()
+        for accumulator in accumulators:
+            merged.merge(accumulator)
+        return merged
+
+    def extract_output(self, accumulator: Partial) -> Partial:
+        return accumulator
+
+
+def run(
+    records: pathlib.Path, manifest: Mapping[str, Any], arguments: Sequence[str] = ()
+) -> dict[str, Partial]:
+    """split -> statistics of a folder of records. Raises IngestError."""
+    elements = [
+        (split, str(records.absolute() / name), number)
+        for number, (split, name) in enumerate(files_of(manifest))
+    ]
+    missing = [path for _, path, _ in elements if not pathlib.Path(path).is_file()]
+    if missing:
+        raise IngestError(f"{missing[0]}: no such file, but manifest.json lists it; ingest again")
+    size = sum(pathlib.Path(path).stat().st_size for _, path, _ in elements)
+    with tempfile.TemporaryDirectory(prefix=".statistics-", dir=records.parent) as folder:
+
+        def save(split: str, partial: Partial) -> None:
+            pathlib.Path(folder, f"{split}.pickle").write_bytes(pickle.dumps(partial))
+
+        beam_job.run(
+            lambda pipeline: (
+                pipeline
+                | "Shards" >> beam.Create(elements, reshuffle=False)
+                | "Spread" >> beam.Reshuffle()
+                | "Describe" >> beam.ParDo(Describe(manifest["labels"]))
+                | "Merge" >> beam.CombinePerKey(Merge())
+                | "Save" >> beam.MapTuple(save)
+            ),
+            arguments,
+            elements=len(elements),
+            size_bytes=size,
+        )
+        return {split: _saved(pathlib.Path(folder), split) for split in manifest["splits"]}
+
+
+def _saved(folder: pathlib.Path, split: str) -> Partial:
+    path = folder / f"{split}.pickle"
+    return pickle.loads(path.read_bytes()) if path.exists() else Partial()

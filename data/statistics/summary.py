@@ -1,0 +1,88 @@
+"""The statistics of all splits as plain values, for people and for the checks of them."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from data.statistics import keys
+from data.statistics.partial import Partial
+
+
+def files_of(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """(split, record file) of all, in the manifest's order; a shard's number counts them."""
+    return [(split, name) for split, told in manifest["splits"].items() for name in told["shards"]]
+
+
+def summary(
+    records: pathlib.Path, manifest: Mapping[str, Any], splits: Mapping[str, Partial]
+) -> dict[str, Any]:
+    """The statistics as plain values: {"labels", "splits": {..}, "shared": {"train+val": {..}}}."""
+    paths = {i: str(records / name) for i, (_, name) in enumerate(files_of(manifest))}
+    return {
+        "labels": list(manifest["labels"]),
+        "splits": {name: _split(partial, manifest, paths) for name, partial in splits.items()},
+        "shared": {
+            f"{first}+{second}": _shared(splits, first, second, paths)
+            for i, first in enumerate(splits)
+            for second in list(splits)[i + 1 :]
+        },
+    }
+
+
+def _split(partial: Partial, manifest: Mapping[str, Any], paths) -> dict[str, Any]:
+    labels, points = manifest["labels"], list(manifest.get("keypoints", ()))
+    objects = partial.words.get("image/object/class/text", {})
+    repeated = keys.repeated(partial.rows)[: keys.NAMED]
+    visibility: dict[str, list[int]] = {}
+    for (index, visible), count in sorted(partial.visibility.items()):
+        name = points[index] if index < len(points) else f"keypoint {index}"
+        visibility.setdefault(name, [0, 0, 0])[min(max(visible, 0), 2)] += count
+    flags = ("difficult", "truncated", "is_crowd")
+    totals = {flag: partial.numbers.get(f"image/object/{flag}") for flag in flags}
+    return {
+        "records": partial.records,
+        "features": {
+            name: {
+                "kinds": dict(feature.kinds),
+                "records": feature.lengths.count,
+                "values": feature.lengths.total,
+            }
+            for name, feature in sorted(partial.features.items())
+        },
+        "images_by_class": _by_label(partial.images_by_class, labels),
+        "objects_by_class": _by_label(objects, labels),
+        "flags": {flag: int(numbers.sum) if numbers else 0 for flag, numbers in totals.items()},
+        "numbers": {name: found.summary() for name, found in sorted(partial.numbers.items())},
+        "keypoint_visibility": visibility,  # name -> [not labelled, hidden, visible]
+        "centers": partial.centers.tolist(),  # rows from the top, columns from the left
+        "problems": {
+            reason: {"count": found.count, "records": found.records, "examples": found.named}
+            for reason, found in sorted(partial.problems.items())
+        },
+        "copies": {
+            "records": keys.copies(partial.rows),
+            "examples": keys.names([partial.rows], "image", repeated, paths),
+        },
+    }
+
+
+def _by_label(counts: Mapping[str, int], labels: Sequence[str]) -> dict[str, int]:
+    """Every label in its order, then names that are no label."""
+    strange = sorted(set(counts) - set(labels))
+    return {name: counts.get(name, 0) for name in (*labels, *strange)}
+
+
+def _shared(splits: Mapping[str, Partial], first: str, second: str, paths) -> dict[str, Any]:
+    rows = [splits[first].rows, splits[second].rows]
+    hashes = keys.shared(*rows)
+    examples = {kind: keys.names(rows, kind, hashes[kind][: keys.NAMED], paths) for kind in hashes}
+    return {
+        **{kind: len(found) for kind, found in hashes.items()},
+        "records": {
+            name: keys.touched(part, hashes)
+            for name, part in zip((first, second), rows, strict=True)
+        },
+        "examples": examples,
+    }

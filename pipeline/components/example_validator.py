@@ -1,0 +1,124 @@
+"""ExampleValidator: is the data good enough to train on?
+
+Outputs:
+    validation.json   the verdict and every check: value, limit, verdict, text, examples
+    anomalies.pb      tensorflow-metadata's Anomalies against the schema, drift and skew;
+    anomalies.pbtxt   the same to read
+    report.html       all of it on one page
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pathlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from google.protobuf import text_format
+from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2
+
+from pipeline.artifacts import write_bytes, write_json
+from pipeline.components.schema_gen import dataset
+from pipeline.config import Model, Recipe, Section, Validate
+from pipeline.validation import anomalies, checks, drift, priors
+from pipeline.validation.checks import Check
+from pipeline.validation.report import write_report
+
+
+class Params(Section):
+    """Which splits play which part, and the limits."""
+
+    train: str
+    judges: tuple[str, ...]  # the splits that choose the checkpoint and judge the model
+    model: Model | None = None  # of a detection recipe: its priors must reach the boxes
+    limits: Validate = Validate()
+
+
+def params_of(recipe: Recipe) -> Params:
+    """The parameters of this component in a recipe."""
+    data = recipe.data
+    others = dict.fromkeys(name for name in (data.val, data.test) if name and name != data.train)
+    return Params(
+        train=data.train,
+        judges=tuple(others),
+        model=recipe.model if recipe.task == "detection" else None,
+        limits=recipe.validate.model_copy(update={"schema": ""}),  # an input, not a number
+    )
+
+
+def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Path) -> None:
+    """Checks and decides; a refusal is written down, not raised.
+
+    inputs: statistics, schema (a schema.pbtxt or a SchemaGen folder), and validated (a folder with
+    the stats.pb of the last valid run), where there is one. Raises ValueError for a bad schema.
+    """
+    workdir = pathlib.Path(workdir)
+    workdir.mkdir(parents=True, exist_ok=True)
+    schema = read_schema(pathlib.Path(inputs["schema"]))
+    told = json.loads((inputs["statistics"] / "statistics.json").read_text())
+    result = anomalies_pb2.Anomalies(baseline=schema)
+    found = [
+        *_against_schema(inputs, params, schema, told, result),
+        *checks.of_splits(told, params.train, params.judges, params.limits),
+        *checks.of_classes(told, params.train, params.limits),
+        *_objects(inputs, params, told),
+        *_compared(inputs, params, schema, result),
+    ]
+    valid, text = checks.verdict(found)
+    write_bytes(workdir / "anomalies.pb", result.SerializeToString(deterministic=True))
+    readable = text_format.MessageToString(result, as_utf8=True)
+    write_bytes(workdir / "anomalies.pbtxt", readable.encode())
+    rows = [dataclasses.asdict(one) for one in found]
+    write_json(workdir / "validation.json", {"valid": valid, "text": text, "checks": rows})
+    used = (params.train, *params.judges)
+    with np.load(inputs["statistics"] / "boxes.npz") as stored:
+        boxes = {name: stored[name] for name in used}
+    splits = {name: told["splits"][name] for name in used}
+    write_report(workdir / "report.html", valid, text, found, splits, boxes)
+
+
+def read_schema(path: pathlib.Path) -> schema_pb2.Schema:
+    """A Schema in text format. Raises ValueError with the place of the mistake."""
+    path = path / "schema.pbtxt" if path.is_dir() else path
+    try:
+        return text_format.Parse(path.read_text(encoding="utf-8-sig"), schema_pb2.Schema())
+    except text_format.ParseError as error:
+        raise ValueError(f"{path}: not a schema in text format: {error}") from None
+
+
+def _against_schema(inputs, params: Params, schema, told: Mapping[str, Any], result) -> list[Check]:
+    for split in (params.train, *params.judges):
+        problems = told["splits"][split]["problems"]
+        anomalies.find(dataset(inputs["statistics"], split), schema, problems, result)
+    errors = anomalies.errors(result)
+    return [checks.of_schema(errors, len(result.anomaly_info) - len(errors))]
+
+
+def _objects(inputs, params: Params, told: Mapping[str, Any]) -> Iterator[Check]:
+    has_boxes = checks.objects(told["splits"][params.train])
+    if params.model or has_boxes:
+        yield from checks.of_objects(told, params.train, params.judges, params.limits)
+    if params.model:
+        with np.load(inputs["statistics"] / "boxes.npz") as boxes:
+            reach = priors.reach(boxes[params.train], params.model, told["labels"])
+        yield checks.of_priors(params.model.name, reach, params.limits)
+
+
+def _compared(inputs, params: Params, schema, result) -> Iterator[Check]:
+    """Skew of each judging split, and drift from the last valid run."""
+    train = dataset(inputs["statistics"], params.train)
+    for judge in params.judges:
+        other = dataset(inputs["statistics"], judge)
+        skew = drift.compare(schema, "skew_comparator", train, other, params.limits.max_skew)
+        drift.record(result, skew, "skew_measurements")
+        yield from checks.of_comparison(f"skew {params.train} → {judge}", skew)
+    if "validated" not in inputs:
+        return
+    before = dataset(inputs["validated"], params.train)
+    moved = drift.compare(schema, "drift_comparator", before, train, params.limits.max_drift)
+    drift.record(result, moved, "drift_measurements")
+    yield from checks.of_comparison("drift", moved)
+    least = schema.dataset_constraints.num_examples_drift_comparator.min_fraction_threshold
+    yield checks.of_size(train.num_examples, before.num_examples, least)

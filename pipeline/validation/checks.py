@@ -1,0 +1,206 @@
+"""The checks of the data: a number, its limit, a verdict, a sentence, and examples."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from pipeline.config import Validate
+from pipeline.validation.drift import Measured
+from pipeline.validation.priors import Reach
+
+ROUNDING = 1e-9
+BAD_BOXES = ("degenerate_box", "outside_box")
+BAD_RECORDS = ("ragged_objects", "wrong_label")
+OK, WARNING, REFUSED = "ok", "warning", "refused"
+
+
+@dataclasses.dataclass(frozen=True)
+class Check:
+    """One row of the report."""
+
+    name: str
+    value: float | None
+    limit: float | None  # None: only reported
+    verdict: str  # OK, WARNING or REFUSED
+    text: str
+    examples: tuple[str, ...] = ()
+
+
+def check(
+    name: str,
+    value: float | None,
+    limit: float | None,
+    text: str,
+    *,
+    warn: float = 0.0,
+    examples: Sequence[str] = (),
+) -> Check:
+    """Refused above the limit, a warning above `warn`. A value of None could not be found."""
+    verdict = OK
+    if value is not None and value > warn + ROUNDING:
+        verdict = WARNING
+    if value is not None and limit is not None and value > limit + ROUNDING:
+        verdict = REFUSED
+    return Check(name, value, limit, verdict, text, tuple(examples))
+
+
+def of_schema(errors: Sequence[str], warnings: int) -> Check:
+    """Anomalies against the schema: one is too many, as the schema is there to be edited."""
+    text = f"{len(errors)} features do not fit the schema"
+    text += f"; {warnings} more are remarkable" if warnings else ""
+    return check("schema", len(errors), 0, text, examples=errors)
+
+
+def of_splits(
+    told: Mapping[str, Any], train: str, judges: Sequence[str], limits: Validate
+) -> Iterator[Check]:
+    """Between splits (leakage), and within each (copies, unusable records)."""
+    for judge in judges:
+        pair = told["shared"].get(f"{train}+{judge}") or told["shared"][f"{judge}+{train}"]
+        records = told["splits"][judge]["records"]
+        shared = pair["records"][judge]
+        yield check(
+            f"leakage {train} → {judge}",
+            shared / max(records, 1),
+            limits.max_leakage,
+            f"{shared:,} of {records:,} records of {judge} have a picture or source_id of {train}",
+            examples=_groups(pair["examples"]["image"]) or _groups(pair["examples"]["source"]),
+        )
+    for name in (train, *judges):
+        split = told["splits"][name]
+        records, copies = split["records"], split["copies"]["records"]
+        yield check(
+            f"copies in {name}",
+            copies / max(records, 1),
+            limits.max_copies,
+            f"{copies:,} of {records:,} records have the picture of an earlier one",
+            warn=0.01,
+            examples=_groups(split["copies"]["examples"]),
+        )
+        bad = {n: p for n, p in split["problems"].items() if n in BAD_RECORDS}
+        count = sum(problem["records"] for problem in bad.values())
+        if count:
+            text = f"{count:,} of {records:,} records contradict themselves"
+            yield check(f"records of {name}", count / records, 0.0, text, examples=_named(bad))
+
+
+def of_objects(
+    told: Mapping[str, Any], train: str, judges: Sequence[str], limits: Validate
+) -> Iterator[Check]:
+    """Boxes that are no boxes, and pictures without any."""
+    for name in (train, *judges):
+        split = told["splits"][name]
+        bad = {n: p for n, p in split["problems"].items() if n in BAD_BOXES}
+        count, total = sum(p["count"] for p in bad.values()), objects(split)
+        yield check(
+            f"boxes of {name}",
+            count / max(total, 1),
+            limits.max_bad_boxes,
+            f"{count:,} of {total:,} boxes lie outside their picture or have no area",
+            examples=_named(bad),
+        )
+        empty = split["numbers"].get("image/objects", {}).get("zeros", 0)
+        yield check(
+            f"empty pictures of {name}",
+            empty / max(split["records"], 1),
+            limits.max_empty,
+            f"{empty:,} of {split['records']:,} pictures have no object",
+            warn=0.5,
+        )
+
+
+def of_classes(told: Mapping[str, Any], train: str, limits: Validate) -> Iterator[Check]:
+    """Classes that cannot be learned, or hardly."""
+    split = told["splits"][train]
+    counts = split["objects_by_class"] if objects(split) else split["images_by_class"]
+    counts = {name: counts.get(name, 0) for name in told["labels"]}
+    missing = sorted(name for name, count in counts.items() if not count)
+    yield check(
+        f"classes without an example in {train}",
+        len(missing) / max(len(counts), 1),
+        limits.max_untrained,
+        f"{len(missing)} of {len(counts)} classes",
+        examples=missing[:10],
+    )
+    some = {name: count for name, count in counts.items() if count}
+    if some:
+        most, least = max(some, key=some.get), min(some, key=some.get)
+        yield check(
+            f"imbalance of {train}",
+            some[most] / some[least],
+            limits.max_imbalance,
+            f"{some[most]:,} {most!r} to {some[least]:,} {least!r}",
+            warn=20.0,
+        )
+
+
+def of_comparison(
+    title: str, measured: Sequence[Measured], warn_part: float = 0.5
+) -> Iterator[Check]:
+    """Skew or drift: one row a feature; a warning from half the threshold on."""
+    for item in measured:
+        most = f"; {item.largest!r} differs most" if item.largest else ""
+        norm = "L-infinity" if item.norm == "infinity_norm" else "Jensen-Shannon, beyond chance"
+        yield check(
+            f"{title}: {item.feature}",
+            item.value,
+            item.threshold,
+            f"{norm}{most}",
+            warn=item.threshold * warn_part,
+        )
+
+
+def of_size(records: int, before: int, least: float) -> Check:
+    """The training split against that of the last valid run: it must not shrink too much."""
+    lost = max(0.0, 1 - records / max(before, 1))
+    text = f"{records:,} records, {before:,} in the last valid run"
+    return check("drift: records lost", lost, 1 - least if least else None, text, warn=0.2)
+
+
+def of_priors(name: str, found: Reach | None, limits: Validate) -> Check:
+    """How many boxes the network's priors do not reach."""
+    if found is None:
+        return check("priors", None, None, f"{name} has no priors, or there are no boxes")
+    height, width = found.size
+    text = (
+        f"{found.unmatched:,} of {found.boxes:,} boxes overlap no prior of {name} at {height} x "
+        f"{width} by {found.threshold:g}; median side {found.side_px:.0f} px"
+    )
+    text += f", of these {found.unmatched_side_px:.0f} px" if found.unmatched else ""
+    return check("priors", found.unmatched / found.boxes, limits.max_unmatched, text, warn=0.2)
+
+
+def verdict(checks: Sequence[Check]) -> tuple[bool, str]:
+    """(valid, one paragraph)."""
+    refused = [one for one in checks if one.verdict == REFUSED]
+    warned = [one for one in checks if one.verdict == WARNING]
+    said = "; ".join(
+        f"{one.name}: {one.value:.4g} is over {one.limit:.4g} ({one.text}"
+        + (f", e.g. {one.examples[0]}" if one.examples else "")
+        + ")"
+        for one in refused
+    )
+    if refused:
+        return False, f"The data is not valid. {said}. Repair the data, or change these limits."
+    names = ", ".join(one.name for one in warned)
+    notes = f"; {len(warned)} warnings: {names}" if warned else ""
+    return True, f"The data is valid: {len(checks)} checks{notes}."
+
+
+def objects(split: Mapping[str, Any]) -> int:
+    """Boxes of a split."""
+    return split["features"].get("image/object/bbox/ymin", {}).get("values", 0)
+
+
+def _groups(groups: Sequence[Sequence[str]]) -> list[str]:
+    return [" = ".join(group) for group in groups]
+
+
+def _named(problems: Mapping[str, Any]) -> list[str]:
+    return [
+        f"{source_id}: {reason}: {detail}"
+        for reason, problem in problems.items()
+        for source_id, detail in problem["examples"]
+    ]

@@ -1,0 +1,81 @@
+"""Do a detector's priors fit the boxes? The part of boxes that none reaches at its threshold.
+
+The boxes are taken in pixels of the network's input, after its own resize.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Sequence
+
+import numpy as np
+
+from pipeline.config import Model, Train
+
+VISIBLE = 0.3  # part of a box that must be inside the input, where the resize crops
+AT_ONCE = 512  # boxes
+
+
+@dataclasses.dataclass(frozen=True)
+class Reach:
+    """How well priors fit; of `boxes`, `unmatched` reach `threshold` with no prior."""
+
+    boxes: int
+    unmatched: int
+    threshold: float  # intersection over union
+    size: tuple[int, int]  # of the input, pixels
+    side_px: float  # median of sqrt(height * width) of the boxes in the input
+    unmatched_side_px: float  # ... of the unmatched
+
+
+def reach(boxes: np.ndarray, model: Model, labels: Sequence[str]) -> Reach | None:
+    """boxes: rows of data.statistics.partial.BOX. None: the network has no priors, or no box."""
+    from pipeline import network  # imports TensorFlow
+
+    task = network.build(model, list(labels), Train())
+    options = getattr(task.encode, "keywords", {})
+    if "priors" not in options:
+        return None
+    threshold = inspect.signature(task.encode).parameters["threshold"].default
+    preprocess = task.info.preprocess
+    fitted = in_input(boxes, preprocess)
+    if not len(fitted):
+        return None
+    best = best_iou(fitted, options["priors"])
+    sides = np.sqrt(_area(fitted))
+    missed = best < threshold
+    return Reach(
+        boxes=len(fitted),
+        unmatched=int(missed.sum()),
+        threshold=float(threshold),
+        size=preprocess.size,
+        side_px=float(np.median(sides)),
+        unmatched_side_px=float(np.median(sides[missed])) if missed.any() else 0.0,
+    )
+
+
+def in_input(boxes: np.ndarray, preprocess) -> np.ndarray:
+    """[M, 4] pixels of the network's input, of the boxes that are seen there."""
+    from models.resize import fit_matrix
+
+    edges = np.stack([boxes[edge] for edge in ("ymin", "xmin", "ymax", "xmax")], axis=-1)
+    sides = np.stack([boxes["height"], boxes["width"]] * 2, axis=-1).astype(np.float32)
+    matrix = np.asarray(fit_matrix(boxes["height"], boxes["width"], preprocess, preprocess.size))
+    axes = [1, 0, 1, 0]  # rows of the matrix are x, y; it scales and shifts, and turns nothing
+    moved = edges * sides * matrix[:, axes, axes] + matrix[:, axes, 2]
+    cut = np.clip(moved, 0, np.tile(preprocess.size, 2))
+    keep = (_area(cut) > 0) & (_area(cut) >= VISIBLE * _area(moved))
+    return cut[keep].astype(np.float32)
+
+
+def _area(boxes: np.ndarray) -> np.ndarray:
+    return (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+
+
+def best_iou(boxes: np.ndarray, priors: np.ndarray) -> np.ndarray:
+    """[M] largest intersection over union of each box with any prior."""
+    from models.boxes import pairwise_iou
+
+    parts = [boxes[i : i + AT_ONCE] for i in range(0, len(boxes), AT_ONCE)]
+    return np.concatenate([pairwise_iou(part, priors).numpy().max(axis=1) for part in parts])

@@ -1,0 +1,113 @@
+"""One HTML page about a data set: the verdict, every check, then what the data looks like."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from pipeline.artifacts import write_bytes
+from pipeline.evaluation import plots, report
+from pipeline.validation import charts
+from pipeline.validation.checks import REFUSED, WARNING, Check, objects
+
+ORDER = (REFUSED, WARNING)  # worth reading first
+
+
+def write_report(
+    path: pathlib.Path,
+    valid: bool,
+    text: str,
+    checks: Sequence[Check],
+    splits: Mapping[str, Mapping[str, Any]],
+    boxes: Mapping[str, np.ndarray],
+) -> None:
+    """splits: those of statistics.json that are used, the training split first; boxes: theirs."""
+    kind, word = ("blessed", "Valid") if valid else ("refused", "Refused")
+    figures = {
+        "Objects of each class, or pictures where there are no objects": _classes(splits),
+        "Pictures": charts.numbers(splits),
+        "Boxes": charts.boxes(boxes),
+        "Where objects are": charts.centers(splits),
+        "Keypoints": charts.keypoints(next(iter(splits.values()))["keypoint_visibility"]),
+    }
+    sections = {
+        "Checks": _checks(checks),
+        "Examples": _examples(checks),
+        "Splits": report.table("", list(splits), _rows(splits)),
+        "Charts": "".join(
+            report.figure(report.uri(plots.png(figure), "png"), caption)
+            for caption, figure in figures.items()
+            if figure is not None
+        ),
+    }
+    page = report.page("Data validation", report.banner(kind, word, text), sections)
+    write_bytes(path, page.encode())
+
+
+def _checks(checks: Sequence[Check]) -> str:
+    """The worst first."""
+    rank = {verdict: place for place, verdict in enumerate(ORDER)}
+    ranked = sorted(checks, key=lambda one: rank.get(one.verdict, len(ORDER)))
+    rows = {
+        one.name: [
+            one.verdict.upper() if one.verdict in ORDER else one.verdict,
+            one.value,
+            "none" if one.limit is None else one.limit,
+            one.text,
+        ]
+        for one in ranked
+    }
+    return report.table("check", ["verdict", "value", "limit", ""], rows, "words")
+
+
+def _examples(checks: Sequence[Check]) -> str:
+    lists = [
+        f"<h3>{report.escaped(one.name)}</h3><ul>"
+        + "".join(f"<li>{report.escaped(example)}</li>" for example in one.examples)
+        + "</ul>"
+        for one in checks
+        if one.verdict in ORDER and one.examples
+    ]
+    return "".join(lists)
+
+
+def _classes(splits: Mapping[str, Mapping[str, Any]]):
+    key = "objects_by_class" if any(map(objects, splits.values())) else "images_by_class"
+    return plots.class_histogram({name: split[key] for name, split in splits.items()})
+
+
+def _rows(splits: Mapping[str, Mapping[str, Any]]) -> dict[str, list]:
+    """Name of a number -> its value in each split."""
+    medians = {
+        "width, median": "image/width",
+        "height, median": "image/height",
+        "bytes a picture, median": "image/bytes",
+        "brightness, median": "image/brightness",
+        "objects a picture, median": "image/objects",
+        "area of a box, median part": "image/object/relative_area",
+        "words a caption, median": "image/caption/words",
+        "words a sentence, median": "text/words",
+    }
+    rows = {
+        "records": [split["records"] for split in splits.values()],
+        "objects": [objects(split) for split in splits.values()],
+        "masks": [_total(split, "image/masks") for split in splits.values()],
+        "captions": [_total(split, "image/captions") for split in splits.values()],
+        **{
+            flag: [split["flags"][flag] for split in splits.values()]
+            for flag in ("difficult", "truncated", "is_crowd")
+        },
+        **{
+            told: [split["numbers"].get(name, {}).get("median") for split in splits.values()]
+            for told, name in medians.items()
+        },
+    }
+    return {told: values for told, values in rows.items() if any(values)}
+
+
+def _total(split: Mapping[str, Any], name: str) -> int:
+    found = split["numbers"].get(name, {"count": 0})
+    return round(found["mean"] * found["count"]) if found["count"] else 0

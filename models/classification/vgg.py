@@ -1,6 +1,8 @@
 """VGG: 3x3 convolutions, then three fully connected layers.
 
-Paper: Simonyan 2014 https://arxiv.org/abs/1409.1556 (configurations D and E)
+Paper: Simonyan 2014 https://arxiv.org/abs/1409.1556 (configurations A, B, D and E)
+The "_bn" variants put BatchNorm between convolution and ReLU, as torchvision does; the convolutions
+keep their biases there, which that norm makes redundant, so that the counts are torchvision's.
 Differences from the paper: He initialisation instead of N(0, 0.01) with pre-trained shallow nets;
 dropout (paper 0.5) after fc1 and fc2 is the caller's. Input sizes other than 224 change the shape
 of fc1, so its weights fit one size alone; the backbone takes any size.
@@ -14,8 +16,30 @@ from models import layers
 from models.spec import Preprocess
 
 # Convolutions in each of the five blocks.
-VARIANTS = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
+DEPTHS = {
+    "vgg11": (1, 1, 2, 2, 2),
+    "vgg13": (2, 2, 2, 2, 2),
+    "vgg16": (2, 2, 3, 3, 3),
+    "vgg19": (2, 2, 4, 4, 4),
+}
+NORM = {"epsilon": 1e-5, "momentum": 0.9}
 MINIMUM = 32
+
+
+def conv(x, filters: int, *, norm: bool, name: str):
+    """3x3 convolution, BatchNorm where wanted, ReLU."""
+    x = keras.layers.Conv2D(
+        filters,
+        3,
+        padding="same",
+        activation=None if norm else "relu",
+        kernel_initializer=layers.HE,
+        name=name,
+    )(x)
+    if not norm:
+        return x
+    x = layers.BatchNorm(**NORM, name=name.replace("conv", "norm"))(x)
+    return keras.layers.Activation("relu", name=name.replace("conv", "relu"))(x)
 
 
 def features(x, variant: str, pool_padding: str = "valid") -> dict:
@@ -24,16 +48,11 @@ def features(x, variant: str, pool_padding: str = "valid") -> dict:
     pool_padding "same" rounds odd maps up as Caffe does, "valid" down as Keras and PyTorch do.
     """
     maps = {}
-    for block, depth in enumerate(VARIANTS[variant], start=1):
+    depths, norm = DEPTHS[variant.removesuffix("_bn")], variant.endswith("_bn")
+    for block, depth in enumerate(depths, start=1):
+        filters = min(32 * 2**block, 512)
         for index in range(1, depth + 1):
-            x = keras.layers.Conv2D(
-                min(32 * 2**block, 512),
-                3,
-                padding="same",
-                activation="relu",
-                kernel_initializer=layers.HE,
-                name=f"block{block}_conv{index}",
-            )(x)
+            x = conv(x, filters, norm=norm, name=f"block{block}_conv{index}")
         maps[f"s{2 ** (block - 1)}"] = x
         if block < 5:
             x = keras.layers.MaxPooling2D(2, padding=pool_padding, name=f"block{block}_pool")(x)

@@ -10,7 +10,7 @@ import sys
 
 from absl import flags
 
-from pipeline import config, steps
+from pipeline import config, convert, steps
 from pipeline.artifacts import write_bytes
 from pipeline.cli import UsageError, Verb, set_up_logs
 
@@ -37,6 +37,8 @@ def _upto(step: str):
             print(f"{name} {value:.4f}" if value is not None else f"{name} -")
         for name, path in result["artifacts"].items():
             print(f"{name}: {path}")
+        if "validation" in result:
+            print(result["validation"]["text"])
         if result["pushed"]:
             print(f"pushed: {result['pushed_path']}")
         return result
@@ -89,6 +91,25 @@ def _ingest(words: list[str], values: flags.FlagValues, unknown: list[str]) -> d
 
     result = ingest_folder.run(values.input, values.output, values.format, unknown)
     print(result["output"])
+    return result
+
+
+def _validate_flags(values: flags.FlagValues) -> None:
+    _recipe_flags(values)
+    flags.DEFINE_string("records", None, "Folder of records, instead of a recipe.", values)
+    flags.DEFINE_string("output", None, "Run folder, with --records.", values, short_name="o")
+
+
+def _validate(words: list[str], values: flags.FlagValues, unknown: list[str]) -> dict:
+    if words:
+        return _upto("example_validator")(words, values, unknown)
+    if not values.records or not values.output:
+        raise UsageError("expected a recipe file, or --records DIR --output DIR")
+    from pipeline import validate_records
+
+    result = validate_records.run(values.records, values.output, values.set, unknown, _say)
+    print(result["validation"]["text"])
+    print(result["validation"]["report"])
     return result
 
 
@@ -207,6 +228,7 @@ _FOLDER = "configs/folder_classification.yaml"
 
 def _recipe_verb(step: str, summary: str, second: str, passes_flags: bool = False) -> Verb:
     verb = {"example_gen": "ingest", "statistics_gen": "statistics", "trainer": "train"}
+    verb |= {"schema_gen": "schema"}
     verb |= {"evaluator": "evaluate", "exporter": "export", "infra_validator": "verify"}
     name = verb.get(step, "push")
     return Verb(
@@ -238,7 +260,29 @@ VERBS = {
         _ingest_flags,
         passes_flags=True,
     ),
-    "statistics": _recipe_verb("statistics_gen", "count what the records hold", _FOLDER),
+    "convert": Verb(
+        "write records back as a COCO, VOC or YOLO data set",
+        "RECORDS --to coco|voc|yolo -o DIR",
+        (
+            "convoy convert records --to coco -o exported",
+            "convoy convert records --to yolo -o for_yolo --json",
+        ),
+        convert.verb,
+        convert.define,
+    ),
+    "statistics": _recipe_verb("statistics_gen", "count what the records hold", _FOLDER, True),
+    "schema": _recipe_verb("schema_gen", "infer what the records must look like", _FOLDER, True),
+    "validate": Verb(
+        "check the data: schema, drift, skew, leakage, boxes, priors; refused with exit code 3",
+        "RECIPE | --records DIR --output DIR",
+        (
+            f"convoy validate {_VOC} --set data.path=VOCdevkit --set validate.max_empty=0.5",
+            "convoy validate --records records -o checked --set data.train=trainval --json",
+        ),
+        _validate,
+        _validate_flags,
+        passes_flags=True,
+    ),
     "train": _recipe_verb("trainer", "train a network; run again to resume", f"{_FOLDER} --json"),
     "evaluate": _recipe_verb("evaluator", "metrics, report and the gate's verdict", _FOLDER),
     "export": _recipe_verb("exporter", "write the SavedModel", f"{_VOC} --dry_run"),

@@ -1,0 +1,140 @@
+"""Records back into the formats of other programs, one module a format.
+
+A format is a module with one function:
+
+write(records, folder, tell) -> None
+    Writes every split into an empty folder, picture by picture. Calls tell(what, count) for what
+    the format cannot hold.
+
+Pictures get flat names out of their source_ids. What is in the folder already is all that is
+remembered of earlier names, so that memory does not grow with the records.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import pathlib
+import posixpath
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import PIL.Image
+
+from data import example, files, labels, tfrecord
+from data.sample import Sample
+
+FORMATS = {"coco": "data.exports.coco", "voc": "data.exports.voc", "yolo": "data.exports.yolo"}
+Tell = Callable[[str, int], None]
+
+_NAME_BYTES = 180  # of a picture's file, before its ending; file systems allow 255
+_UNSAFE = re.compile(r"[\s/\\:*?\"<>|\x00-\x1f\x7f\ud800-\udfff]")
+
+
+class ExportError(ValueError):
+    """Records cannot be converted as a whole; the message says what was looked for, and where."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Records:
+    """A folder of records as ingest leaves it."""
+
+    splits: dict[str, tuple[pathlib.Path, ...]]  # split -> its shards
+    labels: tuple[str, ...]
+    segmentation_labels: tuple[str, ...] = ()
+    keypoints: tuple[str, ...] = ()
+    actions: tuple[str, ...] = ()
+
+    def samples(self, split: str) -> Iterator[Sample]:
+        """One after the other. Raises ExportError, CorruptRecord, SchemaError."""
+        for path in self.splits[split]:
+            for record in tfrecord.read(path):
+                sample = example.decode(record)
+                if not sample.image:
+                    raise ExportError(
+                        f"{path}: {sample.source_id}: expected a picture, got a record of text; "
+                        f"{', '.join(FORMATS)} hold pictures alone"
+                    )
+                yield sample
+
+
+def records_of(folder: pathlib.Path, manifest: dict[str, Any]) -> Records:
+    """The records that a manifest.json tells of. Raises ExportError, SchemaError."""
+    example.check_version([manifest.get("schema_version", 0)])
+    splits = {
+        split: tuple(folder / name for name in told["shards"])
+        for split, told in manifest["splits"].items()
+    }
+    missing = [path for paths in splits.values() for path in paths if not path.is_file()]
+    if missing:
+        raise ExportError(
+            f"{missing[0]}: manifest.json names it, but there is no such file; "
+            f"{len(missing)} of {sum(map(len, splits.values()))} are missing. Ingest again"
+        )
+    told = ("segmentation_labels", "keypoints", "actions")
+    names = {key: tuple(manifest.get(key, ())) for key in told}
+    return Records(splits, labels.read(folder / "labels.txt"), **names)
+
+
+def stem(source_id: str) -> str:
+    """A file name, without an ending, that says which picture it is; not unique by itself."""
+    base, ending = posixpath.splitext(source_id)
+    name = _UNSAFE.sub("_", base if files.is_picture(f"a{ending}") else source_id)
+    name = name.encode()[:_NAME_BYTES].decode(errors="ignore").rstrip(". ")
+    return f"_{name}" if not name or name[0] in ".-_" else name
+
+
+def free(name: str, taken: Callable[[str], bool]) -> str:
+    """The name, or the first of name~2, name~3, ... that is not taken."""
+    number, found = 1, name
+    while taken(found):
+        number += 1
+        found = f"{name}~{number}"
+    return found
+
+
+def ending(sample: Sample) -> str:
+    """Of the picture's file."""
+    return ".png" if sample.image.startswith(b"\x89PNG") else ".jpg"
+
+
+def raster(png: bytes) -> np.ndarray:
+    """[H, W] values of a mask or segmentation of a sample."""
+    return np.asarray(PIL.Image.open(io.BytesIO(png)))
+
+
+def odd_areas(sample: Sample) -> int:
+    """How many objects without a mask have an area other than their box's."""
+    if sample.masks or not len(sample.areas):
+        return 0
+    of_boxes = np.prod(sample.boxes[:, 2:] - sample.boxes[:, :2], axis=1)
+    return int(np.count_nonzero(np.abs(sample.areas - of_boxes) > 1e-3 * of_boxes))
+
+
+def lost(sample: Sample, *kept: str) -> dict[str, int]:
+    """How much there is of each thing in a sample, but of those that the format keeps."""
+    held = {
+        "difficult": int(sample.difficult.sum()),
+        "truncated": int(sample.truncated.sum()),
+        "crowd": int(sample.crowd.sum()),
+        "masks": len(sample.masks),
+        "areas": odd_areas(sample),
+        "views": sum(map(bool, sample.views)),
+        "segmentations": int(bool(sample.segmentation)),
+        "keypoints": int(np.count_nonzero((sample.keypoints[..., 2] > 0).any(-1))),
+        "actions": int(np.count_nonzero((sample.actions >= 0).any(-1))),
+        "parts": len(sample.part_boxes),
+        "captions": len(sample.captions),
+        "picture_labels": len({*sample.labels.tolist()} - {*sample.classes.tolist()}),
+        "targets": int(bool(sample.target)),
+        "texts": int(bool(sample.text)),
+    }
+    return {name: count for name, count in held.items() if name not in kept}
+
+
+def tell_lost(sample: Sample, tell: Tell, *kept: str) -> None:
+    """Tells of all that `lost` counts."""
+    for name, count in lost(sample, *kept).items():
+        tell(name, count)

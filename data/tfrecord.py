@@ -12,6 +12,8 @@ from typing import BinaryIO
 
 import google_crc32c
 
+from data.files import Span
+
 OVERHEAD = 16  # bytes a record
 
 
@@ -48,6 +50,39 @@ def read(path: str | os.PathLike) -> Iterator[bytes]:
                 )
             yield record
             position += length + OVERHEAD
+
+
+def index(path: str | os.PathLike, start: int = 0, size: int | None = None) -> Iterator[Span]:
+    """Where each record of a file lies, with the checksum after it, which `checked` looks at.
+
+    Reads lengths alone. `start`, `size`: bytes of the file that are the TFRecord file, in a tar.
+    Raises CorruptRecord.
+    """
+    path = os.fspath(path)
+    with open(path, "rb") as file:
+        end = start + size if size is not None else os.fstat(file.fileno()).st_size
+        position = start
+        while position < end:
+            file.seek(position)
+            head = file.read(12)
+            if len(head) < 12 or head[8:] != _checksum(head[:8]):
+                raise CorruptRecord(f"{path}: byte {position}: not the start of a TFRecord")
+            (length,) = struct.unpack("<Q", head[:8])
+            if position + length + OVERHEAD > end:
+                raise CorruptRecord(
+                    f"{path}: byte {position}: expected a record of {length} bytes, the file ends "
+                    "before; write it again"
+                )
+            yield Span(path, position + 12, length + 4)
+            position += length + OVERHEAD
+
+
+def checked(data: bytes) -> bytes:
+    """The record of `index`'s bytes. Raises CorruptRecord."""
+    record, tail = data[:-4], data[-4:]
+    if tail != _checksum(record):
+        raise CorruptRecord(f"the checksum of a record of {len(record)} bytes does not match")
+    return record
 
 
 def _checksum(data: bytes) -> bytes:

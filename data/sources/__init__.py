@@ -22,16 +22,16 @@ from data.files import SourceError
 # In the order of detection: what is recognised by more comes first.
 SOURCES = {
     "digits": "data.sources.digits",
+    "tiny_imagenet": "data.sources.tiny_imagenet",
+    "imagenet": "data.sources.imagenet",  # its boxes are VOC's XML
     "voc": "data.sources.voc",
-    # "voc_text": "data.sources.voc_text",
-    # "coco": "data.sources.coco",
-    # "tiny_imagenet": "data.sources.tiny_imagenet",
-    # "imagenet": "data.sources.imagenet",
-    # "cifar": "data.sources.cifar",
-    # "idx": "data.sources.idx",
+    "voc_text": "data.sources.voc_text",
+    "coco": "data.sources.coco",
+    "cifar": "data.sources.cifar",
+    "idx": "data.sources.idx",
     # "yolo": "data.sources.yolo",
-    # "labelme": "data.sources.labelme",
-    # "via": "data.sources.via",
+    "labelme": "data.sources.labelme",
+    "via": "data.sources.via",
     # "csv": "data.sources.csv",
     "keypoints": "data.sources.keypoints",
     "masks": "data.sources.masks",
@@ -42,7 +42,7 @@ SOURCES = {
     "folder": "data.sources.folder",
     "super_resolution": "data.sources.super_resolution",
     "pictures": "data.sources.pictures",
-    # "tfds": "data.sources.tfds",
+    "tfds": "data.sources.tfds",
 }
 
 
@@ -55,6 +55,7 @@ class Options:
     seed: int = 0  # of that hash
     image_sets: str = ""  # VOC: the folder of ImageSets to follow; empty = Main, or what there is
     ignore: int | None = None  # value of label pictures that means "not labelled"
+    name: str = ""  # tfds: NAME or NAME/CONFIG of the data set
     scale: int = 4  # super-resolution: the small picture is 1 / scale of the large one
 
 

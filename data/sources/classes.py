@@ -97,18 +97,18 @@ def find(tree: files.Tree, labels: Sequence[str], options: Options) -> Meaning:
         rows += [(value, "void") for value in range(256) if value not in _CITYSCAPES_IDS]
         note = "the 19 classes that Cityscapes evaluates; its other ids are ignored"
         return _meaning(rows, options, tree.root, note)
-    names = options.labels or (table.names if table else ("background", "object"))
-    if found == {0, 255} and options.ignore is None and len(names) == 2:
-        note = "label pictures hold 0 and 255: two classes, no ignored pixels"
-        return _meaning(list(zip((0, 255), names, strict=True)), options, tree.root, note)
-    return _indices(found, table, options, tree.root)
+    return of_indices(found, options, tree.root, table)
 
 
 def read(where: files.Where, codes, max_pixels: int = images.MAX_PIXELS) -> np.ndarray:
     """uint8 [H, W]: the class of each pixel, or IGNORE. Raises BadSample bad_segmentation."""
-    told = files.name_of(where)
+    colors = any(code >= COLOR for code, _ in codes)
+    return mapped(codes_of(where, colors, max_pixels), codes, files.name_of(where))
+
+
+def mapped(values: np.ndarray, codes, told: str) -> np.ndarray:
+    """uint8 [H, W]: the class of each code, or IGNORE. Raises BadSample bad_segmentation."""
     known = dict(codes)
-    values = codes_of(where, any(code >= COLOR for code in known), max_pixels)
     unique, inverse = _unique(values)
     strange = [int(code) for code in unique if int(code) not in known]
     if strange:
@@ -122,11 +122,29 @@ def read(where: files.Where, codes, max_pixels: int = images.MAX_PIXELS) -> np.n
 
 
 def codes_of(where: files.Where, colors: bool, max_pixels: int) -> np.ndarray:
-    """int32 [H, W]; `colors`: of palettes too. Raises BadSample.
+    """`codes_in` of a file."""
+    try:
+        data = files.read(where)
+    except OSError as error:
+        detail = f"{files.name_of(where)}: {error.strerror}"
+        raise BadSample("bad_segmentation", detail) from None
+    return codes_in(data, colors, max_pixels, files.name_of(where))
 
-    A JPEG blurs values: it is taken for black and white, 0 and 255.
+
+def codes_in(data: bytes, colors: bool, max_pixels: int, told: str) -> np.ndarray:
+    """int32 [H, W] codes of a label picture; `colors`: of palettes too.
+
+    A JPEG blurs values: it is taken for black and white, 0 and 255. Raises BadSample
+    bad_segmentation.
     """
-    picture, format_name = _open(where, max_pixels)
+    try:
+        format_name = images.inspect(data, max_pixels).format
+        picture = PIL.Image.open(io.BytesIO(data))
+        picture.load()
+    except BadSample as error:
+        raise BadSample("bad_segmentation", f"{told}: {error.detail}") from None
+    except OSError as error:
+        raise BadSample("bad_segmentation", f"{told}: {error}") from None
     if format_name == "JPEG":
         return np.where(np.asarray(picture.convert("L")) >= 128, 255, 0).astype(np.int32)
     if picture.mode in ("1", "L", "I", "I;16", "I;16B", "I;16L"):
@@ -134,27 +152,12 @@ def codes_of(where: files.Where, colors: bool, max_pixels: int) -> np.ndarray:
     if picture.mode == "P" and not colors:
         return np.asarray(picture).astype(np.int32)
     if picture.mode not in ("P", "LA", "RGB", "RGBA"):
-        detail = f"{files.name_of(where)}: mode {picture.mode} holds no indices or colors"
+        detail = f"{told}: mode {picture.mode} holds no indices or colors"
         raise BadSample("bad_segmentation", detail)
     pixels = np.asarray(picture.convert("RGB"))
     if not colors and (pixels == pixels[..., :1]).all():
         return pixels[..., 0].astype(np.int32)
     return _packed(pixels)
-
-
-def _open(where: files.Where, max_pixels: int) -> tuple[PIL.Image.Image, str]:
-    """A label picture and its format. Raises BadSample bad_segmentation."""
-    told = files.name_of(where)
-    try:
-        data = files.read(where)
-        header = images.inspect(data, max_pixels)
-        picture = PIL.Image.open(io.BytesIO(data))
-        picture.load()
-    except BadSample as error:
-        raise BadSample("bad_segmentation", f"{told}: {error.detail}") from None
-    except OSError as error:
-        raise BadSample("bad_segmentation", f"{told}: {error.strerror or error}") from None
-    return picture, header.format
 
 
 def _packed(pixels: np.ndarray) -> np.ndarray:
@@ -203,8 +206,14 @@ def _colored(table: _Table | None, labels, options: Options, root: str) -> Meani
     return _meaning(list(zip(table.colors, table.names, strict=True)), options, root)
 
 
-def _indices(found: set[int], table: _Table | None, options: Options, root: str) -> Meaning:
-    """Of label pictures that hold indices."""
+def of_indices(
+    found: set[int], options: Options, root: str, table: _Table | None = None
+) -> Meaning:
+    """Of label pictures that hold indices; `found`: those in some of them. Raises SourceError."""
+    names = options.labels or (table.names if table else ("background", "object"))
+    if found == {0, 255} and options.ignore is None and len(names) == 2:
+        note = "label pictures hold 0 and 255: two classes, no ignored pixels"
+        return _meaning(list(zip((0, 255), names, strict=True)), options, root, note)
     ignored = IGNORE if options.ignore is None else options.ignore
     first = table.first if table and options.ignore is None else 0
     note = ""

@@ -126,7 +126,8 @@ def _matched(firsts, seconds, shortened, placed, first_ending) -> Pairs:
     for (split, rest, stem), name in sorted(firsts.items(), key=lambda item: item[1]):
         short = _without(first_ending, stem)
         second = everything.get((split, rest, stem)) or everything.get((split, rest, short))
-        if second is None and count[stem] == 1 and len(by_stem[stem]) == 1:
+        told = placed[name].role or not rest
+        if second is None and told and count[stem] == 1 and len(by_stem[stem]) == 1:
             (second,) = by_stem[stem]  # the folders do not correspond, the names are unique
         if second is None:
             alone.append((name, split))

@@ -71,14 +71,15 @@ def scan(path, options: Options = Options()) -> Listing:
             "ID/masks/*.png, images/NAME.jpg with masks/NAME/*.png or masks/CLASS/NAME.png, or "
             f"objects' numbers in PedMasks or instances; found {len(masks)} mask files"
         )
-    names = options.labels or tuple(sorted({mask.label or "object" for mask in found}))
+    unnamed = (*options.labels, "object")[0]
+    names = options.labels or tuple(sorted({mask.label or unnamed for mask in found}))
     of_picture: dict[str, list[_Mask]] = collections.defaultdict(list)
     for mask in found:
         of_picture[mask.picture].append(mask)
     references = []
     for name, members in of_picture.items():
         split = pictures[name].split or hashed_split(name, options.holdout, options.seed)
-        rows = tuple((m.label or names[0], m.many, tree.where(m.name)) for m in members)
+        rows = tuple((m.label or unnamed, m.many, tree.where(m.name)) for m in members)
         references.append(Reference(name, split, tree.where(name), rows))
     references.sort(key=lambda reference: (reference.split, reference.source_id))
     used = {mask.name for mask in found}

@@ -1,0 +1,210 @@
+"""YOLO: one .txt a picture, one object a line: class cx cy w h, as parts of the picture's size.
+
+Folders `images/train` with `labels/train`, Roboflow's `train/images` with `train/labels`, or labels
+beside pictures; configuration, names and splits: data/sources/yolo_layout.py. A picture that
+several lists name is listed once for each. Without a .txt, or with an empty one, it has no objects.
+
+After the class come 4 numbers, a box; 5, a box and its score, which is left out; or x y of 3 points
+and more, an outline: its mask and the box around it. With kpt_shape in data.yaml: a box and its
+keypoints. Coordinates are continuous, 0 and 1 are the borders; what lies beyond by no more than
+rounding (0.00001) is moved to them.
+"""
+
+from __future__ import annotations
+
+import math
+import posixpath
+from collections.abc import Sequence
+
+import numpy as np
+
+from data import files, images, masks
+from data.objects import Objects
+from data.sample import BadSample, Listing, Reference, Sample
+from data.sources import Options, SourceError, ignore, yolo_layout
+from data.sources.layout import pictures, split_of
+from data.sources.numbered import named
+from data.sources.split import hashed_split
+
+_PROBE = 20  # label files looked into by detect
+_ROUNDING = 1e-5
+
+
+def detect(tree: files.Tree) -> bool:
+    """A label file of a picture that reads as such; or a data.yaml with names and splits."""
+    names = pictures(tree)
+    if not names:
+        return False
+    labels, _ = yolo_layout.label_files(tree, names)
+    some = sorted(set(labels.values()))
+    for name in some[:: max(1, len(some) // _PROBE)]:
+        if files.size(tree.where(name)):
+            try:
+                rows = _rows(tree.where(name))
+            except BadSample:
+                return False
+            if rows:
+                return all(-1 <= value <= 2 for _, values in rows for value in values[:4])
+    try:
+        return bool(labels) and bool(yolo_layout.config(tree).splits)
+    except SourceError:
+        return False
+
+
+def scan(path, options: Options = Options()) -> Listing:
+    """Lists every picture of the splits. Raises SourceError."""
+    tree = files.tree(path)
+    names = pictures(tree)
+    if not names:
+        raise SourceError(
+            f"{tree.root}: expected pictures such as images/train/a.jpg with labels/train/a.txt, "
+            "found no picture"
+        )
+    found = yolo_layout.config(tree)
+    labels, alone = yolo_layout.label_files(tree, names)
+    numbers = found.names or _numbers(tree, labels)
+    if not numbers and not options.labels:
+        raise SourceError(
+            f"{tree.root}: no names of classes (data.yaml, classes.txt, obj.names), and no object "
+            f"in {len(labels)} label files; expected labels such as labels/train/a.txt"
+        )
+    classes, by_number = named(numbers, options.labels, tree.root)
+    index = tuple(-1 if name is None else classes.index(name) for name in by_number)
+    if index == tuple(range(len(classes))):
+        index = ()  # the usual case, in few bytes
+    placed, missing = _splits(tree, names, found, options)
+    references = []
+    for split, name in placed:
+        label = tree.where(labels[name]) if name in labels else None
+        annotation = (label, index, found.keypoints)
+        references.append(Reference(name, split, tree.where(name), annotation))
+    for split, name in missing:  # `read` rejects it
+        references.append(Reference(name, split, tree.where(name), (None, index, found.keypoints)))
+    used = {name for _, name in placed}
+    detail = "no picture of this name"
+    return Listing(
+        tuple(sorted(references, key=lambda r: (r.split, r.source_id))),
+        classes,
+        tuple((name, "missing_image", f"{name}: {detail}") for name in alone),
+        keypoints=tuple(str(i) for i in range(found.keypoints[0])),
+        keypoint_pairs=tuple((i, j) for i, j in enumerate(found.flips) if i < j),
+        notes=_notes(found, len(used - labels.keys()), len(set(names) - used)),
+    )
+
+
+def read(reference: Reference, labels, *, max_pixels=images.MAX_PIXELS, warn=ignore) -> Sample:
+    """One picture with its objects. Raises BadSample."""
+    where, index, keypoints = reference.annotation
+    rows = [] if where is None else _rows(where, keypoints)
+    told = "" if where is None else files.name_of(where)
+    picture = images.load(reference.image, max_pixels)
+    objects = Objects(reference, picture, labels, warn, where=told)
+    size = np.array([objects.width, objects.height])
+    for number, values in rows:
+        place = index[number] if number < len(index) else -1 if index else number
+        name = labels[place] if 0 <= place < len(labels) else f"number {number}"
+        values = np.array(values)
+        if len(values) in (4, 5) or keypoints[0]:
+            (cx, cy, width, height), rest = values[:4], values[4:]
+            corners = np.array(
+                [[cx - width / 2, cy - height / 2], [cx + width / 2, cy + height / 2]]
+            )
+            points = _points(rest, keypoints, size) if keypoints[0] else None
+            objects.add(name, _box(corners, size), keypoints=points)
+        else:
+            outline = values.reshape(-1, 2)
+            polygon = np.clip(outline, 0, 1) * size
+            mask = masks.from_polygons([polygon.ravel().tolist()], objects.height, objects.width)
+            objects.add(name, _box(outline, size), mask=mask)
+    return objects.sample()
+
+
+def _box(points: np.ndarray, size: np.ndarray) -> tuple[float, ...]:
+    """Around [N, (x, y)], as parts of the size -> (ymin, xmin, ymax, xmax) in pixels."""
+    near = (np.abs(points - np.round(points)) <= _ROUNDING) & ((points < 0) | (points > 1))
+    points = np.where(near, np.round(points), points) * size
+    (xmin, ymin), (xmax, ymax) = points.min(0), points.max(0)
+    return float(ymin), float(xmin), float(ymax), float(xmax)
+
+
+def _points(values: np.ndarray, shape: tuple[int, int], size: np.ndarray) -> np.ndarray:
+    """[K, (y, x, visibility)]; where no visibility is given, (0, 0) is not labelled."""
+    points = values.reshape(shape)
+    place = points[:, 1::-1] * size[::-1]
+    seen = points[:, 2] if shape[1] == 3 else 2 * (points[:, :2] != 0).any(axis=1)
+    return np.concatenate([place, np.clip(np.round(seen), 0, 2)[:, None]], axis=1)
+
+
+def _rows(where: files.Where, keypoints=(0, 0)) -> list[tuple[int, list[float]]]:
+    """(class, numbers) of each line. Raises BadSample with the number of the line."""
+    told = files.name_of(where)
+    try:
+        text = files.read(where).decode("utf-8-sig", "replace")
+    except FileNotFoundError:
+        raise BadSample("missing_annotation", f"{told}: no such file") from None
+    except OSError as error:
+        raise BadSample("corrupt_annotation", f"{told}: {error.strerror}") from None
+    rows = []
+    for line, cells in enumerate(map(str.split, text.splitlines()), start=1):
+        if not cells:
+            continue
+        try:
+            number, *values = map(float, cells)
+        except ValueError:
+            number, values = -1.0, []
+        count = len(values)
+        if keypoints[0]:
+            right = count == 4 + keypoints[0] * keypoints[1]
+            wanted = f"and {keypoints[0]} keypoints of {keypoints[1]} numbers"
+        else:
+            right = count in (4, 5) or (count >= 6 and count % 2 == 0)
+            wanted = "or the points of an outline"
+        if not right or number < 0 or number % 1 or not all(map(math.isfinite, values)):
+            raise BadSample(
+                "corrupt_annotation",
+                f"{told} line {line}: expected a class, from 0, and cx cy w h {wanted}; got "
+                f"{' '.join(cells)[:80]!r}",
+            )
+        rows.append((int(number), values))
+    return rows
+
+
+def _numbers(tree: files.Tree, labels: dict[str, str]) -> tuple[str, ...]:
+    """The classes of all label files, where nothing names them."""
+    largest = -1
+    for name in labels.values():
+        try:
+            largest = max([largest, *(number for number, _ in _rows(tree.where(name)))])
+        except BadSample:  # counted when it is read
+            continue
+    if largest >= 100_000:
+        raise SourceError(f"{tree.root}: label files count {largest:,} classes; expected names")
+    return tuple(str(number) for number in range(largest + 1))
+
+
+def _splits(tree, names: Sequence[str], found, options: Options):
+    """(split, name) of pictures, and of those that lists name and that are not there."""
+    sources = found.splits or yolo_layout.lists_at_top(tree)
+    known, placed, missing = set(names), set(), set()
+    for split, path in sources:
+        if path not in tree:
+            placed |= {(split, name) for name in tree.under(path) if name in known}
+            continue
+        for line in yolo_layout.lines(tree, path):
+            name = yolo_layout.resolve(tree, posixpath.dirname(path), line)
+            row = (split, name or line.replace("\\", "/").lstrip("/"))
+            (placed if name in known else missing).add(row)
+    if not placed:
+        for name in names:
+            split = split_of(name) or hashed_split(name, options.holdout, options.seed)
+            placed.add((split, name))
+    return sorted(placed), sorted(missing)
+
+
+def _notes(found, unlabelled: int, unused: int) -> tuple[str, ...]:
+    notes = [f"{found.file} names {path}, which is not there" for path in found.unknown]
+    if unlabelled:
+        notes.append(f"{unlabelled} pictures have no label file: taken to have no objects")
+    if unused:
+        notes.append(f"{unused} pictures are in no split that is named, and are not used")
+    return tuple(notes)

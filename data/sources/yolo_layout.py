@@ -1,0 +1,186 @@
+"""How a YOLO data set is laid out: its configuration, names of classes, splits and label files.
+
+Configurations: `data.yaml` (names as a list or by number; train, val, test as folders or lists of
+pictures, below `path`), darknet's `obj.data` (names = ..., train = ..., valid = ...). Their paths
+are often of another machine: what counts is the longest end of a path that is there. Without one,
+lists such as train.txt at the top, or folders called train, val, ... give the splits. Names are
+also in classes.txt, obj.names or _darknet.labels.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from typing import NamedTuple
+
+import yaml
+
+from data import files
+from data.sources import SourceError
+from data.sources.split import SPLITS
+from data.sources.voc_layout import decoded
+
+_NAMES = ("classes.txt", "obj.names", "_darknet.labels", "predefined_classes.txt")
+_SPECIAL = re.compile(
+    r"(?i)(.*/)?(classes|predefined_classes|readme.*|notes|train|val|valid|test)\.txt"
+)
+_FOLDERS = ("images", "image", "jpegimages", "imgs", "img")  # beside "labels"
+_MOST_CLASSES = 100_000
+
+
+class Config(NamedTuple):
+    """What the configuration says; names by number, () = not said."""
+
+    names: tuple[str, ...] = ()
+    splits: tuple[tuple[str, str], ...] = ()  # (split, folder or list of pictures in the tree)
+    keypoints: tuple[int, int] = (0, 0)  # how many, and 2 or 3 values each
+    flips: tuple[int, ...] = ()
+    file: str = ""
+    unknown: tuple[str, ...] = ()  # paths that are not there
+
+
+def config(tree: files.Tree) -> Config:
+    """Of the first data.yaml, or obj.data, nearest to the top. Raises SourceError."""
+    for name in sorted(tree.names, key=lambda n: (n.count("/"), n)):
+        if name.lower().endswith((".yaml", ".yml")):
+            said = _yaml(tree, name)
+            if isinstance(said, dict) and "names" in said:
+                return _from_yaml(tree, name, said)
+        elif name.lower().endswith(".data"):
+            pairs = (line.partition("=") for line in lines(tree, name))
+            said = {key.strip(): value.strip() for key, _, value in pairs if value}
+            if {"train", "valid", "names"} & said.keys():
+                names = resolve(tree, posixpath.dirname(name), said.get("names", ""))
+                found = tuple(lines(tree, names)) if names in tree else class_names(tree)
+                return _with_splits(tree, name, "", said, Config(found))
+    return Config(class_names(tree))
+
+
+def class_names(tree: files.Tree) -> tuple[str, ...]:
+    """Of a list with one name a line, nearest to the top."""
+    found = [n for n in tree.names if posixpath.basename(n) in _NAMES or n.endswith(".names")]
+    for name in sorted(found, key=lambda n: (n.count("/"), n)):
+        names = tuple(lines(tree, name))
+        if names:
+            return names
+    return ()
+
+
+def lines(tree: files.Tree, name: str) -> list[str]:
+    """Without blank ones."""
+    text = decoded(tree.read(name), errors="surrogateescape")
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def resolve(tree: files.Tree, folder: str, path: str) -> str | None:
+    """The file or folder of the tree that a path means; folder: where it is relative to."""
+    path = path.strip().strip("\"'").replace("\\", "/")
+    if not path:
+        return None
+    parts = [part for part in path.split("/") if part not in ("", ".")]
+    near = posixpath.normpath(posixpath.join(folder, *parts)) if parts else folder
+    parts = [part for part in parts if part != ".."]
+    ends = ["/".join(parts[i:]) for i in range(len(parts))]
+    candidates = [near, *(posixpath.join(folder, end) for end in ends), *ends]
+    return next((c for c in candidates if c in tree or (c != "." and tree.under(c) and c)), None)
+
+
+def lists_at_top(tree: files.Tree) -> tuple[tuple[str, str], ...]:
+    """(split, train.txt) and so on, where the first line is the path of a picture."""
+    found = []
+    for name in tree.names:
+        stem, ending = posixpath.splitext(posixpath.basename(name))
+        split = SPLITS.get(stem.lower())
+        if split and ending == ".txt" and name.count("/") < 2:
+            rows = lines(tree, name)
+            if rows and files.is_picture(rows[0].split("\t")[0]):
+                found.append((split, name))
+    return tuple(found)
+
+
+def label_files(tree: files.Tree, pictures: list[str]) -> tuple[dict[str, str], list[str]]:
+    """Picture -> its .txt, of those that have one; and the label files without a picture.
+
+    `images` in the path becomes `labels`; else the .txt lies beside; else its name is unique.
+    """
+    texts = {n for n in tree.names if n.lower().endswith(".txt") and not _SPECIAL.fullmatch(n)}
+    found: dict[str, str] = {}
+    for picture in pictures:
+        stem = posixpath.splitext(picture)[0]
+        for label in _candidates(stem):
+            if label in texts:
+                found[picture] = label
+                break
+    alone = sorted(n for n in texts - set(found.values()) if "labels" in n.lower().split("/"))
+    stems: dict[str, list[str]] = {}
+    for picture in pictures:
+        stems.setdefault(posixpath.splitext(posixpath.basename(picture))[0], []).append(picture)
+    left = []
+    for label in alone:
+        matching = stems.get(posixpath.splitext(posixpath.basename(label))[0], [])
+        if len(matching) == 1 and matching[0] not in found:
+            found[matching[0]] = label
+        else:
+            left.append(label)
+    return found, left
+
+
+def _candidates(stem: str):
+    parts = stem.split("/")
+    for index in range(len(parts) - 2, -1, -1):
+        if parts[index].lower() in _FOLDERS:
+            for folder in ("labels", "Labels"):
+                yield "/".join([*parts[:index], folder, *parts[index + 1 :]]) + ".txt"
+    yield f"{stem}.txt"
+    yield "/".join([*parts[:-1], "labels", parts[-1]]) + ".txt"
+
+
+def _yaml(tree: files.Tree, name: str):
+    try:  # all scalars stay text: a class may be called "no" or "007"
+        return yaml.load(decoded(tree.read(name)), Loader=yaml.BaseLoader)
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
+        if posixpath.basename(name).lower() in ("data.yaml", "data.yml"):
+            told = " ".join(str(error).split())
+            raise SourceError(f"{tree.root}: {name} is not well-formed YAML: {told}") from None
+        return None
+
+
+def _from_yaml(tree: files.Tree, name: str, said: dict) -> Config:
+    names = said["names"]
+    try:
+        if isinstance(names, dict):
+            numbers = {int(number): text for number, text in names.items()}
+            if min(numbers) < 0 or max(numbers) >= _MOST_CLASSES:
+                raise ValueError
+            names = [numbers.get(number, str(number)) for number in range(max(numbers) + 1)]
+        if not isinstance(names, list) or not names or not all(isinstance(n, str) for n in names):
+            raise ValueError
+        shape = tuple(int(value) for value in said.get("kpt_shape", ()))
+        flips = tuple(int(value) for value in said.get("flip_idx", ()))
+    except (ValueError, TypeError):
+        raise SourceError(
+            f"{tree.root}: {name}: expected names as a list or by number, from 0, and kpt_shape "
+            f"and flip_idx as lists of numbers; got names {str(said['names'])[:80]}"
+        ) from None
+    points = shape if len(shape) == 2 and shape[0] > 0 and shape[1] in (2, 3) else (0, 0)
+    base = Config(tuple(n.strip() for n in names), keypoints=points, flips=flips)
+    path = said.get("path")
+    return _with_splits(tree, name, path if isinstance(path, str) else "", said, base)
+
+
+def _with_splits(tree, name: str, path: str, said: dict, base: Config) -> Config:
+    folder = posixpath.dirname(name)
+    top = resolve(tree, folder, path) or folder
+    splits = []
+    unknown = []
+    for key, split in SPLITS.items():
+        value = said.get(key, [])
+        for text in value if isinstance(value, list) else [value]:
+            if not isinstance(text, str) or text.strip().lower() in ("", "null", "~"):
+                continue
+            found = resolve(tree, top, text) or resolve(tree, folder, text)
+            if found:
+                splits.append((split, found))
+            else:
+                unknown.append(f"{key}: {text}")
+    return base._replace(splits=tuple(splits), file=name, unknown=tuple(unknown))

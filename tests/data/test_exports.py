@@ -12,7 +12,7 @@ from pycocotools.coco import COCO
 from data import images, masks
 from data.exports import ExportError, stem
 from data.sample import Sample
-from data.sources import coco
+from data.sources import coco, detect, yolo
 from pipeline import cli, convert
 from tests.data.exported import LABELS, assert_same, pixels, plain, png, read_back, rectangle, write
 
@@ -103,6 +103,21 @@ def test_yolo_by_hand(tmp_path):
     }
 
 
+def test_yolo_gives_back_every_box(tmp_path):
+    samples = [plain("a"), plain("b", seed=1), plain("c/d", "val", seed=2)]
+    samples = [dataclasses.replace(s, difficult=np.zeros(2, bool)) for s in samples]
+    samples = [dataclasses.replace(s, truncated=np.zeros(2, bool)) for s in samples]
+    result = convert.run(write(tmp_path / "records", samples), "yolo", tmp_path / "yolo")
+    assert result["dropped"] == {}
+    assert detect(tmp_path / "yolo") == "yolo"
+    listing, found = read_back(yolo, tmp_path / "yolo")
+    assert listing.labels == LABELS
+    assert [r.split for r in listing.references] == ["train", "train", "val"]
+    for one, other in zip(found, samples, strict=True):
+        np.testing.assert_allclose(one.boxes, other.boxes, atol=1e-5, rtol=0)
+        assert_same(one, other, "boxes", "areas")
+
+
 def test_yolo_never_reaches_outside(tmp_path):
     rng = np.random.default_rng(0)
     low = rng.uniform(0, 39, (500, 2))
@@ -114,7 +129,8 @@ def test_yolo_never_reaches_outside(tmp_path):
         boxes=boxes, classes=np.ones(500, int), difficult=none, truncated=none, crowd=none
     )
     convert.run(write(tmp_path / "records", [sample]), "yolo", tmp_path / "yolo")
-    lines = (tmp_path / "yolo" / "labels" / "train" / "VOC2007_000001.txt").read_text().splitlines()
+    path = tmp_path / "yolo" / "labels" / "train" / "VOC2007_000001.txt"
+    lines = path.read_text().splitlines()
     _, x, y, width, height = np.array([line.split() for line in lines], float).T
     found = np.stack([y - height / 2, x - width / 2, y + height / 2, x + width / 2], 1)
     assert found.min() >= -1e-12

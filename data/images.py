@@ -3,7 +3,7 @@
 A plain JPEG or PNG is kept byte for byte. Re-encoded are: pictures that EXIF says are turned, and
 what TensorFlow does not decode or would decode differently (TIFF, WebP, BMP, GIF, CMYK, 16-bit,
 palettes, alpha, files that only a forgiving decoder reads). Lossy sources become JPEG, quality 95;
-others PNG. Gray stays gray, all else becomes RGB; alpha is dropped, as TensorFlow drops it.
+others PNG. Gray stays gray, all else becomes RGB (data/decoding.py).
 
 EXIF rule: annotations are taken to be given for the pixels as stored, unless their own record of
 the picture's size says otherwise; `Picture` maps them to the upright picture.
@@ -13,19 +13,15 @@ from __future__ import annotations
 
 import dataclasses
 import io
-import warnings
 
 import numpy as np
 import PIL.Image
 
-from data import files, jpeg
+from data import decoding, files, jpeg, png
 from data.sample import BadSample
 
 MAX_PIXELS = 100_000_000
-PIL.Image.MAX_IMAGE_PIXELS = None  # `inspect` checks the header against its own limit
-warnings.filterwarnings("ignore", module=r"PIL\.")  # remarks on metadata, one a picture
-
-_ORIENTATION = 0x0112
+_MAX_JPEG_SIDE = 65_500
 # EXIF orientation -> PIL's operation, and the same on points: swap y and x, then mirror y, x.
 _TURNS = {
     2: (PIL.Image.Transpose.FLIP_LEFT_RIGHT, False, False, True),
@@ -36,7 +32,7 @@ _TURNS = {
     7: (PIL.Image.Transpose.TRANSVERSE, True, True, True),
     8: (PIL.Image.Transpose.ROTATE_90, True, True, False),
 }
-_LOSSY = {"JPEG", "MPO", "WEBP"}
+_LOSSY = {"JPEG", "MPO", "WEBP", "AVIF"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,6 +93,9 @@ class Picture:
 
 def load(where: files.Where, max_pixels: int = MAX_PIXELS) -> Picture:
     """Reads, checks and uprights a picture file. Raises BadSample."""
+    if files.size(where) > decoding.MAX_BYTES:
+        told = f"{files.name_of(where)}: {files.size(where):,} bytes"
+        raise BadSample("too_large", f"{told}, more than {decoding.MAX_BYTES:,}")
     try:
         data = files.read(where)
     except FileNotFoundError:
@@ -113,40 +112,75 @@ def load(where: files.Where, max_pixels: int = MAX_PIXELS) -> Picture:
 def inspect(data: bytes, max_pixels: int = MAX_PIXELS) -> Header:
     """Checks a picture, decoding it only where its structure alone does not prove it sound.
 
-    Raises BadSample: empty_image, too_large (before anything is decoded), corrupt_image.
+    Raises BadSample: empty_image, too_large (before anything is decoded), corrupt_image,
+    unsupported_image.
     """
-    if not data:
-        raise BadSample("empty_image", "the file is empty")
-    found = jpeg.structure(data)
-    if found is not None and found.sound:
-        _check_size(found.height, found.width, max_pixels)
-        turn = _exif_orientation(found.exif) if found.exif else 1
-        return Header("JPEG", found.height, found.width, turn, plain=True)
-    picture = _decode(data, max_pixels)
-    plain = picture.format == "PNG" and data[24] == 8 and picture.mode in ("L", "RGB")
-    plain = plain and "transparency" not in picture.info and getattr(picture, "n_frames", 1) == 1
-    width, height = picture.size
-    return Header(picture.format, height, width, _orientation(picture), plain)
+    found = _by_structure(data, max_pixels)
+    if found:
+        return found
+    with decoding.opened(data, max_pixels) as (picture, turn, turned):
+        return _header(picture, turn, turned)
 
 
 def upright(data: bytes, max_pixels: int = MAX_PIXELS) -> Picture:
     """The picture as records keep it: upright, and decodable by TensorFlow. Raises BadSample."""
-    header = inspect(data, max_pixels)
-    if header.plain and header.orientation == 1:
+    header = _by_structure(data, max_pixels)
+    if header and header.orientation == 1:
         return Picture(data, header.format.lower(), header.height, header.width)
-    pixels = _colors(_decode(data, max_pixels))
-    if header.orientation in _TURNS:
+    with decoding.opened(data, max_pixels) as (picture, turn, turned):
+        header = _header(picture, turn, turned)
+        pixels = decoding.colors(picture)
+    del picture  # so that at most two copies of the pixels are there at once
+    if header.orientation in _TURNS and not turned:
         pixels = pixels.transpose(_TURNS[header.orientation][0])
-    kind = "jpeg" if header.format in _LOSSY else "png"
     width, height = pixels.size
-    return Picture(encode(np.asarray(pixels), kind), kind, height, width, header.orientation)
+    kind = "jpeg" if header.format in _LOSSY and max(pixels.size) <= _MAX_JPEG_SIDE else "png"
+    return Picture(_encoded(pixels, kind), kind, height, width, header.orientation)
+
+
+def _by_structure(data: bytes, max_pixels: int) -> Header | None:
+    """Of a JPEG or PNG whose structure proves it sound; None: it has to be decoded."""
+    if not data:
+        raise BadSample("empty_image", "the file is empty")
+    found = jpeg.structure(data)
+    if found is None:
+        return _plain_png(data, max_pixels)
+    if not found.sound and found.scans <= jpeg.MAX_SCANS:
+        return None
+    decoding.check_size(found.height, found.width, max_pixels)
+    if found.scans > jpeg.MAX_SCANS:  # would take minutes to decode
+        raise BadSample("corrupt_image", f"a JPEG of {found.scans} scans; real ones have about 10")
+    turn = jpeg.orientation(found.exif) if found.exif else 1
+    return Header("JPEG", found.height, found.width, turn, plain=True)
+
+
+def _plain_png(data: bytes, max_pixels: int) -> Header | None:
+    found = png.structure(data)
+    if found is None or not found.plain:
+        return None
+    decoding.check_size(found.height, found.width, max_pixels)
+    if not png.pixels_ok(found):
+        return None
+    turn = jpeg.orientation(b"Exif\0\0" + found.exif) if found.exif else 1
+    return Header("PNG", found.height, found.width, turn, plain=True)
+
+
+def _header(picture: PIL.Image.Image, turn: int, turned: bool) -> Header:
+    width, height = picture.size
+    if turned and turn in _TURNS and _TURNS[turn][1]:
+        width, height = height, width
+    return Header(picture.format, height, width, turn, plain=False)
 
 
 def encode(pixels: np.ndarray, kind: str = "png") -> bytes:
     """[H, W] or [H, W, 3] uint8 -> bytes of a PNG, or of a JPEG of quality 95."""
+    return _encoded(PIL.Image.fromarray(pixels), kind)
+
+
+def _encoded(picture: PIL.Image.Image, kind: str) -> bytes:
     buffer = io.BytesIO()
     options = {"compress_level": 3} if kind == "png" else {"quality": 95, "subsampling": 0}
-    PIL.Image.fromarray(pixels).save(buffer, kind, **options)
+    picture.save(buffer, kind, **options)
     return buffer.getvalue()
 
 
@@ -157,79 +191,18 @@ def read_raster(where: files.Where, size: tuple[int, int]) -> np.ndarray:
     """
     path = files.name_of(where)
     try:
-        picture = _decode(files.read(where), MAX_PIXELS)
+        with decoding.opened(files.read(where), MAX_PIXELS) as (picture, _, _):
+            values, mode = np.asarray(picture), picture.mode
     except OSError as error:
         raise BadSample("bad_segmentation", f"{path}: {error.strerror}") from None
     except BadSample as error:
         raise BadSample("bad_segmentation", f"{path}: {error.detail}") from None
-    if picture.mode not in ("P", "L"):
+    if mode not in ("P", "L"):
         raise BadSample(
-            "bad_segmentation", f"{path}: expected a palette or gray PNG, got mode {picture.mode}"
+            "bad_segmentation", f"{path}: expected a palette or gray PNG, got mode {mode}"
         )
-    values = np.asarray(picture)
     if values.shape != tuple(size):
         raise BadSample(
             "bad_segmentation", f"{path}: expected the picture's size {size}, got {values.shape}"
         )
     return values
-
-
-def _decode(data: bytes, max_pixels: int) -> PIL.Image.Image:
-    """The decoded first frame; its size is checked before its pixels are."""
-    try:
-        picture = PIL.Image.open(io.BytesIO(data))
-    except PIL.UnidentifiedImageError:
-        detail = f"not a picture of a known format; it starts with {data[:8]!r}"
-        raise BadSample("corrupt_image", detail) from None
-    except Exception as error:  # PIL raises many kinds on damaged files
-        raise BadSample("corrupt_image", f"not a picture that can be read: {error}") from None
-    _check_size(picture.height, picture.width, max_pixels)
-    try:
-        picture.load()
-    except Exception as error:
-        detail = f"{picture.format} of {picture.width}x{picture.height}: {error}"
-        raise BadSample("corrupt_image", detail) from None
-    return picture
-
-
-def _check_size(height: int, width: int, max_pixels: int) -> None:
-    if height * width > max_pixels:
-        raise BadSample(
-            "too_large",
-            f"{width}x{height} = {height * width:,} pixels, more than max_pixels {max_pixels:,}",
-        )
-    if height < 1 or width < 1:
-        raise BadSample("corrupt_image", f"{width}x{height} pixels")
-
-
-def _orientation(picture: PIL.Image.Image) -> int:
-    try:
-        turn = picture.getexif().get(_ORIENTATION, 1)
-    except Exception:  # damaged EXIF data does not make a picture bad
-        return 1
-    return turn if turn in _TURNS else 1
-
-
-def _exif_orientation(payload: bytes) -> int:
-    exif = PIL.Image.Exif()
-    try:
-        exif.load(payload)
-        turn = exif.get(_ORIENTATION, 1)
-    except Exception:  # damaged EXIF data does not make a picture bad
-        return 1
-    return turn if turn in _TURNS else 1
-
-
-def _colors(picture: PIL.Image.Image) -> PIL.Image.Image:
-    """8-bit gray or RGB."""
-    mode = picture.mode
-    if mode.startswith("I;16") or mode == "I":  # PIL would clip at 255 instead of scaling
-        values = np.asarray(picture).astype(np.int64)
-        return PIL.Image.fromarray((np.clip(values, 0, 65535) // 257).astype(np.uint8))
-    if mode == "F":
-        raise BadSample("unsupported_image", "float pixels have no agreed range; convert to 8 bits")
-    if mode in ("1", "L", "LA", "La"):
-        return picture.convert("L")
-    if mode == "P" and "transparency" in picture.info:
-        picture = picture.convert("RGBA")
-    return picture.convert("RGB")

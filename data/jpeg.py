@@ -13,9 +13,15 @@ import dataclasses
 import functools
 import re
 
+import numpy as np
+
 _ENTROPY_END = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # not stuffing, restart or fill
+_IN_ENTROPY = np.isin(np.arange(256), [0x00, *range(0xD0, 0xD8), 0xFF])  # what may follow 0xFF
+_AT_ONCE = 1 << 22  # bytes that NumPy searches in one go; larger files go by the regex
 _SOF = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 _PLAIN = {0xC0, 0xC1, 0xC2}  # baseline, extended, progressive; Huffman coded
+_MAX_SIDE = 65500  # libjpeg's JPEG_MAX_DIMENSION
+MAX_SCANS = 100  # a decoder passes over all pixels in each; real files have about ten
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,16 +33,19 @@ class Structure:
     components: int  # 1 gray, 3 colour, 4 CMYK
     exif: bytes  # payload of the Exif segment with its "Exif\\0\\0", or empty
     sound: bool  # complete and of a kind that every decoder reads
+    coding: str = ""  # how it is unlike what decoders read, e.g. "12-bit"; empty = as usual
+    scans: int = 1
 
 
 def structure(data: bytes) -> Structure | None:
     """Walks the markers of `data`. None: not a JPEG, or no frame header in it."""
     if data[:2] != b"\xff\xd8":
         return None
-    frame, progressive, exif, sound, tables, scans = None, False, b"", True, set(), 0
+    frame, coded, exif, sound, tables, scans = None, 0, b"", True, frozenset(), 0
     position, size = 2, len(data)
+    ends = _ends(data) if size <= _AT_ONCE else None
     while True:
-        if data[position : position + 1] != b"\xff" or position + 2 > size:
+        if position + 2 > size or data[position] != 0xFF:
             sound = False
             break
         marker = data[position + 1]
@@ -45,19 +54,17 @@ def structure(data: bytes) -> Structure | None:
             continue
         if marker == 0xD9:
             break
-        body = data[position + 4 : position + 2 + int.from_bytes(data[position + 2 : position + 4])]
-        position += 4 + len(body)
-        if len(body) + 2 != int.from_bytes(data[position - len(body) - 2 : position - len(body)]):
+        length = int.from_bytes(data[position + 2 : position + 4], "big")
+        if length < 2 or position + 2 + length > size:
             sound = False
             break
+        body = data[position + 4 : position + 2 + length]
+        position += 2 + length
         if marker in _SOF:
             sound = sound and marker in _PLAIN and frame is None and _frame_ok(body)
-            frame, progressive = body, marker == 0xC2
-        elif marker == 0xC4:
-            found = _huffman_tables(body)
-            sound, tables = sound and bool(found), tables | found
-        elif marker == 0xDB:
-            found = _quantisation_tables(body)
+            frame, coded = body, marker
+        elif marker == 0xC4 or marker == 0xDB:
+            found = _huffman_tables(body) if marker == 0xC4 else _quantisation_tables(body)
             sound, tables = sound and bool(found), tables | found
         elif marker == 0xDD:
             sound = sound and len(body) == 2
@@ -65,28 +72,79 @@ def structure(data: bytes) -> Structure | None:
             exif = body
         elif marker == 0xDA:
             scans += 1
-            sound = sound and frame is not None and _scan_ok(body, frame, tables, progressive)
-            end = _ENTROPY_END.search(data, position)
+            sound = sound and frame is not None
+            sound = sound and _scan_ok(body, frame[5:], tables, coded == 0xC2)
+            end = _next(ends, position) if ends is not None else _search(data, position)
             if end is None:
                 sound = False
                 break
-            position = end.start()
+            position = end
         elif not 0xE0 <= marker <= 0xEF and marker != 0xFE:
             sound = False  # nothing that a plain file has
     if frame is None or len(frame) < 6:
         return None
-    height, width = int.from_bytes(frame[1:3]), int.from_bytes(frame[3:5])
-    sound = sound and scans > 0 and height > 0 and width > 0
-    return Structure(height, width, frame[5], exif, sound)
+    height, width = int.from_bytes(frame[1:3], "big"), int.from_bytes(frame[3:5], "big")
+    sound = sound and 0 < scans <= MAX_SCANS
+    sound = sound and 0 < height <= _MAX_SIDE and 0 < width <= _MAX_SIDE
+    return Structure(height, width, frame[5], exif, sound, _coding(coded, frame[0]), scans)
+
+
+def orientation(exif: bytes) -> int:
+    """The orientation, 1 to 8, that an Exif segment states; 1 where it states none that exists.
+
+    TIFF 6.0, section 2: a directory of 12-byte entries (tag, kind, count, value).
+    """
+    tiff = exif[6:]
+    order = {b"II*\0": "little", b"MM\0*": "big"}.get(tiff[:4])
+    if order is None:
+        return 1
+    start = int.from_bytes(tiff[4:8], order)
+    count = int.from_bytes(tiff[start : start + 2], order)
+    for at in range(start + 2, min(start + 2 + 12 * count, len(tiff) - 11), 12):
+        if int.from_bytes(tiff[at : at + 2], order) == 0x0112:
+            width = {1: 1, 3: 2, 4: 4}.get(int.from_bytes(tiff[at + 2 : at + 4], order), 0)
+            found = int.from_bytes(tiff[at + 8 : at + 8 + width], order)
+            return found if 1 <= found <= 8 else 1
+    return 1
+
+
+def _ends(data: bytes) -> np.ndarray:
+    """Sorted positions of every 0xFF that cannot lie inside of entropy-coded data."""
+    values = np.frombuffer(data, np.uint8)
+    found = (values[:-1] == 0xFF).nonzero()[0]
+    return found[~_IN_ENTROPY[values[found + 1]]]
+
+
+def _next(ends: np.ndarray, position: int) -> int | None:
+    at = int(ends.searchsorted(position))
+    return int(ends[at]) if at < len(ends) else None
+
+
+def _search(data: bytes, position: int) -> int | None:
+    found = _ENTROPY_END.search(data, position)
+    return found.start() if found else None
+
+
+def _coding(marker: int, bits: int) -> str:
+    if marker in (0xC3, 0xC7, 0xCB, 0xCF):
+        return "lossless"
+    if marker in (0xC5, 0xC6, 0xCD, 0xCE):
+        return "hierarchical"
+    return f"{bits}-bit" if bits != 8 else ""
 
 
 def _frame_ok(body: bytes) -> bool:
-    """8 bits, gray or three colours, every sampling factor a divisor of the largest."""
-    if len(body) < 6 or body[0] != 8 or body[5] not in (1, 3) or len(body) != 6 + 3 * body[5]:
+    return body[:1] == b"\x08" and _components_ok(body[5:])
+
+
+@functools.lru_cache(maxsize=64)
+def _components_ok(body: bytes) -> bool:
+    """Gray or three colours, every sampling factor a divisor of the largest."""
+    if not body or body[0] not in (1, 3) or len(body) != 1 + 3 * body[0]:
         return False
-    rows = [factors & 15 for factors in body[7::3]]
-    columns = [factors >> 4 for factors in body[7::3]]
-    if not all(1 <= factor <= 4 for factor in rows + columns) or len({*body[6::3]}) != body[5]:
+    rows = [factors & 15 for factors in body[2::3]]
+    columns = [factors >> 4 for factors in body[2::3]]
+    if not all(1 <= factor <= 4 for factor in rows + columns) or len({*body[1::3]}) != body[0]:
         return False
     fits = sum(r * c for r, c in zip(rows, columns, strict=True)) <= 10  # B.2.3
     return fits and all(max(f) % factor == 0 for f in (rows, columns) for factor in f)
@@ -124,12 +182,13 @@ def _quantisation_tables(body: bytes) -> frozenset[tuple[str, int]]:
     return frozenset(found)
 
 
-def _scan_ok(body: bytes, frame: bytes, tables: set[tuple[str, int]], progressive: bool) -> bool:
-    """Components of the frame, with all tables that they need."""
+@functools.lru_cache(maxsize=256)  # an encoder writes the same scans into most of its files
+def _scan_ok(body: bytes, components: bytes, tables: frozenset, progressive: bool) -> bool:
+    """Components of the frame (its part from Nf on), with all tables that they need."""
     count = body[0] if body else 0
-    if not 1 <= count <= 4 or len(body) != 4 + 2 * count or not _frame_ok(frame):
+    if not 1 <= count <= 4 or len(body) != 4 + 2 * count or not _components_ok(components):
         return False
-    quantised = dict(zip(frame[6::3], frame[8::3], strict=True))
+    quantised = dict(zip(components[1::3], components[3::3], strict=True))
     first, last, high, low = body[-3], body[-2], body[-1] >> 4, body[-1] & 15
     if not progressive and (first, last, high, low) != (0, 63, 0, 0):
         return False

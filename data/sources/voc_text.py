@@ -138,13 +138,18 @@ def read(reference: Reference, labels, *, max_pixels=images.MAX_PIXELS, warn=ign
     size = objects.height, objects.width
     rasters = {name: images.read_raster(png, size) for name, png in pngs}
     for number, entry in text.objects.items():
+        try:
+            mask = _mask(number, entry, text, rasters, size)
+        except ValueError as error:
+            mask = None
+            warn("bad_segmentation", f"{told}: object {number}: {error}")
         objects.add(
             entry.name,
             entry.box,
             difficult=entry.difficult,
             truncated=entry.truncated,
             view=entry.view,
-            mask=_mask(number, entry, text, rasters, size),
+            mask=mask,
         )
     return objects.sample()
 
@@ -204,9 +209,12 @@ def words(label: str) -> tuple[str, str, set[str]]:
 
 
 def _mask(number: int, entry: Annotated, text: Annotation, rasters, size) -> np.ndarray | None:
-    """Where a PNG has the object's number; or, of one for this object alone, where it is not 0."""
+    """Where a PNG has the object's number; or, of one for this object alone, where it is not 0.
+
+    Raises ValueError for a polygon that is none.
+    """
     if not entry.mask:
-        return masks.from_polygons([entry.polygon], *size) if len(entry.polygon) >= 6 else None
+        return masks.from_polygons([entry.polygon], *size) if entry.polygon else None
     values = rasters[entry.mask]
     own = values == number
     shared = sum(other.mask == entry.mask for other in text.objects.values()) > 1

@@ -232,6 +232,16 @@ def test_polygon_and_mask_of_one_object(tmp_path):
     assert sample.image == build.picture(kind="PNG")
 
 
+@pytest.mark.parametrize("points", ["(1, 1) (2, 2)", "(1, 1) (999999999, 1) (5, 999999999)"])
+def test_an_object_keeps_its_box_where_its_polygon_is_none(tmp_path, points):
+    put(tmp_path, "a.jpg", build.picture())
+    more = f'Polygon for object 1 "PAScar" (X, Y) : {points}'
+    put(tmp_path, "Annotations/a.txt", text("a.jpg", [("PAScar", (1, 1, 3, 3))], more=more))
+    _, samples, warned = read_all(tmp_path)
+    (sample,) = samples.values()
+    assert (len(sample.boxes), sample.masks, warned) == (1, (), {"bad_segmentation": 1})
+
+
 def test_objects_that_cannot_be_used_are_counted(tmp_path):
     put(tmp_path, "JPEGImages/a.JPG", build.picture())  # the text says .png
     objects = [

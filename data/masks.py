@@ -8,15 +8,17 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco_mask
 
+FAR = 8  # sides of the picture; the rasteriser's memory grows with the length of an outline
+
 
 def from_polygons(polygons: Sequence[Sequence[float]], height: int, width: int) -> np.ndarray:
     """uint8 [H, W], 1 inside any polygon [x0, y0, x1, y1, ...] in continuous pixels.
 
-    Raises ValueError for a polygon of fewer than three points.
+    Raises ValueError for a polygon of fewer than three points, or with points that are no numbers
+    or far outside.
     """
     for polygon in polygons:
-        if len(polygon) < 6 or len(polygon) % 2:
-            raise ValueError(f"a polygon needs three points and more, got {len(polygon)} numbers")
+        _check_polygon(polygon, height, width)
     if not polygons:
         return np.zeros((height, width), np.uint8)
     encoded = coco_mask.frPyObjects([list(map(float, p)) for p in polygons], height, width)
@@ -28,9 +30,10 @@ def from_rle(rle: Mapping[str, Any], height: int, width: int) -> np.ndarray:
 
     Raises ValueError where the size is another, or the runs do not fill it.
     """
-    size, counts = list(rle.get("size") or ()), rle.get("counts")
-    if size != [height, width]:
+    size, counts = rle.get("size"), rle.get("counts")
+    if not isinstance(size, (list, tuple)) or list(size) != [height, width]:
         raise ValueError(f"run-length mask of size {size}, expected {[height, width]}")
+    size = [height, width]
     if isinstance(counts, (list, tuple)):
         if any(not isinstance(run, int) or run < 0 for run in counts):
             raise ValueError("run-length mask: expected whole runs of 0 and more")
@@ -53,6 +56,22 @@ def to_rle(mask: np.ndarray) -> dict[str, Any]:
     return {"size": [int(side) for side in encoded["size"]], "counts": encoded["counts"].decode()}
 
 
+def _check_polygon(polygon: Sequence[float], height: int, width: int) -> None:
+    if not isinstance(polygon, (list, tuple, np.ndarray)):
+        raise ValueError(f"a polygon is a list of numbers, got {type(polygon).__name__}")
+    if len(polygon) < 6 or len(polygon) % 2:
+        raise ValueError(f"a polygon needs three points and more, got {len(polygon)} numbers")
+    try:
+        points = np.array(polygon, float)
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError("a polygon has points that are no numbers") from None
+    if points.ndim != 1:
+        raise ValueError("a polygon has points that are no numbers")
+    limit = FAR * max(height, width)
+    if not (np.abs(points) <= limit).all():  # also for NaN
+        raise ValueError(f"a polygon has points beyond {limit}, or that are no numbers")
+
+
 def _unpack(packed: bytes) -> list[int]:
     """The runs of COCO's packed text: 5 bits a character, least first; differences after the third.
 
@@ -66,6 +85,8 @@ def _unpack(packed: bytes) -> list[int]:
             raise ValueError(f"run-length mask: {chr(byte)!r} is no character of packed counts")
         value |= (part & 0x1F) << shift
         shift += 5
+        if shift > 60:
+            raise ValueError("run-length mask: a run of the packed counts does not end")
         if not part & 0x20:
             if part & 0x10:
                 value -= 1 << shift
@@ -78,3 +99,21 @@ def _unpack(packed: bytes) -> list[int]:
     if shift:
         raise ValueError("run-length mask: the packed counts end in the middle of a run")
     return runs
+
+
+def ellipse(
+    y: float, x: float, radius_y: float, radius_x: float, angle: float = 0.0
+) -> list[float]:
+    """A polygon [x0, y0, ...] of 72 points around a center; `angle` turns it, in radians."""
+    turns = np.arange(72) * (np.pi / 36)
+    along, across = radius_x * np.cos(turns), radius_y * np.sin(turns)
+    points_x = x + along * np.cos(angle) - across * np.sin(angle)
+    points_y = y + along * np.sin(angle) + across * np.cos(angle)
+    return np.stack([points_x, points_y], axis=1).ravel().tolist()
+
+
+def bounds(polygons: Sequence[Sequence[float]]) -> tuple[float, float, float, float]:
+    """(ymin, xmin, ymax, xmax) around polygons [x0, y0, ...]."""
+    xs = [x for polygon in polygons for x in polygon[0::2]]
+    ys = [y for polygon in polygons for y in polygon[1::2]]
+    return min(ys), min(xs), max(ys), max(xs)

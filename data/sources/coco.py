@@ -1,0 +1,335 @@
+"""COCO: instances, person keypoints, captions, panoptic and image_info JSON files.
+
+Layouts: `annotations/instances_train2017.json` and so on with `train2017/` or `images/train2017/`;
+`train.json` and `val.json` anywhere; Roboflow's `train/_annotations.coco.json` beside its pictures;
+one JSON file, then split by a hash; the zips as downloaded; or the path of one JSON file, whose
+pictures lie beside it or in folders of its parent. Each file is parsed once, by `scan`.
+
+Boxes [x, y, width, height] and polygons are continuous pixels already; keypoints [x, y, v] are
+taken as written. A category's place in the list sorted by category id is its class. An `area` that
+is stated is kept. A row of keypoints that has no box gets the box around its points.
+
+Files of one split complete each other: a keypoints file gives its points to the objects of the
+instances file by annotation id, captions join. A panoptic file gives the segmentation of all its
+categories (255 = unlabelled), and, to pictures that no instances file lists, an object for each
+segment of a thing; where instances are there, they are the objects.
+
+COCO-WholeBody's foot_kpts, face_kpts, lefthand_kpts and righthand_kpts follow the 17 of the body.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import os
+import posixpath
+
+from data import files, images, keypoints
+from data.sample import Listing, Reference, Sample
+from data.sources import Options, SourceError, coco_json, coco_rows, ignore
+from data.sources.coco_json import CocoFile
+from data.sources.split import hashed_split
+
+_LIKELY = ("instances", "keypoints", "captions", "panoptic", "coco", "train", "val", "image_info")
+_DETECT = 6  # JSON files looked into by detect
+_BODY = 17
+_NO_CLASS = ("_background_", "__ignore__")  # labelme writes them into its COCO files
+
+
+def detect(tree: files.Tree) -> bool:
+    """A JSON file whose pictures or rows are COCO's."""
+    names = _json_names(tree)
+    likely = [n for n in names if any(word in posixpath.basename(n).lower() for word in _LIKELY)]
+    looked = list(dict.fromkeys([*likely[:_DETECT], *names[:_DETECT]]))
+    return any(coco_json.is_coco(tree, name) for name in looked)
+
+
+def scan(path, options: Options = Options()) -> Listing:
+    """Lists every picture that a JSON file names, those without annotations too.
+
+    Raises SourceError, also where several files describe the same pictures in different ways.
+    """
+    tree, names = _open(path)
+    loaded = [coco_json.load(tree, name) for name in names]
+    placed, notes = [], []
+    pictures = coco_json.Pictures(tree)
+    for found in sorted(loaded, key=lambda found: (found.split is None, found.name)):
+        place = _place(found, pictures)
+        if any(name in tree for name in place.values()) or not place:
+            placed.append((found, place))
+        else:
+            notes.append(f"{found.name}: none of its {len(place)} pictures is there: left out")
+    if not any(place for _, place in placed):
+        raise SourceError(
+            f"{tree.root}: expected the pictures that {', '.join(names)} name, such as "
+            f"{_first_file_name(loaded)}, beside the JSON, in a folder named as it or as its split "
+            f"(train2017, images/train); found none of them among {len(pictures)} pictures"
+        )
+    names, body, whole = _keypoint_names(tree, [found for found, _ in placed], notes)
+    entries = _entries(tree, placed, options, notes)
+    references = _references(tree, entries, (body, whole))
+    used = [found for found, _ in placed]
+    labels = options.labels or _labels(used, notes)
+    segments = [found for found in used if "segments" in found.kinds]
+    notes += _unlisted(len(pictures), entries, segments)
+    return Listing(
+        tuple(references),
+        labels,
+        tuple(sorted(row for found in used for row in found.rejected)),
+        segmentation_labels=_segmentation_labels(tree, segments),
+        keypoints=names,
+        keypoint_pairs=keypoints.pairs(names),
+        notes=tuple(notes),
+    )
+
+
+def read(reference: Reference, labels, *, max_pixels=images.MAX_PIXELS, warn=ignore) -> Sample:
+    """One picture with all that the files say of it. Raises BadSample."""
+    return coco_rows.sample(reference, labels, max_pixels, warn)
+
+
+def _json_names(tree: files.Tree) -> list[str]:
+    """JSON files, none hidden, those near the top first."""
+    names = [name for name in tree.names if name.lower().endswith(".json")]
+    names = [name for name in names if not any(part.startswith(".") for part in name.split("/"))]
+    return sorted(names, key=lambda name: (name.count("/"), name))
+
+
+def _open(path) -> tuple[files.Tree, list[str]]:
+    """The tree and its COCO files; of a single JSON file the folder that has its pictures."""
+    tree = files.tree(path)
+    if not (os.path.isfile(tree.root) and tree.root.lower().endswith(".json")):
+        names = [name for name in _json_names(tree) if coco_json.is_coco(tree, name)]
+        if not names:
+            raise SourceError(
+                f"{tree.root}: expected COCO's JSON files ({{images, annotations, categories}}), "
+                f"such as {tree.root}/annotations/instances_train2017.json; found none"
+            )
+        return tree, names
+    if not coco_json.is_coco(tree, tree.names[0]):
+        raise SourceError(f"{tree.root}: expected COCO's {{images, annotations, categories}}")
+    folder = os.path.dirname(os.path.abspath(tree.root))
+    found = coco_json.load(tree, tree.names[0])
+    for root in (folder, os.path.dirname(folder)):
+        wider = files.Tree(root)
+        name = os.path.relpath(os.path.abspath(tree.root), root).replace(os.sep, "/")
+        place = _place(dataclasses.replace(found, name=name), coco_json.Pictures(wider))
+        if any(picture in wider for picture in place.values()):
+            return wider, [name]
+    return files.Tree(folder), tree.names
+
+
+def _place(found: CocoFile, pictures: coco_json.Pictures) -> dict[str, str]:
+    """Image id -> the picture's name in the tree, or the name that it should have."""
+    folders = pictures.folders(found)
+    place = {}
+    for key, (file_name, _) in found.images.items():
+        name = pictures.find(file_name, folders, found.split)
+        likely = posixpath.join(folders[0], coco_json.relative(file_name))
+        place[key] = name or posixpath.normpath(likely)
+    return place
+
+
+@dataclasses.dataclass
+class _Entry:
+    """A picture of a split and the rows of it: (file, image id)."""
+
+    size: tuple[int, int] | None = None
+    parts: list[tuple[CocoFile, str]] = dataclasses.field(default_factory=list)
+
+
+def _entries(tree, placed, options: Options, notes: list[str]) -> dict[tuple[str, str], _Entry]:
+    """(split, picture) -> entry. A file without a split whose pictures all have one is left out."""
+    entries: dict[tuple[str, str], _Entry] = {}
+    named: set[str] = set()
+    for found, place in list(placed):
+        objects = _kind(found) in ("objects", "keypoints", "")
+        if found.split is None and objects and place and named.issuperset(place.values()):
+            notes.append(f"{found.name}: other files give a split to its pictures: left out")
+            placed.remove((found, place))
+            continue
+        splits = collections.defaultdict(list)
+        for split, picture in entries:
+            splits[picture].append(split)
+        for key, picture in place.items():
+            hashed = [hashed_split(picture, options.holdout, options.seed)]
+            for split in [found.split] if found.split else splits.get(picture, hashed):
+                entry = entries.setdefault((split, picture), _Entry())
+                entry.size = entry.size or found.images[key][1]
+                entry.parts.append((found, key))
+                _check_alone(tree, entry, found)
+        if found.split:
+            named.update(place.values())
+    return entries
+
+
+def _check_alone(tree, entry: _Entry, found: CocoFile) -> None:
+    """Raises where two files say of the same picture what objects it has."""
+    for kind in ("objects", "keypoints", "segments"):
+        names = {f.name for f, key in entry.parts if _kind(f) == kind and key in f.rows}
+        if len(names) > 1:
+            raise SourceError(
+                f"{tree.root}: {' and '.join(sorted(names))} describe the same pictures, so that "
+                "each object would be there twice; point data.path at one of these files"
+            )
+
+
+def _kind(found: CocoFile) -> str:
+    """What its rows are; keypoints where they have any."""
+    kinds = ("segments", "keypoints", "objects", "captions")
+    return next((kind for kind in kinds if kind in found.kinds), "")
+
+
+def _references(tree, entries, layout) -> list[Reference]:
+    """Takes the rows out of the files, so that they are not held twice."""
+    references, interned = [], {}
+    left = collections.Counter(
+        (found.name, key) for entry in entries.values() for found, key in entry.parts
+    )
+    for (split, picture), entry in sorted(entries.items(), key=lambda item: item[0]):
+        parts, png, things = [], None, True
+        for found, key in entry.parts:
+            rows = found.rows.get(key, [])
+            things &= _kind(found) not in ("objects", "keypoints")
+            if not rows:
+                continue
+            if "segments" in found.kinds:
+                png = _png(tree, found, found.pngs.get(key, ""))
+            names = tuple(
+                (category, found.categories[category]["name"])
+                for category in sorted(found.used[key], key=coco_json.order_of)
+                if category in found.categories
+            )
+            parts.append((interned.setdefault(names, names), tuple(rows)))
+            left[found.name, key] -= 1
+            if not left[found.name, key]:  # else another split needs them, too
+                del found.rows[key]
+        segments = _segment_classes(entry) if png else ()
+        segments = interned.setdefault(segments, segments)
+        annotation = (entry.size, tuple(parts), layout, (png, segments, things) if png else None)
+        references.append(Reference(picture, split, tree.where(picture), annotation))
+    return references
+
+
+def _png(tree, found: CocoFile, file_name: str) -> files.Where:
+    """A panoptic PNG: in the folder named as the JSON, or beside it."""
+    name = coco_json.relative(file_name)
+    folder, base = posixpath.split(found.name)
+    stem = posixpath.splitext(base)[0]
+    for place in (posixpath.join(folder, stem), stem, folder, posixpath.join("annotations", stem)):
+        full = posixpath.normpath(posixpath.join(place, name))
+        if full in tree:
+            return tree.where(full)
+    return tree.where(posixpath.join(folder, stem, name))
+
+
+def _segment_classes(entry: _Entry) -> tuple[tuple[str, int, bool], ...]:
+    """(category id, value in the segmentation, whether it is a thing) of an entry's segments."""
+    (found, key), *_ = (part for part in entry.parts if "segments" in part[0].kinds)
+    return tuple(
+        (category, value, bool(found.categories[category].get("isthing", 1)))
+        for value, category in enumerate(_sorted(found.categories))
+        if category in found.used[key]
+    )
+
+
+def _sorted(categories) -> list[str]:
+    return sorted(categories, key=coco_json.order_of)
+
+
+def _labels(used: list[CocoFile], notes: list[str]) -> tuple[str, ...]:
+    """Names of the categories that objects have, by id; of a panoptic file alone, its things."""
+    described = [f for f in used if f.kinds & {"objects", "keypoints"}]
+    segments = [f for f in used if "segments" in f.kinds and not described]
+    order: dict[str, str] = {}  # name -> id
+    for found in described or segments or used:
+        names: dict[str, str] = {}
+        for key in _sorted(found.categories):
+            row = found.categories[key]
+            if row["name"] in _NO_CLASS:
+                notes.append(f"{found.name}: category {row['name']!r} is no class: left out")
+            elif not segments or row.get("isthing", 1):
+                if row["name"] in names:
+                    notes.append(f"{found.name}: several categories are called {row['name']!r}")
+                names.setdefault(row["name"], key)
+        for name, key in names.items():
+            if order.setdefault(name, key) != key:
+                notes.append(f"{found.name}: category {name!r} has id {key}, not {order[name]}")
+    return tuple(sorted(order, key=lambda name: (coco_json.order_of(order[name]), name)))
+
+
+def _segmentation_labels(tree, segments: list[CocoFile]) -> tuple[str, ...]:
+    lists = {
+        tuple(found.categories[key]["name"] for key in _sorted(found.categories))
+        for found in segments
+    }
+    if len(lists) > 1 or any(len(names) > 255 for names in lists):
+        raise SourceError(
+            f"{tree.root}: {', '.join(f.name for f in segments)}: expected panoptic files with the "
+            "same categories, 255 at most; point data.path at one of these files"
+        )
+    return next(iter(lists), ())
+
+
+def _keypoint_names(tree, used, notes: list[str]) -> tuple[tuple[str, ...], int, bool]:
+    """(names, how many of them are in the rows' "keypoints", whether whole-body lists follow)."""
+    layouts: dict[tuple[tuple[str, ...], int, bool], list[str]] = {}
+    for found in used:
+        if "keypoints" in found.kinds:
+            layout = _layout(found, notes)
+            layouts.setdefault(layout, []).append(found.name)
+    if len(layouts) > 1:
+        told = "; ".join(f"{', '.join(where)}: {len(of[0])}" for of, where in layouts.items())
+        raise SourceError(
+            f"{tree.root}: the keypoints are not the same in all files ({told} points); point "
+            "data.path at one of these files"
+        )
+    return next(iter(layouts), ((), 0, False))
+
+
+def _layout(found: CocoFile, notes: list[str]) -> tuple[tuple[str, ...], int, bool]:
+    lists = {
+        tuple(map(str, row["keypoints"])): row["name"]
+        for row in found.categories.values()
+        if isinstance(row.get("keypoints"), list) and row["keypoints"]
+    }
+    if len(lists) > 1:
+        notes.append(f"{found.name}: its categories have different keypoints: left out")
+        return (), 0, False
+    names = next(iter(lists), ())
+    whole = sum(count for _, count in coco_json.WHOLE_BODY)
+    count = max(len(names), found.points)
+    if found.whole_body or (len(names) == _BODY and found.points == _BODY + whole):
+        names += tuple(
+            name
+            for key, points in coco_json.WHOLE_BODY
+            for name in _PART_NAMES.get(key) or keypoints.numbered(key.split("_")[0], points)
+        )
+    elif count > len(names):
+        categories = list(found.categories.values())
+        owner = categories[0]["name"] if len(categories) == 1 else "point"
+        names += keypoints.numbered(owner, count)[len(names) :]
+        notes.append(
+            f"{found.name}: {count} keypoints, not all named: a mirrored picture swaps those "
+            "alone that a known layout or their names pair"
+        )
+    return names, count, found.whole_body
+
+
+_PART_NAMES = {
+    "foot_kpts": tuple(
+        f"{side}_{part}" for side in ("left", "right") for part in ("big_toe", "small_toe", "heel")
+    )
+}
+
+
+def _unlisted(count: int, entries, segments) -> list[str]:
+    """How many pictures no file names, panoptic PNGs left out of account."""
+    rest = count - len({picture for _, picture in entries})
+    rest -= sum(len(found.pngs) for found in segments)
+    return [f"{rest} pictures are named by no JSON file: left out"] if rest > 0 else []
+
+
+def _first_file_name(loaded: list[CocoFile]) -> str:
+    names = (name for found in loaded for name, _ in found.images.values())
+    return next(names, "(they name none)")

@@ -1,0 +1,303 @@
+"""labelme: one JSON a picture, beside it or anywhere in the tree, or with the picture inside.
+
+Points are continuous pixels (x, y) of a picture of imageWidth x imageHeight. Polygons, rectangles
+(by any two corners), circles and masks are objects; those of one label and group_id are one object.
+Lines and points have no area: left out with a warning. Where a picture has a polygon, a circle or a
+mask all its objects have masks, a rectangle's filled. In a set without any shape the flags that are
+true are the classes of the picture. Names that begin with "_" (_background_) are no classes.
+
+Format: https://github.com/wkentaro/labelme
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import io
+import itertools
+import json
+import posixpath
+from typing import Any
+
+import numpy as np
+import PIL.Image
+
+from data import files, images, masks
+from data.objects import Objects, sample_of
+from data.sample import BadSample, Listing, Reference, Sample
+from data.sources import Options, SourceError, coco_json, ignore
+from data.sources.split import hashed_split
+
+_PROBE = 5  # files looked into by detect
+_PROBE_BYTES = 1 << 26  # ... none larger than this
+_NO_AREA = ("line", "linestrip", "point", "points")
+
+
+def detect(tree: files.Tree) -> bool:
+    """A JSON file with the shapes and the imagePath of a picture."""
+    small = (n for n in _json_names(tree) if files.size(tree.where(n)) < _PROBE_BYTES)
+    for name in itertools.islice(small, _PROBE):
+        try:
+            if _is_labelme(_parse(tree.where(name))):
+                return True
+        except BadSample:  # told by scan
+            continue
+    return False
+
+
+def scan(path, options: Options = Options()) -> Listing:
+    """Lists the picture of every JSON file. Raises SourceError."""
+    tree = files.tree(path)
+    finder = _Finder(tree)
+    found: dict[str, tuple[str, bool]] = {}  # source_id -> (JSON, picture inside)
+    rejected, shapes, flags, others = [], set(), set(), 0
+    for name in _json_names(tree):
+        try:
+            told = _parse(tree.where(name))
+        except BadSample as error:
+            rejected.append((name, error.reason, error.detail))
+            continue
+        if not _is_labelme(told):
+            others += 1
+            continue
+        picture = finder.find(name, told.get("imagePath"))
+        inside = picture is None and isinstance(told.get("imageData"), str)
+        source_id = picture or (name if inside else f"{posixpath.splitext(name)[0]}.jpg")
+        if source_id in found:
+            detail = f"{name}: {found[source_id][0]} is already of the picture {source_id}"
+            rejected.append((name, "duplicate_annotation", detail))
+            continue
+        found[source_id] = name, inside
+        areas = (shape for shape in told["shapes"] if shape.get("shape_type") not in _NO_AREA)
+        shapes |= {_label(shape) for shape in areas}
+        flags |= set(_flags(told))
+    if not found:
+        raise SourceError(
+            f"{tree.root}: expected labelme's JSON files (shapes, imagePath) beside their pictures;"
+            f" found none among {len(_json_names(tree))} JSON files"
+        )
+    shapes, flags = _classes(shapes), _classes(flags)
+    references = []
+    for source_id, (name, inside) in found.items():
+        split = coco_json.split_of(posixpath.join(posixpath.dirname(source_id), "x"))
+        split = split or hashed_split(source_id, options.holdout, options.seed)
+        where = tree.where(name)
+        image = where if inside else tree.where(source_id)
+        references.append(Reference(source_id, split, image, (where, inside, not shapes)))
+    references.sort(key=lambda reference: (reference.split, reference.source_id))
+    alone = len(finder) - sum(files.is_picture(name) and name in tree for name in found)
+    notes = [f"{others} JSON files are not labelme's: left out"] if others else []
+    notes += [f"{alone} pictures have no JSON file: left out"] if alone > 0 else []
+    if shapes and flags:
+        notes.append(f"flags of pictures are no classes here, as there are shapes: {list(flags)}")
+    return Listing(
+        tuple(references),
+        options.labels or shapes or flags,
+        tuple(sorted(rejected)),
+        notes=tuple(notes),
+    )
+
+
+def read(reference: Reference, labels, *, max_pixels=images.MAX_PIXELS, warn=ignore) -> Sample:
+    """One picture with its objects, or its classes. Raises BadSample."""
+    where, inside, by_flags = reference.annotation
+    told = _parse(where)
+    if not _is_labelme(told):
+        raise BadSample("corrupt_annotation", f"{files.name_of(where)}: no list of shapes in it")
+    if inside:
+        data = _unpack(told.get("imageData"), "corrupt_image", files.name_of(where))
+        picture = images.upright(data, max_pixels)
+    else:
+        picture = images.load(reference.image, max_pixels)
+    if by_flags:
+        classes = _known(_flags(told), labels, reference.source_id, warn)
+        return sample_of(reference, picture, labels=np.array(classes, np.int64))
+    size = told.get("imageHeight"), told.get("imageWidth")
+    objects = Objects(reference, picture, labels, warn, size=size, where=files.name_of(where))
+    grouped: dict[Any, list[dict]] = {}
+    for index, shape in enumerate(told["shapes"]):
+        group, name = shape.get("group_id"), _label(shape)
+        if name.startswith("_"):
+            continue
+        key = (name, str(group)) if group is not None else index
+        grouped.setdefault(key, []).append(shape)
+    drawn = [(shapes, _draw(shapes, objects, warn)) for shapes in grouped.values()]
+    masked = any(mask is not None for _, (_, mask) in drawn)
+    for shapes, (polygons, mask) in drawn:
+        if polygons:
+            _add(objects, shapes, polygons, mask, masked)
+    return objects.sample()
+
+
+def _json_names(tree: files.Tree) -> list[str]:
+    return [
+        name
+        for name in tree.names
+        if name.lower().endswith(".json") and not posixpath.basename(name).startswith(".")
+    ]
+
+
+def _is_labelme(told: Any) -> bool:
+    if not isinstance(told, dict) or not isinstance(told.get("shapes"), list):
+        return False
+    described = "imagePath" in told or "imageData" in told
+    return described and all(isinstance(shape, dict) for shape in told["shapes"])
+
+
+def _parse(where: files.Where) -> Any:
+    path = files.name_of(where)
+    try:
+        return json.loads(files.read(where).decode("utf-8-sig"))
+    except FileNotFoundError:
+        raise BadSample("missing_annotation", f"{path}: no such file") from None
+    except OSError as error:
+        raise BadSample("corrupt_annotation", f"{path}: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
+        raise BadSample("corrupt_annotation", f"{path}: not JSON: {error}") from None
+
+
+class _Finder:
+    """The picture of a JSON: by imagePath, by its own name beside it, or the only one so named."""
+
+    def __init__(self, tree: files.Tree):
+        self._tree, self._pictures = tree, coco_json.Pictures(tree)
+        self._stems: dict[str, list[str]] = {}
+        for name in filter(files.is_picture, tree.names):
+            stem = posixpath.splitext(posixpath.basename(name))[0]
+            self._stems.setdefault(stem, []).append(name)
+
+    def __len__(self) -> int:
+        return len(self._pictures)
+
+    def find(self, json_name: str, told: Any) -> str | None:
+        folder, base = posixpath.split(json_name)
+        told = coco_json.relative(told) if isinstance(told, str) else ""
+        named = posixpath.normpath(posixpath.join(folder, told))
+        if files.is_picture(named) and named in self._tree:
+            return named
+        stem = posixpath.splitext(base)[0]
+        alike = self._stems.get(stem, [])
+        beside = [name for name in alike if posixpath.dirname(name) == folder]
+        fits = beside or (alike if len(alike) == 1 else [])
+        return fits[0] if fits else self._pictures.find(told, [], None)
+
+
+def _label(shape: dict) -> str:
+    label = shape.get("label")
+    return label.strip() if isinstance(label, str) else ""
+
+
+def _flags(told: dict) -> list[str]:
+    flags = told.get("flags")
+    flags = flags if isinstance(flags, dict) else {}
+    return [name for name, on in flags.items() if on is True and not name.startswith("_")]
+
+
+def _classes(names: set[str]) -> tuple[str, ...]:
+    return tuple(sorted(name for name in names if name and not name.startswith("_")))
+
+
+def _known(names: list[str], labels, where: str, warn) -> list[int]:
+    """Classes of the names, sorted; warns of those that are no labels."""
+    for name in set(names) - set(labels):
+        warn("unknown_class", f"{where}: {name!r} is not among the labels")
+    return sorted(list(labels).index(name) for name in set(names) & set(labels))
+
+
+def _draw(shapes: list[dict], objects: Objects, warn):
+    """(polygons around the shapes, their mask or None where they are all rectangles)."""
+    polygons, rectangles, mask = [], [], None
+    for shape in shapes:
+        kind, where = shape.get("shape_type") or "polygon", objects.reference.source_id
+        where = f"{where}: {kind} {_label(shape)!r}"
+        try:
+            outline = _outline(shape, kind)
+            drawn = None
+            if kind == "mask":
+                drawn = _pasted(shape, outline, objects, where)
+            elif kind == "rectangle":
+                rectangles.append(outline)
+            else:
+                drawn = masks.from_polygons([outline], objects.height, objects.width)
+        except (ValueError, BadSample) as error:
+            reason = "unsupported_shape" if kind in _NO_AREA else "bad_segmentation"
+            warn(reason, f"{where}: {error}")
+            continue
+        polygons.append(outline)
+        if drawn is not None:
+            mask = drawn if mask is None else mask | drawn
+    if mask is not None and rectangles:
+        mask = mask | _filled(rectangles, objects)
+    return polygons, mask
+
+
+def _filled(rectangles: list[list[float]], objects: Objects) -> np.ndarray:
+    """The mask of rectangles, which may reach far outside of the picture."""
+    limits = np.tile([objects.width, objects.height], 4)
+    inside = [np.clip(outline, 0, limits).tolist() for outline in rectangles]
+    return masks.from_polygons(inside, objects.height, objects.width)
+
+
+def _outline(shape: dict, kind: str) -> list[float]:
+    """[x0, y0, x1, y1, ...]. Raises ValueError."""
+    points = _points(shape)
+    if kind == "polygon" or (kind not in _KINDS and kind not in _NO_AREA and len(points) > 2):
+        return points.ravel().tolist()
+    if kind not in _KINDS or len(points) < 2:
+        raise ValueError(f"{len(points)} points of this kind enclose nothing; left out")
+    if kind == "circle":
+        (x, y), radius = points[0], float(np.hypot(*(points[1] - points[0])))
+        return masks.ellipse(y, x, radius, radius)
+    (xmin, ymin), (xmax, ymax) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
+    if kind == "mask":  # its corners are pixels, both inside
+        xmin, ymin, xmax, ymax = int(xmin), int(ymin), int(xmax) + 1, int(ymax) + 1
+    return [xmin, ymin, xmax, ymin, xmax, ymax, xmin, ymax]
+
+
+_KINDS = ("polygon", "rectangle", "circle", "mask")
+
+
+def _points(shape: dict) -> np.ndarray:
+    """[N, (x, y)]. Raises ValueError."""
+    try:
+        points = np.array(shape.get("points"), float)
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError("its points are no numbers") from None
+    if points.ndim != 2 or points.shape[1] != 2 or not np.isfinite(points).all():
+        raise ValueError("expected a list of points x, y")
+    return points
+
+
+def _pasted(shape: dict, outline: list[float], objects: Objects, where: str) -> np.ndarray:
+    """The mask's PNG in a picture of the whole size. Raises ValueError, BadSample."""
+    data = _unpack(shape.get("mask"), "bad_segmentation", where)
+    picture = images.upright(data)
+    small = np.asarray(PIL.Image.open(io.BytesIO(picture.image)).convert("L")) != 0
+    top, left, bottom, right = map(int, masks.bounds([outline]))
+    if small.shape != (bottom - top, right - left):
+        raise ValueError(f"its PNG has size {small.shape}, its corners another")
+    whole = np.zeros((objects.height, objects.width), np.uint8)
+    cut = small[max(-top, 0) :, max(-left, 0) :]
+    part = whole[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)]
+    part[:] = cut[: part.shape[0], : part.shape[1]]
+    return whole
+
+
+def _unpack(text: Any, reason: str, where: str) -> bytes:
+    try:
+        return base64.b64decode(text or "", validate=True)
+    except (TypeError, ValueError, binascii.Error):
+        raise BadSample(reason, f"{where}: not base64") from None
+
+
+def _add(objects: Objects, shapes, polygons, mask, masked: bool) -> None:
+    if masked and mask is None:
+        mask = _filled(polygons, objects)
+    flags = [shape["flags"] for shape in shapes if isinstance(shape.get("flags"), dict)]
+    objects.add(
+        _label(shapes[0]),
+        masks.bounds(polygons),
+        difficult=any(flag.get("difficult") is True for flag in flags),
+        truncated=any(flag.get("truncated") is True for flag in flags),
+        mask=mask,
+    )

@@ -4,9 +4,8 @@ Layouts:
 * one sentence a line, one file a class: rt-polarity.pos and rt-polarity.neg (the ending is the
   class, where endings differ), or pos.txt and neg.txt (the name is);
 * one file a text, in one folder a class: train/pos/0_9.txt (IMDB);
-* one sentence a line, with its class: "DESC:manner How did ..." (TREC; the part before ":" is the
-  class), "__label__x sentence" (fastText), and tables "class<TAB>sentence" or CSV, by their header
-  (label, text and their like) or else with the class in the first column.
+* one sentence a line, with its class (data/sources/text_lines.py): "DESC:manner How did ..." (TREC;
+  the part before ":" is the class), "__label__x sentence" (fastText), "class<TAB>sentence", CSV.
 Splits are folders or words of the file's name; a file without one beside a train file is "test"
 (TREC_10.label). Otherwise a hash of the sentence decides, so that equal sentences share a split.
 
@@ -17,29 +16,23 @@ with a note. Samples have no picture; a source_id is FILE:LINE, or the file.
 
 from __future__ import annotations
 
-import csv
-import io
 import posixpath
 import re
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
 from data import files, images
 from data.sample import BadSample, Listing, Reference, Sample
-from data.sources import Options, SourceError, ignore, layout
+from data.sources import Options, SourceError, ignore, layout, text_lines
 from data.sources.split import hashed_split
+from data.sources.text_lines import Form, Row
 
 _ABOUT = re.compile(r"(?i)(readme|license|licence|copying|source|citation|changelog|notes?)(\..*)?")
 _TABLES = ("csv", "tsv", "txt", "label", "data", "")
 _OTHER = re.compile(
     "md|json|jsonl|xml|html|py|ya?ml|np[yz]|pkl|h5|mat|pdf|gz|zip|feat|vocab|pgn|sh|log"
 )
-_CLASS_COLUMNS = ("label", "class", "category", "sentiment", "target", "polarity", "v1")
-_TEXT_COLUMNS = ("text", "sentence", "review", "message", "tweet", "comment", "question", "v2")
-_TREC = re.compile(r"([A-Z]+):[a-z]+ (.*)")
-_FASTTEXT = re.compile(r"__label__(\S+)[ \t]+(.*)")
 COPY = 0.9  # part of its sentences that makes a file the copy of another
 _PROBE = 1 << 16  # bytes
 MAX_BYTES = 64 << 20  # of one text that is a file of its own
@@ -49,7 +42,7 @@ class _File(NamedTuple):
     """One file of sentences."""
 
     name: str
-    rows: list[tuple[int, str, str]]  # (line from 1, class, sentence)
+    rows: list[Row]
     split: str | None
 
 
@@ -66,11 +59,13 @@ def scan(path, options: Options = Options()) -> Listing:
     notes: list[str] = []
     by_name, folders, tables = _class_files(tree), _class_folders(tree), _tables(tree)
     if by_name:
-        parsed = [_File(n, _lines(_text(tree, n, notes), c), _split(n)) for n, c in by_name]
+        parsed = [_File(n, _rows(_text(tree, n, notes), c), _split(n)) for n, c in by_name]
     elif folders:
         return _whole_files(tree, folders, options)
     elif tables:
-        parsed = [_File(n, parse(_text(tree, n, notes)), _split(n)) for n, parse in tables]
+        parsed = [
+            _File(n, text_lines.rows(_text(tree, n, notes), form), _split(n)) for n, form in tables
+        ]
     else:
         raise SourceError(
             f"{tree.root}: expected sentences with classes, such as x.pos and x.neg, pos/*.txt and "
@@ -168,9 +163,10 @@ def _without_copies(parsed: list[_File], notes: list[str]) -> list[_File]:
     for file in sorted(parsed, key=lambda file: (len(file.name), file.name)):
         rows = {row[1:] for row in file.rows}
         for other, others in kept:
-            if other.split == file.split and len(rows & others) >= COPY * len(rows):
+            same = len(rows & others)
+            if other.split == file.split and 0 < COPY * len(rows) <= same:
                 notes.append(
-                    f"{file.name} is left out: {len(rows & others)} of its {len(rows)} sentences "
+                    f"{file.name} is left out: {same} of its {len(rows)} sentences "
                     f"are in {other.name}"
                 )
                 break
@@ -234,92 +230,20 @@ def _class_folders(tree: files.Tree) -> list[tuple[str, str]]:
     return found if all(_is_text(tree, name) for name in one.values()) else []
 
 
-def _tables(tree: files.Tree) -> list[tuple[str, Callable]]:
-    """(name, parser) of the files with a class in each line."""
-    found = [(name, _parser(tree, name)) for name, ending in _candidates(tree) if ending in _TABLES]
-    return [(name, parse) for name, parse in found if parse is not None]
-
-
-def _parser(tree: files.Tree, name: str) -> Callable | None:
-    if not _is_text(tree, name):
-        return None
-    head = _decoded(_head(tree, name))[0].splitlines()
-    lines = [line for line in head if line.strip()]
-    lines = lines[: max(1, len(lines) - 1)] if len(lines) > 200 else lines
-    if not lines:
-        return None
-    for pattern in (_TREC, _FASTTEXT):
-        if all(pattern.match(line) for line in lines):
-            return lambda text: _matched(text, pattern)
-    for mark in "\t", ",":
-        if mark == "," and not name.lower().endswith(".csv"):
-            continue
-        rows = [row for row in _rows("\n".join(lines), mark) if row[1]]
-        if len({len(row) for _, row in rows}) > 1 and mark == "\t":
-            continue
-        if rows and _columns(rows) is not None:
-            return lambda text, mark=mark: _table(text, mark)
-    return None
-
-
-def _columns(rows) -> tuple[int, list[int], bool] | None:
-    """(column of the class, columns of the text, whether there is a header)."""
-    header = [cell.strip().lower() for cell in rows[0][1]]
-    label = next((header.index(n) for n in _CLASS_COLUMNS if n in header), None)
-    text = next((header.index(n) for n in _TEXT_COLUMNS if n in header), None)
-    if label is not None and text is not None:
-        return label, [text], True
-    width = len(header)
-    values = [row[0] for _, row in rows]
-    few = 2 * len({*values}) <= len(values) and all(0 < len(v.split()) <= 3 for v in values)
-    sentences = sum(len(row[-1].split()) > 1 for _, row in rows)
-    if width < 2 or not few or 2 * sentences < len(rows):
-        return None
-    return 0, list(range(1, width)), False
-
-
-def _table(text: str, mark: str) -> list[tuple[int, str, str]]:
-    rows = _rows(text, mark)
-    columns = _columns([row for row in rows if row[1]][:1000])
-    if columns is None:
-        return [(line, "", " ".join(row)) for line, row in rows]
-    label, texts, header = columns
-    found = []
-    for line, row in rows[1:] if header else rows:
-        cells = [row[i].strip() for i in texts if i < len(row)]
-        found.append((line, row[label].strip() if label < len(row) else "", " ".join(cells)))
+def _tables(tree: files.Tree) -> list[tuple[str, Form]]:
+    """(name, form) of the files with a class in each line; all of one ending have one form."""
+    found: list[tuple[str, Form]] = []
+    for ending in _TABLES:
+        names = [n for n, end in _candidates(tree) if end == ending and _is_text(tree, n)]
+        forms = (text_lines.form(_decoded(_head(tree, n))[0], ending == "csv") for n in names)
+        form = next(filter(None, forms), None)
+        found += [(name, form) for name in names if form]
     return found
 
 
-def _rows(text: str, mark: str) -> list[tuple[int, list[str]]]:
-    quoting = csv.QUOTE_MINIMAL if mark == "," else csv.QUOTE_NONE
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=mark, quoting=quoting)
-    rows, line = [], 1
-    try:
-        for row in reader:
-            rows.append((line, row))
-            line = reader.line_num + 1
-    except csv.Error as error:
-        raise SourceError(f"line {reader.line_num}: not a table: {error}") from None
-    return rows
-
-
-def _matched(text: str, pattern: re.Pattern) -> list[tuple[int, str, str]]:
-    found = []
-    for number, line in enumerate(_split_lines(text), start=1):
-        match = pattern.match(line)
-        found.append((number, match[1], match[2].strip()) if match else (number, "", line.strip()))
-    return found
-
-
-def _lines(text: str, label: str) -> list[tuple[int, str, str]]:
-    return [(n, label, line.strip()) for n, line in enumerate(_split_lines(text), start=1)]
-
-
-def _split_lines(text: str) -> list[str]:
-    """Lines by CR and LF alone: what else splitlines() takes for an end occurs in sentences."""
-    lines = re.split(r"\r\n|\n|\r", text)
-    return lines[:-1] if not lines[-1] else lines
+def _rows(text: str, label: str) -> list[Row]:
+    lines = text_lines.lines(text)
+    return [Row(n, label, line.strip()) for n, line in enumerate(lines, start=1)]
 
 
 def _split(name: str) -> str | None:
@@ -352,7 +276,7 @@ def _head(tree: files.Tree, name: str) -> bytes:
             data = file.read(_PROBE)
     else:
         data = tree.read(name)[:_PROBE]
-    return data if len(data) < _PROBE else data[: data.rfind(b"\n") + 1]
+    return data[: data.rfind(b"\n") + 1] or data if len(data) == _PROBE else data
 
 
 def _is_text(tree: files.Tree, name: str) -> bool:

@@ -5,6 +5,7 @@ Killed and run again in the same folder, it keeps the shards that are complete. 
     manifest.json                   counts by split, class and reason
     labels.txt                      class names, one a line
     rejected.jsonl, warnings.jsonl  source_id, split, reason, detail of what was left out
+    dataset_info.json, features.json, *.labels.txt  what TFDS wants to read the records
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from typing import Any
 import pydantic
 from absl import logging
 
-from data import example, files, labels, shards
+from data import example, files, labels, shards, tfds_metadata
 from data.augment.policy import Augment
 from data.sample import Listing, Reference
 from data.shards import IngestError, Shard, Work
@@ -131,6 +132,7 @@ def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Pat
     warnings = [(*row, count["split"]) for count in counts for row in count["warnings"]]
     _write_rows(workdir / "warnings.jsonl", warnings)
     write_json(workdir / "manifest.json", manifest)
+    tfds_metadata.write(workdir)
     for sidecar in workdir.glob("*.tfrecord.json"):
         sidecar.unlink()
 
@@ -148,6 +150,7 @@ def listing_of(path: pathlib.Path | str, params: Params) -> tuple[str, Listing]:
         image_sets=params.image_sets,
         ignore=params.ignore,
         scale=params.scale,
+        name=name.partition(":")[2],
     )
     return name, source(name).scan(where, options)
 

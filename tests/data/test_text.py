@@ -156,6 +156,22 @@ def test_class_in_each_line(tmp_path, kind):
     assert wanted <= found
 
 
+def test_a_small_file_has_the_form_of_its_like(tmp_path):
+    files_of(
+        tmp_path,
+        {
+            "train.tsv": "".join(f"{'ab'[i % 2]}\tsentence {i}\n" for i in range(8)),
+            "dev.tsv": "b\tthe only one\n\nno class\n",
+        },
+    )
+    listing = text.scan(tmp_path)
+    assert ("val", "b", "the only one") in sentences(listing)
+    assert [row[:2] for row in listing.rejected] == [
+        ("dev.tsv:2", "empty_text"),
+        ("dev.tsv:3", "missing_annotation"),
+    ]
+
+
 def test_trec_has_a_test_file(tmp_path):
     files_of(
         tmp_path,

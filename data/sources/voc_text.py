@@ -33,6 +33,7 @@ SETS = ("", "Main")  # folders of ImageSets
 HEADER = b"PASCAL Annotation Version"
 _HEAD_BYTES = 200  # the header is among these
 _PROBE = 20  # files looked into by detect
+_MAX_BYTES = 1 << 20  # what is larger is another kind of text
 
 # Of text whose runs of blanks are one blank each.
 _NUMBER = r"([-+]?\d{1,9}(?:\.\d+)?)"
@@ -80,8 +81,9 @@ class Annotation:
 
 def detect(tree: files.Tree) -> bool:
     """Texts that begin with the format's name, where annotations lie."""
-    found = (tree.where(name) for texts in years(tree, ".txt").values() for name in texts.values())
-    return any(map(_is_annotation, itertools.islice(found, _PROBE)))
+    names = [name for name in tree.names if name.lower().endswith(".txt")]
+    names.sort(key=lambda name: "annotation" not in posixpath.dirname(name).lower())
+    return any(_is_annotation(tree.where(name)) for name in names[:_PROBE])
 
 
 def scan(path, options: Options = Options()) -> Listing:
@@ -227,7 +229,7 @@ def _texts(tree: files.Tree, found: dict[str, str]) -> dict[str, str]:
 
 def _is_annotation(where: files.Where) -> bool:
     try:
-        return HEADER in files.read(where)[:_HEAD_BYTES]
+        return files.size(where) <= _MAX_BYTES and HEADER in files.read(where)[:_HEAD_BYTES]
     except OSError:
         return False
 

@@ -1,0 +1,222 @@
+"""CSV tables of labelled pictures: boxes, one class or several a picture, or a column a class.
+
+* Boxes, a row an object: filename, width, height, class, xmin, ymin, xmax, ymax, as TensorFlow's
+  detection tutorials have them; x1, y1, x2, y2, class without header, as RetinaNet's have them,
+  where empty cells mean a picture without objects; x, y, w, h. Corners are continuous pixels, as
+  both use them (TensorFlow divides xmin by the width); all between 0 and 1 are parts of the size.
+* path,label; or path,label1|label2 with "|", ";" or "," between, or blanks where the parts are
+  fewer than what they make up.
+* path, then a column of 0 and 1 for each class (Roboflow's _classes.csv).
+
+Rows of one picture belong together. Splits: a column split or set, else the table's name
+(train.csv) or folder, else the picture's folder, else a hash. What columns mean, and how pictures
+are found: data/sources/csv_table.py.
+"""
+
+from __future__ import annotations
+
+import collections
+import math
+import posixpath
+from collections.abc import Iterable
+
+import numpy as np
+
+from data import files, images
+from data.objects import Objects, sample_of
+from data.sample import BadSample, Listing, Reference, Sample
+from data.sources import Options, SourceError, csv_table, ignore
+from data.sources.csv_table import Table
+from data.sources.layout import pictures, split_of
+from data.sources.split import SPLITS, hashed_split
+
+OBJECT = "object"  # the class of boxes without one
+
+
+def detect(tree: files.Tree) -> bool:
+    """A table whose columns are understood."""
+    tables, found = csv_table.names(tree), pictures(tree)
+    if not tables or not found:
+        return False
+    index = csv_table.Index(tree, found)
+    for name in tables:
+        try:
+            if csv_table.read(tree, name, index, whole=False).columns:
+                return True
+        except SourceError:  # told by scan
+            continue
+    return False
+
+
+def scan(path, options: Options = Options()) -> Listing:
+    """Lists the pictures of all tables that are understood. Raises SourceError."""
+    tree = files.tree(path)
+    found = pictures(tree)
+    index = csv_table.Index(tree, found)
+    tables = [csv_table.read(tree, name, index) for name in csv_table.names(tree)]
+    understood = [table for table in tables if table.columns]
+    if not understood:
+        told = "; ".join(f"{table.name}: {table.why}" for table in tables[:5]) or "no table"
+        raise SourceError(
+            f"{tree.root}: expected a CSV with a column of pictures and columns class, or class "
+            f"and xmin, ymin, xmax, ymax, or 0 and 1 for each class; found {told}"
+        )
+    rejected: list[tuple[str, str, str]] = []
+    groups: dict[tuple[str, str], list] = collections.defaultdict(list)
+    separator = _separator(understood)
+    for table in understood:
+        for split, name, row in _entries(table, index, separator, rejected):
+            split = split or split_of(name) or hashed_split(name, options.holdout, options.seed)
+            groups[split, name].append(row)
+    relative = _relative(groups.values())
+    labels = options.labels or _labels(understood, groups.values())
+    if not labels:
+        raise SourceError(f"{tree.root}: {understood[0].name} names no class in any row")
+    references = []
+    for (split, name), rows in sorted(groups.items()):
+        annotation, problem = _annotation(rows, labels, relative, separator is not None)
+        if problem:
+            rejected.append((name, *problem))
+        else:
+            references.append(Reference(name, split, tree.where(name), annotation))
+    notes = [f"{t.name} is not used: {t.why}" for t in tables if not t.columns]
+    unused = len(set(found) - {name for _, name in groups})
+    if unused:
+        notes.append(f"{unused} pictures are in no table, and are not used")
+    if relative:
+        notes.append("all corners are between 0 and 1: taken as parts of the picture's size")
+    return Listing(tuple(references), labels, tuple(sorted(rejected)), notes=tuple(notes))
+
+
+def read(reference: Reference, labels, *, max_pixels=images.MAX_PIXELS, warn=ignore) -> Sample:
+    """One picture with its classes or objects. Raises BadSample."""
+    size, relative, rows = reference.annotation
+    picture = images.load(reference.image, max_pixels)
+    if size is None:
+        place = {name: number for number, name in enumerate(labels)}
+        for where, name in rows:
+            if name not in place:
+                warn("unknown_class", f"{where}: {name!r} is not among the labels")
+        known = sorted({place[name] for _, name in rows if name in place})
+        return sample_of(reference, picture, labels=np.array(known, np.int64))
+    objects = Objects(reference, picture, labels, warn, size=size)
+    scale = (objects.height, objects.width) * 2 if relative else (1, 1, 1, 1)
+    for name, box in rows:
+        objects.add(name, [edge * by for edge, by in zip(box, scale, strict=True)])
+    return objects.sample()
+
+
+def _entries(table: Table, index, separator: str | None, rejected: list):
+    """(split or None, picture, row) of each row; a row is (where, size, [(class, box or None)])."""
+    columns, folder = table.columns, posixpath.dirname(table.name)
+    said = csv_table.split_said(table.name)
+    bad: dict[str, tuple] = {}
+    entries = []
+    for number, cells in table.rows:
+        where = f"{table.name} row {number}"
+        if len(cells) < table.count:
+            detail = f"{where}: expected {table.count} cells, got {len(cells)}"
+            text = cells[columns.picture] if columns.picture < len(cells) else ""
+            name = index.find(text, folder, said) or where
+            bad[name] = ("corrupt_annotation", detail)
+            continue
+        split = said
+        if columns.split >= 0:
+            split = SPLITS.get(cells[columns.split].lower(), cells[columns.split].lower()) or said
+        text = cells[columns.picture]
+        name = index.find(text, folder, split)
+        if name is None:
+            bad[text or where] = ("missing_image", f"{where}: {text!r} is no picture, or several")
+            continue
+        try:
+            entries.append((split, name, _row(where, cells, columns, separator)))
+        except BadSample as error:
+            bad[name] = (error.reason, error.detail)
+    rejected += [(name, *problem) for name, problem in bad.items()]
+    return [entry for entry in entries if entry[1] not in bad]
+
+
+def _row(where: str, cells: list[str], columns, separator: str | None):
+    """Raises BadSample."""
+    label = cells[columns.label] if columns.label >= 0 else ""
+    if columns.flags:
+        flags = [(name, csv_table.flag(cells[i])) for i, name in columns.flags]
+        if any(value is None for _, value in flags):
+            raise BadSample("corrupt_annotation", f"{where}: expected 0 or 1 for each class")
+        return where, None, [(name, None) for name, value in flags if value]
+    if not columns.corners:
+        parts = [label] if separator is None else label.split(separator)
+        return where, None, [(part.strip(), None) for part in parts if part.strip()]
+    texts = [cells[i] for i in columns.corners]
+    size = tuple(_number(cells[i]) for i in columns.size) or (None, None)
+    if not any(texts):
+        return where, size, []
+    box = [_number(text) for text in texts]
+    if None in box:
+        detail = f"{where}: expected four numbers as the box, got {', '.join(texts)!r}"
+        raise BadSample("corrupt_annotation", detail)
+    if columns.sized:
+        box = [*box[:2], box[0] + box[2], box[1] + box[3]]
+    if not label and columns.label >= 0:
+        raise BadSample("corrupt_annotation", f"{where}: a box without a class")
+    return where, size, [(label or OBJECT, tuple(box))]
+
+
+def _annotation(rows: list, labels, relative: bool, several: bool):
+    """What travels with the reference, or (reason, detail) of a picture that cannot be used."""
+    boxed = [row for row in rows if row[1] is not None]
+    if boxed:
+        objects = tuple(found for _, _, objects in boxed for found in objects)
+        return (boxed[0][1], relative, objects), None
+    names = [(where, name) for where, _, found in rows for name, _ in found]
+    where = rows[0][0]
+    if not names and not several:
+        return None, ("missing_annotation", f"{where}: no class")
+    if names and not any(name in labels for _, name in names):
+        return None, ("unknown_class", f"{where}: {names[0][1]!r} is not among the labels")
+    return (None, False, tuple(names)), None
+
+
+def _separator(tables: list[Table]) -> str | None:
+    """What is between the classes of a cell; "\\n" (never there) where columns are the classes."""
+    if any(table.columns.flags for table in tables):
+        return "\n"
+    cells = {
+        row[table.columns.label]
+        for table in tables
+        if not table.columns.corners
+        for _, row in table.rows
+        if table.columns.label < len(row)
+    }
+    for separator in "|;,":
+        if any(separator in cell for cell in cells):
+            return separator
+    joined = {cell for cell in cells if " " in cell}
+    parts = {part for cell in cells for part in cell.split()}
+    if joined and (parts <= cells or 2 * len(parts) <= len(cells)):
+        return " "
+    return None
+
+
+def _relative(groups: Iterable[list]) -> bool:
+    """Whether corners are parts of the size: none is over 1, and some are fractions."""
+    values = [v for rows in groups for _, _, found in rows for _, box in found for v in box or ()]
+    return bool(values) and max(values) <= 1 and any(value % 1 for value in values)
+
+
+def _labels(tables: list[Table], groups: Iterable[list]) -> tuple[str, ...]:
+    """Columns in their order; else the names found, sorted, numbers as such."""
+    flags = [name for table in tables for _, name in table.columns.flags]
+    if flags:
+        return tuple(dict.fromkeys(flags))
+    names = {name for rows in groups for _, _, found in rows for name, _ in found}
+    numbers = all(name.isdecimal() for name in names)
+    return tuple(sorted(names, key=(lambda name: (int(name), name)) if numbers else str))
+
+
+def _number(text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None

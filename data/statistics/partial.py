@@ -88,7 +88,7 @@ class Partial:
 
     def __init__(self):
         self.records = 0
-        self.features: dict[str, Feature] = {}
+        self.features: dict[str, Feature] = collections.defaultdict(Feature)
         self.numbers: dict[str, Numbers] = {}
         self.words: dict[str, collections.Counter[str]] = {}
         self.images_by_class: collections.Counter[str] = collections.Counter()
@@ -128,7 +128,7 @@ def describe(records: Iterable[bytes], labels: Sequence[str], shard: int = 0) ->
         values = {name: listed for name, (_, listed) in found.items()}
         partial.records += 1
         for name, (kind, listed) in found.items():
-            partial.features.setdefault(name, Feature()).kinds[kind] += 1
+            partial.features[name].kinds[kind] += 1
             lengths[name].append(len(listed))
             if kind == "bytes":
                 sizes[name] += map(len, listed)

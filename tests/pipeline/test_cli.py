@@ -101,6 +101,8 @@ def test_models(capfd):
         (["run", "nothing.yaml"], 2, "nothing.yaml: cannot be read"),
         (["digits"], 2, "expected one folder"),
         (["ingest"], 2, "expected a recipe file, or --input DIR --output DIR"),
+        (["validate"], 2, "expected a recipe file, or --records DIR --output DIR"),
+        (["validate", "--records", "nowhere", "-o", "out"], 1, "run `convoy ingest` first"),
         (["ingest", "--input", "nowhere", "--output", "out"], 1, "nowhere: no such file or folder"),
         (["predict", "model"], 2, "expected a model folder and at least one picture"),
         (["serve"], 2, "expected one model folder"),
@@ -176,6 +178,8 @@ def test_a_dry_run_says_what_would_run_and_does_nothing(capfd, recipe, devkit, t
     assert steps == [
         "example_gen",
         "statistics_gen",
+        "schema_gen",
+        "example_validator",
         "trainer",
         "evaluator",
         "exporter",

@@ -1,8 +1,11 @@
 """Pictures in one folder a class.
 
 Layouts: `path/train/<class>/**` with `path/val/<class>/**` and so on, or `path/<class>/**` alone,
-then split by a hash of the source_id. Pictures may lie deeper (`train/<wnid>/images/*.JPEG`).
-Files that are no pictures (LICENSE, *.txt) are passed over.
+then split by a hash of the source_id; also below one folder that holds everything, as archives have
+it. Pictures may lie deeper (`train/<wnid>/images/*.JPEG`). Folders of splits are called train, val,
+test, ..., or have such a word in their names (`seg_train`, `training_set`), of which there are then
+two and more, and may hold a single folder of the same name. Files that are no pictures (LICENSE,
+*.txt) are passed over.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from data import files, images
 from data.objects import sample_of
 from data.sample import Listing, Reference, Sample
 from data.sources import Options, SourceError, ignore
+from data.sources.layout import pictures, split_of
 from data.sources.split import SPLITS, hashed_split
 
 
@@ -25,6 +29,7 @@ def scan(path, options: Options = Options()) -> Listing:
     """Lists every picture below a class folder. Raises SourceError."""
     tree = files.tree(path)
     found = _found(tree)
+    unused = len(pictures(tree)) - len(found)
     if not found:
         raise SourceError(
             f"{tree.root}: expected pictures as {tree.root}/CLASS/*.jpg or "
@@ -40,7 +45,8 @@ def scan(path, options: Options = Options()) -> Listing:
         split = split or hashed_split(source_id, options.holdout, options.seed)
         references.append(Reference(source_id, split, tree.where(source_id), name))
     references.sort(key=lambda reference: (reference.split, reference.source_id))
-    return Listing(tuple(references), names, tuple(sorted(rejected)))
+    notes = (f"{unused} pictures are in no class folder, and are not used",) if unused else ()
+    return Listing(tuple(references), names, tuple(sorted(rejected)), notes=notes)
 
 
 def read(reference: Reference, labels, *, max_pixels=images.MAX_PIXELS, warn=ignore) -> Sample:
@@ -52,14 +58,36 @@ def read(reference: Reference, labels, *, max_pixels=images.MAX_PIXELS, warn=ign
 
 def _found(tree: files.Tree) -> list[tuple[str | None, str, str]]:
     """(split or None, class, name of the picture) of every picture below a class folder."""
-    splits = any(name.lower() in SPLITS for name in tree.folders())
+    rows = [(name.split("/")[:-1], name) for name in pictures(tree)]
+    rows = [(folders, name) for folders, name in rows if folders]
+    rows = _unwrapped(rows)
+    splits = _splits(rows)
+    if splits is None:
+        return [(None, folders[0], name) for folders, name in rows]
+    below = [(splits[f[0]], f[0], f[1:], name) for f, name in rows if f[0] in splits and f[1:]]
+    only = {top: {f[0] for _, t, f, _ in below if t == top} for top in splits}
     found = []
-    for name in tree.names:
-        *folders, _ = name.split("/")
-        if not files.is_picture(name) or any(folder.startswith(".") for folder in folders):
-            continue
-        if not splits and folders:
-            found.append((None, folders[0], name))
-        elif len(folders) > 1 and folders[0].lower() in SPLITS:
-            found.append((SPLITS[folders[0].lower()], folders[1], name))
+    for split, top, folders, name in below:
+        repeated = only[top] == {top} and len(folders) > 1
+        found.append((split, folders[1 if repeated else 0], name))
     return found
+
+
+def _unwrapped(rows: list[tuple[list[str], str]]) -> list[tuple[list[str], str]]:
+    """Without the folders that hold everything, unless that leaves no two classes."""
+    inside = rows
+    while len({folders[0] for folders, _ in inside}) == 1 and _splits(inside) is None:
+        inside = [(folders[1:], name) for folders, name in inside]
+        if not all(folders for folders, _ in inside):
+            return rows
+    return inside
+
+
+def _splits(rows: list[tuple[list[str], str]]) -> dict[str, str] | None:
+    """Top folder -> its split; None where the top folders are classes."""
+    tops = {folders[0] for folders, _ in rows}
+    exact = {top: SPLITS[top.lower()] for top in tops if top.lower() in SPLITS}
+    if exact:
+        return exact
+    said = {top: split for top in tops if (split := split_of(f"{top}/"))}
+    return said if len(set(said.values())) > 1 else None

@@ -104,6 +104,8 @@ def label_files(tree: files.Tree, pictures: list[str]) -> tuple[dict[str, str], 
     `images` in the path becomes `labels`; else the .txt lies beside; else its name is unique.
     """
     texts = {n for n in tree.names if n.lower().endswith(".txt") and not _SPECIAL.fullmatch(n)}
+    if not texts:
+        return {}, []
     found: dict[str, str] = {}
     for picture in pictures:
         stem = posixpath.splitext(picture)[0]

@@ -1,7 +1,9 @@
+import shutil
+
 import pytest
 
 from data.sample import BadSample
-from data.sources import Options, SourceError, folder, source
+from data.sources import Options, SourceError, detect, folder, source
 from tests.data import build
 
 
@@ -59,5 +61,61 @@ def test_picture_that_went_away_is_rejected(tmp_path):
 def test_wrong_folder_is_explained(tmp_path):
     with pytest.raises(SourceError, match="found none"):
         folder.scan(tmp_path)
-    with pytest.raises(SourceError, match="expected one of auto, digits, folder, voc"):
+    with pytest.raises(SourceError, match=r"expected one of auto, .*folder.*voc"):
         source("tar")
+
+
+@pytest.mark.parametrize("top", ["", "flower_photos/", "a/b/"])
+@pytest.mark.parametrize("kind", ["folder", "zip"])
+def test_one_folder_around_everything(tmp_path, top, kind):
+    build.classes(tmp_path / "set" / top, {"daisy": 1, "rose": 1, "rose/deep": 1})
+    path = tmp_path / "set"
+    if kind == "zip":
+        path = shutil.make_archive(str(tmp_path / "set"), "zip", tmp_path / "set")
+    assert detect(path) == "folder"
+    listing = folder.scan(path)
+    assert listing.labels == ("daisy", "rose")
+    assert sorted(r.source_id for r in listing.references) == [
+        f"{top}daisy/000.jpeg",
+        f"{top}rose/000.jpeg",
+        f"{top}rose/deep/000.jpeg",
+    ]
+    sample = folder.read(listing.references[0], listing.labels)
+    assert (sample.height, sample.width) == (40, 60)
+
+
+def test_splits_with_other_words_and_doubled_folders(tmp_path):
+    build.classes(tmp_path / "seg_train" / "seg_train", {"sea": 1, "train": 1})
+    build.classes(tmp_path / "seg_test" / "seg_test", {"sea": 1})
+    build.classes(tmp_path / "seg_pred", {"seg_pred": 2})
+    listing = folder.scan(tmp_path)
+    assert listing.labels == ("sea", "train")
+    assert [(r.split, r.annotation) for r in listing.references] == [
+        ("test", "sea"),
+        ("train", "sea"),
+        ("train", "train"),
+    ]
+    assert listing.notes == ("2 pictures are in no class folder, and are not used",)
+
+
+def test_classes_that_are_called_like_splits(tmp_path):
+    build.classes(tmp_path / "a" / "train", {"train": 1, "bus": 1})
+    assert folder.scan(tmp_path / "a").labels == ("bus", "train")
+    build.classes(tmp_path / "b", {"train_station": 1, "beach": 1})
+    assert folder.scan(tmp_path / "b").labels == ("beach", "train_station")
+
+
+def test_single_class_must_be_asked_for(tmp_path):
+    build.classes(tmp_path, {"cat": 2})
+    assert not folder.detect(folder.files.tree(tmp_path))
+    listing = folder.scan(tmp_path)
+    assert (listing.labels, len(listing.references)) == (("cat",), 2)
+
+
+def test_flat_pictures_are_not_claimed(tmp_path):
+    build.classes(tmp_path, {"cat": 2})
+    (tmp_path / "cat").rename(tmp_path.parent / f"{tmp_path.name}_flat")
+    flat = tmp_path.parent / f"{tmp_path.name}_flat"
+    assert not folder.detect(folder.files.tree(flat))
+    with pytest.raises(SourceError, match="found none"):
+        folder.scan(flat)

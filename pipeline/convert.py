@@ -17,7 +17,7 @@ from pipeline.cli import UsageError
 
 def define(values: flags.FlagValues) -> None:
     """The verb's flags."""
-    flags.DEFINE_enum("to", None, sorted(FORMATS), f"{', '.join(FORMATS)}.", flag_values=values)
+    flags.DEFINE_enum("to", None, sorted(FORMATS), "Format to write.", flag_values=values)
     flags.DEFINE_string("output", None, "Folder to make.", values, short_name="o")
 
 

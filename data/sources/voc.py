@@ -21,7 +21,7 @@ import math
 import posixpath
 import re
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
@@ -88,11 +88,12 @@ def scan(path, options: Options = Options()) -> Listing:
         Reference(source_id, split, picture, (text, *pngs, actions, len(values)))
         for source_id, split, picture, text, *pngs in rows
     ]
-    used = {reference.image for reference in references}
-    rest = sum(tree.where(n) not in used for found in pictures.values() for n in found.values())
-    notes = (f"{rest} pictures are in no list of ImageSets: left out",) if rest else ()
     return Listing(
-        tuple(references), names, segmentation_labels=values, actions=actions, notes=notes
+        tuple(references),
+        names,
+        segmentation_labels=values,
+        actions=actions,
+        notes=tuple(_notes(tree, pictures, references, segmented and not numbered)),
     )
 
 
@@ -204,6 +205,15 @@ def _scan_year(tree, root: str, prefix: str, texts, pictures, options: Options) 
     used = set(named.values())
     alone = {key for key, name in pictures.items() if name in used} - texts.keys()
     return [row(None, key) for key in known - alone]
+
+
+def _notes(tree, pictures: dict, references: list[Reference], unnumbered: bool) -> Iterator[str]:
+    used = {reference.image for reference in references}
+    rest = sum(tree.where(n) not in used for found in pictures.values() for n in found.values())
+    if rest:
+        yield f"{rest} pictures are in no list of ImageSets: left out"
+    if unnumbered:
+        yield f"no {NAMES}: {CLASS_PNGS[0]} is taken to number the classes in the order given"
 
 
 def _actions(tree: files.Tree, root: str) -> set[str]:
@@ -327,6 +337,7 @@ def _acted(tags: dict, actions: tuple[str, ...]) -> list[int]:
 
 
 def number(text: str | None) -> float | None:
+    """None for what is no finite number."""
     try:
         value = float(text or "")
     except ValueError:

@@ -260,6 +260,22 @@ def test_values_of_no_class_are_rejected(tmp_path):
         )
 
 
+def test_classes_are_numbered_as_listed_or_else_by_name(tmp_path):
+    objects = build.xml_object("cat", (1, 1, 9, 9)) + build.xml_object("ant", (1, 1, 9, 9))
+    _segmented(tmp_path, np.full((40, 60), 2, np.uint8), objects)
+    listing = voc.scan(tmp_path)
+    assert listing.segmentation_labels == ("background", "ant", "cat")
+    assert listing.notes == (
+        "no class_names.txt: SegmentationClass is taken to number the classes in the order given",
+    )
+    lines = "__ignore__\r\n_background_\r\n_wasp\r\ncat\r\nant\r\n"
+    (tmp_path / "class_names.txt").write_bytes(lines.encode("utf-16"))
+    listing = voc.scan(tmp_path)
+    assert listing.labels == ("_wasp", "cat", "ant")
+    assert listing.segmentation_labels == ("background", "_wasp", "cat", "ant")
+    assert listing.notes == ()
+
+
 def test_void_belongs_to_no_object_even_to_the_255th(tmp_path):
     objects = "".join(build.xml_object("cat", (1, 1, 9, 9)) for _ in range(255))
     values = np.full((40, 60), 255, np.uint8)

@@ -169,7 +169,7 @@ def of_priors(name: str, found: Reach | None, limits: Validate) -> Check:
         f"{width} by {found.threshold:g}; median side {found.side_px:.0f} px"
     )
     text += f", of these {found.unmatched_side_px:.0f} px" if found.unmatched else ""
-    return check("priors", found.unmatched / found.boxes, limits.max_unmatched, text, warn=0.2)
+    return check("priors", found.unmatched / found.boxes, limits.max_unmatched, text, warn=0.5)
 
 
 def verdict(checks: Sequence[Check]) -> tuple[bool, str]:

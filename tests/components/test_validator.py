@@ -201,7 +201,7 @@ def test_histograms_are_compared_on_common_edges():
     [
         ("stretch", [[25, 25, 50, 50], [0, 0, 100, 100]]),
         ("letterbox", [[25, 37.5, 50, 50], [0, 25, 100, 75]]),
-        # Not scaled: the middle half of the height is seen.
+        # Not scaled; of the height the middle half is seen.
         ("crop", [[0, 25, 50, 50], [0, 0, 100, 100]]),
     ],
 )

@@ -18,6 +18,7 @@ from typing import NamedTuple
 from data import files
 from data.sources import SourceError
 from data.sources.layout import split_in, split_of
+from data.sources.split import SPLITS
 from data.sources.voc_layout import decoded
 
 _DELIMITERS = (",", ";", "\t")
@@ -25,7 +26,7 @@ _LOOK = 50  # rows that decide
 _HEAD_BYTES = 1 << 16
 _CLASS = ("class", "classname", "label", "labels", "labelname", "category", "categoryname")
 _CLASS += ("target", "classes", "tags", "species", "breed", "classid", "labelid", "categoryid")
-_SPLIT = ("split", "set", "subset", "partition", "dataset", "datasplit", "fold")
+_SPLIT = ("split", "set", "subset", "partition", "dataset", "datasplit")
 _SIZES = (("height", "imageheight", "imgheight"), ("width", "imagewidth", "imgwidth"))
 _CORNERS = (  # (ymin, xmin, ymax, xmax)
     ("ymin", "xmin", "ymax", "xmax"),
@@ -183,8 +184,15 @@ def _by_header(column: int, header: list[str], some: list[list[str]]) -> Columns
     size = tuple(_first(place, keys_) for keys_ in _SIZES if not set(keys_) & set(corners))
     size = size if len(size) == 2 and -1 not in size else ()
     label, split = _first(place, _CLASS), _first(place, _SPLIT)
+    if split >= 0 and not any(row[split].lower() in SPLITS for row in some if split < len(row)):
+        split = -1
     known = {column, split, *size, *(place[k] for k in corners)}
     rest = [i for i, key in enumerate(keys) if i not in known and key]
+    others = {keys[i] for i in rest}
+    points = {key[:-1] for key in others if key.endswith("x") and f"{key[:-1]}y" in others}
+    points |= {key[1:] for key in others if re.fullmatch(r"x\d+", key) and f"y{key[1:]}" in others}
+    if len(points) > 1 or (points and corners == _CORNERS[1]):
+        return "its columns are points"
     if corners:
         label = label if label >= 0 else _first(place, ("name", "id"))
         if label < 0 and corners == _CORNERS[1]:

@@ -76,7 +76,8 @@ def _rows(where: files.Where) -> list[tuple[str, str]]:
 
 def names(wnids: Iterable[str], table: Mapping[str, str]) -> dict[str, str]:
     """Synset -> the name of its class, in the order of the classes."""
-    lemmas = {wnid: table.get(wnid, wnid).split(",")[0].strip() for wnid in sorted(set(wnids))}
+    said = {wnid: table.get(wnid, "").split(",")[0].strip() for wnid in sorted(set(wnids))}
+    lemmas = {wnid: lemma or wnid for wnid, lemma in said.items()}
     counts = collections.Counter(lemmas.values())
     return {n: lemma if counts[lemma] == 1 else f"{lemma} ({n})" for n, lemma in lemmas.items()}
 

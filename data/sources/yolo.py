@@ -7,7 +7,7 @@ several lists name is listed once for each. Without a .txt, or with an empty one
 After the class come 4 numbers, a box; 5, a box and its score, which is left out; or x y of 3 points
 and more, an outline: its mask and the box around it. With kpt_shape in data.yaml: a box and its
 keypoints. Coordinates are continuous, 0 and 1 are the borders; what lies beyond by no more than
-rounding (0.00001) is moved to them.
+rounding (0.00001) is moved to them. They are of the picture as stored, before EXIF turns it.
 """
 
 from __future__ import annotations
@@ -37,18 +37,19 @@ def detect(tree: files.Tree) -> bool:
         return False
     labels, _ = yolo_layout.label_files(tree, names)
     some = sorted(set(labels.values()))
+    try:
+        found = yolo_layout.config(tree) if some else yolo_layout.Config()
+    except SourceError:
+        found = yolo_layout.Config()
     for name in some[:: max(1, len(some) // _PROBE)]:
         if files.size(tree.where(name)):
             try:
-                rows = _rows(tree.where(name))
+                rows = _rows(tree.where(name), found.keypoints)
             except BadSample:
                 return False
             if rows:
                 return all(-1 <= value <= 2 for _, values in rows for value in values[:4])
-    try:
-        return bool(labels) and bool(yolo_layout.config(tree).splits)
-    except SourceError:
-        return False
+    return bool(labels) and bool(found.splits)
 
 
 def scan(path, options: Options = Options()) -> Listing:

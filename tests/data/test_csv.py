@@ -1,4 +1,5 @@
 import collections
+import shutil
 
 import numpy as np
 import pytest
@@ -168,6 +169,20 @@ def test_splits(tmp_path):
     }
 
 
+def test_column_that_is_called_set_and_is_none(tmp_path):
+    with_pictures(tmp_path, "a.jpg", t_csv="path,label,set\na.jpg,cat,coco\n")
+    assert csv.scan(tmp_path, Options(holdout=0)).references[0].split == "train"
+
+
+@pytest.mark.parametrize("kind", ["zip", "gztar"])
+def test_archives(tmp_path, kind):
+    with_pictures(tmp_path / "set", "images/a.jpg", t_csv=TFOD + "a.jpg,60,40,dog,10,5,30,20\n")
+    path = shutil.make_archive(str(tmp_path / "packed"), kind, tmp_path / "set")
+    assert detect(path) == "csv"
+    _, samples, _ = all_samples(path)
+    np.testing.assert_array_equal(samples["images/a.jpg"].boxes, [[5, 10, 20, 30]])
+
+
 def test_same_name_in_two_splits_is_found_by_the_table(tmp_path):
     tables = {f"{split}_csv": f"path,label\na.jpg,{split}\n" for split in ("train", "test")}
     with_pictures(tmp_path, "train/a.jpg", "test/a.jpg", **tables)
@@ -249,6 +264,7 @@ def test_picture_that_is_damaged(tmp_path):
         "left_eye_x,left_eye_y,nose_x,nose_y,image\n10,5,30,20,a.jpg\n",
         "filename,file_size,file_attributes,region_count,region_id,region_shape_attributes,"
         'region_attributes\na.jpg,9,{},1,0,"{""name"":""rect""}",{}\n',  # VIA
+        "image,label,nose_x,nose_y,eye_x,eye_y\na.jpg,cat,1,2,3,4\n",
         "image,caption\na.jpg,A dog runs over the grass .\n",
         "image,age\na.jpg,3.5\n",
         "name,r,g,b\nroad,1,2,3\n",

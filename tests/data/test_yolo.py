@@ -1,5 +1,6 @@
 import collections
 import io
+import shutil
 
 import numpy as np
 import PIL.Image
@@ -88,6 +89,17 @@ def test_layouts(tmp_path, layout):
     assert samples[0].classes.tolist() == [1, 0]
     np.testing.assert_array_equal(samples[1].boxes, [[0, 0, 40, 60]])
     assert (warned, listing.rejected, listing.notes) == ({}, (), ())
+
+
+@pytest.mark.parametrize("kind", ["zip", "gztar"])
+def test_archives(tmp_path, kind):
+    content = {"train/images/a.jpg": build.picture(), "train/labels/a.txt": ROWS}
+    written(tmp_path / "set", {**content, "data.yaml": "train: train/images\nnames: [cat, dog]\n"})
+    path = shutil.make_archive(str(tmp_path / "packed"), kind, tmp_path / "set")
+    assert detect(path) == "yolo"
+    _, (sample,), _ = all_samples(path)
+    np.testing.assert_allclose(sample.boxes, BOXES, atol=1e-5)
+    assert (sample.source_id, sample.split) == ("train/images/a.jpg", "train")
 
 
 @pytest.mark.parametrize("config", ["darknet", "yaml", "lists"])
@@ -193,7 +205,8 @@ def test_keypoints(tmp_path):
     text = "train: images\nnames: [person]\nkpt_shape: [2, 3]\nflip_idx: [1, 0]\n"
     rows = "0 0.5 0.5 0.5 0.5 0.5 0.25 2 0 0 0\n"
     content = {"images/a.jpg": build.picture(), "labels/a.txt": rows, "data.yaml": text}
-    listing, (sample,), _ = all_samples(written(tmp_path, content))
+    assert detect(written(tmp_path, content)) == "yolo"
+    listing, (sample,), _ = all_samples(tmp_path)
     assert (listing.keypoints, listing.keypoint_pairs) == (("0", "1"), ((0, 1),))
     np.testing.assert_array_equal(sample.keypoints, [[[10, 30, 2], [0, 0, 0]]])
     np.testing.assert_array_equal(sample.boxes, [[10, 15, 30, 45]])

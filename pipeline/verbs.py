@@ -249,6 +249,13 @@ VERBS = {
         _digits,
         _digits_flags,
     ),
+    "fetch": Verb(
+        "fetch a public data set, verified and resumable; without a name, list them",
+        "[NAME] -o DIR [--offline] [--mirror URL]",
+        ("convoy fetch voc2007 -o VOC2007", "convoy fetch mnist -o mnist --offline --json"),
+        fetch_sets.run,
+        fetch_sets.define,
+    ),
     "ingest": Verb(
         "turn pictures and annotations into TFRecords (Beam)",
         "RECIPE | --input DIR --output DIR [--format F]",

@@ -10,7 +10,7 @@ import sys
 
 from absl import flags
 
-from pipeline import config, convert, steps
+from pipeline import config, convert, fetch_sets, steps
 from pipeline.artifacts import write_bytes
 from pipeline.cli import UsageError, Verb, set_up_logs
 

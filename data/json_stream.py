@@ -200,3 +200,8 @@ def blocks(where: files.Where, size: int = BLOCK) -> Iterator[bytes]:
             data = inflate.unconsumed_tail
             if unpacked:
                 yield unpacked
+
+
+def plain(text: str) -> str:
+    """With "?" for halves of surrogate pairs: JSON can say them (\\ud800), UTF-8 cannot."""
+    return text.encode("utf-8", "replace").decode("utf-8")

@@ -27,6 +27,7 @@ SOURCES = {
     "voc": "data.sources.voc",
     "voc_text": "data.sources.voc_text",
     "coco": "data.sources.coco",
+    "mpii": "data.sources.mpii",
     "cifar": "data.sources.cifar",
     "idx": "data.sources.idx",
     "yolo": "data.sources.yolo",

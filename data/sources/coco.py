@@ -24,7 +24,7 @@ import dataclasses
 import os
 import posixpath
 
-from data import files, images, keypoints
+from data import files, images, json_stream, keypoints
 from data.sample import Listing, Reference, Sample
 from data.sources import Options, SourceError, coco_json, coco_rows, ignore
 from data.sources.coco_json import CocoFile
@@ -125,8 +125,7 @@ def _place(found: CocoFile, pictures: coco_json.Pictures) -> dict[str, str]:
     place = {}
     for key, (file_name, _) in found.images.items():
         name = pictures.find(file_name, folders, found.split)
-        likely = posixpath.join(folders[0], coco_json.relative(file_name))
-        place[key] = name or posixpath.normpath(likely)
+        place[key] = name or coco_json.expected(folders[0], file_name)
     return place
 
 
@@ -220,7 +219,7 @@ def _png(tree, found: CocoFile, file_name: str) -> files.Where:
         full = posixpath.normpath(posixpath.join(place, name))
         if full in tree:
             return tree.where(full)
-    return tree.where(posixpath.join(folder, stem, name))
+    return tree.where(coco_json.expected(posixpath.join(folder, stem), file_name))
 
 
 def _segment_classes(entry: _Entry) -> tuple[tuple[str, int, bool], ...]:
@@ -289,7 +288,7 @@ def _keypoint_names(tree, used, notes: list[str]) -> tuple[tuple[str, ...], int,
 
 def _layout(found: CocoFile, notes: list[str]) -> tuple[tuple[str, ...], int, bool]:
     lists = {
-        tuple(map(str, row["keypoints"])): row["name"]
+        tuple(json_stream.plain(str(point)) for point in row["keypoints"]): row["name"]
         for row in found.categories.values()
         if isinstance(row.get("keypoints"), list) and row["keypoints"]
     }

@@ -89,7 +89,7 @@ def load(tree: files.Tree, name: str) -> CocoFile:
 def key_of(value) -> str | None:
     """An id as text; None for what is no id."""
     if isinstance(value, str):
-        return value
+        return json_stream.plain(value)
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     if not isinstance(value, float) or not math.isfinite(value):
@@ -135,7 +135,8 @@ def _add_category(found: CocoFile, raw: bytes, value: dict) -> bool:
     key = key_of(value.get("id"))
     if key is not None:
         name = value.get("name")
-        found.categories[key] = {**value, "name": name if isinstance(name, str) and name else key}
+        name = name if isinstance(name, str) and name else key
+        found.categories[key] = {**value, "name": json_stream.plain(name)}
     return key is not None
 
 
@@ -240,8 +241,14 @@ class Pictures:
 
 def relative(file_name: str) -> str:
     """With slashes and without a drive, a host or the root at the front."""
-    name = re.sub(r"^(\w+://[^/]*|[A-Za-z]:)", "", file_name.replace("\\", "/"))
+    name = json_stream.plain(file_name).replace("\\", "/")
+    name = re.sub(r"^(\w+://[^/]*|[A-Za-z]:)", "", name)
     return posixpath.normpath(name.lstrip("/") or ".")
+
+
+def expected(folder: str, file_name: str) -> str:
+    """The name that a picture which is not found should have; never outside of the tree."""
+    return posixpath.normpath(posixpath.join("/", folder, relative(file_name)))[1:] or "?"
 
 
 def _common(one: list[str], other: list[str]) -> int:

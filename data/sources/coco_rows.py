@@ -8,7 +8,7 @@ import json
 import numpy as np
 import PIL.Image
 
-from data import files, images, masks
+from data import files, images, json_stream, masks
 from data.objects import Objects
 from data.sample import BadSample, Reference, Sample
 from data.sources.coco_json import WHOLE_BODY, key_of
@@ -31,7 +31,7 @@ def sample(reference: Reference, labels, max_pixels: int, warn) -> Sample:
                 rows.append((row, names))
     for row, names in _merged(rows):
         _add(objects, row, _name(row, names), layout, reference.source_id, warn)
-    told = [c.strip() for c in captions if isinstance(c, str) and c.strip()]
+    told = [json_stream.plain(c).strip() for c in captions if isinstance(c, str) and c.strip()]
     if len(told) < len(captions):
         warn("bad_caption", f"{reference.source_id}: a caption is empty or no text")
     segmentation = b""

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import PIL.Image
 
-from data import files, images, masks
+from data import files, images, json_stream, masks
 from data.objects import Objects, sample_of
 from data.sample import BadSample, Listing, Reference, Sample
 from data.sources import Options, SourceError, coco_json, ignore
@@ -184,13 +184,14 @@ class _Finder:
 
 def _label(shape: dict) -> str:
     label = shape.get("label")
-    return label.strip() if isinstance(label, str) else ""
+    return json_stream.plain(label).strip() if isinstance(label, str) else ""
 
 
 def _flags(told: dict) -> list[str]:
     flags = told.get("flags")
     flags = flags if isinstance(flags, dict) else {}
-    return [name for name, on in flags.items() if on is True and not name.startswith("_")]
+    names = (json_stream.plain(name) for name, on in flags.items() if on is True)
+    return [name for name in names if not name.startswith("_")]
 
 
 def _classes(names: set[str]) -> tuple[str, ...]:

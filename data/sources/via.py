@@ -20,13 +20,12 @@ import csv
 import io
 import itertools
 import json
-import math
 import posixpath
 from typing import Any
 
 import numpy as np
 
-from data import files, images, masks
+from data import files, images, json_stream, masks
 from data.objects import Objects, sample_of
 from data.sample import BadSample, Listing, Reference, Sample
 from data.sources import Options, SourceError, coco_json, ignore
@@ -189,8 +188,7 @@ def _collect(tree: files.Tree):
             for entry in entries:
                 told = entry["filename"]
                 folders = [beside, posixpath.join(beside, coco_json.relative(entry["folder"])), ""]
-                likely = posixpath.normpath(posixpath.join(beside, coco_json.relative(told)))
-                picture = pictures.find(told, folders, split) or likely
+                picture = pictures.find(told, folders, split) or coco_json.expected(beside, told)
                 before, other = found.setdefault(picture, (name, entry))
                 if other is entry:
                     continue
@@ -280,8 +278,11 @@ def _choose(rows: list[dict], what: str, notes: list[str]) -> str | None:
 def _values(row: dict, attribute: str | None) -> list[str]:
     """Class names: of text or a number itself, of options ({"cat": true}) those that are ticked."""
     value: Any = row.get(attribute)
+    names = []
     if isinstance(value, dict):
-        return sorted(name for name, on in value.items() if on in (True, "true", 1) and name)
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
-        return [str(value)]
-    return [value.strip()] if isinstance(value, str) and value.strip() else []
+        names = [name for name, on in value.items() if on in (True, "true", 1)]
+    elif isinstance(value, (int, float)) and not isinstance(value, bool):
+        names = [str(value)]
+    elif isinstance(value, str):
+        names = [value]
+    return sorted({json_stream.plain(name).strip() for name in names} - {""})

@@ -159,6 +159,18 @@ def test_pictures_that_are_not_there(tmp_path):
         coco.scan(tmp_path)
 
 
+def test_no_file_outside_of_the_data_set_is_read(tmp_path):
+    pictures(tmp_path, "outside.jpg", "set/1.jpg")
+    names = ["1.jpg", "../outside.jpg", "../../../outside.jpg", "/", "\ud800.jpg"]
+    write(tmp_path / "set" / "train.json", names)
+    listing = coco.scan(tmp_path / "set")
+    assert {r.source_id for r in listing.references} == {"1.jpg", "outside.jpg", "?", "?.jpg"}
+    for reference in listing.references:
+        if reference.source_id != "1.jpg":
+            with pytest.raises(BadSample, match=r"missing_image|unreadable_image"):
+                coco.read(reference, listing.labels)
+
+
 def test_damaged_file_says_where(tmp_path):
     pictures(tmp_path, "1.jpg")
     path = write(tmp_path / "train.json", ["1.jpg"], [row(1, 1)])

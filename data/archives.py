@@ -29,11 +29,17 @@ ARCHIVES = (".tar", ".tar.gz", ".tgz", ".zip")
 _GZIPPED = (".gz", ".tgz")
 _NESTED = (".tar", ".tar.gz", ".tgz")
 _DEPTH = 2  # of tars inside tars; ends those that hold themselves
+_DAMAGE = (tarfile.TarError, zipfile.BadZipFile, NotImplementedError)  # the last by zipfile
+_DAMAGE += (EOFError, ValueError, zlib.error, struct.error)
 _SPARSE_BYTES = 1 << 30  # of a sparse file, which may claim any size
 
 
 class SourceError(ValueError):
     """A data set cannot be read as a whole; the message says what was looked for, and where."""
+
+
+class UnreadableFile(SourceError, OSError):
+    """A file of a data set that is there, but cannot be read."""
 
 
 class Span(NamedTuple):
@@ -60,6 +66,20 @@ def read(where: Where) -> bytes:
         raise FileNotFoundError(error.errno, error.strerror, where) from None
     except ValueError as error:  # NUL or half a surrogate pair: no file can have such a name
         raise FileNotFoundError(2, str(error), where) from None
+
+
+def needed(where: Where) -> bytes:
+    """The bytes of a file that a whole data set depends on.
+
+    Raises FileNotFoundError, or UnreadableFile, which is a SourceError.
+    """
+    try:
+        return read(where)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        told = f"{error.strerror}; fetch it again" if error.errno == 5 else error.strerror
+        raise UnreadableFile(error.errno, told, name_of(where)) from None
 
 
 def _read_span(where: Span) -> bytes:
@@ -145,7 +165,9 @@ def members(path: str) -> Iterator[tuple[str, Where]]:
         else:
             with open(path, "rb") as file:
                 yield from _tarred(path, file, 0, os.path.getsize(path), "", _DEPTH)
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, struct.error) as error:
+    except SourceError:
+        raise
+    except _DAMAGE as error:
         raise SourceError(f"{path}: damaged archive: {error}; fetch it again") from None
     except OSError as error:
         raise SourceError(f"{path}: cannot be read: {error.strerror or error}") from None

@@ -14,11 +14,13 @@ import posixpath
 from data.archives import (
     SourceError,
     Span,
+    UnreadableFile,
     Where,
     is_archive,
     length,
     members,
     name_of,
+    needed,
     part,
     read,
     size,
@@ -30,10 +32,12 @@ __all__ = [
     "SourceError",
     "Span",
     "Tree",
+    "UnreadableFile",
     "Where",
     "is_picture",
     "length",
     "name_of",
+    "needed",
     "part",
     "read",
     "size",
@@ -82,8 +86,8 @@ class Tree:
         return self._found.get(name) or os.path.join(self.root, *name.split("/"))
 
     def read(self, name: str) -> bytes:
-        """The bytes of a file. Raises OSError."""
-        return read(self.where(name))
+        """The bytes of a file. Raises FileNotFoundError, or UnreadableFile, a SourceError."""
+        return needed(self.where(name))
 
     def under(self, folder: str) -> list[str]:
         """Names below a folder, itself not included; "" is the top."""

@@ -117,6 +117,8 @@ def read(tree: files.Tree, name: str, index: Index, whole: bool = True) -> Table
             text = head[: head.rfind("\n") + 1]
     except OSError as error:
         raise SourceError(f"{tree.root}: {name} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise SourceError(f"{tree.root}: {name} is damaged text: {error}") from None
     rows = _rows(tree, name, text)
     if not rows:
         return Table(name, None, [], why="it is empty")

@@ -171,7 +171,7 @@ def _class_of_boxes(where: files.Where | None) -> str | None:
 
 
 def _text(where: files.Where) -> str:
-    return decoded(files.read(where), errors="replace")
+    return decoded(files.needed(where), errors="replace")
 
 
 def _notes(tests: int, named: bool, found: Mapping[str, files.Where]) -> tuple[str, ...]:

@@ -69,7 +69,7 @@ def _rows(where: files.Where) -> list[tuple[str, str]]:
         return []
     rows = [
         _ROW.fullmatch(line.strip())
-        for line in decoded(files.read(where), errors="replace").splitlines()
+        for line in decoded(files.needed(where), errors="replace").splitlines()
     ]
     return [(row[1], row[2].strip("\"'")) for row in rows if row and not row[2].isdigit()]
 

@@ -24,6 +24,7 @@ from data.sources import Options, SourceError, ignore, synsets
 from data.sources.voc_layout import decoded
 
 _BOXES = re.compile(r"(.*/|)train/(n\d{8})/\2_boxes\.txt")
+_FAR = 1 << 20  # pixels; no corner is there
 _VAL = "val/val_annotations.txt"
 
 
@@ -54,7 +55,7 @@ def scan(path, options: Options = Options()) -> Listing:
     tables = {name: tree.where(name) for name in top}
     listed = tables.get(f"{root}wnids.txt")
     wnids = {wnid for _, wnid, _, _ in found if synsets.WNID.fullmatch(wnid)}
-    wnids |= set(decoded(files.read(listed), errors="replace").split()) if listed else set()
+    wnids |= set(decoded(files.needed(listed), errors="replace").split()) if listed else set()
     labels, known = synsets.classes(wnids, synsets.words(tables), options.labels, tree.root)
     references, rejected = [], []
     for split, wnid, own, name in found:
@@ -83,7 +84,7 @@ def read(reference: Reference, labels, *, max_pixels=images.MAX_PIXELS, warn=ign
             corners.append([int(text) for text in texts])
         except ValueError:
             corners.append([])
-        if len(corners[-1]) != 4:
+        if len(corners[-1]) != 4 or max(map(abs, corners[-1])) > _FAR:
             detail = f"{line}: expected x0 y0 x1 y1 after the name, got {' '.join(texts)!r}"
             raise BadSample("corrupt_annotation", detail)
     picture = images.load(reference.image, max_pixels)

@@ -67,8 +67,11 @@ def class_names(tree: files.Tree) -> tuple[str, ...]:
 
 
 def lines(tree: files.Tree, name: str) -> list[str]:
-    """Without blank ones."""
-    text = decoded(tree.read(name), errors="surrogateescape")
+    """Without blank ones. Raises SourceError."""
+    try:
+        text = decoded(tree.read(name), errors="surrogateescape")
+    except UnicodeDecodeError as error:  # UTF-16 alone can be that damaged
+        raise SourceError(f"{tree.root}: {name} is damaged text: {error}") from None
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 

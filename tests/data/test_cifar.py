@@ -7,7 +7,7 @@ import PIL.Image
 import pytest
 
 from data.sample import BadSample
-from data.sources import Options, SourceError, cifar
+from data.sources import Options, SourceError, cifar, detect
 
 NAMES10 = ["airplane", "automobile", "bird", "cat", "deer"]
 NAMES10 += ["dog", "frog", "horse", "ship", "truck"]
@@ -43,7 +43,7 @@ def test_cifar10(tmp_path, kind):
         path = tmp_path / f"cifar-10-binary.{kind}"
         with tarfile.open(path, "w:gz" if kind == "tar.gz" else "w") as archive:
             archive.add(root, root.name)
-    assert cifar.detect(cifar.files.tree(path))
+    assert detect(path) == "cifar"
     listing = cifar.scan(path)
     assert listing.labels == tuple(NAMES10)
     inside = "" if kind == "folder" else "cifar-10-batches-bin/"

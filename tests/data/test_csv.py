@@ -281,6 +281,18 @@ def test_tables_of_other_kinds_are_not_claimed(tmp_path, table):
         csv.scan(tmp_path)
 
 
+@pytest.mark.parametrize("cut", [0, 1])
+def test_utf16(tmp_path, cut):
+    data = "path,label\na.jpg,cät\n".encode("utf-16")
+    with_pictures(tmp_path, "a.jpg", t_csv=data[: len(data) - cut])
+    if cut:
+        with pytest.raises(SourceError, match=r"t\.csv is damaged text"):
+            csv.scan(tmp_path)
+        assert not csv.detect(csv.files.tree(tmp_path))
+    else:
+        assert csv.scan(tmp_path).labels == ("cät",)
+
+
 def test_nothing_there_and_no_table(tmp_path):
     with pytest.raises(SourceError, match="no table"):
         csv.scan(tmp_path)

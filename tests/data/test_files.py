@@ -238,6 +238,22 @@ def test_deflated_bytes_that_are_not_what_the_archive_says(tmp_path):
             files.read(wrong)
 
 
+def test_damaged_file_that_a_data_set_needs(tmp_path):
+    data = bytearray(zip_bytes({"a.txt": b"a" * 999}, zipfile.ZIP_DEFLATED))
+    data[35:40] = b"\xff" * 5
+    tree = files.tree(written(tmp_path / "a.zip", bytes(data)))
+    for kind in (SourceError, OSError):  # for readers, and for who takes it as any bad file
+        with pytest.raises(kind, match=r"damaged archive.*fetch it again.*a\.zip"):
+            tree.read("a.txt")
+
+
+def test_zip_of_a_later_version_is_explained(tmp_path):
+    data = bytearray(zip_bytes({"a.txt": b"a"}))
+    data[data.index(b"PK\1\2") + 6] = 74
+    with pytest.raises(SourceError, match=r"zip file version 7\.4"):
+        files.tree(written(tmp_path / "a.zip", bytes(data)))
+
+
 def test_file_that_became_shorter(tmp_path):
     path = written(tmp_path / "a.tar", tar_bytes({"1.jpg": b"1" * 2000}))
     where = files.tree(path).where("1.jpg")

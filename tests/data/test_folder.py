@@ -13,6 +13,7 @@ def test_splits_classes_and_other_files(tmp_path):
     (tmp_path / "train" / "LICENSE").write_text("none")
     (tmp_path / "train" / "cat" / "notes.txt").write_text("none")
     (tmp_path / "train" / "cat" / ".hidden.jpg").write_text("none")
+    assert detect(tmp_path) == "folder"
     listing = folder.scan(tmp_path)
     assert listing.labels == ("cat", "dog")
     assert [(r.split, r.source_id) for r in listing.references] == [

@@ -8,7 +8,7 @@ import PIL.Image
 import pytest
 
 from data.sample import BadSample
-from data.sources import Options, SourceError, idx
+from data.sources import Options, SourceError, detect, idx
 
 
 def pictures(count, height=3, width=2):
@@ -50,7 +50,7 @@ def test_mnist(tmp_path, packed, dot):
     content = {n.replace("-idx", ".idx") if dot else n: d for n, d in files_of().items()}
     root = written(tmp_path / "raw", content, packed)
     (root / "SOURCE.txt").write_text("none")
-    assert idx.detect(idx.files.tree(root))
+    assert detect(root) == "idx"
     listing = idx.scan(root)
     assert listing.labels == ("0", "1", "2")
     assert [r.split for r in listing.references] == ["test"] * 2 + ["train"] * 3

@@ -84,7 +84,9 @@ def test_labels_and_missing_names(tmp_path):
     assert any("no words.txt" in note for note in listing.notes)
 
 
-@pytest.mark.parametrize("row", ["x\t1\t2\t3", "1\t2\t3", "", "1.5\t2\t3\t4"])
+@pytest.mark.parametrize(
+    "row", ["x\t1\t2\t3", "1\t2\t3", "", "1.5\t2\t3\t4", f"1\t2\t3\t{10**400}"]
+)
 def test_damaged_lines_name_their_number(tmp_path, row):
     root = tiny(tmp_path)
     path = root / "train" / BALL / f"{BALL}_boxes.txt"

@@ -246,6 +246,12 @@ def test_damaged_yaml_is_explained(tmp_path, text):
         yolo.scan(written(tmp_path, content))
 
 
+def test_damaged_list_is_explained(tmp_path):
+    content = {"images/a.jpg": build.picture(), "labels/a.txt": ROWS, "classes.txt": b"\xff\xfea"}
+    with pytest.raises(SourceError, match=r"classes\.txt is damaged text"):
+        yolo.scan(written(tmp_path, content))
+
+
 def test_yaml_runs_nothing(tmp_path):
     trap = f"names: !!python/object/apply:os.mkdir ['{tmp_path}/trapped']\n"
     content = {"images/a.jpg": build.picture(), "labels/a.txt": ROWS, "data.yaml": trap}

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import pathlib
-from collections.abc import Sequence
+import tarfile
+import zipfile
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import PIL.Image
@@ -67,3 +69,42 @@ def classes(root: pathlib.Path, counts: dict[str, int], kind: str = "JPEG") -> p
             data = picture(seed=len(name) * 1000 + index, kind=kind)
             (root / name / f"{index:03d}.{kind.lower()}").write_bytes(data)
     return root
+
+
+def tar_bytes(content: Mapping[str, bytes], mode: str = "w", **options) -> bytes:
+    """A tar of these files; mode "w:gz" packs it."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode=mode, **options) as archive:
+        for name, data in content.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+    return buffer.getvalue()
+
+
+def zip_bytes(content: Mapping[str, bytes], method: int = zipfile.ZIP_STORED) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", method) as archive:
+        for name, data in content.items():
+            archive.writestr(name, data)
+    return buffer.getvalue()
+
+
+def written(root: pathlib.Path, content: Mapping[str, bytes | str]) -> pathlib.Path:
+    """Writes the files, with their folders."""
+    for name, data in content.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data if isinstance(data, bytes) else data.encode())
+    return root
+
+
+def saved(path: pathlib.Path, data: bytes) -> pathlib.Path:
+    """Writes one file, with its folders."""
+    written(path.parent, {path.name: data})
+    return path
+
+
+def contents(tree) -> dict[str, bytes]:
+    """Every file of a data.files.Tree."""
+    return {name: tree.read(name) for name in tree.names}

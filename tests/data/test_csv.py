@@ -7,16 +7,9 @@ import pytest
 from data.sample import BadSample
 from data.sources import Options, SourceError, csv, detect
 from tests.data import build
+from tests.data.build import written
 
 TFOD = "filename,width,height,class,xmin,ymin,xmax,ymax\n"
-
-
-def written(root, content):
-    for name, data in content.items():
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data if isinstance(data, bytes) else data.encode())
-    return root
 
 
 def with_pictures(root, *names, **tables):

@@ -1,6 +1,5 @@
 import concurrent.futures
 import gzip
-import io
 import os
 import stat
 import tarfile
@@ -12,36 +11,9 @@ import pytest
 
 from data import files
 from data.files import SourceError, Span
+from tests.data.build import contents, saved, tar_bytes, zip_bytes
 
 CONTENT = {"a/1.jpg": b"one", "a/2.jpg": b"two" * 400, "b/é 猫.txt": b"", "top.txt": b"t"}
-
-
-def tar_bytes(content, mode="w", **options) -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode=mode, **options) as archive:
-        for name, data in content.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(data)
-            archive.addfile(member, io.BytesIO(data))
-    return buffer.getvalue()
-
-
-def zip_bytes(content, method=zipfile.ZIP_STORED) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", method) as archive:
-        for name, data in content.items():
-            archive.writestr(name, data)
-    return buffer.getvalue()
-
-
-def contents(tree):
-    return {name: tree.read(name) for name in tree.names}
-
-
-def written(path, data):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data)
-    return path
 
 
 @pytest.mark.parametrize(
@@ -57,8 +29,8 @@ def written(path, data):
 )
 def test_archives_read_as_folders(tmp_path, name, data):
     for below, part in CONTENT.items():
-        written(tmp_path / "folder" / below, part)
-    packed = files.tree(written(tmp_path / name, data))
+        saved(tmp_path / "folder" / below, part)
+    packed = files.tree(saved(tmp_path / name, data))
     folder = files.tree(tmp_path / "folder")
     assert contents(packed) == contents(folder) == CONTENT
     assert packed.folders() == folder.folders() == ["a", "b"]
@@ -76,20 +48,20 @@ def test_archives_read_as_folders(tmp_path, name, data):
 
 def test_under_keeps_to_the_folder(tmp_path):
     for name in ("a/1", "a/é/2", "a b/3", "a.x/4", "a0/5", "aa/6"):
-        written(tmp_path / name, b"")
+        saved(tmp_path / name, b"")
     assert files.tree(tmp_path).under("a") == ["a/1", "a/é/2"]
 
 
 def test_empty_archives(tmp_path):
     for name, data in (("a.tar", tar_bytes({})), ("a.zip", zip_bytes({}))):
-        assert files.tree(written(tmp_path / name, data)).names == []
+        assert files.tree(saved(tmp_path / name, data)).names == []
     assert files.tree(tmp_path).names == ["a.tar", "a.zip"]
 
 
 @pytest.mark.parametrize("format", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
 def test_long_and_undecodable_names(tmp_path, format):
     names = ["d" * 90 + "/" + "é" * 120 + ".jpg", "x\udcff.jpg"]
-    path = written(tmp_path / "a.tar", tar_bytes(dict.fromkeys(names, b"data"), format=format))
+    path = saved(tmp_path / "a.tar", tar_bytes(dict.fromkeys(names, b"data"), format=format))
     assert contents(files.tree(path)) == dict.fromkeys(names, b"data")
 
 
@@ -97,39 +69,39 @@ def test_names_that_climb_stay_below_the_top(tmp_path):
     content = {"../../up.jpg": b"1", "/root.jpg": b"2", "./a/../b//c.jpg": b"3"}
     wanted = {"up.jpg": b"1", "root.jpg": b"2", "b/c.jpg": b"3"}
     for name, data in (("a.tar", tar_bytes(content)), ("a.zip", zip_bytes(content))):
-        assert contents(files.tree(written(tmp_path / name, data))) == wanted
+        assert contents(files.tree(saved(tmp_path / name, data))) == wanted
 
 
 def test_tars_inside_a_tar(tmp_path):
     inner = {"n1.tar": tar_bytes({"x.jpg": b"1"}), "n2.tar.gz": tar_bytes({"y.jpg": b"2"}, "w:gz")}
     wanted = {"n1/x.jpg": b"1", "n2/y.jpg": b"2", "deep/n1/x.jpg": b"1", "deep/n2/y.jpg": b"2"}
     outer = {**inner, "deep.tar": tar_bytes(inner)}
-    assert contents(files.tree(written(tmp_path / "a.tar", tar_bytes(outer)))) == wanted
-    assert contents(files.tree(written(tmp_path / "a.tgz", tar_bytes(outer, "w:gz")))) == wanted
+    assert contents(files.tree(saved(tmp_path / "a.tar", tar_bytes(outer)))) == wanted
+    assert contents(files.tree(saved(tmp_path / "a.tgz", tar_bytes(outer, "w:gz")))) == wanted
 
 
 def test_tars_inside_tars_end_somewhere(tmp_path):
     data = tar_bytes({"x.jpg": b"1"})
     for _ in range(5):
         data = tar_bytes({"t.tar": data})
-    assert files.tree(written(tmp_path / "a.tar", data)).names == ["t/t/t.tar"]
+    assert files.tree(saved(tmp_path / "a.tar", data)).names == ["t/t/t.tar"]
 
 
 def test_archives_side_by_side(tmp_path):
-    written(tmp_path / "train.tar", tar_bytes({"train/1.jpg": b"1", "README": b"a"}))
-    written(tmp_path / "down" / "val.zip", zip_bytes({"val/1.jpg": b"2", "README": b"bb"}))
-    written(tmp_path / "labels.csv", b"c")
+    saved(tmp_path / "train.tar", tar_bytes({"train/1.jpg": b"1", "README": b"a"}))
+    saved(tmp_path / "down" / "val.zip", zip_bytes({"val/1.jpg": b"2", "README": b"bb"}))
+    saved(tmp_path / "labels.csv", b"c")
     found = contents(files.tree(tmp_path))
     assert found["train/1.jpg"] == b"1"
     assert found["down/val/1.jpg"] == b"2"
     assert found["labels.csv"] == b"c"
-    written(tmp_path / "train" / "2.jpg", b"3")  # unpacked already: archives are what was kept
+    saved(tmp_path / "train" / "2.jpg", b"3")  # unpacked already: archives are what was kept
     assert "train/1.jpg" not in files.tree(tmp_path)
 
 
 def test_archives_that_hold_the_same_names(tmp_path):
-    written(tmp_path / "train.tar.gz", tar_bytes({"1.jpg": b"1"}, "w:gz"))
-    written(tmp_path / "val.zip", zip_bytes({"1.jpg": b"22"}))
+    saved(tmp_path / "train.tar.gz", tar_bytes({"1.jpg": b"1"}, "w:gz"))
+    saved(tmp_path / "val.zip", zip_bytes({"1.jpg": b"22"}))
     found = contents(files.tree(tmp_path))
     assert (found["train/1.jpg"], found["val/1.jpg"]) == (b"1", b"22")
     assert "1.jpg" not in found
@@ -137,7 +109,7 @@ def test_archives_that_hold_the_same_names(tmp_path):
 
 def test_links(tmp_path):
     (tmp_path / "set" / "a").mkdir(parents=True)
-    written(tmp_path / "set" / "a" / "1.jpg", b"1")
+    saved(tmp_path / "set" / "a" / "1.jpg", b"1")
     os.link(tmp_path / "set" / "a" / "1.jpg", tmp_path / "set" / "hard.jpg")
     (tmp_path / "set" / "soft.jpg").symlink_to("a/1.jpg")
     (tmp_path / "set" / "a" / "again.jpg").symlink_to("../soft.jpg")
@@ -174,7 +146,7 @@ def test_links_and_old_names_in_a_zip(tmp_path):
 
 def test_zip_with_utf8_names_that_it_does_not_declare(tmp_path):
     data = zip_bytes({"__.jpg": b"1"}).replace(b"__.jpg", "é.jpg".encode())
-    assert files.tree(written(tmp_path / "a.zip", data)).names == ["é.jpg"]
+    assert files.tree(saved(tmp_path / "a.zip", data)).names == ["é.jpg"]
 
 
 @pytest.mark.parametrize("ending", [".tar", ".tar.gz"])
@@ -191,97 +163,9 @@ def test_sparse_members(tmp_path, ending):
     data = tar_bytes({"first.bin": b"1"})[:1024] + bytes(header) + b"convoy!!".ljust(512, b"\0")
     data += tar_bytes({"last.bin": b"2"})
     packed = gzip.compress(data) if ending.endswith("gz") else data
-    found = contents(files.tree(written(tmp_path / f"a{ending}", packed)))
+    found = contents(files.tree(saved(tmp_path / f"a{ending}", packed)))
     assert (found["first.bin"], found["last.bin"]) == (b"1", b"2")
     assert found["sparse.bin"] == bytes(1000) + b"convoy!!" + bytes(1_000_000 - 1008)
-
-
-def damaged():
-    tar = tar_bytes({"1.jpg": b"1" * 2000, "2.jpg": b"2" * 2000})
-    packed = gzip.compress(tar)
-    zipped = zip_bytes(CONTENT)
-    yield "cut in a file", "a.tar", tar[:1000]
-    yield "cut in the last file", "a.tar", tar[:4000]
-    yield "cut in a header", "a.tar", tar[:2800]
-    yield "header overwritten", "a.tar", tar[:2560] + b"x" * 512 + tar[3072:]
-    yield "no tar", "a.tar", b"<html>not found</html>"
-    yield "no gzip", "a.tar.gz", b"<html>not found</html>"
-    yield "gzip cut", "a.tgz", packed[:-20]
-    yield "gzip bits", "a.tar.gz", packed[:30] + b"\xff" * 9 + packed[39:]
-    yield "zip cut", "a.zip", zipped[:-60]
-    yield "zip header", "a.zip", zipped.replace(b"PK\3\4", b"PK\0\0")
-    yield "inner tar", "a.tar", tar_bytes({"b.tar": tar[:4000]})
-    yield "inner gzip", "a.tar", tar_bytes({"b.tar.gz": packed[:-20]})
-
-
-@pytest.mark.parametrize(("kind", "name", "data"), damaged(), ids=[row[0] for row in damaged()])
-def test_damaged_archives_are_refused_whole(tmp_path, kind, name, data):
-    with pytest.raises(SourceError, match=rf"a\.{name.split('.', 1)[1]}"):
-        files.tree(written(tmp_path / name, data))
-
-
-def test_tar_without_its_end_is_whole(tmp_path):
-    data = tar_bytes({"1.jpg": b"1" * 512})[:1024]
-    assert contents(files.tree(written(tmp_path / "a.tar", data))) == {"1.jpg": b"1" * 512}
-
-
-def test_deflated_bytes_that_are_not_what_the_archive_says(tmp_path):
-    path = written(tmp_path / "a.zip", zip_bytes({"1.jpg": bytes(10**6)}, zipfile.ZIP_DEFLATED))
-    span = files.tree(path).where("1.jpg")
-    assert files.read(span) == bytes(10**6)
-    for wrong in (
-        span._replace(unpacked=1000),  # not unpacked any further
-        span._replace(size=span.size - 9),
-        span._replace(offset=span.offset + 3),
-    ):
-        with pytest.raises(OSError, match=r"damaged archive.*a\.zip"):
-            files.read(wrong)
-
-
-def test_damaged_file_that_a_data_set_needs(tmp_path):
-    data = bytearray(zip_bytes({"a.txt": b"a" * 999}, zipfile.ZIP_DEFLATED))
-    data[35:40] = b"\xff" * 5
-    tree = files.tree(written(tmp_path / "a.zip", bytes(data)))
-    for kind in (SourceError, OSError):  # for readers, and for who takes it as any bad file
-        with pytest.raises(kind, match=r"damaged archive.*fetch it again.*a\.zip"):
-            tree.read("a.txt")
-
-
-def test_zip_of_a_later_version_is_explained(tmp_path):
-    data = bytearray(zip_bytes({"a.txt": b"a"}))
-    data[data.index(b"PK\1\2") + 6] = 74
-    with pytest.raises(SourceError, match=r"zip file version 7\.4"):
-        files.tree(written(tmp_path / "a.zip", bytes(data)))
-
-
-def test_file_that_became_shorter(tmp_path):
-    path = written(tmp_path / "a.tar", tar_bytes({"1.jpg": b"1" * 2000}))
-    where = files.tree(path).where("1.jpg")
-    path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(OSError, match="ends 1,512 bytes early"):
-        files.read(where)
-
-
-def test_changed_gzip_file_is_unpacked_again(tmp_path):
-    path = written(tmp_path / "a.tgz", tar_bytes({"1.jpg": b"1"}, "w:gz"))
-    assert files.tree(path).read("1.jpg") == b"1"
-    written(path, tar_bytes({"1.jpg": b"other"}, "w:gz"))
-    assert files.tree(path).read("1.jpg") == b"other"
-
-
-def test_encrypted_zip_is_explained(tmp_path):
-    data = bytearray(zip_bytes({"1.jpg": b"1"}))
-    data[data.index(b"PK\1\2") + 8] |= 1
-    with pytest.raises(SourceError, match=r"1\.jpg is encrypted"):
-        files.tree(written(tmp_path / "a.zip", bytes(data)))
-
-
-@pytest.mark.parametrize("name", ["", "a\0b", "\ud800", "no/such"])
-def test_impossible_names_are_missing_files(tmp_path, name):
-    where = os.path.join(tmp_path, name) if name else ""
-    assert files.size(where) == 0
-    with pytest.raises(FileNotFoundError):
-        files.read(where)
 
 
 def test_gzip_copies_are_shared_by_threads(tmp_path):
@@ -289,7 +173,7 @@ def test_gzip_copies_are_shared_by_threads(tmp_path):
     spans = {}
     for index in range(40):
         data = f"{index:05d}".encode() * 100
-        tree = files.tree(written(tmp_path / f"{index}.tgz", tar_bytes({"1.jpg": data}, "w:gz")))
+        tree = files.tree(saved(tmp_path / f"{index}.tgz", tar_bytes({"1.jpg": data}, "w:gz")))
         spans[tree.where("1.jpg")] = data
     work = [(span, data) for _ in range(20) for span, data in spans.items()]
     with concurrent.futures.ThreadPoolExecutor(16) as pool:
@@ -300,7 +184,7 @@ def test_gzip_copies_are_shared_by_threads(tmp_path):
 
 def test_spans_of_spans(tmp_path):
     """A gzipped file in a .zip, as EMNIST comes: bytes 2..5 of what it unpacks to."""
-    path = written(tmp_path / "a.zip", zip_bytes({"x.gz": gzip.compress(b"0123456789")}))
+    path = saved(tmp_path / "a.zip", zip_bytes({"x.gz": gzip.compress(b"0123456789")}))
     inner = files.tree(path).where("x.gz")
     assert files.read(Span(inner, 2, 3, "gzip")) == b"234"
     assert files.name_of(Span(inner, 2, 3, "gzip")) == f"{path}@{inner.offset}@2"
@@ -317,7 +201,7 @@ def test_spans_of_spans(tmp_path):
     ],
 )
 def test_parts_of_files(tmp_path, name, data):
-    where = files.tree(written(tmp_path / name, data)).where("x")
+    where = files.tree(saved(tmp_path / name, data)).where("x")
     assert files.length(where) == 10
     assert files.read(files.part(where, 2, 3)) == b"234"
     assert files.read(files.part(files.part(where, 2, 5), 1, 2)) == b"34"
@@ -346,7 +230,7 @@ def test_large_tar_is_listed_in_seconds_and_little_memory(tmp_path):
 
 
 def test_single_file_and_nothing(tmp_path):
-    path = written(tmp_path / "a.csv", b"1")
+    path = saved(tmp_path / "a.csv", b"1")
     assert contents(files.tree(path)) == {"a.csv": b"1"}
     with pytest.raises(SourceError, match="no such file or folder"):
         files.tree(tmp_path / "b")

@@ -1,6 +1,5 @@
 import collections
 import io
-import tarfile
 
 import numpy as np
 import PIL.Image
@@ -10,21 +9,12 @@ import scipy.io
 from data.sample import BadSample
 from data.sources import Options, SourceError, detect, imagenet
 from tests.data import build
+from tests.data.build import tar_bytes, written
 
 TENCH, CRANE, MACHINE = "n01440764", "n02012849", "n03126707"
 WORDS = {TENCH: "tench, Tinca tinca", CRANE: "crane", MACHINE: "crane"}
 IDS = {1: MACHINE, 2: TENCH, 3: CRANE}  # ILSVRC2012_ID: not the order of the synsets
 NAMES = ("tench", f"crane ({CRANE})", f"crane ({MACHINE})")
-
-
-def tar_bytes(content, mode="w"):
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode=mode) as archive:
-        for name, data in content.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(data)
-            archive.addfile(member, io.BytesIO(data))
-    return buffer.getvalue()
 
 
 def meta():
@@ -72,14 +62,6 @@ def box_tars(nested):
         "ILSVRC2012_bbox_train_v2.tar.gz": tar_bytes(train, "w:gz"),
         "ILSVRC2012_bbox_val_v3.tgz": tar_bytes(val, "w:gz"),
     }
-
-
-def written(root, content):
-    for name, data in content.items():
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
-    return root
 
 
 def samples(listing, **options):

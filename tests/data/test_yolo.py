@@ -9,17 +9,10 @@ import pytest
 from data.sample import BadSample
 from data.sources import Options, SourceError, detect, yolo
 from tests.data import build
+from tests.data.build import written
 
 ROWS = "1 0.5 0.5 0.5 0.25\n0 0.1 0.2 0.2 0.4 0.9\n"  # of 60 x 40 (width x height)
 BOXES = [[15, 15, 25, 45], [0, 0, 16, 12]]  # ymin xmin ymax xmax
-
-
-def written(root, content):
-    for name, data in content.items():
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data if isinstance(data, bytes) else data.encode())
-    return root
 
 
 def all_samples(root, options=Options()):

@@ -29,10 +29,12 @@ def _asset(name: str, upstream: str | None) -> dg.AssetsDefinition:
             result = steps.run(job, name)
         except pusher.Refused as refusal:
             raise dg.Failure(str(refusal), allow_retries=False) from refusal
-        numbers = {k: v for k, v in result["metrics"].items() if v is not None}
+        told = {k: v for k, v in result["metrics"].items() if v is not None}
+        if name == "example_validator":
+            told["verdict"] = result["validation"]["text"]
         path = result["artifacts"].get(name) or result.get("pushed_path", "")
         return dg.MaterializeResult(
-            metadata={"path": path, "cached": name in result["cached"], **numbers}
+            metadata={"path": path, "cached": name in result["cached"], **told}
         )
 
     return materialize

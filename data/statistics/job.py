@@ -53,9 +53,15 @@ class Merge(beam.CombineFn):
 
 
 def run(
-    records: pathlib.Path, manifest: Mapping[str, Any], arguments: Sequence[str] = ()
+    records: pathlib.Path,
+    manifest: Mapping[str, Any],
+    scratch: pathlib.Path,
+    arguments: Sequence[str] = (),
 ) -> dict[str, Partial]:
-    """split -> statistics of a folder of records. Raises IngestError."""
+    """split -> statistics of a folder of records. Raises IngestError.
+
+    scratch: a folder that the workers share with this machine, as they do that of the records.
+    """
     elements = [
         (split, str(records.absolute() / name), number)
         for number, (split, name) in enumerate(files_of(manifest))
@@ -64,7 +70,7 @@ def run(
     if missing:
         raise IngestError(f"{missing[0]}: no such file, but manifest.json lists it; ingest again")
     size = sum(pathlib.Path(path).stat().st_size for _, path, _ in elements)
-    with tempfile.TemporaryDirectory(prefix=".statistics-", dir=records.parent) as folder:
+    with tempfile.TemporaryDirectory(prefix=".statistics-", dir=scratch.absolute()) as folder:
 
         def save(split: str, partial: Partial) -> None:
             pathlib.Path(folder, f"{split}.pickle").write_bytes(pickle.dumps(partial))

@@ -40,7 +40,7 @@ def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Pat
     records, workdir = pathlib.Path(inputs["examples"]), pathlib.Path(workdir)
     workdir.mkdir(parents=True, exist_ok=True)
     manifest = manifest_of(records)
-    splits = job.run(records, manifest, params.beam)
+    splits = job.run(records, manifest, workdir, params.beam)
     told = summary.summary(records, manifest, splits)
     write_json(workdir / "statistics.json", told)
     stats = proto.to_proto(splits, told)

@@ -76,24 +76,25 @@ def centers(splits: Mapping[str, Mapping[str, Any]]) -> Figure | None:
 
 
 def keypoints(visibility: Mapping[str, Sequence[int]]) -> Figure | None:
-    """Of each keypoint the parts that are visible, hidden and not labelled."""
-    if not visibility:
+    """Of each keypoint the parts visible, hidden and not labelled; the 24 least visible."""
+    totals = {name: max(sum(counts), 1) for name, counts in visibility.items()}
+    names = sorted(visibility, key=lambda name: visibility[name][2] / totals[name])[:24]
+    if all(visibility[name][2] == totals[name] for name in names):
         return None
-    names = list(visibility)
-    counts = np.array([visibility[name] for name in names], float)
-    counts /= np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    figure = Figure(figsize=(9, max(1.8, 0.24 * len(names) + 1)), layout="constrained")
+    parts = np.array([[count / totals[name] for count in visibility[name]] for name in names])
+    figure = Figure(figsize=(9, 0.24 * len(names) + 1), layout="constrained")
     axes = figure.add_subplot()
     start = np.zeros(len(names))
-    for index, label, color in (
+    for kind, label, color in (
         (2, "visible", "C0"),
         (1, "hidden", "C1"),
         (0, "not labelled", "0.85"),
     ):
-        axes.barh(range(len(names)), counts[:, index], left=start, label=label, color=color)
-        start += counts[:, index]
+        axes.barh(range(len(names)), parts[:, kind], left=start, label=label, color=color)
+        start += parts[:, kind]
     axes.set_yticks(range(len(names)), names, fontsize=8)
     axes.invert_yaxis()
+    axes.margins(y=0.02)
     axes.set_xlim(0, 1)
     figure.legend(loc="outside right upper", fontsize=8, frameon=False)
     return figure

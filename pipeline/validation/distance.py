@@ -25,17 +25,15 @@ def jensen_shannon(first: Mapping[str, float], second: Mapping[str, float]) -> f
     return max(0.0, (_relative_entropy(p, middle) + _relative_entropy(q, middle)) / 2)
 
 
-def by_chance(first: Mapping[str, float], second: Mapping[str, float]) -> float:
-    """The divergence to expect of two samples, as large as these, of one distribution.
+def by_chance(names: int, first: int, second: int) -> float:
+    """The divergence to expect of two independent samples, of these sizes, of one distribution.
 
     (K - 1) / (8 ln 2) * (1 / n + 1 / m) bits: 8 n m ln 2 / (n + m) times it is near chi-squared
     for many samples; for few it is over-estimated, so that few samples prove nothing.
     """
-    sizes = sum(first.values()), sum(second.values())
-    names = {name for name in (*first, *second) if first.get(name, 0) + second.get(name, 0) > 0}
-    if not all(sizes):
+    if not first or not second:
         return 1.0
-    return max(len(names) - 1, 0) / (8 * math.log(2)) * (1 / sizes[0] + 1 / sizes[1])
+    return max(names - 1, 0) / (8 * math.log(2)) * (1 / first + 1 / second)
 
 
 def rebinned(first, second) -> tuple[dict[str, float], dict[str, float]]:

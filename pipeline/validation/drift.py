@@ -7,6 +7,7 @@ import dataclasses
 from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_pb2
 
 from pipeline.validation import distance
+from pipeline.validation.infer import common_of
 
 _TYPES = anomalies_pb2.DriftSkewInfo.Measurement
 NORMS = {
@@ -40,12 +41,13 @@ def compare(
         asked = getattr(feature, comparator)
         if not all(feature.name in side for side in stats):
             continue
-        counts = _counts(stats[0][feature.name], stats[1][feature.name])
+        both = [side[feature.name] for side in stats]
+        counts = _counts(*both)
         for norm in NORMS:
             if counts and asked.HasField(norm):
                 limit = getattr(asked, norm).threshold if threshold is None else threshold
-                value, largest = _measure(norm, *counts)
-                named = largest if stats[0][feature.name].HasField("string_stats") else ""
+                value, largest = _measure(norm, *counts, *map(_records, both))
+                named = largest if both[0].HasField("string_stats") else ""
                 found.append(Measured(feature.name, norm, value, limit, named))
     return found
 
@@ -71,7 +73,12 @@ def _counts(first, second) -> tuple[dict[str, float], dict[str, float]] | None:
     return None
 
 
-def _measure(norm: str, first, second) -> tuple[float, str]:
+def _records(stats) -> int:
+    """Independent samples: the objects of one picture are not."""
+    return min(common_of(stats).num_non_missing, common_of(stats).tot_num_values)
+
+
+def _measure(norm: str, first, second, *records: int) -> tuple[float, str]:
     sums = [max(sum(side.values()), 1e-300) for side in (first, second)]
     changes = {
         name: abs(first.get(name, 0) / sums[0] - second.get(name, 0) / sums[1])
@@ -80,5 +87,6 @@ def _measure(norm: str, first, second) -> tuple[float, str]:
     largest = max(changes, key=changes.get, default="")
     if norm == "infinity_norm":
         return distance.infinity_norm(first, second), largest
-    beyond = distance.jensen_shannon(first, second) - distance.by_chance(first, second)
+    some = sum(first.get(name, 0) + second.get(name, 0) > 0 for name in changes)
+    beyond = distance.jensen_shannon(first, second) - distance.by_chance(some, *records)
     return max(0.0, beyond), largest

@@ -78,17 +78,17 @@ def generate(records, out, **params) -> dict:
 
 
 def test_parts_merge_into_one_pass_in_any_order(tmp_path):
-    """Also through Beam: three shards or one, threads or one worker."""
+    """Through Beam: three shards or one, on one worker, two threads or two processes."""
     records = encoded([sample(i, objects=i % 4) for i in range(30)])
     parts = [records[:7], records[7:8], records[8:]]
     told = []
-    for name, shards, workers in (
-        ("one", [records], 1),
-        ("three", parts, 2),
-        ("back", parts[::-1], 2),
-    ):
+    dealt = (("one", [records], "threading"), ("three", parts, "threading"))
+    for name, shards, mode in (*dealt, ("back", parts[::-1], "processing")):
         folder = write_records(tmp_path / name, {"train": shards})
-        beam = (f"--direct_num_workers={workers}", "--direct_running_mode=multi_threading")
+        beam = (
+            f"--direct_num_workers={min(len(shards), 2)}",
+            f"--direct_running_mode=multi_{mode}",
+        )
         told.append(generate(folder, tmp_path / f"{name}.out", beam=beam))
     assert told[0] == told[1] == told[2]
     outputs = [tmp_path / f"{name}.out" for name in ("one", "three", "back")]

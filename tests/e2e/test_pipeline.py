@@ -119,6 +119,7 @@ def test_dagster_loads_the_same_steps(first, recipe, monkeypatch):
     graph = definitions.definitions.resolve_asset_graph()
     assert {key.to_user_string() for key in graph.get_all_asset_keys()} == set(steps.NAMES)
     assert graph.get(AssetKey("evaluator")).parent_keys == {AssetKey("trainer")}
+    assert graph.get(AssetKey("trainer")).parent_keys == {AssetKey("example_validator")}
     done = materialize([*definitions.assets, definitions.blessed])
     assert done.success
     pushed = done.asset_materializations_for_node("pusher")[0].metadata

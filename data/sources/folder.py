@@ -21,8 +21,9 @@ from data.sources.split import SPLITS, hashed_split
 
 
 def detect(tree: files.Tree) -> bool:
-    """At least two folders of pictures, at the top or in each split."""
-    return len({name for _, name, _ in _found(tree)}) > 1
+    """At least two folders of pictures, at the top or in each split, that hold most pictures."""
+    found = _found(tree)
+    return len({name for _, name, _ in found}) > 1 and 2 * len(found) > len(pictures(tree))
 
 
 def scan(path, options: Options = Options()) -> Listing:

@@ -120,3 +120,12 @@ def test_flat_pictures_are_not_claimed(tmp_path):
     assert not folder.detect(folder.files.tree(flat))
     with pytest.raises(SourceError, match="found none"):
         folder.scan(flat)
+
+
+def test_pictures_beside_a_few_folders_are_not_classes(tmp_path):
+    build.classes(tmp_path, {"a": 1, "b": 1})
+    for index in range(2):
+        (tmp_path / f"{index}.jpg").write_bytes(build.picture(seed=index))
+    assert detect(tmp_path) == "pictures"
+    (tmp_path / "1.jpg").unlink()
+    assert detect(tmp_path) == "folder"

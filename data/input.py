@@ -18,51 +18,45 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from data.augment import color, geometry, window
-from data.augment.offline import FILL, draws_for
+from data import parse
+from data.augment import crops, draws, geometry, plan, render, window
+from data.augment.noise import FILL
 from data.augment.policy import Augment
-from models.resize import fit, fit_matrix, warp
+from models.resize import fit, fit_matrix
 from models.spec import Preprocess
 
 READ_AT_ONCE = 8  # shards
-_PICTURE = {
-    "image/encoded": tf.io.FixedLenFeature([], tf.string),
-    "image/source_id": tf.io.FixedLenFeature([], tf.string),
-    "image/height": tf.io.FixedLenFeature([], tf.int64),
-    "image/width": tf.io.FixedLenFeature([], tf.int64),
-}
-_PARSED = {  # by task, no more than it needs: each ragged feature costs time
-    "classification": {
-        **_PICTURE,
-        "image/class/label": tf.io.RaggedFeature(tf.int64, row_splits_dtype=tf.int64),
-    },
-    "detection": {
-        **_PICTURE,
-        "image/object/bbox/ymin": tf.io.RaggedFeature(tf.float32),
-        "image/object/bbox/xmin": tf.io.RaggedFeature(tf.float32),
-        "image/object/bbox/ymax": tf.io.RaggedFeature(tf.float32),
-        "image/object/bbox/xmax": tf.io.RaggedFeature(tf.float32),
-        "image/object/class/label": tf.io.RaggedFeature(tf.int64),
-        "image/object/difficult": tf.io.RaggedFeature(tf.int64),
-        "image/object/is_crowd": tf.io.RaggedFeature(tf.int64),
-    },
-}
+BLOCK = 64  # records that are parsed, and whose changes are drawn, at once
 
 
 @dataclasses.dataclass(frozen=True)
 class Stream:
-    """One split of ingested records and how to turn it into a network's batches."""
+    """One split of ingested records and how to turn it into a network's batches.
+
+    encode, by task: classification (labels [M]); detection (boxes [max_boxes, 4] pixels of the
+    input, classes, valid [max_boxes]); any other task, and a stream with `fields` of its own, one
+    dict, see `training_example`. It returns tensors of fixed shapes.
+    """
 
     records: pathlib.Path  # folder with manifest.json and SPLIT-*.tfrecord
     split: str
-    task: str  # "classification" | "detection"
+    task: str  # one of data.parse.TASKS
     preprocess: Preprocess  # its `size` is the network's input
-    encode: Callable  # of the Classifier or Detector
+    encode: Callable
     augment: Augment = Augment()
     seed: int = 0
     batch_size: int = 32  # global
     max_boxes: int = 100
     shuffle_buffer: int = 2048
+    fields: tuple[str, ...] = ()  # of data.parse; () = what the task needs
+    keypoints: int = 0  # K, see `keypoints_of`
+    keypoint_pairs: tuple[tuple[int, int], ...] = ()  # (left, right), swapped by a mirrored picture
+    target_scale: int = 1  # restoration: sides of the target picture in sides of the input
+
+    @property
+    def wanted(self) -> tuple[str, ...]:
+        """The fields of annotation that are read."""
+        return self.fields or parse.TASKS[self.task]
 
 
 def count(records: pathlib.Path, split: str) -> int:
@@ -83,10 +77,17 @@ def shards(records: pathlib.Path, split: str) -> list[str]:
     return found
 
 
+def keypoints_of(records: pathlib.Path) -> dict:
+    """{"keypoints": K, "keypoint_pairs": ...} by the manifest, as a Stream takes them."""
+    manifest = json.loads((pathlib.Path(records) / "manifest.json").read_text())
+    pairs = tuple((left, right) for left, right in manifest.get("keypoint_pairs", ()))
+    return {"keypoints": len(manifest.get("keypoints", ())), "keypoint_pairs": pairs}
+
+
 def training_batches(
     stream: Stream, *, start_step: int = 0, context: tf.distribute.InputContext | None = None
 ) -> tf.data.Dataset:
-    """Endless batches from `start_step` on: {"image", "targets", "source_id"}.
+    """Endless batches from `start_step` on: {"image", "targets", "source_id"}; text has no image.
 
     Under tf.distribute this is one input pipeline's part: batches of batch_size / replicas rows.
     """
@@ -109,8 +110,13 @@ def training_batches(
                 epoch[pipeline * rows : (pipeline + 1) * rows],
             )
         ).unbatch()
-    examples = raw.map(
-        lambda serialized, epoch: training_example(stream, serialized, epoch),
+    planned = raw.batch(BLOCK).map(
+        lambda serialized, epoch: planned_block(stream, serialized, epoch),
+        num_parallel_calls=2,
+        deterministic=True,
+    )
+    examples = planned.unbatch().map(
+        lambda row: training_example(stream, row),
         num_parallel_calls=tf.data.AUTOTUNE,
         deterministic=True,
     )
@@ -123,12 +129,16 @@ def training_batches(
 def evaluation_batches(stream: Stream) -> tf.data.Dataset:
     """Every record once, in file order: {"image", "matrix", "serialized"}; the last batch is short.
 
-    matrix [B, 3, 3] maps pixels of the picture to pixels of the network input.
+    matrix [B, 3, 3] maps pixels of the picture to pixels of the network input. For the task text,
+    {"text", "serialized"}.
     """
     files = tf.data.TFRecordDataset(shards(stream.records, stream.split))
 
     def prepare(serialized):
-        parsed = tf.io.parse_single_example(serialized, _PICTURE)
+        if not parse.has_picture(stream.wanted):
+            text = parse.block(serialized[None], ("text",))["text"][0]
+            return {"text": text, "serialized": serialized}
+        parsed = tf.io.parse_single_example(serialized, parse.PICTURE)
         image = decode(parsed["image/encoded"], stream.preprocess.channels)
         image, matrix = fit(image, stream.preprocess, stream.preprocess.size)
         return {"image": image, "matrix": matrix, "serialized": serialized}
@@ -138,33 +148,56 @@ def evaluation_batches(stream: Stream) -> tf.data.Dataset:
     )
 
 
-def training_example(stream: Stream, serialized: tf.Tensor, epoch: tf.Tensor) -> dict:
-    """One record decoded, augmented, encoded; random by (seed, source_id, epoch)."""
-    parsed = tf.io.parse_single_example(serialized, _PARSED[stream.task])
-    source_id = parsed["image/source_id"]
-    draws = draws_for(stream.seed, source_id, epoch)
-    size, channels = stream.preprocess.size, stream.preprocess.channels
-    shape = parsed["image/height"], parsed["image/width"]
-    matrix = fit_matrix(*shape, stream.preprocess, size) @ geometry.random_matrix(
-        *shape, stream.augment, draws[: geometry.DRAWS]
+def planned_block(stream: Stream, serialized: tf.Tensor, epoch: tf.Tensor) -> dict:
+    """[B] records parsed, with all that is random drawn by (seed, source_id, epoch), boxes moved.
+
+    Nothing is decoded. The rows are what `training_example` takes.
+    """
+    parsed = parse.block(serialized, stream.wanted, stream.keypoints)
+    key = draws.key_for(stream.seed, parsed["source_id"], epoch)
+    if "captions" in parsed:
+        parsed["caption"] = _one_of(parsed["captions"], draws.uniform(key, "caption", 1)[:, 0])
+    if not parse.has_picture(stream.wanted):
+        return parsed
+    policy, size = stream.augment, stream.preprocess.size
+    shape = parsed["height"], parsed["width"]
+    made = plan.make(
+        policy,
+        key,
+        *shape,
+        aspect=None if stream.preprocess.resize == "stretch" else size[1] / size[0],
+        boxes=parsed.get("boxes"),
+        valid=parsed.get("valid"),
     )
-    if stream.augment.rotate_deg:
-        image = decode(parsed["image/encoded"], channels)
-        image = warp(tf.cast(image, tf.float32), matrix, size, FILL)
+    made["matrix"] = _onto_input(stream, *shape) @ made["matrix"]
+    if geometry.straight(policy):
+        seen = window.snap(made["matrix"], *shape, size)
+        made["matrix"] = seen.matrix
+        parsed["window"] = seen
+    if "boxes" in parsed:
+        parsed.update(_moved_objects(stream, parsed, made))
+    return {**parsed, "plan": made}
+
+
+def training_example(stream: Stream, row: dict) -> dict:
+    """One row of `planned_block` decoded, drawn, encoded: {"image", "targets", "source_id"}.
+
+    What `encode` receives in one dict has, by the stream's fields: labels [max_boxes] int64, filled
+    up with -1; boxes [max_boxes, 4] pixels of the input, classes and valid [max_boxes]; masks
+    [max_boxes, H, W] uint8 0 or 1; segmentation [H, W] uint8, 255 outside the picture; keypoints
+    [max_boxes, K, (y, x, visibility)] pixels; target float32 [H * target_scale, W * target_scale,
+    C]; captions [parse.CAPTIONS] strings, filled up with "", and one of them drawn: caption; text.
+    """
+    example = {"source_id": row["source_id"]}
+    if parse.has_picture(stream.wanted):
+        example["image"] = _image(stream, row)
+    if stream.task == "classification" and not stream.fields:
+        example["targets"] = stream.encode(row["labels"][: row["num_labels"]])
+    elif stream.task == "detection" and not stream.fields:
+        example["targets"] = stream.encode(row["boxes"], row["classes"], row["valid"])
     else:
-        seen = window.snap(matrix, *shape, size)
-        image, matrix = (
-            window.draw(parsed["image/encoded"], channels, seen, size, FILL),
-            seen.matrix,
-        )
-    if color.active(stream.augment):
-        image = color.recolor(image, stream.augment, draws[geometry.DRAWS :])
-    if stream.task == "classification":
-        targets = stream.encode(parsed["image/class/label"])
-    else:
-        boxes, classes, valid = _objects(parsed, shape, matrix, stream)
-        targets = stream.encode(boxes, classes, valid)
-    return {"image": image, "targets": targets, "source_id": source_id}
+        example["targets"] = stream.encode(_annotation(stream, row))
+    return example
 
 
 def decode(encoded: tf.Tensor, channels: int) -> tf.Tensor:
@@ -174,26 +207,105 @@ def decode(encoded: tf.Tensor, channels: int) -> tf.Tensor:
     return image
 
 
-def _objects(parsed: dict, shape, matrix: tf.Tensor, stream: Stream):
-    """Boxes to learn in input pixels, padded to max_boxes: no crowds, none difficult."""
-    sides = ("ymin", "xmin", "ymax", "xmax")
-    scale = tf.cast(tf.stack([shape[0], shape[1], shape[0], shape[1]]), tf.float32)
-    boxes = tf.stack([parsed[f"image/object/bbox/{side}"] for side in sides], axis=-1) * scale
-    classes = parsed["image/object/class/label"]
-    boxes, keep = geometry.transform_boxes(
-        boxes, matrix, stream.preprocess.size, stream.augment.min_visible
-    )
-    for flag in ("image/object/is_crowd", "image/object/difficult"):
-        flags = parsed[flag]
-        missing = tf.zeros(tf.shape(classes)[0] - tf.shape(flags)[0], tf.int64)
-        keep &= tf.concat([flags, missing], 0) == 0
-    boxes = tf.boolean_mask(boxes, keep)[: stream.max_boxes]
-    classes = tf.boolean_mask(classes, keep)[: stream.max_boxes]
-    padding = stream.max_boxes - tf.shape(classes)[0]
-    valid = tf.range(stream.max_boxes) < tf.shape(classes)[0]
-    boxes = tf.ensure_shape(tf.pad(boxes, [[0, padding], [0, 0]]), [stream.max_boxes, 4])
-    classes = tf.ensure_shape(tf.pad(classes, [[0, padding]]), [stream.max_boxes])
-    return boxes, classes, valid
+def _onto_input(stream: Stream, height, width) -> tf.Tensor:
+    """[B, 3, 3] from the canvas of the picture's size onto the network's input."""
+    preprocess = stream.preprocess
+    if crops.fills(stream.augment):
+        preprocess = dataclasses.replace(preprocess, resize="stretch")
+    return fit_matrix(height, width, preprocess, preprocess.size)
+
+
+def _image(stream: Stream, row: dict) -> tf.Tensor:
+    size, channels = stream.preprocess.size, stream.preprocess.channels
+    policy, made = stream.augment, row["plan"]
+    if "window" not in row:
+        return render.picture(decode(row["encoded"], channels), policy, made, size)
+    filled = crops.inside(policy)
+    image = window.draw(row["encoded"], channels, row["window"], size, FILL, filled)
+    return plan.finish(image, policy, made)
+
+
+def _moved_objects(stream: Stream, parsed: dict, made: plan.Plan) -> dict:
+    """What is learnt of boxes, classes, keypoints, masks [B, max_boxes, ...]: none difficult."""
+    size, shape = stream.preprocess.size, (parsed["height"], parsed["width"])
+    sides = tf.cast(tf.stack(shape * 2, -1), tf.float32)[:, None, :]
+    boxes, keep = plan.move_boxes(stream.augment, made, parsed["boxes"] * sides, *shape, size)
+    objects = {"boxes": boxes, "classes": parsed["classes"]}
+    if "keypoints" in parsed:
+        points = parsed["keypoints"] * tf.pad(
+            sides[..., None, :2], [[0, 0]] * 3 + [[0, 1]], constant_values=1
+        )
+        objects["keypoints"] = plan.move_keypoints(
+            stream.augment, made, points, *shape, size, stream.keypoint_pairs
+        )
+    if "masks" in parsed:
+        objects["masks"] = parsed["masks"]
+    keep &= parsed["learn"]
+    most = tf.shape(keep)[1]
+    # Those that stay come first, in their order.
+    place = tf.range(most) + tf.where(keep, 0, most)
+    order = tf.math.top_k(-place, tf.minimum(most, stream.max_boxes)).indices
+    packed = {"valid": tf.gather(keep, order, batch_dims=1)}
+    for name, values in objects.items():
+        values = tf.gather(values, order, batch_dims=1)
+        valid = tf.reshape(
+            packed["valid"], [*tf.unstack(tf.shape(order)), *[1] * (values.shape.rank - 2)]
+        )
+        packed[name] = tf.where(
+            valid, values, tf.zeros([], values.dtype) if values.dtype != tf.string else ""
+        )
+    return {name: _filled_up(values, stream.max_boxes) for name, values in packed.items()}
+
+
+def _filled_up(values: tf.Tensor, rows: int) -> tf.Tensor:
+    """[B, n <= rows, ...] -> [B, rows, ...], with 0, False or ""."""
+    missing = rows - tf.shape(values)[1]
+    padding = [[0, 0], [0, missing]] + [[0, 0]] * (values.shape.rank - 2)
+    fill = "" if values.dtype == tf.string else tf.zeros([], values.dtype)
+    padded = tf.pad(values, padding, constant_values=fill)
+    return tf.ensure_shape(padded, [None, rows, *values.shape[2:]])
+
+
+def _annotation(stream: Stream, row: dict) -> dict:
+    """What `encode` receives in one dict; see `training_example`."""
+    size = stream.preprocess.size
+    made, shape = row.get("plan"), (row.get("height"), row.get("width"))
+    given = {name: row[name] for name in ("text", "captions", "caption") if name in row}
+    if "labels" in row:
+        labels = row["labels"][: tf.minimum(row["num_labels"], stream.max_boxes)]
+        missing = stream.max_boxes - tf.shape(labels)[0]
+        labels = tf.pad(labels, [[0, missing]], constant_values=-1)
+        given["labels"] = tf.ensure_shape(labels, [stream.max_boxes])
+    given.update({name: row[name] for name in ("boxes", "classes", "valid") if name in row})
+    if "keypoints" in row:
+        given["keypoints"] = row["keypoints"]
+
+    def moved(png, fill, full):
+        def drawn():
+            return render.labels(tf.io.decode_png(png, 1), made, size, fill)[..., 0]
+
+        empty = tf.fill(size, tf.constant(fill, tf.uint8))
+        return tf.cond(tf.strings.length(png) > 0, drawn, lambda: empty) // full
+
+    if "masks" in row:
+        held = row["masks"][: tf.reduce_sum(tf.cast(row["valid"], tf.int32))]
+        masks = tf.map_fn(
+            lambda png: moved(png, 0, 255), held, fn_output_signature=tf.TensorSpec(size, tf.uint8)
+        )
+        given["masks"] = _filled_up(masks[None], stream.max_boxes)[0]
+    if "segmentation" in row:
+        given["segmentation"] = moved(row["segmentation"], render.IGNORE, 1)
+    if "target" in row:
+        larger = tuple(side * stream.target_scale for side in size)
+        image = decode(row["target"], stream.preprocess.channels)
+        given["target"] = render.pair(image, made, shape, size, larger)
+    return given
+
+
+def _one_of(captions: tf.Tensor, draw: tf.Tensor) -> tf.Tensor:
+    """[B] one of each row's captions [B, CAPTIONS] that are not empty."""
+    held = tf.reduce_sum(tf.cast(captions != "", tf.float32), -1)
+    return tf.gather(captions, tf.cast(draw * held, tf.int32), batch_dims=1)
 
 
 def _endless(stream: Stream, first_epoch: int, skip: int) -> tf.data.Dataset:
@@ -211,15 +323,18 @@ def _endless(stream: Stream, first_epoch: int, skip: int) -> tf.data.Dataset:
             num_parallel_calls=2,
             deterministic=True,
         )
-        # Shuffled a block at a time with stateless seeds: Dataset.shuffle would also depend on the
-        # process's global seed.
-        blocks = records.batch(stream.shuffle_buffer).enumerate()
-        shuffled = blocks.map(
-            lambda i, block: tf.random.experimental.stateless_shuffle(
-                block, seed=seeds + tf.stack([i, i])
-            )
+        # The plain op, as Dataset.shuffle would also depend on the process's global seed.
+        shuffled = tf.raw_ops.ShuffleDataset(
+            input_dataset=tf.data.experimental.to_variant(records),
+            buffer_size=stream.shuffle_buffer,
+            seed=seeds[0],
+            seed2=seeds[1],
+            output_types=[tf.string],
+            output_shapes=[[]],
+            reshuffle_each_iteration=False,
         )
-        return shuffled.unbatch().map(lambda serialized: (serialized, epoch))
+        shuffled = tf.data.experimental.from_variant(shuffled, records.element_spec)
+        return tf.data.Dataset.zip(shuffled, tf.data.Dataset.from_tensors(epoch).repeat())
 
     first = tf.data.Dataset.from_tensors(tf.constant(first_epoch, tf.int64)).flat_map(one_epoch)
     later = tf.data.Dataset.range(first_epoch + 1, tf.int64.max).flat_map(one_epoch)

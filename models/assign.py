@@ -24,9 +24,32 @@ def match(iou, threshold: float = 0.5):
     Bipartite first: the best remaining pair over all objects and priors is matched until every
     object has a prior. Then each prior left over takes its best object where IoU >= threshold.
     """
-    objects, count = tf.shape(iou)[0], tf.shape(iou)[1]
+    count = tf.shape(iou)[1]
     if iou.shape[0] == 0:
         return tf.fill([count], -1)
+    best = tf.argmax(iou, axis=1, output_type=tf.int32)
+    good = tf.reduce_max(iou, axis=1) > MIN_IOU
+    rivals = (best[:, None] == best[None, :]) & good[:, None] & good[None, :]
+    contested = tf.math.count_nonzero(rivals) > tf.math.count_nonzero(good)
+    # Where each object has a best prior of its own, the remaining pairs are never looked at.
+    taken = tf.cond(contested, lambda: _bipartite(iou), lambda: tf.where(good, best, -1))
+
+    near = tf.where(tf.reduce_max(iou, axis=0) >= threshold)  # [priors, 1]: few of them
+    # A row of -1 makes the reduction defined where there are no objects at all.
+    columns = tf.gather(iou, near[:, 0], axis=1)
+    columns = tf.concat([columns, tf.fill([1, tf.shape(near)[0]], -1.0)], axis=0)
+    matched = tf.tensor_scatter_nd_update(
+        tf.fill([count], -1), near, tf.argmax(columns, axis=0, output_type=tf.int32)
+    )
+    rows = tf.where(taken >= 0)  # [objects with a prior, 1]
+    return tf.tensor_scatter_nd_update(
+        matched, tf.gather_nd(taken, rows)[:, None], tf.cast(rows[:, 0], tf.int32)
+    )
+
+
+def _bipartite(iou):
+    """iou [M, N] -> [M] int32: the prior of each object by the best remaining pair, -1 = none."""
+    objects, count = tf.shape(iou)[0], tf.shape(iou)[1]
     # M - 1 other objects can take no more than M - 1 of an object's priors: its M best will do.
     best_iou, best_prior = tf.math.top_k(iou, tf.minimum(objects, count))
 
@@ -44,17 +67,7 @@ def match(iou, threshold: float = 0.5):
         (objects > 0, best_iou, tf.fill([objects], -1)),
         maximum_iterations=objects,
     )
-    rows = tf.where(taken >= 0)  # [objects with a prior, 1]
-    matched = tf.tensor_scatter_nd_update(
-        tf.fill([count], -1),
-        tf.gather_nd(taken, rows)[:, None],
-        tf.cast(rows[:, 0], tf.int32),
-    )
-    # A row of -1 makes the reductions below defined where there are no objects at all.
-    padded = tf.concat([iou, tf.fill([1, count], -1.0)], axis=0)
-    best = tf.argmax(padded, axis=0, output_type=tf.int32)
-    close = tf.reduce_max(padded, axis=0) >= threshold
-    return tf.where((matched < 0) & close, best, matched)
+    return taken
 
 
 def encode_ssd(boxes, classes, valid, priors, num_classes: int, threshold: float = 0.5):
@@ -70,12 +83,11 @@ def encode_ssd(boxes, classes, valid, priors, num_classes: int, threshold: float
     boxes, classes = tf.boolean_mask(boxes, keep), tf.boolean_mask(classes, keep)
     priors = tf.convert_to_tensor(priors)
     matched = match(box_ops.pairwise_iou(boxes, priors), threshold)
-    # Row 0 stands for "no object", so that gathering works with no objects at all.
-    positive, index = matched >= 0, matched + 1
-    labels = tf.gather(tf.concat([[0], classes + 1], 0), index)
-    targets = tf.gather(tf.concat([tf.zeros([1, 4]), boxes], 0), index)
-    codes = coding.encode(tf.where(positive[:, None], targets, priors), priors)
+    near = tf.where(matched >= 0)  # [positives, 1]: few of all priors
+    index = tf.gather_nd(matched, near)
+    codes = coding.encode(tf.gather(boxes, index), tf.gather_nd(priors, near))
+    count = priors.shape[0]
     return {
-        "cls": tf.ensure_shape(labels, [priors.shape[0]]),
-        "box": tf.ensure_shape(codes, [priors.shape[0], 4]),
+        "cls": tf.scatter_nd(near, tf.gather(classes, index) + 1, [count]),
+        "box": tf.scatter_nd(near, codes, [count, 4]),
     }

@@ -14,7 +14,10 @@ LETTERBOX_GRAY = 127.5
 
 
 def fit_matrix(height, width, preprocess: Preprocess, size: tuple[int, int]) -> tf.Tensor:
-    """[3, 3] float32: places a `height` x `width` picture into `size` by `preprocess.resize`."""
+    """[..., 3, 3] float32: places a `height` x `width` picture into `size` by `preprocess.resize`.
+
+    height, width: [...] pixels.
+    """
     h, w = tf.cast(height, tf.float32), tf.cast(width, tf.float32)
     out_h, out_w = float(size[0]), float(size[1])
     if preprocess.resize == "stretch":
@@ -28,14 +31,9 @@ def fit_matrix(height, width, preprocess: Preprocess, size: tuple[int, int]) -> 
             f"Preprocess.resize: expected stretch, crop or letterbox, got {preprocess.resize!r}"
         )
     shift_y, shift_x = (out_h - h * scale_y) / 2, (out_w - w * scale_x) / 2
-    zero, one = tf.zeros([]), tf.ones([])
-    return tf.stack(
-        [
-            tf.stack([scale_x, zero, shift_x]),
-            tf.stack([zero, scale_y, shift_y]),
-            tf.stack([zero, zero, one]),
-        ]
-    )
+    zero, one = tf.zeros_like(scale_x), tf.ones_like(scale_x)
+    rows = [[scale_x, zero, shift_x], [zero, scale_y, shift_y], [zero, zero, one]]
+    return tf.stack([tf.stack(row, axis=-1) for row in rows], axis=-2)
 
 
 def warp(

@@ -1,82 +1,103 @@
-"""Augmented copies for ExampleGen: the online geometry and colour, at the picture's own size."""
+"""Augmented copies for ExampleGen: the online plan, at the picture's own size.
+
+Only colour and noise of the first picture of a pair change: its target, the captions and the text
+stay as they are but for the geometry. What mixes several pictures, and searched policies
+(RandAugment, AutoAugment), are for training alone.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-import functools
 
 import numpy as np
 import tensorflow as tf
 
-from data.augment import color, geometry
+from data.augment import draws, geometry, plan, render
 from data.augment.policy import Augment
-from data.sample import Sample
-from models.resize import warp
+from data.sample import Sample, keep_objects
 
-FILL = 127.5  # what is drawn outside the picture
 JPEG_QUALITY = 95
 
 
-def draws_for(seed, source_id, copy) -> tf.Tensor:
-    """Uniform numbers for one sample, a function of (seed, source_id, copy) alone.
+def augment_copy(
+    sample: Sample, policy: Augment, seed: int, copy: int, keypoint_pairs=()
+) -> Sample:
+    """One augmented copy with everything that lies in the picture moved along.
 
-    copy: the number of the copy offline, the epoch online. Returns [geometry.DRAWS + color.DRAWS].
+    Objects less visible than `policy.min_visible` are dropped. Areas are those of the moved masks;
+    without masks they scale with the matrix. The picture is encoded as JPEG, a target as PNG.
+    keypoint_pairs: Listing.keypoint_pairs. A sample without a picture is returned as it is.
     """
-    key = tf.strings.to_hash_bucket_fast(source_id, 2**62)
-    first = tf.cast(key, tf.int64) ^ tf.cast(seed, tf.int64)
-    return tf.random.stateless_uniform(
-        [geometry.DRAWS + color.DRAWS], tf.stack([first, tf.cast(copy, tf.int64)])
-    )
-
-
-def augment_copy(sample: Sample, policy: Augment, seed: int, copy: int) -> Sample:
-    """One augmented copy with boxes, masks, keypoints and class map moved along.
-
-    Objects less visible than `policy.min_visible` are dropped. The picture is encoded as JPEG.
-    """
+    if not sample.image:
+        return dataclasses.replace(sample, source_id=f"{sample.source_id}#aug{copy}")
     size = (sample.height, sample.width)
-    draws = draws_for(seed, sample.source_id, copy)
-    matrix = geometry.random_matrix(*size, policy, draws[: geometry.DRAWS])
-    image = tf.io.decode_image(sample.image, expand_animations=False)
-    image = warp(tf.cast(image, tf.float32), matrix, size, FILL)
-    if color.active(policy):
-        image = color.recolor(image, policy, draws[geometry.DRAWS :])
-    encoded = tf.io.encode_jpeg(tf.cast(tf.round(image), tf.uint8), quality=JPEG_QUALITY)
+    block = tf.constant([size[0]]), tf.constant([size[1]])
+    key = draws.key_for(seed, tf.constant([_name(sample)]), tf.constant([copy], tf.int64))
+    boxes = tf.constant(sample.boxes, tf.float32)[None]
+    parts = boxes / tf.constant([*size, *size], tf.float32)
+    made = plan.make(policy, key, *block, boxes=parts, valid=tf.constant(~sample.crowd[None]))
+    moved, keep = plan.move_boxes(policy, made, boxes, *block, size)
+    row = tf.nest.map_structure(lambda value: value[0], made)
 
-    boxes, keep = geometry.transform_boxes(
-        tf.constant(sample.boxes, tf.float32), matrix, size, policy.min_visible
-    )
-    keep = keep.numpy()
-    move_png = functools.partial(_move_png, matrix=matrix, size=size)
-    return dataclasses.replace(
+    drawn = render.picture(_decoded(sample.image), policy, row, size)
+    changed = dataclasses.replace(
         sample,
         source_id=f"{sample.source_id}#aug{copy}",
-        image=encoded.numpy(),
-        boxes=boxes.numpy()[keep],
-        classes=sample.classes[keep],
-        difficult=sample.difficult[keep],
-        truncated=sample.truncated[keep],
-        crowd=sample.crowd[keep],
-        masks=tuple(
-            move_png(mask, 0) for mask, kept in zip(sample.masks, keep, strict=False) if kept
-        ),
-        segmentation=move_png(sample.segmentation, 255) if sample.segmentation else b"",
-        keypoints=move_keypoints(sample.keypoints[keep], matrix.numpy(), size)
-        if sample.keypoints.size
-        else sample.keypoints,
+        image=tf.io.encode_jpeg(_whole(drawn), quality=JPEG_QUALITY).numpy(),
+        boxes=moved[0].numpy(),
+        segmentation=_labels(sample.segmentation, row, size, render.IGNORE),
+        target=_target(sample, row, size),
+        areas=sample.areas * abs(float(geometry.determinant(row["matrix"]))),
+    )
+    if sample.keypoints.size:
+        points = tf.constant(sample.keypoints, tf.float32)[None]
+        points = plan.move_keypoints(policy, made, points, *block, size, keypoint_pairs)
+        changed = dataclasses.replace(changed, keypoints=points[0].numpy())
+    if len(sample.part_boxes):
+        changed = _move_parts(changed, policy, made, block, size)
+    changed = keep_objects(changed, keep[0].numpy())
+    masks = tuple(_labels(mask, row, size, 0) for mask in changed.masks)
+    areas = [np.count_nonzero(tf.io.decode_png(mask)) for mask in masks] or changed.areas
+    return dataclasses.replace(changed, masks=masks, areas=np.asarray(areas, np.float32))
+
+
+def _name(sample: Sample) -> bytes:
+    return sample.source_id.encode("utf-8", "surrogateescape")
+
+
+def _move_parts(sample: Sample, policy: Augment, made: plan.Plan, block, size) -> Sample:
+    boxes = tf.constant(sample.part_boxes, tf.float32)[None]
+    moved, keep = plan.move_boxes(policy, made, boxes, *block, size)
+    kept = keep[0].numpy()
+    return dataclasses.replace(
+        sample,
+        part_boxes=moved[0].numpy()[kept],
+        part_names=tuple(n for n, k in zip(sample.part_names, kept, strict=True) if k),
+        part_owners=sample.part_owners[kept],
     )
 
 
-def move_keypoints(keypoints: np.ndarray, matrix: np.ndarray, size) -> np.ndarray:
-    """[N, K, (y, x, visibility)] moved; a point outside the picture becomes 0, 0, 0."""
-    points = np.stack([keypoints[..., 1], keypoints[..., 0], np.ones(keypoints.shape[:2])], -1)
-    x, y = np.moveaxis((points @ matrix.T)[..., :2], -1, 0)
-    inside = (y >= 0) & (y < size[0]) & (x >= 0) & (x < size[1]) & (keypoints[..., 2] > 0)
-    moved = np.stack([y, x, keypoints[..., 2]], -1)
-    return np.where(inside[..., None], moved, 0).astype(np.float32)
+def _target(sample: Sample, row: plan.Plan, size) -> bytes:
+    """The second picture of a pair, at its own size."""
+    if not sample.target:
+        return b""
+    image = _decoded(sample.target)
+    moved = render.pair(image, row, size, size, tuple(image.shape[:2]))
+    return tf.io.encode_png(_whole(moved)).numpy()
 
 
-def _move_png(png: bytes, fill: int, *, matrix: tf.Tensor, size) -> bytes:
-    mask = tf.io.decode_png(png, channels=1)
-    moved = warp(mask, matrix, size, float(fill), interpolation="NEAREST")
+def _labels(png: bytes, row: plan.Plan, size, fill: int) -> bytes:
+    if not png:
+        return b""
+    moved = render.labels(tf.io.decode_png(png, channels=1), row, size, fill)
     return tf.io.encode_png(moved).numpy()
+
+
+def _decoded(encoded: bytes) -> tf.Tensor:
+    """uint8 [H, W, 1 or 3], without transparency."""
+    image = tf.io.decode_image(encoded, expand_animations=False)
+    return image[..., : image.shape[-1] - (image.shape[-1] in (2, 4))]
+
+
+def _whole(image: tf.Tensor) -> tf.Tensor:
+    return tf.cast(tf.round(tf.clip_by_value(image, 0.0, 255.0)), tf.uint8)

@@ -7,13 +7,14 @@ the same with other values for some fields. What is kept (and printed) is the fi
 from __future__ import annotations
 
 import difflib
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import pydantic
 from pydantic import Field
 
 Factor = Annotated[float, Field(gt=0)]
 Part = Annotated[float, Field(gt=0, le=1)]
+Searched = Literal["v0", "reduced_imagenet", "reduced_cifar10", "svhn", "simple"]
 Quality = Annotated[int, Field(ge=1, le=100)]
 
 
@@ -65,7 +66,7 @@ class Augment(pydantic.BaseModel):
     randaugment: tuple[Annotated[int, Field(ge=1)], Annotated[float, Field(ge=0, le=10)]] | None = (
         None  # operations a picture, their magnitude in 0 .. 10
     )
-    autoaugment: bool = False  # the policy that was found for ImageNet
+    autoaugment: Searched | None = None  # name of a policy that was found by search
 
     @pydantic.model_validator(mode="before")
     @classmethod

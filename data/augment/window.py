@@ -15,37 +15,41 @@ import tensorflow as tf
 class Window(NamedTuple):
     """The part `source` of the picture is seen, flipped or not, in the part `target`."""
 
-    source: tf.Tensor  # [2, 2] int32: (first, end) of rows, then of columns
-    target: tf.Tensor  # [2, 2] int32: the same in the network's input
-    flip: tf.Tensor  # [2] bool: rows, columns
-    matrix: tf.Tensor  # [3, 3]: exactly what is drawn
+    source: tf.Tensor  # [..., 2, 2] int32: (first, end) of rows, then of columns
+    target: tf.Tensor  # [..., 2, 2] int32: the same in the network's input
+    flip: tf.Tensor  # [..., 2] bool: rows, columns
+    matrix: tf.Tensor  # [..., 3, 3]: exactly what is drawn
 
 
 def snap(matrix: tf.Tensor, height, width, size: tuple[int, int]) -> Window:
-    """Windows next to what `matrix`, which has no turn, shows; each is a pixel or more."""
-    sides = tf.cast(tf.stack([height, width]), tf.float32)
+    """Windows next to what `matrix` [..., 3, 3], which has no turn, shows; each a pixel or more."""
+    sides = tf.cast(tf.stack([height, width], -1), tf.float32)
     out = tf.constant(size, tf.float32)
-    scale = tf.stack([matrix[1, 1], matrix[0, 0]])
-    shift = tf.stack([matrix[1, 2], matrix[0, 2]])
+    scale = tf.stack([matrix[..., 1, 1], matrix[..., 0, 0]], -1)
+    shift = tf.stack([matrix[..., 1, 2], matrix[..., 0, 2]], -1)
     target = _whole(shift, shift + scale * sides, out)
-    seen = (tf.cast(target, tf.float32) - shift[:, None]) / scale[:, None]
-    source = _whole(seen[:, 0], seen[:, 1], sides)
+    seen = (tf.cast(target, tf.float32) - shift[..., None]) / scale[..., None]
+    source = _whole(seen[..., 0], seen[..., 1], sides)
 
     flip = scale < 0
-    first, end = tf.unstack(tf.cast(target, tf.float32), axis=1)
-    source_first, source_end = tf.unstack(tf.cast(source, tf.float32), axis=1)
+    first, end = tf.unstack(tf.cast(target, tf.float32), axis=-1)
+    source_first, source_end = tf.unstack(tf.cast(source, tf.float32), axis=-1)
     step = (end - first) / (source_end - source_first)
     step = tf.where(flip, -step, step)
     shift = tf.where(flip, end, first) - source_first * step
-    zero = tf.zeros([])
-    snapped = [[step[1], zero, shift[1]], [zero, step[0], shift[0]], [zero, zero, zero + 1.0]]
-    return Window(source, target, flip, tf.stack([tf.stack(row) for row in snapped]))
+    snapped = tf.linalg.diag(tf.reverse(step, [-1]))
+    snapped = tf.concat([snapped, tf.reverse(shift, [-1])[..., None]], -1)
+    last = tf.zeros_like(snapped[..., :1, :]) + tf.constant([0.0, 0.0, 1.0])
+    return Window(source, target, flip, tf.concat([snapped, last], -2))
 
 
-def draw(encoded: tf.Tensor, channels: int, window: Window, size, fill: float) -> tf.Tensor:
+def draw(
+    encoded: tf.Tensor, channels: int, window: Window, size, fill: float, filled: bool = False
+) -> tf.Tensor:
     """float32 [size[0], size[1], channels] of an encoded picture; `fill` outside it.
 
-    Of a JPEG only the window is decoded.
+    window: of one picture. Of a JPEG only the window is decoded. `filled` says that the target is
+    the whole of `size`.
     """
     first, count = window.source[:, 0], window.source[:, 1] - window.source[:, 0]
 
@@ -57,25 +61,22 @@ def draw(encoded: tf.Tensor, channels: int, window: Window, size, fill: float) -
         return tf.slice(image, [first[0], first[1], 0], [count[0], count[1], channels])
 
     image = tf.cond(tf.io.is_jpeg(encoded), jpeg, other)
-    image.set_shape([None, None, channels])
-    image = tf.image.resize(image, window.target[:, 1] - window.target[:, 0])
-    for axis in (0, 1):
+    sides = size if filled else window.target[:, 1] - window.target[:, 0]
+    image = tf.raw_ops.ResizeBilinear(images=image[None], size=sides, half_pixel_centers=True)
+    # The axes to turn round as a tensor, maybe empty: two conditions would cost more.
+    image = tf.reverse(image, tf.reshape(tf.where(window.flip), [-1]) + 1)[0]
+    if not filled:
+        around = tf.stack([window.target[:, 0], tf.constant(size) - window.target[:, 1]], axis=1)
         image = tf.cond(
-            window.flip[axis],
-            lambda image=image, axis=axis: tf.reverse(image, [axis]),
-            lambda image=image: image,
+            tf.reduce_any(around > 0),
+            lambda: tf.pad(image, tf.concat([around, [[0, 0]]], 0), constant_values=fill),
+            lambda: image,
         )
-    around = tf.stack([window.target[:, 0], tf.constant(size) - window.target[:, 1]], axis=1)
-    image = tf.cond(
-        tf.reduce_any(around > 0),
-        lambda: tf.pad(image, tf.concat([around, [[0, 0]]], 0), constant_values=fill),
-        lambda: image,
-    )
     return tf.ensure_shape(image, [*size, channels])
 
 
 def _whole(one: tf.Tensor, other: tf.Tensor, limit: tf.Tensor) -> tf.Tensor:
-    """[2, 2] int32: whole (first, end) within 0..limit, at least one apart."""
+    """[..., 2, 2] int32: whole (first, end) within 0..limit, at least one apart."""
     first = tf.clip_by_value(tf.round(tf.minimum(one, other)), 0.0, limit - 1)
     end = tf.clip_by_value(tf.round(tf.maximum(one, other)), first + 1, limit)
-    return tf.cast(tf.stack([first, end], axis=1), tf.int32)
+    return tf.cast(tf.stack([first, end], axis=-1), tf.int32)

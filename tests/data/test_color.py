@@ -20,8 +20,15 @@ def picture(seed=0, low=60, high=190) -> np.ndarray:
 
 
 def recolored(image, policy: Augment, brightness=0.5, contrast=0.5, saturation=0.5, hue=0.5):
-    draws = tf.constant([brightness, contrast, saturation, hue])
-    return color.recolor(tf.constant(image), policy, draws).numpy()
+    return changed(image, policy, b=brightness, c=contrast, s=saturation, h=hue)
+
+
+NAMES = ("b", "c", "s", "h", "exposure", "gray", "p1", "p2", "p3", "on_b", "on_c", "on_s", "on_h")
+
+
+def changed(image, policy: Augment, **given):
+    draws = tf.constant([given.get(name, 0.5) for name in NAMES])
+    return color.recolor(tf.constant(image), color.random_map(policy, draws)).numpy()
 
 
 @pytest.mark.parametrize("draw", [0.0, 0.3, 0.999])
@@ -32,7 +39,9 @@ def test_strengths_of_zero_change_nothing(draw, channels):
     assert not color.active(Augment(flip_horizontal=1.0, rotate_deg=9))
 
 
-@pytest.mark.parametrize("name", ["brightness", "contrast", "saturation", "hue"])
+@pytest.mark.parametrize(
+    "name", ["brightness", "contrast", "saturation", "hue", "gray", "pca_color"]
+)
 def test_any_strength_is_active(name):
     assert color.active(Augment(**{name: 0.1}))
 
@@ -133,7 +142,54 @@ def test_the_same_inside_a_dataset(channels):
     policy = Augment(brightness=0.2, contrast=0.3, saturation=0.4, hue=0.2)
     numbers = tf.constant(np.random.default_rng(1).random((5, color.DRAWS)), tf.float32)
     mapped = tf.data.Dataset.from_tensor_slices(numbers).map(
-        lambda row: color.recolor(image, policy, row)
+        lambda row: color.recolor(image, color.random_map(policy, row))
     )
-    for row, ours in zip(numbers, mapped, strict=True):
-        np.testing.assert_allclose(ours, color.recolor(image, policy, row), atol=2e-3)
+    block = color.random_map(policy, numbers)
+    for index, ours in enumerate(mapped):
+        one = tf.nest.map_structure(lambda values, index=index: values[index], block)
+        np.testing.assert_allclose(ours, color.recolor(image, one), atol=2e-3)
+
+
+@pytest.mark.parametrize(("draw", "factor"), [(0.5, 1.0), (1.0, 1.5), (0.0, 1 / 1.5), (0.75, 1.25)])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_exposure_is_a_factor_or_one_over_it(draw, factor, channels):
+    image = picture(high=150)[..., :channels]
+    ours = changed(image, Augment(exposure=1.5), exposure=draw)
+    np.testing.assert_allclose(ours, image * factor, atol=0.02)
+
+
+def test_each_change_can_be_left_out():
+    """Of brightness 0.2 * 255 and hue, drawn with probability a half, only one is on."""
+    policy = Augment(brightness=0.2, hue=0.5, color_probability=0.5)
+    image = picture(high=150)
+    only_brighter = changed(image, policy, b=1.0, h=1.0, on_b=0.4, on_h=0.5)
+    np.testing.assert_allclose(only_brighter, image + 51, atol=0.01)
+    neither = changed(image, policy, b=1.0, h=1.0, on_b=0.9, on_h=0.9)
+    np.testing.assert_allclose(neither, image, atol=0.01)
+
+
+def test_gray_by_probability():
+    image = picture()
+    luminance = (image @ np.array([0.299, 0.587, 0.114], np.float32))[..., None]
+    gray = changed(image, Augment(gray=0.3), gray=0.29)
+    np.testing.assert_allclose(gray, luminance.repeat(3, 2), atol=0.01)
+    np.testing.assert_allclose(changed(image, Augment(gray=0.3), gray=0.3), image, atol=0.01)
+
+
+def test_pca_colour_adds_the_first_component():
+    """One sigma (draw 0.8413) of 0.1: 0.1 * 0.2175 * 255 = 5.546 along the first column."""
+    image = picture()
+    ours = changed(image, Augment(pca_color=0.1), p1=0.8413447)
+    added = 5.54625 * np.array([-0.5675, -0.5808, -0.5836])
+    np.testing.assert_allclose(ours - image, np.broadcast_to(added, image.shape), atol=0.01)
+
+
+def test_components_are_orthonormal():
+    np.testing.assert_allclose(color.PCA_COLORS.T @ color.PCA_COLORS, np.eye(3), atol=1e-3)
+
+
+def test_the_mean_of_a_large_picture_is_sampled():
+    image = tf.image.resize(picture(), [200, 300]).numpy()
+    ours = changed(image, Augment(contrast=0.5), c=1.0)
+    mean = (image @ np.array([0.299, 0.587, 0.114])).mean()
+    np.testing.assert_allclose(ours, np.clip((image - mean) * 1.5 + mean, 0, 255), atol=1.0)

@@ -9,7 +9,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from data.augment.offline import augment_copy, move_keypoints
+from data.augment.offline import augment_copy
 from data.augment.policy import Augment
 from data.sample import Sample
 
@@ -153,9 +153,63 @@ def test_the_sample_is_left_as_it_was():
     assert given.source_id == "set/a"
 
 
-def test_keypoints_outside_become_nothing():
-    points = np.array([[[5, 20, 2], [5, 3, 2], [23.9, 12, 1], [5, 20, 0]]], np.float32)
-    right = np.array([[1, 0, 12], [0, 1, 0], [0, 0, 1]], np.float32)
-    moved = move_keypoints(points, right, (HEIGHT, WIDTH))
-    expected = [[[0, 0, 0], [5, 15, 2], [23.9, 24, 1], [0, 0, 0]]]
-    np.testing.assert_allclose(moved, expected, atol=1e-5)
+def test_left_and_right_change_places():
+    points = np.array([[[10, 5, 2], [12, 31, 1], [9, 9, 2]]], np.float32)
+    copy = augment_copy(sample(keypoints=points), FLIP, seed=0, copy=1, keypoint_pairs=[(0, 1)])
+    np.testing.assert_allclose(copy.keypoints, [[[12, 1, 1], [10, 27, 2], [9, 23, 2]]], atol=1e-4)
+
+
+def full() -> Sample:
+    """Two objects with everything; the first leaves a picture that is doubled."""
+    return sample(
+        boxes=[(0, 0, 4, 4), BOX],
+        areas=np.array([9, 100], np.float32),
+        views=("Left", "Frontal"),
+        actions=np.array([[1, 0], [0, 1]]),
+        part_boxes=np.array([[0, 0, 2, 2], [9, 10, 13, 14], [8, 4, 9, 5]], np.float32),
+        part_names=("head", "hand", "foot"),
+        part_owners=np.array([0, 1, 1]),
+        masks=(),
+    )
+
+
+def test_all_that_belongs_to_an_object_is_kept_or_dropped():
+    """Twice the size about (16, 12): the foot of the second object lies outside, too."""
+    copy = augment_copy(full(), Augment(zoom=(2.0, 2.0)), seed=0, copy=1)
+    np.testing.assert_allclose(copy.boxes, [[4, 0, 20, 24]], atol=1e-3)
+    assert copy.areas.tolist() == pytest.approx([400], rel=1e-4)
+    assert copy.views == ("Frontal",)
+    assert copy.actions.tolist() == [[0, 1]]
+    assert copy.part_names == ("hand",)
+    assert copy.part_owners.tolist() == [0]
+    np.testing.assert_allclose(copy.part_boxes, [[6, 4, 14, 12]], atol=1e-3)
+
+
+def test_areas_are_those_of_the_masks():
+    """Half the size: 8 x 16 pixels become 4 x 8."""
+    copy = augment_copy(sample(areas=np.array([77.0])), Augment(zoom=(0.5, 0.5)), seed=0, copy=1)
+    assert copy.areas.tolist() == [32]
+
+
+def test_the_other_picture_of_a_pair_moves_at_its_own_size():
+    """A target twice as large, mirrored as the picture; the brightness is the picture's alone."""
+    y, x = np.mgrid[: 2 * HEIGHT, : 2 * WIDTH]
+    target = np.stack([2 * x + 60, 2 * y + 60, 0 * x + 128], -1).astype(np.uint8)
+    policy = Augment(flip_horizontal=1.0, brightness=0.2)
+    copy = augment_copy(sample(target=png(target)), policy, seed=0, copy=1)
+    np.testing.assert_allclose(pixels(copy.target), target[:, ::-1], atol=1)
+    turned = augment_copy(sample(target=png(target)), Augment(zoom=(2.0, 2.0)), seed=0, copy=1)
+    middle = target[HEIGHT // 2 : -HEIGHT // 2, WIDTH // 2 : -WIDTH // 2]
+    np.testing.assert_allclose(pixels(turned.target)[::2, ::2], middle, atol=3)
+
+
+def test_a_sentence_has_nothing_to_change():
+    given = Sample("a", "train", b"", 0, 0, labels=np.array([1]), text="good")
+    copy = augment_copy(given, Augment(rotate_deg=9), seed=0, copy=2)
+    assert (copy.source_id, copy.text, copy.labels.tolist()) == ("a#aug2", "good", [1])
+
+
+def test_transparency_is_left_out():
+    rgba = np.dstack([pixels(sample().image), np.full((HEIGHT, WIDTH), 9, np.uint8)])
+    copy = augment_copy(sample(image=png(rgba)), Augment(hue=0.1, elastic=0.01), seed=0, copy=1)
+    assert pixels(copy.image).shape == (HEIGHT, WIDTH, 3)

@@ -65,7 +65,7 @@ def test_a_whole_picture_is_a_plain_resize():
     np.testing.assert_allclose(flipped, expected[::-1, ::-1], atol=1e-3)
 
 
-SOME = st.lists(st.floats(0.0, 0.999), min_size=8, max_size=8)
+SOME = st.lists(st.floats(0.0, 0.999), min_size=geometry.DRAWS, max_size=geometry.DRAWS)
 
 
 def random_matrix(numbers) -> tf.Tensor:
@@ -136,3 +136,21 @@ def test_jpegs_are_decoded_in_part(channels, mode):
     # At the edge of the window the colours are interpolated without what lies beyond it.
     np.testing.assert_allclose(ours, whole[10:50, 20:70].astype(np.float32), atol=6)
     np.testing.assert_allclose(ours[4:-4, 4:-4], whole[14:46, 24:66].astype(np.float32), atol=1)
+
+
+def test_windows_of_a_block_equal_one_by_one():
+    matrices = [scaling(1.0, -10, -0.5, 50), scaling(-0.7, 30, 0.4, 2.3)]
+    heights, widths = tf.constant([60, 44]), tf.constant([90, 70])
+    block = window.snap(tf.stack(matrices), heights, widths, SIZE)
+    for row, matrix in enumerate(matrices):
+        one = window.snap(matrix, heights[row], widths[row], SIZE)
+        for several, single in zip(block, one, strict=True):
+            np.testing.assert_array_equal(several[row], single)
+
+
+def test_a_filled_target_needs_no_border():
+    matrix = scaling(1.0, -10, 0.7, -3)
+    seen = window.snap(matrix, HEIGHT, WIDTH, SIZE)
+    ours, _ = drawn(encoded(smooth()), matrix)
+    filled = window.draw(tf.constant(encoded(smooth())), 3, seen, SIZE, 127.5, filled=True)
+    np.testing.assert_array_equal(filled, ours)

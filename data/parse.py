@@ -1,0 +1,116 @@
+"""Blocks of serialized records to padded tensors, no more than a task needs: each feature costs.
+
+Which annotation is read is named by fields: a task has its own, and a stream may ask for others.
+"""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+TASKS = {
+    "classification": ("labels",),
+    "detection": ("boxes",),
+    "instance_segmentation": ("boxes", "masks"),
+    "segmentation": ("segmentation",),
+    "keypoints": ("boxes", "keypoints"),
+    "restoration": ("target",),
+    "captioning": ("captions",),
+    "text": ("text", "labels"),  # without a picture
+}
+CAPTIONS = 5  # that a picture keeps; COCO's have 5, a few 6 or 7
+
+_STRING = tf.io.FixedLenFeature([], tf.string)
+_SIDE = tf.io.FixedLenFeature([], tf.int64)
+_FLOATS = tf.io.RaggedFeature(tf.float32, row_splits_dtype=tf.int64)
+_NUMBERS = tf.io.RaggedFeature(tf.int64, row_splits_dtype=tf.int64)
+_STRINGS = tf.io.RaggedFeature(tf.string, row_splits_dtype=tf.int64)
+_EDGES = tuple(f"image/object/bbox/{edge}" for edge in ("ymin", "xmin", "ymax", "xmax"))
+_POINT = tuple(f"image/object/keypoint/{part}" for part in ("y", "x", "visibility"))
+_SOURCE_ID = {"image/source_id": _STRING}
+PICTURE = {
+    **_SOURCE_ID,
+    "image/encoded": _STRING,
+    "image/height": _SIDE,
+    "image/width": _SIDE,
+}
+_FEATURES = {
+    "labels": {"image/class/label": _NUMBERS},
+    "boxes": {
+        **dict.fromkeys(_EDGES, _FLOATS),
+        "image/object/class/label": _NUMBERS,
+        "image/object/difficult": _NUMBERS,
+        "image/object/is_crowd": _NUMBERS,
+    },
+    "masks": {"image/object/mask": _STRINGS},
+    "segmentation": {"image/segmentation/class/encoded": _STRINGS},
+    "keypoints": {**dict.fromkeys(_POINT[:2], _FLOATS), _POINT[2]: _NUMBERS},
+    "target": {"image/target/encoded": _STRING},
+    "captions": {"image/caption/string": _STRINGS},
+    "text": {"text/string": _STRING},
+}
+
+
+def has_picture(fields) -> bool:
+    """Whether these fields go with a picture."""
+    return "text" not in fields
+
+
+def block(serialized: tf.Tensor, fields: tuple[str, ...], keypoints: int = 0) -> dict:
+    """[B] records -> their tensors; N and M are the most objects and labels in the block.
+
+    source_id [B], encoded [B], height, width [B] int64; labels [B, M] int64 and num_labels [B];
+    boxes [B, N, 4] in parts of the sides, N >= 1, classes [B, N], valid and learn [B, N] bool
+    (valid: no padding, no crowd; learn: nor difficult); masks [B, N] PNGs or ""; segmentation, target,
+    text [B]; keypoints [B, N, K, (y, x, visibility)] in parts of the sides; captions [B, CAPTIONS].
+    """
+    features = dict(PICTURE if has_picture(fields) else _SOURCE_ID)
+    for field in fields:
+        features.update(_FEATURES[field])
+    found = tf.io.parse_example(serialized, features)
+    parsed = {name.removeprefix("image/"): found[name] for name in PICTURE if name in found}
+    if "labels" in fields:
+        labels = found["image/class/label"]
+        parsed["labels"], parsed["num_labels"] = labels.to_tensor(), labels.row_lengths()
+    if "boxes" in fields:
+        parsed.update(_objects(found))
+    most = tf.shape(parsed["boxes"])[1] if "boxes" in fields else 0
+    if "masks" in fields:
+        parsed["masks"] = _padded(found["image/object/mask"], most)
+    if "keypoints" in fields:
+        points = [tf.cast(_padded(found[name], most * keypoints), tf.float32) for name in _POINT]
+        shape = [-1, most, keypoints, 3]
+        parsed["keypoints"] = tf.reshape(tf.stack(points, -1), shape)
+    if "segmentation" in fields:
+        parsed["segmentation"] = _padded(found["image/segmentation/class/encoded"], 1)[:, 0]
+    if "target" in fields:
+        parsed["target"] = found["image/target/encoded"]
+    if "captions" in fields:
+        parsed["captions"] = _padded(found["image/caption/string"], CAPTIONS)
+    if "text" in fields:
+        parsed["text"] = found["text/string"]
+    return parsed
+
+
+def _objects(found: dict) -> dict:
+    classes = found["image/object/class/label"]
+    # At least one: some kernels crash on tensors without elements.
+    most = tf.maximum(tf.cast(tf.reduce_max(classes.row_lengths()), tf.int32), 1)
+    boxes = tf.stack([_padded(found[edge], most) for edge in _EDGES], axis=-1)
+    crowd, difficult = (
+        _padded(found[f"image/object/{flag}"], most) != 0 for flag in ("is_crowd", "difficult")
+    )
+    valid = tf.sequence_mask(classes.row_lengths(), most) & ~crowd
+    return {
+        "boxes": boxes,
+        "classes": _padded(classes, most),
+        "valid": valid,
+        "learn": valid & ~difficult,
+    }
+
+
+def _padded(ragged: tf.RaggedTensor, width) -> tf.Tensor:
+    """[B, width] of [B, (any)]: cut, or filled up with 0 or ""."""
+    dense = ragged.to_tensor()[:, :width]
+    missing = width - tf.shape(dense)[1]
+    fill = "" if dense.dtype == tf.string else tf.zeros([], dense.dtype)
+    return tf.pad(dense, [[0, 0], [0, missing]], constant_values=fill)

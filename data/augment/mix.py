@@ -5,9 +5,9 @@ https://arxiv.org/abs/1905.04899 (CutMix); Bochkovskiy 2020 https://arxiv.org/ab
 (Mosaic); Zhang 2019 https://arxiv.org/abs/1902.04103 (MixUp of objects).
 
 Rows meet in fixed groups: 0 and 1, 2 and 3, ... for MixUp and CutMix, fours for Mosaic. The stream
-is shuffled every epoch, so a neighbour is as random as a row of a permutation; and each row's
-numbers are drawn from its own key. So a mixed batch is a function of the records in it alone: the
-same after a resume, and for any number of workers whose part of a batch is made of whole groups.
+is shuffled every epoch, so a neighbour is as random as a row of a permutation; and each row has its
+own random numbers. So a mixed batch is a function of the records in it alone: the same after a
+resume, and for any number of workers whose part of a batch is made of whole groups.
 
 Written in plain TensorFlow. keras-cv's layers for it draw from generators of the process, whose
 order parallel calls and resuming change; besides, its CutMix weighs labels by a rectangle that was
@@ -17,54 +17,95 @@ only shifts. The tests compare with these layers where they agree.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import tensorflow as tf
 
 from data.augment import geometry
+from data.augment.policy import Augment
 
-DRAWS = 5  # numbers a row: MixUp's share, CutMix's share, two of the centre, one of the choice
+DRAWS = 5  # uniform numbers a row: MixUp's share, CutMix's, two of a centre, one of a choice
 PAIR, FOUR = 2, 4
 OBJECTS = ("boxes", "classes", "valid")
+TASKS = {"classification": ("mixup", "cutmix"), "detection": ("mixup", "mosaic")}
 
 
-def rows_together(mixup: float, cutmix: float, mosaic: float) -> int:
-    """How many rows next to each other are mixed: a part of a batch must be a multiple of it."""
-    return FOUR if mosaic else PAIR if mixup or cutmix else 1
+def rows_together(policy: Augment, task: str) -> int:
+    """How many rows next to each other the policy mixes, 1 = none.
 
-
-def draws_for(key: tf.Tensor, mixup: float = 0.0, cutmix: float = 0.0) -> tf.Tensor:
-    """[DRAWS] for one sample; key [2] int64.
-
-    The two shares are Beta(a, a) of the given alphas, 1 (all of it its own) where alpha is 0; the
-    others uniform in [0, 1).
+    What a worker reads of a batch must be a multiple of it. Raises ValueError for a task whose
+    targets a kind of mixing cannot follow.
     """
-    keys = tf.random.split(key, 3)
-    shares = [_beta(keys[0], mixup), _beta(keys[1], cutmix)]
-    return tf.concat([tf.stack(shares), tf.random.stateless_uniform([DRAWS - 2], keys[2])], axis=0)
+    asked = [name for name in ("mixup", "cutmix", "mosaic") if getattr(policy, name)]
+    for name in asked:
+        if name not in TASKS.get(task, ()):
+            known = [task for task, names in TASKS.items() if name in names]
+            raise ValueError(f"augment.{name} is for {' and '.join(known)}, the task is {task}")
+    return FOUR if policy.mosaic else PAIR if asked else 1
 
 
-def _beta(key: tf.Tensor, alpha: float) -> tf.Tensor:
-    if not alpha:
-        return tf.ones([])
-    # In float64, as draws of a small alpha underflow; where both still do, the share is 0.
-    one, other = tf.unstack(tf.random.stateless_gamma([2], key, alpha, dtype=tf.float64))
-    return tf.cast(tf.math.divide_no_nan(one, one + other), tf.float32)
+def mixed(
+    rows: tf.data.Dataset, policy: Augment, task: str, num_classes: int, encode: Callable
+) -> tf.data.Dataset:
+    """Rows {"image", "targets", "mix" [DRAWS], ...} of which image and targets are mixed.
+
+    "mix", uniform numbers of [0, 1), is taken out. Targets of classification, {"label"}, become
+    {"distribution" [num_classes] float32}. Those of detection are {"boxes" [M, 4] pixels,
+    "classes" [M], "valid" [M]} and become what `encode` makes of these three.
+    """
+
+    def mix(batch: dict) -> dict:
+        draws, targets = batch["mix"], batch["targets"]
+        rest = {name: batch[name] for name in batch if name != "mix"}
+        if task == "classification":
+            batch = {"image": batch["image"], "labels": tf.one_hot(targets["label"], num_classes)}
+            batch = mix_labels(batch, draws, policy.mixup, policy.cutmix)
+            return {**rest, "image": batch["image"], "targets": {"distribution": batch["labels"]}}
+        batch = {"image": batch["image"], **targets}
+        batch = mix_objects(batch, draws, policy.mixup, policy.mosaic, policy.min_visible)
+        targets = {name: batch[name] for name in OBJECTS}
+        return {**rest, "image": batch["image"], "targets": targets}
+
+    parallel = {"num_parallel_calls": tf.data.AUTOTUNE, "deterministic": True}
+    groups = rows.batch(rows_together(policy, task), drop_remainder=True)
+    rows = groups.map(mix, **parallel).unbatch()
+    if task == "classification":
+        return rows
+    return rows.map(
+        lambda row: {**row, "targets": encode(*(row["targets"][name] for name in OBJECTS))},
+        **parallel,
+    )
+
+
+def beta(draws: tf.Tensor, alpha: float) -> tf.Tensor:
+    """Uniform numbers of [0, 1) to Beta(alpha, alpha) ones, in 0..1 and float32.
+
+    The inverse of the distribution function by bisection, to 2^-24.
+    """
+    draws = tf.cast(draws, tf.float64)
+    shape = tf.constant(alpha, tf.float64)
+    found = tf.zeros_like(draws)
+    for step in range(1, 25):
+        higher = found + 0.5**step
+        found = tf.where(tf.math.betainc(shape, shape, higher) <= draws, higher, found)
+    return tf.cast(found, tf.float32)
 
 
 def mix_labels(batch: dict, draws: tf.Tensor, mixup: float, cutmix: float) -> dict:
     """Classification: {"image" [B, H, W, C], "labels" [B, K] one- or multi-hot} -> the same, mixed.
 
-    draws [B, DRAWS] of `draws_for` with the same alphas. Where both are above 0, each row takes one
-    of the two with equal probability. Labels become float32 weights: of each class its part of the
-    picture, so a class that both pictures hold keeps weight 1.
+    draws: [B, DRAWS] uniform in [0, 1); mixup, cutmix: alphas, of which one is above 0. Where both
+    are, each row takes one of the two with equal probability. Labels become float32 weights: of
+    each class its part of the picture, so a class that both pictures hold keeps weight 1.
     """
-    whole = mixup_weight(draws[:, 0])
     if not cutmix:
-        return blend(batch, whole)
+        return blend(batch, mixup_weight(beta(draws[:, 0], mixup)))
     shape = tf.shape(batch["image"])
     center = tf.cast(draws[:, 2:4] * tf.cast(shape[1:3], tf.float32), tf.int32)
-    cut = cutmix_weight(draws[:, 1], center, shape[1], shape[2])
+    cut = cutmix_weight(beta(draws[:, 1], cutmix), center, shape[1], shape[2])
     if not mixup:
         return blend(batch, cut)
+    whole = mixup_weight(beta(draws[:, 0], mixup))
     return blend(batch, tf.where(draws[:, 4, None, None, None] < 0.5, whole, cut))
 
 
@@ -108,16 +149,16 @@ def mix_objects(
 ) -> dict:
     """Detection: {"image", "boxes" [B, M, 4] pixels, "classes" [B, M], "valid" [B, M]}, mixed.
 
-    draws [B, DRAWS] of `draws_for`; mosaic is its probability, the centre uniform in the middle
-    half of each side. MixUp, of what the mosaics gave, keeps the objects of both pictures. Objects
-    beyond M are left out, those of other pictures first.
+    draws: [B, DRAWS] uniform in [0, 1); mixup is an alpha, mosaic a probability, its centre uniform
+    in the middle half of each side. MixUp, of what the mosaics gave, keeps the objects of both
+    pictures. Objects beyond M are left out, those of other pictures first.
     """
     if mosaic:
         sides = tf.cast(tf.shape(batch["image"])[1:3], tf.float32)
         center = tf.where(draws[:, 4:] < mosaic, sides * (0.25 + 0.5 * draws[:, 2:4]), sides)
         batch = join(batch, tf.cast(tf.round(center), tf.int32), min_visible)
     if mixup:
-        weight = mixup_weight(draws[:, 0])
+        weight = mixup_weight(beta(draws[:, 0], mixup))
         image = weight * batch["image"] + (1.0 - weight) * swap_pairs(batch["image"])
         both = [tf.concat([batch[name], swap_pairs(batch[name])], axis=1) for name in OBJECTS]
         batch = dict(batch, image=image, **_packed(*both, slots=batch["valid"].shape[1]))
@@ -129,48 +170,34 @@ def join(batch: dict, center: tf.Tensor, min_visible: float) -> dict:
 
     The row's own picture lies above and left of the centre, the next three right of it, below, and
     below right, each unscaled and with the corner that lies at the centre cut to what fits. A
-    centre at (H, W) leaves a row as it is. Boxes move along, by geometry.transform_boxes.
+    centre at (H, W) leaves a row as it is. Boxes move along, by geometry.keep_visible.
     """
-    image = batch["image"]
+    image, slots = batch["image"], batch["valid"].shape[1]
     height, width = tf.unstack(tf.shape(image)[1:3])
-    slots = batch["valid"].shape[1]
+    row = tf.range(_whole(image, FOUR))[:, None]
+    group = row - row % FOUR + (row + tf.range(FOUR)) % FOUR  # [B, 4]
 
     def one_row(arguments):
-        row, center = arguments
-        group = row - row % FOUR + (row + tf.range(FOUR)) % FOUR
-        y, x = center[0], center[1]
-        above = [
-            image[group[0], height - y :, width - x :],
-            image[group[1], height - y :, : width - x],
-        ]
-        below = [
-            image[group[2], : height - y, width - x :],
-            image[group[3], : height - y, : width - x],
-        ]
-        joined = tf.concat([tf.concat(above, axis=1), tf.concat(below, axis=1)], axis=0)
-        boxes, keep = [], []
-        for index, corner in enumerate(
-            [(y - height, x - width), (y - height, x), (y, x - width), (y, x)]
-        ):
-            moved, seen = geometry.transform_boxes(
-                batch["boxes"][group[index]], _shift(*corner), (height, width), min_visible
-            )
-            boxes.append(moved)
-            keep.append(seen & batch["valid"][group[index]])
-        classes = tf.reshape(tf.gather(batch["classes"], group), [1, FOUR * slots])
-        boxes, keep = tf.concat(boxes, axis=0)[None], tf.concat(keep, axis=0)[None]
-        packed = _packed(boxes, classes, keep, slots=slots)
-        return {"image": joined, **{name: value[0] for name, value in packed.items()}}
+        group, (y, x) = arguments[0], tf.unstack(arguments[1])
+        first, second, third, fourth = (image[group[index]] for index in range(FOUR))
+        above = [first[height - y :, width - x :], second[height - y :, : width - x]]
+        below = [third[: height - y, width - x :], fourth[: height - y, : width - x]]
+        return tf.concat([tf.concat(above, axis=1), tf.concat(below, axis=1)], axis=0)
 
-    names = ("image", *OBJECTS)
-    types = {name: tf.TensorSpec(batch[name].shape[1:], batch[name].dtype) for name in names}
-    rows = tf.range(_whole(image, FOUR)), center
-    return dict(batch, **tf.map_fn(one_row, rows, fn_output_signature=types))
+    spec = tf.TensorSpec(image.shape[1:], image.dtype)
+    joined = tf.map_fn(one_row, (group, center), fn_output_signature=spec)
 
-
-def _shift(y: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
-    """[3, 3] matrix, as in geometry, that moves by whole pixels."""
-    return tf.eye(3) + tf.pad(tf.cast(tf.stack([[x], [y]]), tf.float32), [[0, 1], [2, 0]])
+    y, x = center[:, :1], center[:, 1:]
+    down = tf.concat([y - height, y - height, y, y], axis=1)  # [B, 4]
+    right = tf.concat([x - width, x, x - width, x], axis=1)
+    shift = tf.cast(tf.stack([down, right, down, right], axis=-1), tf.float32)
+    moved = tf.gather(batch["boxes"], group) + shift[:, :, None, :]
+    moved = tf.reshape(moved, [-1, FOUR * slots, 4])
+    boxes, seen = geometry.keep_visible(moved, (height, width), min_visible)
+    classes, valid = (
+        tf.reshape(tf.gather(batch[name], group), [-1, FOUR * slots]) for name in OBJECTS[1:]
+    )
+    return dict(batch, image=joined, **_packed(boxes, classes, seen & valid, slots=slots))
 
 
 def _packed(boxes: tf.Tensor, classes: tf.Tensor, valid: tf.Tensor, *, slots: int) -> dict:

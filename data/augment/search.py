@@ -4,8 +4,8 @@ Papers: Cubuk 2019 https://arxiv.org/abs/1909.13719 (RandAugment); Cubuk 2018
 https://arxiv.org/abs/1805.09501 (AutoAugment).
 
 Both libraries draw from generators of the process, which neither resuming nor a change of workers
-survives. So only their operations (and the Model Garden's policies) are used, called with numbers
-drawn here from the sample's key: what a sample looks like is a function of its key alone.
+survives. So only their operations (and the Model Garden's policies) are used, called with the
+sample's own uniform numbers: what a sample looks like is a function of these alone.
 
 Operations and ranges are the papers', with these differences. RandAugment: solarizing grows with
 the magnitude, contrast turns about the mean of each channel. AutoAugment: what comes in from
@@ -21,33 +21,63 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from data.augment.policy import Augment
+
 RANGE = (0, 255)
 GRAY = 127.5  # drawn outside the picture by RandAugment
 MAX_LEVEL = 10  # of the papers' scale
+LEVELLESS = ("AutoContrast", "Equalize", "Invert")
 TURN_DEG, SHEAR, SHIFT, ENHANCE = 30.0, 0.3, 150 / 331, 0.9  # at MAX_LEVEL, with either sign
-AUTOAUGMENT = ("v0", "reduced_imagenet", "reduced_cifar10", "svhn", "simple")
+EACH = 2  # uniform numbers of an operation of RandAugment: which, and its sign
+POLICY = 5  # of AutoAugment: which sub-policy; whether and with which sign, of its two operations
+
+
+def active(policy: Augment) -> bool:
+    """Whether the policy searches at all."""
+    return bool(policy.randaugment or policy.autoaugment)
+
+
+def draws_of(policy: Augment) -> int:
+    """Uniform numbers used by `searched`."""
+    own = EACH * policy.randaugment[0] if policy.randaugment else 0
+    return own + (POLICY if policy.autoaugment else 0)
+
+
+def searched(image: tf.Tensor, policy: Augment, task: str, draws: tf.Tensor) -> tf.Tensor:
+    """Float image [H, W, C] in 0..255 after AutoAugment and RandAugment, as far as asked for.
+
+    draws: [draws_of(policy)] uniform in [0, 1). Pixels move for classification alone; AutoAugment
+    is not for other tasks.
+    """
+    moving = task == "classification"
+    if policy.autoaugment:
+        if not moving:
+            raise ValueError(f"augment.autoaugment is for classification, the task is {task}")
+        image = autoaugment(image, policy.autoaugment, draws[:POLICY])
+    if policy.randaugment:
+        count, magnitude = policy.randaugment
+        numbers = draws[-EACH * count :]
+        image = randaugment(image, count, magnitude, numbers, geometric=moving)
+    return image
 
 
 def randaugment(
-    image: tf.Tensor, key: tf.Tensor, count: int, magnitude: float, *, geometric: bool = True
+    image: tf.Tensor, count: int, magnitude: float, draws: tf.Tensor, *, geometric: bool = True
 ) -> tf.Tensor:
     """`count` operations in turn, each drawn evenly, of `magnitude` 0..10 and a random sign.
 
-    image: float32 [H, W, C] in 0..255, C 3 or 1; key: [2] int64. Without `geometric` no pixel
-    moves: for detection and whatever else has targets in places.
+    image: float32 [H, W, C] in 0..255, C 3 or 1; draws: [EACH * count] uniform in [0, 1). Without
+    `geometric` no pixel moves: for detection and whatever else has targets in places.
     """
-    if not 0 <= magnitude <= MAX_LEVEL:
-        raise ValueError(f"randaugment: expected a magnitude in 0..{MAX_LEVEL}, got {magnitude}")
     operations = [identity, *colors(magnitude, image.shape[-1]).values()]
     if geometric:
         operations += moves(magnitude).values()
-    draws = tf.random.stateless_uniform([count, 2], key)
     drawn = image[None]
     for step in range(count):
-        chosen = tf.cast(draws[step, 0] * len(operations), tf.int32)
-        sign = tf.where(draws[step, 1] < 0.5, -1.0, 1.0)
+        choice, side = draws[EACH * step], draws[EACH * step + 1]
+        sign = tf.where(side < 0.5, -1.0, 1.0)
         branches = [functools.partial(operation, drawn, sign) for operation in operations]
-        drawn = tf.switch_case(chosen, branches)
+        drawn = tf.switch_case(tf.cast(choice * len(operations), tf.int32), branches)
     return tf.ensure_shape(drawn[0], image.shape)
 
 
@@ -121,36 +151,41 @@ def moves(magnitude: float) -> dict[str, Callable]:
     }
 
 
-def autoaugment(image: tf.Tensor, key: tf.Tensor, name: str) -> tf.Tensor:
-    """One sub-policy of the policy `name` (one of AUTOAUGMENT), drawn evenly; classification only.
+def autoaugment(image: tf.Tensor, name: str, draws: tf.Tensor) -> tf.Tensor:
+    """One sub-policy, drawn evenly, of the policy `name` (data.augment.policy.Searched).
 
-    image: float32 [H, W, C] in 0..255, C 3 or 1, rounded to whole numbers on the way; key: [2]
-    int64. These policies turn, shear and shift: boxes would not follow.
+    image: float32 [H, W, C] in 0..255, C 3 or 1, rounded to whole numbers on the way; draws:
+    [POLICY] uniform in [0, 1). These policies turn, shear and shift: boxes would not follow.
     """
-    if name not in AUTOAUGMENT:
-        raise ValueError(f"autoaugment: expected one of {', '.join(AUTOAUGMENT)}, got {name!r}")
     from official.vision.ops import augment
 
     policies = augment.AutoAugment(name).policies
-    draws = tf.random.stateless_uniform([1 + 2 * max(map(len, policies))], key)
     whole = tf.cast(tf.round(tf.clip_by_value(image, 0.0, 255.0)), tf.uint8)
     if image.shape[-1] == 1:
         whole = tf.image.grayscale_to_rgb(whole)
-    chosen = tf.cast(draws[0] * len(policies), tf.int32)
-    branches = [functools.partial(_sub_policy, whole, policy, draws[1:]) for policy in policies]
-    drawn = tf.cast(tf.switch_case(chosen, branches), tf.float32)
+    drawn = tf.cast(_policy(whole, policies, draws), tf.float32)
     return tf.ensure_shape(drawn[..., : image.shape[-1]], image.shape)
 
 
-def _sub_policy(image: tf.Tensor, policy, draws: tf.Tensor) -> tf.Tensor:
-    """Each (operation, probability, level) in turn; draws: two numbers an operation."""
-    for step, (name, probability, level) in enumerate(policy):
-        sign = tf.where(draws[2 * step + 1] < 0.5, -1.0, 1.0)
-        image = tf.cond(
-            draws[2 * step] < probability,
-            functools.partial(operation, name, image, level, sign),
-            lambda image=image: image,
-        )
+def _policy(image: tf.Tensor, policies: list, draws: tf.Tensor) -> tf.Tensor:
+    """One of the sub-policies, pairs of (operation, probability, level), on a uint8 image.
+
+    Graphs hold each different operation once a place, as building them takes seconds.
+    """
+    chosen = tf.cast(draws[0] * len(policies), tf.int32)
+    for place in range(2):
+        wanted = [
+            (name, 0 if name in LEVELLESS else level)
+            for name, _, level in (sub_policy[place] for sub_policy in policies)
+        ]
+        known = sorted(set(wanted))
+        probability = tf.gather([sub_policy[place][1] for sub_policy in policies], chosen)
+        taken = draws[1 + 2 * place] < tf.cast(probability, tf.float32)
+        branch = tf.gather([known.index(one) for one in wanted], chosen)
+        sign = tf.where(draws[2 + 2 * place] < 0.5, -1.0, 1.0)
+        branches = [functools.partial(operation, name, image, level, sign) for name, level in known]
+        branches.append(functools.partial(identity, image, sign))
+        image = tf.switch_case(tf.where(taken, branch, len(known)), branches)
     return image
 
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scipy.stats
 import tensorflow as tf
 
 from data.augment import mix
+from data.augment.policy import Augment
 
 H, W = 8, 12
 
 
-def key(number: int) -> tf.Tensor:
-    return tf.constant([number, 5], tf.int64)
+def numbers(rows: int) -> tf.Tensor:
+    return tf.random.stateless_uniform([rows, mix.DRAWS], [rows, 5])
 
 
 def flat(values, height: int = H, width: int = W) -> tf.Tensor:
@@ -96,43 +98,38 @@ def test_a_share_of_nothing_is_the_other_picture():
         np.testing.assert_array_equal(mixed["labels"], [[0, 1], [1, 0]])
 
 
-def test_shares_are_beta():
-    """Beta(a, a): mean 1/2, variance 1 / (4 (2a + 1)); none asked for leaves the picture alone."""
-    for alpha in (0.2, 1.0):
-        draws = np.stack([mix.draws_for(key(i), mixup=alpha) for i in range(600)])
-        assert abs(draws[:, 0].mean() - 0.5) < 0.06
-        assert abs(draws[:, 0].var() - 1 / (4 * (2 * alpha + 1))) < 0.02
-        np.testing.assert_array_equal(draws[:, 1], 1.0)
-        assert abs(draws[:, 2:].mean() - 0.5) < 0.05
-    tiny = np.stack([mix.draws_for(key(i), mixup=1e-3)[0] for i in range(50)])
-    assert np.isfinite(tiny).all()
-
-
-def test_draws_follow_the_key_alone():
-    first, again = (mix.draws_for(key(7), 0.4, 1.0) for _ in range(2))
-    tf.random.set_seed(99)
-    inside = mapped(lambda k: mix.draws_for(k, 0.4, 1.0), key(7))
-    np.testing.assert_array_equal(first, again)
-    np.testing.assert_array_equal(first, inside)
-    assert not np.array_equal(first, mix.draws_for(key(8), 0.4, 1.0))
-    assert first[0] != first[1]
+@pytest.mark.parametrize("alpha", [0.1, 0.2, 1.0, 1.5])
+def test_shares_are_beta(alpha):
+    """SciPy's quantiles; of a tenth, most are next to 0 or 1."""
+    draws = tf.random.stateless_uniform([200], [3, 5])
+    expected = scipy.stats.beta.ppf(draws.numpy().astype(np.float64), alpha, alpha)
+    np.testing.assert_allclose(mapped(lambda u: mix.beta(u, alpha), draws), expected, atol=2e-7)
+    ends = mix.beta(tf.constant([0.0, 0.5, 1 - 2**-24]), alpha).numpy()
+    assert ends[0] < 1e-6
+    assert ends[2] > 0.999
+    np.testing.assert_allclose(ends[1], 0.5, atol=1e-6)
 
 
 def test_both_asked_for_are_chosen_by_row():
-    """The fifth number below 1/2 takes MixUp of share 1/4, above it CutMix of share 3/4."""
+    """The fifth number below 1/2 takes MixUp of share 1/4, above it CutMix of share 3/4.
+
+    With alphas of 1 the shares are the numbers themselves.
+    """
     draws = tf.constant([[0.25, 0.75, 0.5, 0.5, 0.4], [0.25, 0.75, 0.5, 0.5, 0.6]])
     batch = {"image": flat([0.0, 100.0]), "labels": tf.eye(2)}
-    mixed = mapped(lambda batch, draws: mix.mix_labels(batch, draws, 0.2, 1.0), batch, draws)
-    np.testing.assert_allclose(mixed["labels"], [[0.25, 0.75], [0.25, 0.75]])
-    np.testing.assert_allclose(mixed["image"][0], 75)
+    mixed = mapped(lambda batch, draws: mix.mix_labels(batch, draws, 1.0, 1.0), batch, draws)
+    np.testing.assert_allclose(mixed["labels"], [[0.25, 0.75], [0.25, 0.75]], atol=1e-6)
+    np.testing.assert_allclose(mixed["image"][0], 75, atol=1e-4)
     assert set(np.unique(mixed["image"][1])) == {0, 100}
-    alone = mix.mix_labels(batch, draws, 0.2, 0.0)
-    np.testing.assert_allclose(alone["image"][1], 25)
+    alone = mix.mix_labels(batch, draws, 1.0, 0.0)
+    np.testing.assert_allclose(alone["image"][1], 25, atol=1e-4)
+    alone = mix.mix_labels(batch, draws, 0.0, 1.0)
+    np.testing.assert_allclose(alone["labels"], [[0.75, 0.25], [0.25, 0.75]], atol=1e-6)
 
 
 def test_groups_do_not_look_at_the_rest_of_the_batch():
     """Two parts of four rows are the whole of eight: workers and replicas do not matter."""
-    draws = tf.stack([mix.draws_for(key(i), 0.3, 0.7) for i in range(8)])
+    draws = numbers(8)
     batch = {"image": tf.constant(smooth(8)), "labels": tf.eye(8)}
     objects = {**objects_of(8), "image": batch["image"]}
     for function, rows in (
@@ -153,10 +150,61 @@ def test_rows_that_have_no_partner_are_an_error():
         mix.blend({"image": flat([1.0]), "labels": tf.eye(1)}, mix.mixup_weight(tf.ones([1])))
     with pytest.raises(tf.errors.InvalidArgumentError, match="multiple of 4 rows"):
         mix.join({"image": flat([1.0, 2.0]), **objects_of(2)}, tf.constant([[4, 6]] * 2), 0.3)
-    together = [
-        mix.rows_together(*given) for given in [(0, 0, 0), (0.2, 0, 0), (0, 1, 0), (1, 1, 1)]
-    ]
-    assert together == [1, 2, 2, 4]
+
+
+def test_which_rows_meet_for_which_task():
+    mixup, cutmix, mosaic = Augment(mixup=0.2), Augment(cutmix=1), Augment(mosaic=0.5, mixup=1)
+    assert mix.rows_together(Augment(), "segmentation") == 1
+    assert mix.rows_together(mixup, "classification") == 2
+    assert mix.rows_together(cutmix, "classification") == 2
+    assert mix.rows_together(mixup, "detection") == 2
+    assert mix.rows_together(mosaic, "detection") == 4
+    with pytest.raises(ValueError, match="cutmix is for classification, the task is detection"):
+        mix.rows_together(cutmix, "detection")
+    with pytest.raises(ValueError, match="mixup is for classification and detection, the task"):
+        mix.rows_together(mixup, "segmentation")
+
+
+def test_a_stream_of_rows_is_mixed():
+    """Six rows of three pairs; shares of alpha 1 are the numbers: 1/4 of its own."""
+    rows = {
+        "image": flat([0.0, 100, 0, 200, 0, 40]),
+        "targets": {"label": tf.constant([0, 1, 2, 2, 1, 0], tf.int64)},
+        "mix": tf.tile([[0.25, 0.5, 0.5, 0.5, 0.5]], [6, 1]),
+        "source_id": tf.constant(list("abcdef")),
+    }
+    data = tf.data.Dataset.from_tensor_slices(rows)
+    found = list(mix.mixed(data, Augment(mixup=1), "classification", 3, None).as_numpy_iterator())
+    assert [row["source_id"] for row in found] == [b"a", b"b", b"c", b"d", b"e", b"f"]
+    assert [set(row) for row in found] == [{"image", "targets", "source_id"}] * 6
+    values = [row["image"][0, 0, 0] for row in found]
+    np.testing.assert_allclose(values, [75, 25, 150, 50, 30, 10], atol=1e-4)
+    weights = np.stack([row["targets"]["distribution"] for row in found])
+    quarter, most, whole = [0.25, 0.75, 0], [0.75, 0.25, 0], [0, 0, 1]
+    expected = [quarter, most, whole, whole, most, quarter]
+    np.testing.assert_allclose(weights, expected, atol=1e-6)
+
+
+def test_a_stream_of_objects_is_mixed():
+    objects = objects_of(8)
+    rows = {"image": smooth(8), "targets": objects, "mix": numbers(8)}
+    policy = Augment(mosaic=0.7, mixup=1.5, min_visible=0.2)
+    found = mix.mixed(
+        tf.data.Dataset.from_tensor_slices(rows), policy, "detection", 0, encode_boxes
+    )
+    (found,) = found.batch(8).as_numpy_iterator()
+    batch = {"image": tf.constant(smooth(8)), **objects}
+    expected = mix.mix_objects(batch, numbers(8), 1.5, 0.7, 0.2)
+    np.testing.assert_allclose(found["image"], expected["image"], atol=1e-3)
+    objects, valid = found["targets"]["rows"], found["targets"]["valid"]
+    np.testing.assert_array_equal(objects[..., :4], expected["boxes"])
+    np.testing.assert_array_equal(objects[..., 4], expected["classes"])
+    np.testing.assert_array_equal(valid, expected["valid"])
+
+
+def encode_boxes(boxes, classes, valid) -> dict:
+    rows = tf.concat([boxes, tf.cast(classes[:, None], tf.float32)], axis=-1)
+    return {"rows": rows, "valid": valid}
 
 
 def objects_of(count: int, slots: int = 3) -> dict:
@@ -239,8 +287,8 @@ def test_objects_beyond_the_slots_are_cut():
 def test_mixup_of_objects_keeps_those_of_both():
     batch = {"image": flat([0.0, 100.0]), **objects_of(2)}
     draws = tf.constant([[0.25, 1, 0, 0, 0], [0.5, 1, 0, 0, 0]])
-    found = mix.mix_objects(batch, draws, 1.5, 0.0, 0.3)
-    np.testing.assert_allclose(found["image"][:, 0, 0, 0], [75, 50])
+    found = mix.mix_objects(batch, draws, 1.0, 0.0, 0.3)
+    np.testing.assert_allclose(found["image"][:, 0, 0, 0], [75, 50], atol=1e-4)
     assert found["classes"].numpy().tolist() == [[10, 11, 0], [11, 10, 0]]
     assert found["valid"].numpy().tolist() == [[True, True, False]] * 2
     np.testing.assert_array_equal(found["boxes"][0, :2], [[1, 2, 5, 10]] * 2)
@@ -249,7 +297,7 @@ def test_mixup_of_objects_keeps_those_of_both():
 def test_pictures_without_objects():
     objects = {name: tf.zeros_like(value) for name, value in objects_of(4).items()}
     batch = {"image": tf.constant(smooth(4)), **objects}
-    draws = tf.stack([mix.draws_for(key(i), 1.5) for i in range(4)])
+    draws = numbers(4)
     found = mix.mix_objects(batch, draws, 1.5, 1.0, 0.3)
     assert not found["valid"].numpy().any()
     assert not found["boxes"].numpy().any()

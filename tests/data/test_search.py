@@ -1,4 +1,4 @@
-"""RandAugment and AutoAugment: operations against PIL and by hand, and the sample's key alone."""
+"""RandAugment and AutoAugment: operations against PIL and by hand, chosen by given numbers."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import tensorflow as tf
 from PIL import Image, ImageEnhance, ImageOps
 
 from data.augment import search
+from data.augment.policy import Augment
 from models.resize import warp
 
 PLUS, MINUS = tf.constant(1.0), tf.constant(-1.0)
@@ -21,8 +22,12 @@ def picture() -> np.ndarray:
     return (120 + 60 * np.sin(x / (4 + c)) + 40 * np.cos(y / (6 - c))).astype(np.uint8)
 
 
-def keyed(number: int) -> tf.Tensor:
-    return tf.constant([number, 3], tf.int64)
+def drawn(image, function, count: int) -> list[np.ndarray]:
+    """The pictures that function(image, numbers) makes in a parallel map of 24 rows of numbers."""
+    image = tf.cast(image, tf.float32)
+    rows = tf.data.Dataset.from_tensor_slices(tf.random.stateless_uniform([24, count], [1, 2]))
+    found = rows.map(lambda numbers: function(image, numbers), num_parallel_calls=4)
+    return list(found.as_numpy_iterator())
 
 
 def color(name: str, magnitude: float, image, sign=PLUS) -> np.ndarray:
@@ -130,26 +135,42 @@ def test_rotation_is_thirty_degrees_about_the_centre(picture):
     np.testing.assert_allclose(found[1], opposite, atol=0.5)
 
 
-def policies():
-    yield lambda image, key: search.randaugment(image, key, 3, 9)
-    yield lambda image, key: search.autoaugment(image, key, "reduced_cifar10")
-
-
-@pytest.mark.parametrize("policy", policies(), ids=["randaugment", "autoaugment"])
-def test_a_sample_is_a_function_of_its_key(picture, policy):
+@pytest.mark.parametrize(
+    "policy",
+    [Augment(randaugment=(3, 9)), Augment(autoaugment="reduced_cifar10")],
+    ids=["randaugment", "autoaugment"],
+)
+def test_a_sample_is_a_function_of_its_numbers(picture, policy):
     """Eager as in a parallel map, a second time as the first, whatever the process's seeds."""
-    image = tf.cast(picture, tf.float32)
-    keys = tf.data.Dataset.range(24).map(lambda i: tf.stack([i, i + 1]))
-    drawn = keys.map(lambda key: policy(image, key), num_parallel_calls=4)
+    count = search.draws_of(policy)
     keras.utils.set_random_seed(1)
-    one = list(drawn.as_numpy_iterator())
+    one = drawn(picture, lambda i, n: search.searched(i, policy, "classification", n), count)
+    numbers = tf.random.stateless_uniform([24, count], [1, 2])
     keras.utils.set_random_seed(2)
-    np.testing.assert_array_equal(list(drawn.as_numpy_iterator()), one)
-    np.testing.assert_allclose(policy(image, tf.constant([3, 4], tf.int64)), one[3], atol=1e-3)
+    for row in range(2):
+        image = tf.cast(picture, tf.float32)
+        found = search.searched(image, policy, "classification", numbers[row])
+        np.testing.assert_allclose(found, one[row], atol=1e-3)
     assert len({found.tobytes() for found in one}) > 12
     assert {found.shape for found in one} == {picture.shape}
     assert one[0].dtype == np.float32
     np.testing.assert_array_equal(one, np.clip(one, 0, 255))
+
+
+def test_both_searches_take_their_own_numbers(picture):
+    """The first 5 of AutoAugment, the last 2 x 2 of RandAugment; without either, the picture."""
+    both = Augment(randaugment=(2, 9), autoaugment="simple")
+    image, numbers = tf.cast(picture, tf.float32), tf.random.stateless_uniform([9], [8, 2])
+    assert search.draws_of(both) == 9
+    found = search.searched(image, both, "classification", numbers)
+    first = search.autoaugment(image, "simple", numbers[:5])
+    np.testing.assert_array_equal(found, search.randaugment(first, 2, 9, numbers[5:]))
+    assert np.abs(found - first).max() > 1
+    assert np.abs(first - image).max() > 1
+    assert search.active(both)
+    assert not search.active(Augment())
+    assert search.draws_of(Augment()) == 0
+    assert search.searched(image, Augment(), "detection", numbers[:0]) is image
 
 
 def halves_stay(image: np.ndarray) -> bool:
@@ -157,25 +178,28 @@ def halves_stay(image: np.ndarray) -> bool:
     return max(np.ptp(image[:, :6]), np.ptp(image[:, 10:])) < 0.01
 
 
-def test_without_geometry_no_pixel_moves():
+def test_pixels_move_for_classification_alone():
     image = tf.concat([tf.fill([16, 8, 3], 60.0), tf.fill([16, 8, 3], 180.0)], axis=1)
-    keys = tf.data.Dataset.range(60).map(lambda i: tf.stack([i, i]))
-    calm = keys.map(lambda k: search.randaugment(image, k, 2, 10, geometric=False))
-    wild = keys.map(lambda k: search.randaugment(image, k, 2, 10))
-    assert all(halves_stay(found) for found in calm.as_numpy_iterator())
-    assert not all(halves_stay(found) for found in wild.as_numpy_iterator())
+    policy = Augment(randaugment=(2, 10))
+    stay = {
+        task: [
+            halves_stay(found)
+            for found in drawn(image, lambda i, n, t=task: search.searched(i, policy, t, n), 4)
+        ]
+        for task in ("classification", "detection")
+    }
+    assert all(stay["detection"])
+    assert 2 < sum(stay["classification"]) < 22
+    with pytest.raises(ValueError, match="is for classification, the task is detection"):
+        search.searched(image, Augment(autoaugment="v0"), "detection", tf.zeros([5]))
 
 
 def test_gray_pictures_stay_gray(picture):
-    image = tf.cast(picture[..., :1], tf.float32)
-    keys = tf.data.Dataset.range(30).map(lambda i: tf.stack([i, i]))
-    for function in (
-        lambda k: search.randaugment(image, k, 2, 9),
-        lambda k: search.autoaugment(image, k, "reduced_imagenet"),
-    ):
-        found = list(keys.map(function).as_numpy_iterator())
-        assert {one.shape for one in found} == {(33, 47, 1)}
-        assert len({one.tobytes() for one in found}) > 10
+    policy = Augment(randaugment=(2, 9), autoaugment="simple")
+    gray = picture[..., :1]
+    found = drawn(gray, lambda i, n: search.searched(i, policy, "classification", n), 9)
+    assert {one.shape for one in found} == {(33, 47, 1)}
+    assert len({one.tobytes() for one in found}) > 12
 
 
 def test_the_precision_of_the_network_does_not_matter(picture):
@@ -201,32 +225,38 @@ def test_autoaugment_operations_by_hand():
 
 
 def test_a_sub_policy_takes_its_probabilities_and_signs():
-    """Two operations with two numbers each: the first below its probability, the second not."""
-    image = tf.constant([[[10, 100, 200]]], tf.uint8)
-    policy = [("Invert", 0.5, 1), ("Solarize", 0.5, 0)]
+    """Numbers: which sub-policy; for each operation, whether (below its probability) and sign."""
+    image = tf.tile(tf.constant([[[10, 100, 200]]], tf.uint8), [1, 331, 1])
+    policies = [
+        [("Invert", 0.5, 1), ("Solarize", 0.5, 0)],
+        [("Equalize", 0.0, 1), ("Posterize", 1.0, 5)],
+        [("Invert", 0.7, 9), ("Invert", 1.0, 0)],
+    ]
     for draws, expected in [
-        ([0.4, 0, 0.6, 0], [245, 155, 55]),
-        ([0.6, 0, 0.4, 0], [245, 155, 55]),
-        ([0.4, 0, 0.4, 0], [10, 100, 200]),
-        ([0.5, 0, 0.9, 0], [10, 100, 200]),
+        ([0.0, 0.4, 0, 0.6, 0], [245, 155, 55]),
+        ([0.3, 0.6, 0, 0.4, 0], [245, 155, 55]),
+        ([0.3, 0.4, 0, 0.4, 0], [10, 100, 200]),
+        ([0.3, 0.5, 0, 0.9, 0], [10, 100, 200]),
+        ([0.5, 0.0, 0, 0.9, 0], [0, 64, 192]),
+        ([0.9, 0.6, 0, 0.9, 0], [10, 100, 200]),
+        ([0.9, 0.8, 0, 0.9, 0], [245, 155, 55]),
     ]:
-        found = search._sub_policy(image, policy, tf.constant(draws))
+        found = search._policy(image, policies, tf.constant(draws))
         assert found[0, 0].numpy().tolist() == expected
+    ramp = tf.cast(tf.tile(tf.range(331)[None, :, None] % 256, [1, 1, 3]), tf.uint8)
+    shift = [[("TranslateX", 1.0, 10), ("Solarize", 0.0, 0)]]
+    for sign, start in ((0.4, 0), (0.6, 150)):
+        found = search._policy(ramp, shift, tf.constant([0.0, 0, sign, 0.5, 0]))
+        assert found[0, 150 - start, 0] == ramp[0, 0 if sign < 0.5 else 150, 0]
 
 
-@pytest.mark.parametrize("name", search.AUTOAUGMENT)
+@pytest.mark.parametrize("name", ["v0", "reduced_imagenet", "reduced_cifar10", "svhn", "simple"])
 def test_every_operation_of_every_policy_runs(picture, name):
     from official.vision.ops import augment
 
-    found = {(op, level) for sub in augment.AutoAugment(name).policies for op, _, level in sub}
-    assert found
+    policies = augment.AutoAugment(Augment(autoaugment=name).autoaugment).policies
+    assert {1 + 2 * len(sub_policy) for sub_policy in policies} == {search.POLICY}
+    found = {(op, level) for sub_policy in policies for op, _, level in sub_policy}
     for operation, level in found:
         drawn = search.operation(operation, tf.constant(picture), level, MINUS)
         assert (drawn.shape, drawn.dtype) == (picture.shape, tf.uint8)
-
-
-def test_what_is_not_known_is_an_error(picture):
-    with pytest.raises(ValueError, match=r"magnitude in 0\.\.10, got 11"):
-        search.randaugment(tf.cast(picture, tf.float32), keyed(0), 2, 11)
-    with pytest.raises(ValueError, match=r"one of v0, reduced_imagenet.*got 'v9'"):
-        search.autoaugment(tf.cast(picture, tf.float32), keyed(0), "v9")

@@ -112,18 +112,11 @@ def _tables(tree: files.Tree) -> list[str]:
 
 
 def _is_ours(tree: files.Tree, name: str, pictures) -> bool:
-    where = tree.where(name)
-    data = tree.read(name) if isinstance(where, files.Span) else _head(where)
-    rows = _rows(data[:_HEAD])
+    rows = _rows(layout.beginning(tree, name, _HEAD))
     if len(rows) < 2 or len(_points(rows[0])[0]) < 2:
         return False
     firsts = [row[0].strip() for row in rows[1:6] if row and row[0].strip()]
     return any(posixpath.basename(first.replace("\\", "/")) in pictures for first in firsts)
-
-
-def _head(path: str) -> bytes:
-    with open(path, "rb") as file:
-        return file.read(_HEAD)
 
 
 def _rows(data: bytes) -> list[list[str]]:

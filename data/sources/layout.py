@@ -9,6 +9,7 @@ is left of the name, equal for both halves, is their key.
 from __future__ import annotations
 
 import collections
+import functools
 import re
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
@@ -16,6 +17,7 @@ from typing import NamedTuple
 from data import files
 from data.sources.split import SPLITS
 
+Words = frozenset[tuple[str, str]]  # (part of a folder's name, the role that it says)
 _WORDS = re.compile(r"[^\W_]+")
 _SPLIT = re.compile(rf"({'|'.join(sorted(SPLITS, key=len, reverse=True))})(.*)")
 
@@ -37,31 +39,37 @@ class Pairs(NamedTuple):
     left: list[tuple[str, str | None]]  # second halves without a first
 
 
-def roles(**words: str) -> dict[str, str]:
-    """Word -> role, of roles with their words, which "|" separates."""
-    return {word: role for role, found in words.items() for word in found.split("|")}
+def roles(**words: str) -> Words:
+    """The words of roles, which "|" separates."""
+    return frozenset((word, role) for role, found in words.items() for word in found.split("|"))
 
 
-def place(name: str, words: Mapping[str, str]) -> Place:
-    """`words`: lower-case parts of folder names -> role; the deepest that says one counts."""
-    *folders, base = name.split("/")
+def place(name: str, words: Words = frozenset()) -> Place:
+    """What lower-case parts of folder names say; the deepest that says a role counts."""
+    folders, _, base = name.rpartition("/")
+    return Place(*_said(folders, words), base.rpartition(".")[0] or base)
+
+
+@functools.lru_cache(maxsize=1 << 16)  # every reader asks, when a data set is detected
+def _said(folders: str, words: Words) -> tuple[str, str | None, tuple[str, ...]]:
+    known = dict(words)
     role, split, rest = "", None, []
-    for folder in folders:
+    for folder in filter(None, folders.split("/")):
         left = []
         whole = "".join(_WORDS.findall(folder.lower()))
-        for word in [whole] if whole in words else _WORDS.findall(folder.lower()):
-            said, found = _meaning(word, words)
+        for word in [whole] if whole in known else _WORDS.findall(folder.lower()):
+            said, found = _meaning(word, known)
             role, split = said or role, found or split
             if not said and not found:
                 left.append(word)
         if left:
             rest.append("_".join(left))
-    return Place(role, split, tuple(rest), base.rpartition(".")[0] or base)
+    return role, split, tuple(rest)
 
 
 def split_of(name: str) -> str | None:
     """The split that a folder of the name says, or None: `train/a.png`, `Test/Set5/b.png`."""
-    return place(name, {}).split
+    return place(name).split
 
 
 def split_in(stem: str) -> str | None:
@@ -79,9 +87,17 @@ def pictures(tree: files.Tree) -> list[str]:
     ]
 
 
+def beginning(tree: files.Tree, name: str, count: int) -> bytes:
+    """The first `count` bytes of a file, or all. Raises OSError."""
+    where = tree.where(name)
+    if isinstance(where, str):
+        return files.read(files.part(where, 0, min(count, files.size(where))))
+    return files.read(where)[:count]
+
+
 def pairs(
     names: Iterable[str],
-    words: Mapping[str, str],
+    words: Words,
     roles: tuple[str, str],
     *,
     first_ending: re.Pattern,
@@ -133,9 +149,8 @@ def _matched(firsts, seconds, shortened, placed, first_ending) -> Pairs:
             alone.append((name, split))
         else:
             found.append((name, second, split or placed[second].split))
-    used = {second for _, second, _ in found}
-    first_names = {name for name, _, _ in found} | {name for name, _ in alone}
-    left = [(name, placed[name].split) for name in placed if name not in used | first_names]
+    used = {second for _, second, _ in found} | {*firsts.values()}
+    left = [(name, at.split) for name, at in placed.items() if name not in used]
     return Pairs(found, alone, sorted(left))
 
 

@@ -16,6 +16,7 @@ values is inside where it has half of its largest or more.
 from __future__ import annotations
 
 import collections
+import functools
 import re
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -125,7 +126,14 @@ def _placed(tree: files.Tree) -> tuple[dict[str, _Place], dict[str, _Place]]:
 
 
 def _place(name: str) -> _Place:
-    *folders, base = name.split("/")
+    folder, _, base = name.rpartition("/")
+    return _Place(*_folders(folder), base.rpartition(".")[0])
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def _folders(folder: str) -> tuple:
+    """The place without the stem."""
+    folders = folder.split("/") if folder else []
     said = [layout.place(f"{folder}/x", WORDS).role for folder in folders]
     at = next((i for i, role in enumerate(said) if role), len(folders))
     above, below = (
@@ -133,7 +141,7 @@ def _place(name: str) -> _Place:
         for part in (folders[:at], folders[at + 1 :])
     )
     role = said[at] if at < len(folders) else ""
-    return _Place(role, layout.split_of(name), above, below, base.rpartition(".")[0])
+    return role, layout.split_of(f"{folder}/x"), above, below
 
 
 def _found(pictures: dict[str, _Place], masks: dict[str, _Place]) -> list[_Mask]:

@@ -64,6 +64,8 @@ def scan(path, options: Options = Options()) -> Listing:
         rejected = unlisted
         chosen = listed
     else:
+        if unlisted:
+            notes.append(f"lists name no picture that is there, such as {unlisted[0][2]}")
         chosen = [
             (split or hashed_split(name, options.holdout, options.seed), name, label)
             for name, label, split in found.found
@@ -103,12 +105,8 @@ def read(reference: Reference, labels, *, max_pixels=images.MAX_PIXELS, warn=ign
 
 
 def _pairs(tree: files.Tree) -> layout.Pairs:
-    names = [
-        name
-        for name in layout.pictures(tree)
-        if layout.place(name, WORDS).role != "other"
-        and not _SKIPPED.fullmatch(layout.place(name, WORDS).stem)
-    ]
+    placed = ((name, layout.place(name, WORDS)) for name in layout.pictures(tree))
+    names = [n for n, at in placed if at.role != "other" and not _SKIPPED.fullmatch(at.stem)]
     names.sort(key=lambda name: ("labelTrainIds" not in name, name))  # the first of two is taken
     found = layout.pairs(
         names,
@@ -159,8 +157,9 @@ def _listed(tree: files.Tree, found: layout.Pairs):
             continue
         for line in tree.read(name).decode("utf-8-sig", "surrogateescape").splitlines():
             first, second = _two(line)
-            picture = _tail(first, pictures) or _only(by_stem.get(posixpath.basename(first)))
-            label = _tail(second, pictures) if second else labels.get(picture)
+            picture = _tail(first, folder, pictures)
+            picture = picture or _only(by_stem.get(posixpath.basename(first)))
+            label = _tail(second, folder, pictures) if second else labels.get(picture)
             if picture and label:
                 chosen[split, picture] = label
             elif first:
@@ -179,11 +178,12 @@ def _two(line: str) -> tuple[str, str]:
     return line.strip(), ""
 
 
-def _tail(path: str, names: set[str]) -> str | None:
-    """The name that is the longest end of a path which may be of another machine."""
-    parts = path.replace("\\", "/").split("/")
+def _tail(path: str, folder: str, names: set[str]) -> str | None:
+    """The name, at the top or in the list's folder, that ends a path of maybe another machine."""
+    parts = path.replace("\\", "/").strip("/").split("/")
     ends = ("/".join(parts[start:]) for start in range(len(parts)))
-    return next((end for end in ends if end in names), None)
+    found = (name for end in ends for name in (end, posixpath.join(folder, end)))
+    return next((name for name in found if name in names), None)
 
 
 def _only(names: list[str] | None) -> str | None:

@@ -15,7 +15,7 @@ from data.sources import Options, SourceError, ignore, layout
 from data.sources.split import hashed_split
 
 LABELS = ("content", "style")
-WORDS = {"content": "content", "contents": "content", "style": "style", "styles": "style"}
+WORDS = layout.roles(content="content|contents", style="style|styles")
 
 
 def detect(tree: files.Tree) -> bool:

@@ -57,12 +57,11 @@ def scan(path, options: Options = Options()) -> Listing:
     """Lists every sentence. Raises SourceError."""
     tree = files.tree(path)
     notes: list[str] = []
-    by_name, folders, tables = _class_files(tree), _class_folders(tree), _tables(tree)
-    if by_name:
+    if by_name := _class_files(tree):
         parsed = [_File(n, _rows(_text(tree, n, notes), c), _split(n)) for n, c in by_name]
-    elif folders:
+    elif folders := _class_folders(tree):
         return _whole_files(tree, folders, options)
-    elif tables:
+    elif tables := _tables(tree):
         parsed = [
             _File(n, text_lines.rows(_text(tree, n, notes), form), _split(n)) for n, form in tables
         ]
@@ -193,7 +192,7 @@ def _candidates(tree: files.Tree) -> list[tuple[str, str]]:
 def _class_files(tree: files.Tree) -> list[tuple[str, str]]:
     """(name, class) of one file a class; empty where that is not the layout."""
     found = _candidates(tree)
-    if any("/" in name and not layout.split_of(name) for name, _ in found):
+    if len({layout.place(name).rest for name, _ in found}) > 1:
         return []
     endings = {ending for _, ending in found}
     if not endings & {*_TABLES} and len(endings) > 1:
@@ -222,9 +221,7 @@ def _class_folders(tree: files.Tree) -> list[tuple[str, str]]:
     ]
     found = [(name, label) for name, label in found if not layout.split_of(f"{label}/x")]
     one = {label: name for name, label in found}
-    around = {
-        layout.place(posixpath.dirname(posixpath.dirname(n)) + "/x", {}).rest for n, _ in found
-    }
+    around = {layout.place(posixpath.dirname(posixpath.dirname(n)) + "/x").rest for n, _ in found}
     if len(one) < 2 or len(around) > 1 or {label.lower() for label in one} & {*_NO_CLASSES}:
         return []
     return found if all(_is_text(tree, name) for name in one.values()) else []
@@ -270,12 +267,7 @@ def _decoded(data: bytes) -> tuple[str, str]:
 
 def _head(tree: files.Tree, name: str) -> bytes:
     """The first bytes of a file, up to the end of a line."""
-    where = tree.where(name)
-    if isinstance(where, str):
-        with open(where, "rb") as file:
-            data = file.read(_PROBE)
-    else:
-        data = tree.read(name)[:_PROBE]
+    data = layout.beginning(tree, name, _PROBE)
     return data[: data.rfind(b"\n") + 1] or data if len(data) == _PROBE else data
 
 

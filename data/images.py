@@ -93,8 +93,8 @@ class Picture:
 
 def load(where: files.Where, max_pixels: int = MAX_PIXELS) -> Picture:
     """Reads, checks and uprights a picture file. Raises BadSample."""
-    if files.size(where) > decoding.MAX_BYTES:
-        told = f"{files.name_of(where)}: {files.size(where):,} bytes"
+    if files.length(where) > decoding.MAX_BYTES:
+        told = f"{files.name_of(where)}: {files.length(where):,} bytes"
         raise BadSample("too_large", f"{told}, more than {decoding.MAX_BYTES:,}")
     try:
         data = files.read(where)

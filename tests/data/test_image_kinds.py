@@ -7,6 +7,7 @@ import zlib
 
 import cv2
 import numpy as np
+import PIL.features
 import PIL.Image
 import pytest
 import tensorflow as tf
@@ -273,6 +274,15 @@ def test_a_transparent_color_stays_as_it_is():
     assert b"tRNS" in data
     assert b"tRNS" not in picture.image
     np.testing.assert_array_equal(pixels(data), RGB)
+
+
+@pytest.mark.skipif(not PIL.features.check("avif"), reason="this Pillow was built without AVIF")
+def test_avif():
+    flat = np.full((16, 24, 3), (200, 100, 50), np.uint8)
+    for exif_data, shape in ((b"", (16, 24, 3)), (exif(6)[6:], (24, 16, 3))):
+        found = pixels(from_array(flat, "AVIF", quality=100, exif=exif_data))
+        assert found.shape == shape
+        np.testing.assert_allclose(found.reshape(-1, 3).astype(int), [[200, 100, 50]] * 384, atol=4)
 
 
 # --- EXIF --------------------------------------------------------------------------------------

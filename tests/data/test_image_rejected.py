@@ -9,7 +9,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from data import decoding, images, jpeg
+from data import decoding, files, images, jpeg
 from data.sample import BadSample
 from tests.data import build
 from tests.data.test_image_kinds import RGB, from_array, pixels, rejected
@@ -116,6 +116,13 @@ def test_a_huge_file_is_not_read(tmp_path):
         file.truncate(decoding.MAX_BYTES + 1)
     with pytest.raises(BadSample, match=r"too_large: .*a\.bmp: 1,000,000,001 bytes"):
         images.load(str(tmp_path / "a.bmp"))
+
+
+def test_what_an_archive_would_unpack_to_counts(tmp_path):
+    (tmp_path / "a.zip").write_bytes(b"\0" * 99)
+    where = files.Span(str(tmp_path / "a.zip"), 0, 99, "deflate", 2_000_000_000)
+    with pytest.raises(BadSample, match=r"too_large: .*: 2,000,000,000 bytes"):
+        images.load(where)
 
 
 def test_metadata_is_not_written_again():

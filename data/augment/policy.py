@@ -79,7 +79,7 @@ class Augment(pydantic.BaseModel):
         from data.augment.policies import POLICIES  # which are made of this class
 
         name = given["policy"]
-        if name not in POLICIES:
+        if not isinstance(name, str) or name not in POLICIES:
             close = difflib.get_close_matches(str(name), POLICIES, n=1, cutoff=0.4)
             hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(POLICIES)}"
             raise ValueError(f"no augmentation policy is called {name!r}; {hint}")

@@ -86,7 +86,7 @@ def build_task(
         return built
     from models.classification import task
 
-    return task.classifier(built, info, label_smoothing)
+    return task.classifier(built, info, label_smoothing, _row(name).family.aux_weight)
 
 
 def _build(name, num_classes, input_size, width, dropout):

@@ -14,6 +14,7 @@ class Family(NamedTuple):
     paper: str
     year: int
     options: tuple[str, ...] = ()  # what build() takes of "width" and "dropout"
+    aux_weight: float = 0.0  # of the loss of each auxiliary head, where a variant has heads
 
 
 class Row(NamedTuple):

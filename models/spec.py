@@ -53,9 +53,11 @@ class ModelInfo:
 class Classifier:
     """A classification network and how to train and read it.
 
-    model:  images [B, H, W, C] float32 0..255 -> logits [B, K] float32
+    model:  images [B, H, W, C] float32 0..255 -> logits [B, K] float32; with auxiliary heads
+            {"logits": [B, K], "aux1": [B, K], ...}
     encode: (labels [M] int64) -> {"label": int64 scalar}; TensorFlow, runs inside tf.data
-    loss:   (targets, outputs) -> ({"cls": float32 scalar summed over the batch}, normalizer)
+    loss:   (targets, outputs) -> ({"cls": float32 scalar summed over the batch, and a weighted one
+            for each auxiliary head}, normalizer)
     decode: (outputs) -> {"scores": [B, K] float32, "classes": [B] int64}
     """
 

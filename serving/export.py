@@ -23,6 +23,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import fingerprint_pb2
 
+from models.classification.task import without_heads
 from models.spec import Classifier, Detector
 from serving import freeze, signatures, warmup
 from serving.card import model_card
@@ -66,6 +67,8 @@ def export(
     The report is also written as `export_report.json` beside `path` and in its assets.extra.
     """
     path = pathlib.Path(path)
+    if isinstance(task, Classifier):
+        task = without_heads(task)
     _check(task, labels, precision, samples)
     limits = {
         "score_threshold": score_threshold,

@@ -2,27 +2,55 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import keras
 from keras import ops
 
-from models import losses
+from models import count, losses
 from models.spec import Classifier, ModelInfo
 
 
-def classifier(model: keras.Model, info: ModelInfo, label_smoothing: float = 0.0) -> Classifier:
-    """Wraps logits [B, K]; `label_smoothing` in [0, 1) is spread evenly over all classes.
+def classifier(
+    model: keras.Model, info: ModelInfo, label_smoothing: float = 0.0, aux_weight: float = 0.0
+) -> Classifier:
+    """Wraps a network of logits [B, K]; `label_smoothing` in [0, 1) is spread over all classes.
 
-    Targets are {"label": [B] int} or, of mixed pictures, {"distribution": [B, K] float}.
+    A network with auxiliary heads answers {"logits": [B, K], "aux1": [B, K], ...}; each head's loss
+    is added under its own name, times `aux_weight`. Targets are {"label": [B] int} or, of mixed
+    pictures, {"distribution": [B, K] float}.
     """
+    outputs = getattr(model, "output", None)  # a Sequential has none before its first call
+    if isinstance(outputs, dict) and aux_weight <= 0.0:
+        raise ValueError(
+            f"{model.name}: expected aux_weight > 0, got {aux_weight}: its auxiliary heads "
+            f"({', '.join(sorted(set(outputs) - {'logits'}))}) would never learn"
+        )
+
+    def cross_entropy(targets, logits):
+        if "distribution" in targets:
+            return soft_classification(targets["distribution"], logits, label_smoothing)
+        return losses.classification(targets["label"], logits, label_smoothing)
 
     def loss(targets, outputs):
-        if "distribution" in targets:
-            each = soft_classification(targets["distribution"], outputs, label_smoothing)
-        else:
-            each = losses.classification(targets["label"], outputs, label_smoothing)
-        return {"cls": ops.sum(each)}, ops.cast(ops.shape(outputs)[0], "float32")
+        heads = dict(outputs) if isinstance(outputs, dict) else {"logits": outputs}
+        logits = heads.pop("logits")
+        sums = {"cls": ops.sum(cross_entropy(targets, logits))}
+        for name, aux in heads.items():
+            sums[name] = aux_weight * ops.sum(cross_entropy(targets, aux))
+        return sums, ops.cast(ops.shape(logits)[0], "float32")
 
     return Classifier(model=model, encode=encode, loss=loss, decode=decode, info=info)
+
+
+def without_heads(task: Classifier) -> Classifier:
+    """The network that answers: auxiliary heads serve training alone and are left out here."""
+    outputs = task.model.output
+    if not isinstance(outputs, dict):
+        return task
+    model = keras.Model(task.model.input, outputs["logits"], name=task.model.name)
+    info = dataclasses.replace(task.info, params=count.params(model), macs=count.macs(model))
+    return dataclasses.replace(task, model=model, info=info)
 
 
 def soft_classification(distribution, logits, label_smoothing: float = 0.0):
@@ -47,6 +75,11 @@ def encode(labels):
 
 
 def decode(outputs):
-    """Logits [B, K] -> {"scores": softmax [B, K] float32, "classes": [B] int64}."""
+    """Logits [B, K], of several heads the main ones -> {"scores": softmax, "classes": [B] int64}.
+
+    scores are [B, K] float32.
+    """
+    if isinstance(outputs, dict):
+        outputs = outputs["logits"]
     scores = ops.softmax(ops.cast(outputs, "float32"))
     return {"scores": scores, "classes": ops.cast(ops.argmax(outputs, axis=-1), "int64")}

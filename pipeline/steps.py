@@ -47,6 +47,7 @@ CODE = {
     "schema_gen": ("pipeline/validation", "pipeline/components/schema_gen.py"),
     "example_validator": (
         "models",
+        "pipeline/network.py",
         "pipeline/validation",
         "pipeline/evaluation/plots.py",
         "pipeline/evaluation/report.py",

@@ -25,12 +25,18 @@ def hash64(content: bytes) -> int:
     return int.from_bytes(hashlib.sha256(content).digest()[:8], "big")
 
 
-def of_picture(stated: bytes, content: bytes) -> int:
-    """64 bits of the picture's sha256: of its stated hexadecimal form, else of the content."""
+def of_record(content: bytes, stated: bytes, source: bytes, place: str) -> tuple[int, int]:
+    """The hashes of a record's content and source; each stands in for the other where it lacks.
+
+    stated: sha256 of the content in hexadecimal, where the record has it; place: of the record,
+    for one without both.
+    """
     try:
-        return int(stated[:16], 16) if len(stated) == 64 else hash64(content)
+        found = int(stated[:16], 16) if len(stated) == 64 else hash64(content)
     except ValueError:
-        return hash64(content)
+        found = hash64(content)
+    origin = hash64(source) if source else found if content else hash64(place.encode())
+    return found if content else origin, origin
 
 
 def repeated(rows: np.ndarray) -> np.ndarray:
@@ -70,7 +76,7 @@ def names(
         for index, record in enumerate(itertools.islice(_read(paths, shard), max(places) + 1)):
             if index in places:
                 _, values = example.parse(record).get("image/source_id", ("bytes", [b"?"]))
-                name = b"".join(values).decode("utf-8", "surrogateescape")
+                name = b"".join(values).decode("utf-8", "replace")
                 groups.setdefault(places[index], []).append(name)
     return sorted(sorted(group) for group in groups.values())
 

@@ -137,9 +137,13 @@ def describe(records: Iterable[bytes], labels: Sequence[str], shard: int = 0) ->
         source_id = _text(values.get("image/source_id", [b""]))
         faults = _derive(values, columns, labels)
         content = b"".join(values.get("image/encoded") or values.get("text/string") or [])
-        stated = b"".join(values.get("image/key/sha256", []))
-        source = keys.hash64(source_id.encode("utf-8", "surrogateescape"))
-        rows.append((keys.of_picture(stated, content), source, shard, index))
+        image, source = keys.of_record(
+            content,
+            b"".join(values.get("image/key/sha256", [])),
+            b"".join(values.get("image/source_id", [])),
+            f"{shard}:{index}",
+        )
+        rows.append((image, source, shard, index))
         if EDGES[0] in values and not faults.keys() & {"ragged_objects", "missing_size"}:
             edges = np.array([values[edge] for edge in EDGES], np.float64).T
             size = values["image/height"][0], values["image/width"][0]

@@ -20,7 +20,7 @@ from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2
 
 from pipeline.artifacts import write_bytes, write_json
-from pipeline.components.schema_gen import dataset
+from pipeline.components.schema_gen import dataset, datasets
 from pipeline.config import Model, Recipe, Section, Validate
 from pipeline.validation import anomalies, checks, drift, priors
 from pipeline.validation.checks import Check
@@ -114,9 +114,9 @@ def _compared(inputs, params: Params, schema, result) -> Iterator[Check]:
         skew = drift.compare(schema, "skew_comparator", train, other, params.limits.max_skew)
         drift.record(result, skew, "skew_measurements")
         yield from checks.of_comparison(f"skew {params.train} → {judge}", skew)
-    if "validated" not in inputs:
+    before = datasets(inputs["validated"]).get(params.train) if "validated" in inputs else None
+    if before is None:  # the first run, or the first that trains on this split
         return
-    before = dataset(inputs["validated"], params.train)
     moved = drift.compare(schema, "drift_comparator", before, train, params.limits.max_drift)
     drift.record(result, moved, "drift_measurements")
     yield from checks.of_comparison("drift", moved)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 
 import numpy as np
@@ -233,11 +234,31 @@ def test_copies_and_leaks_are_named(tmp_path):
     assert shared["examples"]["source"] == [["pictures/0003", "pictures/0003"]]
 
 
-def test_a_picture_without_a_stated_hash_is_hashed():
+def test_what_stands_for_a_record():
     content = build.picture()
-    stated = keys.hashlib.sha256(content).hexdigest().encode()
-    assert keys.of_picture(stated, b"") == keys.of_picture(b"", content)
-    assert keys.of_picture(b"x" * 64, content) == keys.hash64(content)
+    stated = hashlib.sha256(content).hexdigest().encode()
+    told = keys.of_record(content, stated, b"a.jpg", "0:0")
+    assert told == (keys.hash64(content), keys.hash64(b"a.jpg"))
+    assert keys.of_record(content, b"", b"a.jpg", "0:0") == told
+    assert keys.of_record(content, b"x" * 64, b"a.jpg", "0:0") == told
+    assert keys.of_record(content, stated, b"", "0:0") == (told[0], told[0])
+    assert keys.of_record(b"", b"", b"a.jpg", "0:0") == (told[1], told[1])
+    first, second = (keys.of_record(b"", b"", b"", place) for place in ("0:0", "0:1"))
+    assert first != second
+
+
+def test_records_without_a_source_and_names_that_are_no_text_share_nothing(tmp_path):
+    nameless = [edited(one, image__source_id=[]) for one in encoded(map(sample, range(4)))]
+    first, second, third = encoded(map(sample, range(4, 7)))
+    train = [*nameless[:2], edited(first, image__source_id=[b"\xff.jpg"])]
+    val = [*nameless[2:], edited(second, image__source_id=[b"\xfe.jpg"])]
+    folder = write_records(tmp_path / "in", {"train": [train], "val": [val], "test": [[third]]})
+    told = generate(folder, tmp_path / "out")
+    assert {name: pair["records"] for name, pair in told["shared"].items()} == {
+        "train+val": {"train": 0, "val": 0},
+        "train+test": {"train": 0, "test": 0},
+        "val+test": {"val": 0, "test": 0},
+    }
 
 
 def test_the_proto_holds_the_same(tmp_path):

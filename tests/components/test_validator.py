@@ -107,6 +107,8 @@ def test_drift_from_the_last_valid_run(tmp_path):
     validate(tmp_path / "before")
     before = tmp_path / "before" / "statistics"
     assert verdicts(validate(tmp_path / "same", before=before)) == {}
+    renamed = validate(tmp_path / "renamed", before=_renamed(before, tmp_path / "valid"))
+    assert not any(check["name"].startswith("drift") for check in renamed["checks"])
     small = [sample(i, boxes=sample(i).boxes / 16) for i in range(200, 215)]
     told = validate(tmp_path / "other", Validate(max_skew=1.0), before=before, train=small)
     assert verdicts(told)["drift: image/object/relative_area"] == "refused"
@@ -117,6 +119,18 @@ def test_drift_from_the_last_valid_run(tmp_path):
     )
     drifted = {i.path.step[0]: i.drift_measurements for i in result.drift_skew_info}
     assert drifted["image/object/relative_area"][0].value > 0.15
+
+
+def _renamed(statistics, out):
+    """The same statistics, of splits of other names."""
+    found = statistics_pb2.DatasetFeatureStatisticsList.FromString(
+        (statistics / "stats.pb").read_bytes()
+    )
+    for dataset in found.datasets:
+        dataset.name = f"old {dataset.name}"
+    out.mkdir()
+    (out / "stats.pb").write_bytes(found.SerializeToString())
+    return out
 
 
 def test_bad_boxes_and_records_are_refused_with_their_names(tmp_path):

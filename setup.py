@@ -37,6 +37,7 @@ setup(
         "matplotlib>=3.9",
         "numpy>=2.0",
         "grpcio>=1.70",
+        "importlib_resources>=5",  # tensorflow-datasets imports it undeclared
         "requests>=2.31",
         "urllib3>=2",
         "tqdm>=4.66",

@@ -92,7 +92,11 @@ def prepare_tfds(name: str, folder: str | os.PathLike, *, offline: bool = False)
     if offline and not (place / "dataset_info.json").is_file():
         raise SourceError(f"tfds:{name}: not prepared in {place}; run without --offline")
     if not offline:
-        builder.download_and_prepare()
+        try:
+            builder.download_and_prepare()
+        except ImportError as error:  # some of its sets need more than it installs
+            told = f"tfds:{name} needs another package: {error}; pip install {error.name}"
+            raise SourceError(told) from None
     return place
 
 

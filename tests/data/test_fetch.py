@@ -285,3 +285,10 @@ def test_the_table_is_well_formed():
             assert len(file.sha256) in (0, 64)
             assert len(file.md5) in (0, 32)
             assert set(file.sha256 + file.md5) <= set("0123456789abcdef")
+
+
+def test_a_set_of_tfds_that_is_not_there(tmp_path):
+    with pytest.raises(SourceError, match="tfds:no_such_set"):
+        fetch.prepare_tfds("no_such_set", tmp_path)
+    with pytest.raises(SourceError, match="not prepared in .*mnist.* run without --offline"):
+        fetch.prepare_tfds("mnist", tmp_path, offline=True)

@@ -183,7 +183,8 @@ def verdict(checks: Sequence[Check]) -> tuple[bool, str]:
         for one in refused
     )
     if refused:
-        return False, f"The data is not valid. {said}. Repair the data, or change these limits."
+        advice = "Repair the data, or change the schema or the recipe's limits (`validate`)."
+        return False, f"The data is not valid. {said}. {advice}"
     names = ", ".join(one.name for one in warned)
     notes = f"; {len(warned)} warnings: {names}" if warned else ""
     return True, f"The data is valid: {len(checks)} checks{notes}."

@@ -9,6 +9,7 @@ a packed part.
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import gzip
 import io
@@ -135,8 +136,14 @@ def length(where: Where) -> int:
 
 
 def part(where: Where, offset: int, count: int, packed: str = "") -> Span:
-    """`count` bytes from `offset` of a file; packed: "gzip" if what it unpacks to is meant."""
+    """`count` bytes from `offset` of a file; packed: "gzip" if what it unpacks to is meant.
+
+    Raises OSError for bytes behind the end of a file inside an archive: others follow there.
+    """
     if isinstance(where, Span) and not packed and where.packed in ("", "gzip"):
+        if offset + count > where.size:
+            told = f"it has {where.size:,} bytes, not {offset + count:,}"
+            raise OSError(errno.EIO, told, name_of(where))
         return Span(where.path, where.offset + offset, count, where.packed)
     return Span(where, offset, count, packed)
 

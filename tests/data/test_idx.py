@@ -9,6 +9,7 @@ import pytest
 
 from data.sample import BadSample
 from data.sources import Options, SourceError, detect, idx
+from tests.data import build
 
 
 def pictures(count, height=3, width=2):
@@ -75,6 +76,17 @@ def test_gzipped_files_in_a_zip(tmp_path, method):
     listing = idx.scan(tmp_path / "set.zip")
     sample = idx.read(listing.references[4], listing.labels)
     np.testing.assert_array_equal(pixels(sample), [[12, 13], [14, 15], [16, 17]])
+
+
+def test_in_a_tar_other_files_follow(tmp_path):
+    (tmp_path / "set.tar").write_bytes(build.tar_bytes(files_of()))
+    listing = idx.scan(tmp_path / "set.tar")
+    sample = idx.read(listing.references[4], listing.labels)
+    np.testing.assert_array_equal(pixels(sample), [[12, 13], [14, 15], [16, 17]])
+    longer = {**files_of(), "t10k-images-idx3-ubyte": pictures(2)[1] + b"1"}
+    (tmp_path / "long.tar").write_bytes(build.tar_bytes(longer))
+    with pytest.raises(SourceError, match="longer than"):
+        idx.scan(tmp_path / "long.tar")
 
 
 def test_emnist_is_turned_and_named_by_its_mapping(tmp_path):

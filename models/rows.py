@@ -45,3 +45,13 @@ INCEPTION = Preprocess(size=(224, 224), resize="crop", crop_pct=0.875, mean=(127
 # White digits on black: background -0.1, ink 1.175.
 GRAY_32 = Preprocess(size=(32, 32), scale=1.275 / 255, mean=(0.1,), channel_order="gray")
 GRAY_28 = dataclasses.replace(GRAY_32, size=(28, 28))
+# Black -1, white 1.
+GRAY_16 = Preprocess(size=(16, 16), scale=2 / 255, mean=(1.0,), channel_order="gray")
+GRAY_83 = dataclasses.replace(GRAY_16, size=(83, 83))
+CAFFE_227 = dataclasses.replace(CAFFE, size=(227, 227), crop_pct=227 / 256)
+TORCH_448 = dataclasses.replace(TORCH, size=(448, 448))
+# Deviation and mean of all of ImageNet's values.
+OVERFEAT_231 = Preprocess(
+    size=(231, 231), resize="crop", crop_pct=231 / 256, mean=(118.380948,), std=(61.896913,)
+)
+OVERFEAT_221 = dataclasses.replace(OVERFEAT_231, size=(221, 221), crop_pct=221 / 256)

@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
-from models.rows import CAFFE, GRAY_28, GRAY_32, INCEPTION, TORCH, Family, Row
+from models.rows import (
+    CAFFE,
+    CAFFE_227,
+    GRAY_16,
+    GRAY_28,
+    GRAY_32,
+    GRAY_83,
+    INCEPTION,
+    OVERFEAT_221,
+    OVERFEAT_231,
+    TORCH,
+    TORCH_448,
+    Family,
+    Row,
+)
 
 LENET_1998 = Family(
     "models.classification.lenet",
@@ -32,10 +46,72 @@ MOBILENET = Family(
     2017,
     ("width", "dropout"),
 )
+LECUN_1989 = Family(
+    "models.classification.lecun1989",
+    "classification",
+    "LeCun, Backpropagation Applied to Handwritten Zip Code Recognition, Neural Computation 1(4)",
+    1989,
+)
+CALTECH = Family(
+    "models.classification.caltech",
+    "classification",
+    "Jarrett, What is the Best Multi-Stage Architecture for Object Recognition?, ICCV",
+    2009,
+)
+ALEXNET = Family(
+    "models.classification.alexnet",
+    "classification",
+    "Krizhevsky, ImageNet Classification with Deep Convolutional Neural Networks, NIPS",
+    2012,
+    ("dropout",),
+)
+ALEXNET_OWT = ALEXNET._replace(
+    paper="Krizhevsky, One weird trick, https://arxiv.org/abs/1404.5997", year=2014
+)
+ZFNET = Family(
+    "models.classification.zfnet",
+    "classification",
+    "Zeiler, Visualizing and Understanding ConvNets, https://arxiv.org/abs/1311.2901",
+    2013,
+    ("dropout",),
+)
+OVERFEAT = Family(
+    "models.classification.overfeat",
+    "classification",
+    "Sermanet, OverFeat, https://arxiv.org/abs/1312.6229",
+    2013,
+    ("dropout",),
+)
+SPP_NET = Family(
+    "models.classification.sppnet",
+    "classification",
+    "He, Spatial Pyramid Pooling, https://arxiv.org/abs/1406.4729",
+    2014,
+    ("dropout",),
+)
+WELDON = Family(
+    "models.classification.weldon",
+    "classification",
+    "Durand, WELDON: Weakly Supervised Learning of Deep CNNs, CVPR",
+    2016,
+    ("dropout",),
+)
 # fmt: off
 ROWS = {
+    "lecun1989": Row(LECUN_1989, 9_760, 63_660, 10, GRAY_16),
     "lenet5_1998": Row(LENET_1998, 60_000, 325_680, 10, GRAY_32),
     "lenet5": Row(LENET, 61_706, 416_520, 10, GRAY_28),
+    "caltech_convnet": Row(CALTECH, 363_237, 41_129_792, 101, GRAY_83),
+    "caltech_convnet_rn": Row(CALTECH, 363_237, 41_129_792, 101, GRAY_83),
+    "caltech_convnet_max": Row(CALTECH, 363_237, 41_129_792, 101, GRAY_83),
+    "alexnet": Row(ALEXNET, 60_965_224, 724_406_816, 1000, CAFFE_227),
+    "alexnet_single": Row(ALEXNET, 62_378_344, 1_135_256_096, 1000, CAFFE_227),
+    "alexnet_owt": Row(ALEXNET_OWT, 61_100_840, 714_188_480, 1000, TORCH),
+    "zfnet": Row(ZFNET, 62_357_608, 1_168_032_896, 1000, CAFFE),
+    "zfnet_large": Row(ZFNET, 107_627_624, 2_476_704_896, 1000, CAFFE),
+    "overfeat_fast": Row(OVERFEAT, 145_920_872, 2_801_403_904, 1000, OVERFEAT_231),
+    "overfeat_accurate": Row(OVERFEAT, 144_656_488, 5_355_446_784, 1000, OVERFEAT_221),
+    "spp_net_zf5": Row(SPP_NET, 77_037_672, 1_182_712_960, 1000, CAFFE),
     "vgg11": Row(VGG, 132_863_336, 7_609_090_048, 1000, TORCH),
     "vgg11_bn": Row(VGG, 132_868_840, 7_609_090_048, 1000, TORCH),
     "vgg13": Row(VGG, 133_047_848, 11_308_466_176, 1000, TORCH),
@@ -55,5 +131,6 @@ ROWS = {
     "resnet152_v1": Row(RESNET, 60_192_808, 11_282_415_616, 1000, CAFFE),
     "resnet200_v1": Row(RESNET, 64_673_832, 14_776_270_848, 1000, CAFFE),
     "mobilenet_v1": Row(MOBILENET, 4_231_976, 568_740_352, 1000, INCEPTION),
+    "weldon_resnet101": Row(WELDON, 42_541_140, 31_205_457_920, 20, TORCH_448),
 }
 # fmt: on

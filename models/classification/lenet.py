@@ -64,7 +64,7 @@ def bitmaps() -> np.ndarray:
     return (2.0 * bits - 1.0).reshape(NUM_CLASSES, -1).astype(np.float32)
 
 
-def _uniform(fan_in: int):
+def uniform(fan_in: int):
     """The paper's initialiser: uniform in +-2.4 / fan_in."""
     return keras.initializers.RandomUniform(-2.4 / fan_in, 2.4 / fan_in)
 
@@ -86,7 +86,7 @@ class Subsample(keras.layers.Layer):
 
     def build(self, input_shape):
         shape = (input_shape[-1],)
-        self.coefficient = self.add_weight(shape=shape, initializer=_uniform(4), name="coefficient")
+        self.coefficient = self.add_weight(shape=shape, initializer=uniform(4), name="coefficient")
         self.bias = self.add_weight(shape=shape, initializer="zeros", name="bias")
 
     def call(self, x):
@@ -113,7 +113,7 @@ class SparseConv(keras.layers.Layer):
         self.spread, self.dense_shape = spread, (5, 5, channels, outputs)
         fan_in = 25 * len(pairs) / outputs
         shape = (5, 5, len(pairs))
-        self.kernel = self.add_weight(shape=shape, initializer=_uniform(fan_in), name="kernel")
+        self.kernel = self.add_weight(shape=shape, initializer=uniform(fan_in), name="kernel")
         self.bias = self.add_weight(shape=(outputs,), initializer="zeros", name="bias")
 
     def call(self, x):
@@ -175,13 +175,13 @@ def _lenet5_1998(preprocess: Preprocess, num_classes: int | None) -> keras.Model
         return keras.Model(image, {"s2": s2, "s4": s4}, name="lenet5_1998")
     x = ScaledTanh(name="c5_tanh")(_conv(x, 120, 400, "c5"))
     x = keras.layers.Flatten(name="flat")(x)
-    x = keras.layers.Dense(84, kernel_initializer=_uniform(120), name="f6")(x)
+    x = keras.layers.Dense(84, kernel_initializer=uniform(120), name="f6")(x)
     logits = BitmapDistance(num_classes, name="logits")(ScaledTanh(name="f6_tanh")(x))
     return keras.Model(image, logits, name="lenet5_1998")
 
 
 def _conv(x, filters: int, fan_in: int, name: str):
-    return keras.layers.Conv2D(filters, 5, kernel_initializer=_uniform(fan_in), name=name)(x)
+    return keras.layers.Conv2D(filters, 5, kernel_initializer=uniform(fan_in), name=name)(x)
 
 
 def _lenet5(preprocess: Preprocess, num_classes: int | None, dropout: float) -> keras.Model:

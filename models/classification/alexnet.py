@@ -1,0 +1,137 @@
+"""AlexNet: as Caffe published it, on a single tower, and its lighter successor of 2014.
+
+Papers: Krizhevsky 2012, ImageNet Classification with Deep Convolutional Neural Networks, NIPS;
+Krizhevsky 2014, One weird trick for parallelizing convolutional neural networks,
+https://arxiv.org/abs/1404.5997 (whose single column alexnet_owt is, as torchvision has it).
+
+alexnet         conv2, conv4 and conv5 in two groups, which were two GPUs; local response
+                normalisation, then pooling, whose sizes are rounded up: Caffe's bvlc_alexnet
+alexnet_single  without groups and normalisation: Darknet's alexnet.cfg
+alexnet_owt     64-192-384-256-256 maps, no normalisation; fc6 sees an average of 6 x 6 bins
+
+Differences from the paper: 227 px, for 224 leave no whole number of windows; Caffe's normalisation
+(k = 1, alpha / 5; the paper's is k = 2, alpha: LocalResponseNorm has both); dropout (paper 0.5)
+after fc6 and fc7 is the caller's (torchvision puts it before them). Weights start as N(0, 0.01),
+biases of conv2, conv4, conv5, fc6 and fc7 at 1 (Caffe 0.1); alexnet_owt has He initialisation,
+since its input is divided by the deviation of pixels.
+Checked against OpenCV's reading of a Caffe network, PyTorch's functions and torchvision.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import keras
+
+from models import layers
+from models.normalization import LocalResponseNorm
+from models.pooling import Pool
+from models.spec import Preprocess
+
+GAUSSIAN = keras.initializers.RandomNormal(stddev=0.01)
+
+
+@dataclasses.dataclass(frozen=True)
+class Variant:
+    filters: tuple[int, ...] = (96, 256, 384, 384, 256)
+    groups: int = 1  # of conv2, conv4 and conv5
+    norm: bool = False
+    ceil: bool = False  # Caffe's pooling
+    padding: int = 0  # of conv1
+    bins: int | None = None  # fc6 sees an average of bins x bins
+    paper_init: bool = True
+
+
+VARIANTS = {
+    "alexnet": Variant(groups=2, norm=True, ceil=True),
+    "alexnet_single": Variant(),
+    "alexnet_owt": Variant((64, 192, 384, 256, 256), padding=2, bins=6, paper_init=False),
+}
+# name: (kernel, padding, in groups, bias starts at 1)
+CONVOLUTIONS = {
+    "conv2": (5, 2, True, True),
+    "conv3": (3, 1, False, False),
+    "conv4": (3, 1, True, True),
+    "conv5": (3, 1, True, True),
+}
+MINIMUM = 63
+
+
+def norm_and_pool(x, v: Variant, name: str):
+    """What follows conv1 and conv2."""
+    if v.norm:
+        x = LocalResponseNorm(5, k=1.0, mean=True, name=f"norm{name}")(x)
+    return Pool("max", 3, 2, ceil=v.ceil, name=f"pool{name}")(x)
+
+
+def features(x, variant: str) -> dict:
+    """Normalised pixels -> maps by stride: conv1, conv2, conv5 and the last pooling."""
+    v = VARIANTS[variant]
+    init = GAUSSIAN if v.paper_init else layers.HE
+    x = keras.layers.ZeroPadding2D(v.padding, name="conv1_pad")(x)
+    x = conv1 = keras.layers.Conv2D(
+        v.filters[0], 11, 4, activation="relu", kernel_initializer=init, name="conv1"
+    )(x)
+    x = norm_and_pool(x, v, "1")
+    maps = {"s4": conv1}
+    for filters, (name, (kernel, padding, grouped, bias)) in zip(
+        v.filters[1:], CONVOLUTIONS.items(), strict=True
+    ):
+        x = keras.layers.ZeroPadding2D(padding, name=f"{name}_pad")(x)
+        x = keras.layers.Conv2D(
+            filters,
+            kernel,
+            groups=v.groups if grouped else 1,
+            activation="relu",
+            kernel_initializer=init,
+            bias_initializer="ones" if bias and v.paper_init else "zeros",
+            name=name,
+        )(x)
+        if name == "conv2":
+            maps["s8"] = x
+            x = norm_and_pool(x, v, "2")
+    maps["s16"] = x
+    return maps | {"s32": Pool("max", 3, 2, ceil=v.ceil, name="pool5")(x)}
+
+
+def head(
+    x, num_classes: int, widths=(4096, 4096), *, dropout: float = 0.0, init=GAUSSIAN, bias="zeros"
+):
+    """[B, N] -> logits: the layers fc6, fc7, ... with ReLU and dropout, and "logits"."""
+    for index, width in enumerate(widths, start=6):
+        x = keras.layers.Dense(
+            width,
+            activation="relu",
+            kernel_initializer=init,
+            bias_initializer=bias,
+            name=f"fc{index}",
+        )(x)
+        if dropout:
+            x = keras.layers.Dropout(dropout, name=f"dropout{index}")(x)
+    return keras.layers.Dense(num_classes, kernel_initializer=init, dtype="float32", name="logits")(
+        x
+    )
+
+
+def build(
+    variant: str,
+    preprocess: Preprocess,
+    *,
+    num_classes: int | None = 1000,
+    dropout: float = 0.0,
+) -> keras.Model:
+    """Images [B, H, W, 3] -> logits [B, num_classes]; None: the maps by stride."""
+    v = VARIANTS[variant]
+    why = "a convolution of stride 4 and three poolings leave one pixel of it"
+    layers.check_input(variant, preprocess.size, minimum=MINIMUM, why=why)
+    image, x = layers.image_input(preprocess)
+    maps = features(x, variant)
+    if num_classes is None:
+        return keras.Model(image, maps, name=variant)
+    x = maps["s32"]
+    if v.bins:
+        x = keras.layers.AdaptiveAveragePooling2D(v.bins, name="bins")(x)
+    x = keras.layers.Flatten(name="flat")(x)
+    init, bias = (GAUSSIAN, "ones") if v.paper_init else (layers.HE, "zeros")
+    logits = head(x, num_classes, dropout=dropout, init=init, bias=bias)
+    return keras.Model(image, logits, name=variant)

@@ -3,7 +3,7 @@
 Training reads in this order, and why: list shards -> shuffle shards -> interleave -> shuffle
 records (all by (seed, epoch), so the order is known) -> skip to the step to resume at (still
 undecoded, so it is cheap) -> this worker's rows of each global batch -> parse, decode, augment,
-encode targets (in parallel, order kept) -> batch -> prefetch.
+encode targets (in parallel, order kept) -> mix neighbours, where asked for -> batch -> prefetch.
 
 Epochs follow each other without a seam: batch k holds records k*B .. (k+1)*B - 1 of that endless
 stream, whatever the number of workers or replicas.
@@ -18,14 +18,15 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from data import labels as label_map
 from data import parse
-from data.augment import crops, draws, geometry, plan, render, window
+from data.augment import crops, draws, geometry, mix, plan, render, search, window
 from data.augment.noise import FILL
 from data.augment.policy import Augment
+from data.order import endless
 from models.resize import fit, fit_matrix
 from models.spec import Preprocess
 
-READ_AT_ONCE = 8  # shards
 BLOCK = 64  # records that are parsed, and whose changes are drawn, at once
 
 
@@ -57,6 +58,16 @@ class Stream:
     def wanted(self) -> tuple[str, ...]:
         """The fields of annotation that are read."""
         return self.fields or parse.TASKS[self.task]
+
+    @property
+    def kind(self) -> str:
+        """The task, of which augmentation knows the targets unless it has fields of its own."""
+        return f"{self.task} with fields of its own" if self.fields else self.task
+
+    @property
+    def together(self) -> int:
+        """How many rows the augmentation mixes, see mix.rows_together."""
+        return mix.rows_together(self.augment, self.kind)
 
 
 def count(records: pathlib.Path, split: str) -> int:
@@ -99,9 +110,19 @@ def training_batches(
             f"train.batch_size {stream.batch_size} does not divide by the {replicas} replicas"
         )
     rows = stream.batch_size // pipelines
+    if rows % stream.together:
+        raise ValueError(
+            f"train.batch_size {stream.batch_size} gives each of {pipelines} workers {rows} rows: "
+            f"this augmentation mixes {stream.together} at a time, of which it must be a multiple"
+        )
     size = count(stream.records, stream.split)
     first = start_step * stream.batch_size
-    raw = _endless(stream, first // size, first % size)
+    raw = endless(
+        shards(stream.records, stream.split),
+        *divmod(first, size),
+        seed=stream.seed,
+        buffer=stream.shuffle_buffer,
+    )
     if pipelines > 1:
         raw = raw.batch(stream.batch_size, drop_remainder=True)
         raw = raw.map(
@@ -120,6 +141,9 @@ def training_batches(
         num_parallel_calls=tf.data.AUTOTUNE,
         deterministic=True,
     )
+    if stream.together > 1:
+        known = len(label_map.read(stream.records / "labels.txt"))
+        examples = mix.mixed(examples, stream.augment, stream.task, known, stream.encode)
     batches = examples.batch(stream.batch_size // replicas, drop_remainder=True)
     options = tf.data.Options()
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
@@ -160,6 +184,10 @@ def planned_block(stream: Stream, serialized: tf.Tensor, epoch: tf.Tensor) -> di
     if not parse.has_picture(stream.wanted):
         return parsed
     policy, size = stream.augment, stream.preprocess.size
+    if search.active(policy):
+        parsed["search"] = draws.uniform(key, "search", search.draws_of(policy))
+    if stream.together > 1:
+        parsed["mix"] = draws.uniform(key, "mix", mix.DRAWS)
     shape = parsed["height"], parsed["width"]
     made = plan.make(
         policy,
@@ -182,6 +210,8 @@ def planned_block(stream: Stream, serialized: tf.Tensor, epoch: tf.Tensor) -> di
 def training_example(stream: Stream, row: dict) -> dict:
     """One row of `planned_block` decoded, drawn, encoded: {"image", "targets", "source_id"}.
 
+    A row that will be mixed keeps its numbers, "mix", and its boxes as they are: see mix.mixed.
+
     What `encode` receives in one dict has, by the stream's fields: labels [max_boxes] int64, filled
     up with -1; boxes [max_boxes, 4] pixels of the input, classes and valid [max_boxes]; masks
     [max_boxes, H, W] uint8 0 or 1; segmentation [H, W] uint8, 255 outside the picture; keypoints
@@ -191,8 +221,15 @@ def training_example(stream: Stream, row: dict) -> dict:
     example = {"source_id": row["source_id"]}
     if parse.has_picture(stream.wanted):
         example["image"] = _image(stream, row)
+    if "search" in row:
+        image = example["image"]
+        example["image"] = search.searched(image, stream.augment, stream.kind, row["search"])
+    if "mix" in row:
+        example["mix"] = row["mix"]
     if stream.task == "classification" and not stream.fields:
         example["targets"] = stream.encode(row["labels"][: row["num_labels"]])
+    elif "mix" in row:  # boxes, which are encoded once they are mixed
+        example["targets"] = {name: row[name] for name in mix.OBJECTS}
     elif stream.task == "detection" and not stream.fields:
         example["targets"] = stream.encode(row["boxes"], row["classes"], row["valid"])
     else:
@@ -306,36 +343,3 @@ def _one_of(captions: tf.Tensor, draw: tf.Tensor) -> tf.Tensor:
     """[B] one of each row's captions [B, CAPTIONS] that are not empty."""
     held = tf.reduce_sum(tf.cast(captions != "", tf.float32), -1)
     return tf.gather(captions, tf.cast(draw * held, tf.int32), batch_dims=1)
-
-
-def _endless(stream: Stream, first_epoch: int, skip: int) -> tf.data.Dataset:
-    """(serialized, epoch) for ever, from record `skip` of `first_epoch`."""
-    files = tf.constant(shards(stream.records, stream.split))
-
-    def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
-        seeds = tf.random.stateless_uniform(
-            [2], tf.stack([tf.constant(stream.seed, tf.int64), epoch]), 0, 2**31 - 1, tf.int64
-        )
-        order = tf.random.experimental.stateless_shuffle(files, seed=seeds)
-        records = tf.data.Dataset.from_tensor_slices(order).interleave(
-            tf.data.TFRecordDataset,
-            cycle_length=READ_AT_ONCE,
-            num_parallel_calls=2,
-            deterministic=True,
-        )
-        # The plain op, as Dataset.shuffle would also depend on the process's global seed.
-        shuffled = tf.raw_ops.ShuffleDataset(
-            input_dataset=tf.data.experimental.to_variant(records),
-            buffer_size=stream.shuffle_buffer,
-            seed=seeds[0],
-            seed2=seeds[1],
-            output_types=[tf.string],
-            output_shapes=[[]],
-            reshuffle_each_iteration=False,
-        )
-        shuffled = tf.data.experimental.from_variant(shuffled, records.element_spec)
-        return tf.data.Dataset.zip(shuffled, tf.data.Dataset.from_tensors(epoch).repeat())
-
-    first = tf.data.Dataset.from_tensors(tf.constant(first_epoch, tf.int64)).flat_map(one_epoch)
-    later = tf.data.Dataset.range(first_epoch + 1, tf.int64.max).flat_map(one_epoch)
-    return first.skip(skip).concatenate(later)

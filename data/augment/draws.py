@@ -8,7 +8,16 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-STREAMS = ("geometry", "window", "elastic", "color", "noise", "caption")  # independent numbers
+STREAMS = (
+    "geometry",
+    "window",
+    "elastic",
+    "color",
+    "noise",
+    "caption",
+    "search",
+    "mix",
+)  # independent numbers
 _GOLDEN = 0x9E3779B97F4A7C15
 
 

@@ -1,0 +1,42 @@
+"""The order of training records: a function of (seed, epoch), and readable from any record on."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+READ_AT_ONCE = 8  # shards
+
+
+def endless(
+    shards: list[str], first_epoch: int, skip: int, *, seed: int, buffer: int
+) -> tf.data.Dataset:
+    """(serialized, epoch) for ever, from record `skip` of `first_epoch`; shuffled by `buffer`."""
+    files = tf.constant(shards)
+
+    def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
+        seeds = tf.random.stateless_uniform(
+            [2], tf.stack([tf.constant(seed, tf.int64), epoch]), 0, 2**31 - 1, tf.int64
+        )
+        order = tf.random.experimental.stateless_shuffle(files, seed=seeds)
+        records = tf.data.Dataset.from_tensor_slices(order).interleave(
+            tf.data.TFRecordDataset,
+            cycle_length=READ_AT_ONCE,
+            num_parallel_calls=2,
+            deterministic=True,
+        )
+        # The plain op, as Dataset.shuffle would also depend on the process's global seed.
+        shuffled = tf.raw_ops.ShuffleDataset(
+            input_dataset=tf.data.experimental.to_variant(records),
+            buffer_size=buffer,
+            seed=seeds[0],
+            seed2=seeds[1],
+            output_types=[tf.string],
+            output_shapes=[[]],
+            reshuffle_each_iteration=False,
+        )
+        shuffled = tf.data.experimental.from_variant(shuffled, records.element_spec)
+        return tf.data.Dataset.zip(shuffled, tf.data.Dataset.from_tensors(epoch).repeat())
+
+    first = tf.data.Dataset.from_tensors(tf.constant(first_epoch, tf.int64)).flat_map(one_epoch)
+    later = tf.data.Dataset.range(first_epoch + 1, tf.int64.max).flat_map(one_epoch)
+    return first.skip(skip).concatenate(later)

@@ -111,6 +111,7 @@ def build(
         if progress is not None:
             progress(index + 1, total)
     _write_lists(year, names)
+    (year / "class_names.txt").write_text("\n".join(("_background_", *LABELS, "")))
     (aside / "digits.json").write_text(json.dumps({"seed": seed, "images": list(images)}) + "\n")
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.exists():

@@ -163,7 +163,7 @@ def test_ingest_without_a_recipe(capfd, devkit, tmp_path):
     code, out, _ = convoy(capfd, "ingest", "--input", devkit, "--output", out_dir, "--json")
     result = last_json(out)
     assert code == 0
-    assert (result["records"], result["splits"]["train"]) == (10, 3)  # trainval has 5 more
+    assert (result["records"], result["splits"]) == (5, {"train": 3, "val": 2})  # no trainval
     assert (out_dir / "labels.txt").read_text().split() == sorted(set(result["classes"]))
     code, out, _ = convoy(capfd, "ingest", "--input", devkit, "--output", out_dir, "--json")
     assert code == 1

@@ -1,0 +1,88 @@
+"""Verbs that run a recipe's pipeline up to one step."""
+
+from __future__ import annotations
+
+import sys
+
+from absl import flags
+
+from pipeline import config, steps
+from pipeline.cli import UsageError, Verb
+
+VOC = "configs/voc_detection.yaml"
+FOLDER = "configs/folder_classification.yaml"
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def define(values: flags.FlagValues) -> None:
+    flags.DEFINE_multi_string("set", [], "section.key=value, as in the recipe.", flag_values=values)
+    flags.DEFINE_bool("dry_run", False, "Only say what would run.", flag_values=values)
+
+
+def upto(step: str):
+    """A verb that runs a recipe's pipeline up to one step."""
+
+    def run(words: list[str], values: flags.FlagValues, unknown: list[str]) -> dict:
+        recipe = load(words, values, unknown)
+        result = steps.run(steps.Job(recipe, plan=values.dry_run, tell=say), step)
+        for name, value in result["metrics"].items():
+            print(f"{name} {value:.4f}" if value is not None else f"{name} -")
+        for name, path in result["artifacts"].items():
+            print(f"{name}: {path}")
+        if "validation" in result:
+            print(result["validation"]["text"])
+        if result["pushed"]:
+            print(f"pushed: {result['pushed_path']}")
+        return result
+
+    return run
+
+
+def load(words: list[str], values: flags.FlagValues, unknown: list[str]) -> config.Recipe:
+    if len(words) != 1:
+        raise UsageError(f"expected one recipe file, got {words or 'none'}")
+    recipe = config.load(words[0], values.set)
+    if not unknown:
+        return recipe
+    ingest = recipe.ingest.model_copy(update={"beam": (*recipe.ingest.beam, *unknown)})
+    return recipe.model_copy(update={"ingest": ingest})
+
+
+def _recipe_verb(step: str, summary: str, second: str, passes_flags: bool = False) -> Verb:
+    verb = {"example_gen": "ingest", "statistics_gen": "statistics", "trainer": "train"}
+    verb |= {"schema_gen": "schema"}
+    verb |= {"evaluator": "evaluate", "exporter": "export", "infra_validator": "verify"}
+    name = verb.get(step, "push")
+    return Verb(
+        summary,
+        "RECIPE [--set section.key=value]...",
+        (f"convoy {name} {VOC} --set data.path=VOCdevkit", f"convoy {name} {second}"),
+        upto(step),
+        define,
+        passes_flags,
+    )
+
+
+VERBS = {
+    "statistics": _recipe_verb("statistics_gen", "count what the records hold", FOLDER, True),
+    "schema": _recipe_verb("schema_gen", "infer what the records must look like", FOLDER, True),
+    "train": _recipe_verb("trainer", "train a network; run again to resume", f"{FOLDER} --json"),
+    "evaluate": _recipe_verb("evaluator", "metrics, report and the gate's verdict", FOLDER),
+    "export": _recipe_verb("exporter", "write the SavedModel", f"{VOC} --dry_run"),
+    "verify": _recipe_verb("infra_validator", "serve the export and send real requests", FOLDER),
+    "push": _recipe_verb("pusher", "push the blessed model as the next version", f"{VOC} --json"),
+    "run": Verb(
+        "all of it, from raw pictures to a pushed model; unchanged steps are not repeated",
+        "RECIPE [--set section.key=value]...",
+        (
+            f"convoy run {VOC} --set data.path=VOCdevkit",
+            f"convoy run {FOLDER} --set data.path=pictures --set train.epochs=20 --json",
+        ),
+        upto("pusher"),
+        define,
+        passes_flags=True,
+    ),
+}

@@ -1,0 +1,117 @@
+"""Verbs on pushed models, and the web UI."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import subprocess
+import sys
+
+from absl import flags
+
+from pipeline import config, steps
+from pipeline.artifacts import write_bytes
+from pipeline.cli import UsageError, Verb, set_up_logs
+from pipeline.commands import recipes
+
+
+def _serve_flags(values: flags.FlagValues) -> None:
+    flags.DEFINE_integer("port", 8500, "gRPC.", flag_values=values)
+    flags.DEFINE_integer("rest_api_port", 8501, "REST.", flag_values=values)
+    flags.DEFINE_string("host", "127.0.0.1", "Address to listen on.", flag_values=values)
+    flags.DEFINE_string("name", None, "Model name; default: the folder's.", flag_values=values)
+    flags.DEFINE_string("versions", "latest", "latest, all, or a number.", flag_values=values)
+
+
+def _serve(words: list[str], values: flags.FlagValues, _: list[str]) -> dict:
+    if len(words) != 1:
+        raise UsageError("expected one model folder")
+    from serving import server
+
+    set_up_logs(max(values.verbosity, 0))  # which versions come and go is worth a line
+    server.serve(
+        words[0],
+        name=values.name,
+        host=values.host,
+        port=values.port,
+        rest_api_port=values.rest_api_port,
+        versions=values.versions,
+    )
+    return {"stopped": True}
+
+
+def _predict_flags(values: flags.FlagValues) -> None:
+    flags.DEFINE_string("output", ".", "Folder for pictures and JSON.", values, short_name="o")
+    flags.DEFINE_float("score", 0.5, "Draw detections from this score on.", flag_values=values)
+
+
+def _predict(words: list[str], values: flags.FlagValues, _: list[str]) -> dict:
+    if len(words) < 2:
+        raise UsageError("expected a model folder and at least one picture")
+    from pipeline import predict_pictures
+
+    model, *pictures = words
+    rows = predict_pictures.run(model, pictures, pathlib.Path(values.output), values.score)
+    for row in rows:
+        print(row.get("picture") or f"{row['image']}: {row['error']}")
+    failed = [row for row in rows if "error" in row]
+    if failed:
+        raise ValueError(f"{len(failed)} of {len(rows)} pictures failed: {failed[0]['error']}")
+    return {"output": values.output, "predictions": rows}
+
+
+def _ui_flags(values: flags.FlagValues) -> None:
+    recipes.recipe_flags(values)
+    flags.DEFINE_integer("port", 3000, "Of the web UI.", flag_values=values)
+    flags.DEFINE_string("host", "127.0.0.1", "Address to listen on.", flag_values=values)
+
+
+def _ui(words: list[str], values: flags.FlagValues, unknown: list[str]) -> dict:
+    job = steps.Job(recipes.load(words, values, unknown))
+    home = job.run_dir / "dagster"
+    home.mkdir(parents=True, exist_ok=True)
+    write_bytes(home / "dagster.yaml", b"telemetry:\n  enabled: false\n")
+    recipe = home / "recipe.yaml"
+    write_bytes(recipe, config.dump(job.recipe).encode())
+    command = [sys.executable, "-m", "dagster", "dev", "-m", "pipeline.definitions"]
+    command += ["-h", values.host, "-p", str(values.port)]
+    environment = {**os.environ, "DAGSTER_HOME": str(home), "CONVOY_RECIPE": str(recipe)}
+    schedule = job.recipe.schedule or "none"
+    recipes.say(f"Dagster on http://{values.host}:{values.port}; schedule: {schedule}")
+    process = subprocess.Popen(command, env=environment)
+    try:
+        code = process.wait()
+    except KeyboardInterrupt:  # Dagster got it too, and stops its own processes
+        process.wait()
+        return {"port": values.port}
+    if code:
+        raise RuntimeError(f"dagster dev ended with {code}; its messages are above")
+    return {"port": values.port}
+
+
+VERBS = {
+    "ui": Verb(
+        "open Dagster's web UI with the recipe's assets and schedule",
+        "RECIPE [--port N]",
+        (f"convoy ui {recipes.VOC}", f"convoy ui {recipes.FOLDER} --port 3001"),
+        _ui,
+        _ui_flags,
+    ),
+    "serve": Verb(
+        "serve pushed models by TF Serving's gRPC and REST protocols",
+        "DIR [--port N] [--rest_api_port N]",
+        ("convoy serve runs/demo/served", "convoy serve served/digits --port 9500 --versions all"),
+        _serve,
+        _serve_flags,
+    ),
+    "predict": Verb(
+        "run a pushed model on pictures and draw what it finds",
+        "MODEL IMAGE... -o DIR",
+        (
+            "convoy predict runs/demo/served/demo street.jpg -o out",
+            "convoy predict served/cells/3 a.jpg b.jpg -o out --score 0.3 --json",
+        ),
+        _predict,
+        _predict_flags,
+    ),
+}

@@ -26,7 +26,7 @@ def _digits(words: list[str], values: flags.FlagValues, _: list[str]) -> dict:
 
 
 def _ingest_flags(values: flags.FlagValues) -> None:
-    recipes.recipe_flags(values)
+    recipes.define(values)
     flags.DEFINE_string("input", None, "Folder of a data set, instead of a recipe.", values)
     flags.DEFINE_string("output", None, "Folder for the records, with --input.", values)
     flags.DEFINE_string(
@@ -47,7 +47,7 @@ def _ingest(words: list[str], values: flags.FlagValues, unknown: list[str]) -> d
 
 
 def _validate_flags(values: flags.FlagValues) -> None:
-    recipes.recipe_flags(values)
+    recipes.define(values)
     flags.DEFINE_string("records", None, "Folder of records, instead of a recipe.", values)
     flags.DEFINE_string("output", None, "Run folder, with --records.", values, short_name="o")
 

@@ -61,7 +61,7 @@ def _predict(words: list[str], values: flags.FlagValues, _: list[str]) -> dict:
 
 
 def _ui_flags(values: flags.FlagValues) -> None:
-    recipes.recipe_flags(values)
+    recipes.define(values)
     flags.DEFINE_integer("port", 3000, "Of the web UI.", flag_values=values)
     flags.DEFINE_string("host", "127.0.0.1", "Address to listen on.", flag_values=values)
 

@@ -257,8 +257,10 @@ def _image(stream: Stream, row: dict) -> tf.Tensor:
     policy, made = stream.augment, row["plan"]
     if "window" not in row:
         return render.picture(decode(row["encoded"], channels), policy, made, size)
-    filled = crops.inside(policy)
-    image = window.draw(row["encoded"], channels, row["window"], size, FILL, filled)
+    filled, axes = crops.inside(policy), geometry.flipped(policy)
+    image = window.draw(
+        row["encoded"], channels, row["window"], size, FILL, filled=filled, axes=axes
+    )
     return plan.finish(image, policy, made)
 
 

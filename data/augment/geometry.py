@@ -70,6 +70,12 @@ def straight(policy: Augment) -> bool:
     return not (policy.rotate_deg or policy.shear_deg or policy.elastic)
 
 
+def flipped(policy: Augment) -> tuple[int, ...]:
+    """The axes, 0 of rows and 1 of columns, that the policy may flip."""
+    probabilities = (policy.flip_vertical, policy.flip_horizontal)
+    return tuple(axis for axis, probability in enumerate(probabilities) if probability)
+
+
 def transform_boxes(boxes: tf.Tensor, matrix: tf.Tensor, size, min_visible: float, centers=False):
     """Axis-parallel hulls of the transformed boxes [..., N, 4], clipped; see `keep_visible`."""
     ymin, xmin, ymax, xmax = tf.unstack(boxes, axis=-1)

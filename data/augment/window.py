@@ -44,12 +44,19 @@ def snap(matrix: tf.Tensor, height, width, size: tuple[int, int]) -> Window:
 
 
 def draw(
-    encoded: tf.Tensor, channels: int, window: Window, size, fill: float, filled: bool = False
+    encoded: tf.Tensor,
+    channels: int,
+    window: Window,
+    size,
+    fill: float,
+    *,
+    filled: bool = False,
+    axes: tuple[int, ...] = (0, 1),
 ) -> tf.Tensor:
     """float32 [size[0], size[1], channels] of an encoded picture; `fill` outside it.
 
     window: of one picture. Of a JPEG only the window is decoded. `filled` says that the target is
-    the whole of `size`.
+    the whole of `size`, `axes` which may be flipped: what need not be asked costs nothing.
     """
     first, count = window.source[:, 0], window.source[:, 1] - window.source[:, 0]
 
@@ -62,9 +69,13 @@ def draw(
 
     image = tf.cond(tf.io.is_jpeg(encoded), jpeg, other)
     sides = size if filled else window.target[:, 1] - window.target[:, 0]
-    image = tf.raw_ops.ResizeBilinear(images=image[None], size=sides, half_pixel_centers=True)
-    # The axes to turn round as a tensor, maybe empty: two conditions would cost more.
-    image = tf.reverse(image, tf.reshape(tf.where(window.flip), [-1]) + 1)[0]
+    image = tf.raw_ops.ResizeBilinear(images=image[None], size=sides, half_pixel_centers=True)[0]
+    for axis in axes:
+        image = tf.cond(
+            window.flip[axis],
+            lambda image=image, axis=axis: tf.reverse(image, [axis]),
+            lambda image=image: image,
+        )
     if not filled:
         around = tf.stack([window.target[:, 0], tf.constant(size) - window.target[:, 1]], axis=1)
         image = tf.cond(

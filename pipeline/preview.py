@@ -3,8 +3,8 @@
 The pictures come out of the trainer's own input: augmented, fitted into the network's input, mixed
 where the recipe asks for it, with their targets encoded. Shown are boxes with the names of their
 classes, and, where the records hold them, masks, keypoints and segmentation; below each picture its
-source_id, its labels (with their shares where pictures are mixed), and for detectors how many
-priors learn an object.
+labels (with their shares where pictures are mixed), for detectors how many priors learn an object,
+and its source_id.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def draw(row: dict, labels, segmentation_labels=()) -> Image.Image:
         large = overlay.draw(large, boxes, classes, None, labels)
     if "keypoints" in targets:
         _draw_points(large, targets["keypoints"][valid] * [scale, scale, 1])
-    return overlay.caption(large, "  ".join((row["source_id"], *_notes(describe(row, labels)))))
+    return overlay.caption(large, "  ".join((*_notes(describe(row, labels)), row["source_id"])))
 
 
 def describe(row: dict, labels) -> dict:

@@ -18,3 +18,26 @@ def digits_records(tmp_path_factory) -> pathlib.Path:
     params = example_gen.Params(shard_mb=0.1)
     example_gen.run({"source": devkit}, params, top / "records")
     return top / "records"
+
+
+@pytest.fixture(scope="session")
+def class_records(tmp_path_factory) -> pathlib.Path:
+    import numpy as np
+    from PIL import Image
+    from sklearn.datasets import load_digits
+
+    from pipeline.components import example_gen
+
+    folder = tmp_path_factory.mktemp("classes")
+    scans, labels = load_digits(return_X_y=True)
+    for name in range(4):
+        found = scans[labels == name][:20].reshape(-1, 8, 8)
+        for i, scan in enumerate(found):
+            path = folder / ("train" if i < 15 else "val") / str(name) / f"{i:02d}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            pixels = np.uint8(np.kron(scan, np.ones((5, 5))) * 15)
+            Image.fromarray(pixels).convert("RGB").save(path)
+    records = tmp_path_factory.mktemp("class_records")
+    params = example_gen.Params(format="folder", splits=("train", "val"), shard_mb=0.01)
+    example_gen.run({"source": folder}, params, records)
+    return records

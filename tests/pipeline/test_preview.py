@@ -1,0 +1,82 @@
+"""`convoy preview`: what is drawn is what the trainer's input holds."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import PIL.Image
+import pytest
+
+from pipeline import config, preview
+
+DETECT = {
+    "name": "seen",
+    "task": "detection",
+    "data": {"format": "voc", "path": "unused", "train": "train", "val": None, "test": "val"},
+    "model": {"name": "ssd_mobilenet_v1", "input_size": [96, 128], "width": 0.25},
+    "train": {"batch_size": 8},
+}
+
+
+def labels_of(records):
+    return (records / "labels.txt").read_text().split()
+
+
+def test_objects_masks_and_priors_of_a_detector(digits_records, tmp_path):
+    recipe = config.parse({**DETECT, "augment": {"rotate_deg": 20}}, "test")
+    told = preview.run(recipe, digits_records, tmp_path, batches=2)
+    assert [path.rpartition("/")[2] for path in told["pictures"]] == ["batch1.png", "batch2.png"]
+    assert len(told["samples"]) == 16
+    assert json.loads((tmp_path / "preview.json").read_text()) == told["samples"]
+    for sample in told["samples"]:
+        assert set(sample["objects"]) <= set(labels_of(digits_records))
+        assert sample["priors"] >= len(sample["objects"]) > 0
+    page = PIL.Image.open(told["pictures"][0])
+    assert page.width > 4 * 320
+    assert len(page.getcolors(1 << 24)) > 1000
+
+
+def test_the_masks_follow_their_boxes(digits_records):
+    """A mask's pixels fill its box to within a pixel, whatever was drawn."""
+    recipe = config.parse({**DETECT, "augment": {"flip_horizontal": 0.5, "zoom": [0.7, 1.3]}}, "t")
+    from pipeline import network
+
+    task = network.build(recipe.model, labels_of(digits_records), recipe.train)
+    stream = preview.stream_of(recipe, digits_records, task)
+    assert stream.fields == ("boxes", "masks", "segmentation")
+    compared = 0
+    for batch in preview.training_batches(stream).take(1):
+        targets = {
+            name: value.numpy() for name, value in batch["targets"].items() if name != "encoded"
+        }
+        for box, mask, valid in zip(
+            *(
+                targets[name].reshape(-1, *targets[name].shape[2:])
+                for name in ("boxes", "masks", "valid")
+            ),
+            strict=True,
+        ):
+            if not valid:
+                continue
+            rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+            hull = [rows[0], columns[0], rows[-1] + 1, columns[-1] + 1]
+            np.testing.assert_allclose(hull, box, atol=1.5)
+            compared += 1
+    assert compared > 8
+
+
+def test_mixed_pictures_tell_their_shares(class_records, tmp_path):
+    recipe = config.parse(
+        {
+            **DETECT,
+            "task": "classification",
+            "model": {"name": "resnet18", "input_size": [32, 32]},
+            "augment": {"mixup": 0.4},
+        },
+        "test",
+    )
+    told = preview.run(recipe, class_records, tmp_path, batches=1)
+    shares = [[float(label.split()[-1]) for label in s["labels"]] for s in told["samples"]]
+    assert all(sum(row) == pytest.approx(1, abs=0.02) for row in shares)
+    assert any(len(row) == 2 for row in shares)

@@ -80,14 +80,47 @@ class Pool(keras.layers.Layer):
         return {**super().get_config(), **mine}
 
 
+def adaptive_pool(x, n: int, kind: str = "max"):
+    """[B, H, W, C] of any size -> [B, n, n, C]: "max" or "average" of n x n bins.
+
+    Bin i covers floor(i a / n) up to ceil((i + 1) a / n) of a positions, as in PyTorch and in
+    SPP-net's appendix; bins overlap where n does not divide a, and repeat where a < n. (Keras'
+    adaptive pooling ends the process where a < n, and needs a size known in advance.)
+    """
+    reduce = {"max": ops.max, "average": ops.mean}[kind]
+    for axis in (1, 2):
+        size = ops.shape(x)[axis]
+        ends = [(i * size // n, -(-(i + 1) * size // n)) for i in range(n)]
+        bins = [x[:, a:b] if axis == 1 else x[:, :, a:b] for a, b in ends]
+        x = ops.stack([reduce(each, axis=axis) for each in bins], axis=axis)
+    return x
+
+
+@keras.saving.register_keras_serializable("convoy")
+class AdaptivePool(keras.layers.Layer):
+    """`adaptive_pool` as a layer: [B, H, W, C] -> [B, bins, bins, C]."""
+
+    def __init__(self, bins, kind="average", **kwargs):
+        super().__init__(**kwargs)
+        self.bins, self.kind = int(bins), kind
+
+    def call(self, x):
+        return adaptive_pool(x, self.bins, self.kind)
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0], self.bins, self.bins, input_shape[-1])
+
+    def get_config(self):
+        return {**super().get_config(), "bins": self.bins, "kind": self.kind}
+
+
 @keras.saving.register_keras_serializable("convoy")
 class SpatialPyramid(keras.layers.Layer):
     """[B, H, W, C] of any size -> [B, C * sum of n^2]: for each level n, maxima of n x n bins.
 
-    He 2014 https://arxiv.org/abs/1406.4729. Bin i of n covers floor(i a / n) up to
-    ceil((i + 1) a / n) of a positions (the paper's appendix). These are windows of ceil(a / n) at
-    stride floor(a / n) (its section 2.3) wherever those make n bins: of 13 positions for 6, 3, 2
-    and 1; of 10 they would make 9 for 6. Order: level, row, column, channel.
+    He 2014 https://arxiv.org/abs/1406.4729. The bins of adaptive_pool are windows of ceil(a / n)
+    at stride floor(a / n) (the paper's section 2.3) wherever those make n bins: of 13 positions for
+    6, 3, 2 and 1; of 10 they would make 9 for 6. Order: level, row, column, channel.
     """
 
     def __init__(self, levels=(6, 3, 2, 1), **kwargs):
@@ -95,12 +128,8 @@ class SpatialPyramid(keras.layers.Layer):
         self.levels = tuple(map(int, levels))
 
     def call(self, x):
-        channels = x.shape[-1]
-        levels = [
-            ops.reshape(ops.adaptive_max_pool(x, (n, n)), (-1, n * n * channels))
-            for n in self.levels
-        ]
-        return ops.concatenate(levels, axis=-1)
+        flat = [ops.reshape(adaptive_pool(x, n), (-1, n * n * x.shape[-1])) for n in self.levels]
+        return ops.concatenate(flat, axis=-1)
 
     def compute_output_shape(self, input_shape):
         return (input_shape[0], input_shape[-1] * sum(n * n for n in self.levels))

@@ -25,7 +25,7 @@ import keras
 
 from models import layers
 from models.normalization import LocalResponseNorm
-from models.pooling import Pool
+from models.pooling import AdaptivePool, Pool
 from models.spec import Preprocess
 
 GAUSSIAN = keras.initializers.RandomNormal(stddev=0.01)
@@ -130,7 +130,7 @@ def build(
         return keras.Model(image, maps, name=variant)
     x = maps["s32"]
     if v.bins:
-        x = keras.layers.AdaptiveAveragePooling2D(v.bins, name="bins")(x)
+        x = AdaptivePool(v.bins, name="bins")(x)
     x = keras.layers.Flatten(name="flat")(x)
     init, bias = (GAUSSIAN, "ones") if v.paper_init else (layers.HE, "zeros")
     logits = head(x, num_classes, dropout=dropout, init=init, bias=bias)

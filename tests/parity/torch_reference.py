@@ -6,8 +6,8 @@ Run by hand, in an environment of its own:
     tv/bin/pip install --no-deps torchvision==0.28.0
     PYTHONPATH=. tv/bin/python tests/parity/torch_reference.py
 
-torchvision's compiled operators need a CUDA build of torch; the stubs below let it import with
-any. None of them runs here.
+torchvision's compiled operators need a CUDA build of torch; with others the stubs below let it
+import. None of them runs here.
 """
 
 from __future__ import annotations
@@ -28,13 +28,16 @@ SIZES = ((64, 64), (75, 81))
 
 
 def import_torchvision():
-    library = torch.library.Library("torchvision", "DEF")
-    library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    library.define(
-        "roi_align(Tensor input, Tensor rois, float spatial_scale, int pooled_height, "
-        "int pooled_width, int sampling_ratio, bool aligned) -> Tensor"
-    )
-    sys.modules["torchvision._meta_registrations"] = types.ModuleType("stub")
+    """(what must live as long as torchvision is used, torchvision)."""
+    library = None
+    if torch.version.cuda is None:
+        library = torch.library.Library("torchvision", "DEF")
+        library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        library.define(
+            "roi_align(Tensor input, Tensor rois, float spatial_scale, int pooled_height, "
+            "int pooled_width, int sampling_ratio, bool aligned) -> Tensor"
+        )
+        sys.modules["torchvision._meta_registrations"] = types.ModuleType("stub")
     import torchvision
     import torchvision.models.detection
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import pathlib
+import typing
 import warnings
 from typing import Any, Literal
 
@@ -91,11 +92,38 @@ class Model(Section):
     width: float = Field(1.0, gt=0)  # MobileNet's width multiplier; 1.0 for every other network
     dropout: float = Field(0.0, ge=0, lt=1)  # before the last layer, where the network has it
     init_from: str | None = None  # checkpoint folder of an earlier run: weights only
+    feature_layer: str | None = None  # extract: the layer to read; None = what the last one sees
+    features: tuple[Model, ...] = ()  # extract: several networks joined, each with its own weights
+    widths: dict[str, int] = {}  # channels of narrowed layers; `convoy prune` writes it
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _named_by_features(cls, raw: Any) -> Any:
+        """Networks of `features` may be bare names; the first one names the whole."""
+        if not isinstance(raw, dict) or not isinstance(raw.get("features"), (list, tuple)):
+            return raw
+        features = [{"name": part} if isinstance(part, str) else part for part in raw["features"]]
+        first = features[0] if features and isinstance(features[0], dict) else {}
+        return {"name": first["name"], **raw, "features": features} if "name" in first else raw
+
+
+class Stage(Section):
+    """One part of a fine-tuning: what learns, for how long, how fast."""
+
+    unfreeze: str = "all"  # head | all | the first of the network's maps that learns: s32, s16, ...
+    epochs: float = Field(gt=0)
+    learning_rate: float = Field(gt=0)  # peak
 
 
 class Train(Section):
     """The trainer."""
 
+    mode: Literal["scratch", "fine_tune", "extract"] = "scratch"  # the last two: from weights
+    stages: tuple[Stage, ...] = ()  # fine_tune: one after the other; none = all, by the keys below
+    backbone_rate: float = Field(1.0, gt=0, le=1)  # fine_tune: its part of learning_rate
+    head: Literal["linear", "svm", "logistic"] = "linear"  # extract: softmax, or scikit-learn's
+    head_c: float = Field(1.0, gt=0)  # svm, logistic: weight of the errors beside |w|^2 / 2
+    feature_scale: Literal["none", "l2", "rcnn"] = "none"  # extract: unit length; mean length 20
     strategy: Literal["auto", "one", "mirrored", "multi_worker"] = "auto"
     precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = "float32"
     batch_size: int = Field(32, gt=0)  # global, over all replicas
@@ -188,10 +216,31 @@ def load(path: str | pathlib.Path, overrides: tuple[str, ...] | list[str] = ()) 
 def parse(raw: dict[str, Any], where: str = "recipe") -> Recipe:
     """Checks a recipe given as nested dicts. Raises ConfigError with one line a mistake."""
     try:
-        return Recipe.model_validate(raw)
+        recipe = Recipe.model_validate(raw)
     except pydantic.ValidationError as error:
         lines = [_explain(item) for item in error.errors()]
         raise ConfigError(f"{where}: " + "; ".join(lines)) from error
+    if mistake := _contradiction(recipe):
+        raise ConfigError(f"{where}: {mistake}")
+    return recipe
+
+
+def _contradiction(recipe: Recipe) -> str:
+    """What the sections say against each other about transfer learning; empty where nothing."""
+    mode, networks = recipe.train.mode, recipe.model.features or (recipe.model,)
+    if mode != "scratch":
+        for network in networks:
+            if not network.init_from:
+                return f"train.mode: {mode} starts from weights: set init_from of {network.name}"
+    if mode == "extract" and recipe.task != "classification":
+        return f"train.mode: extract is for classification, the task is {recipe.task}"
+    if recipe.train.stages and mode != "fine_tune":
+        return f"train.stages: only fine_tune has stages, train.mode is {mode}"
+    if recipe.model.features and mode != "extract":
+        return f"model.features: only extract joins networks, train.mode is {mode}"
+    if any(network.features for network in recipe.model.features):
+        return "model.features: a network among the features has features of its own"
+    return ""
 
 
 def dump(recipe: Section) -> str:
@@ -222,7 +271,9 @@ def _explain(item: dict[str, Any]) -> str:
         return f"{where}: {item['msg']}, got {item['input']!r}"
     section: type[pydantic.BaseModel] = Recipe
     for part in item["loc"][:-1]:
-        section = section.model_fields[part].annotation
+        if not isinstance(part, int):
+            kind = section.model_fields[part].annotation
+            section = (*typing.get_args(kind), kind)[0]  # of a list: what it holds
     known = list(section.model_fields)
     close = difflib.get_close_matches(str(item["loc"][-1]), known, n=1, cutoff=0.4)
     hint = f"did you mean {close[0]!r}?" if close else f"known keys: {', '.join(known)}"

@@ -61,7 +61,8 @@ def block(serialized: tf.Tensor, fields: tuple[str, ...], keypoints: int = 0) ->
     source_id [B], encoded [B], height, width [B] int64; labels [B, M] int64 and num_labels [B];
     boxes [B, N, 4] in parts of the sides, N >= 1, classes [B, N], valid and learn [B, N] bool
     (valid: no padding, no crowd; learn: nor difficult); masks [B, N] PNGs or ""; segmentation,
-    target, text [B]; keypoints [B, N, K, (y, x, visibility)] in parts of the sides; captions [B, CAPTIONS].
+    target, text [B]; keypoints [B, N, K, (y, x, visibility)] in parts of the sides; captions
+    [B, CAPTIONS].
     """
     features = dict(PICTURE if has_picture(fields) else _SOURCE_ID)
     for field in fields:

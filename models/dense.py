@@ -17,7 +17,7 @@ import numpy as np
 from keras import ops
 
 from models import arithmetic
-from models.pooling import Pool
+from models.pooling import AdaptivePool, Pool
 
 # What may follow the layer that turns a map into a vector; it works alike on maps.
 _POINTWISE = ("Activation", "BatchNorm", "Dropout", "ReLU", "ScaledTanh", "Softmax")
@@ -95,7 +95,7 @@ def to_fully_convolutional(
     Flatten by all of its shifts, which divides the stride of the map by that pooling's.
     """
     chain = _head(model)
-    replaced = _replacements(chain)
+    replaced = _replacements(model, chain)
     if offsets:
         pool, size = _last_pool(model, chain[0])
         replaced[pool.name] = OffsetPool(size, name=pool.name)
@@ -121,7 +121,9 @@ def _copy(layer):
 
 def _head(model: keras.Model) -> list:
     """The layer that turns the last map into a vector, and those behind it, to the output."""
-    chain = []
+    if len(model.outputs) != 1:
+        raise ValueError(f"{model.name}: expected one output, got {len(model.outputs)}")
+    chain, vector = [], None
     for layer in reversed(model.layers):
         if chain and chain[0].input is not layer.output:
             break
@@ -129,29 +131,41 @@ def _head(model: keras.Model) -> list:
         kind = type(layer).__name__
         if kind in _GLOBAL or (kind == "Flatten" and max(layer.input.shape[1:3]) > 1):
             return chain
+        if kind == "Flatten" and any(isinstance(each, keras.layers.Dense) for each in chain):
+            vector = list(chain)  # of a map of one position, unless a global pooling made that
         by_itself = kind == "Conv2D" and layer.kernel_size == (1, 1)
         if not (by_itself or kind in (*_POINTWISE, "Dense", "Flatten")):
             break
+    if vector:
+        return vector
     raise ValueError(
         f"{model.name}: expected Flatten or global pooling before the last Dense layers, found "
         f"{type(layer).__name__} {layer.name!r}: no convolution does the same"
     )
 
 
-def _replacements(chain: list) -> dict[str, keras.layers.Layer]:
+def _nothing(layer):
+    """A layer that returns what it is given, in place of `layer`."""
+    # Keras' Identity cannot be saved with a precision of its own.
+    return keras.layers.Activation("linear", dtype=layer.dtype_policy, name=layer.name)
+
+
+def _replacements(model: keras.Model, chain: list) -> dict[str, keras.layers.Layer]:
     """Layers on maps, by the names of those on vectors."""
     collapse, *behind = chain
     sides = tuple(collapse.input.shape[1:3])
-    found = {}
+    found = _bins(model, collapse)
     if type(collapse).__name__ in _GLOBAL:
         kind = _GLOBAL[type(collapse).__name__]
-        found[collapse.name] = kind(sides, strides=1, name=collapse.name)
+        found[collapse.name] = kind(
+            sides, strides=1, dtype=collapse.dtype_policy, name=collapse.name
+        )
         sides = (1, 1)
     else:
-        found[collapse.name] = keras.layers.Identity(name=collapse.name)
+        found[collapse.name] = _nothing(collapse)
     for layer in behind:
         if isinstance(layer, keras.layers.Flatten):
-            found[layer.name] = keras.layers.Identity(name=layer.name, dtype=layer.dtype_policy)
+            found[layer.name] = _nothing(layer)
         elif isinstance(layer, keras.layers.Dense):
             found[layer.name] = keras.layers.Conv2D(
                 layer.units,
@@ -165,9 +179,28 @@ def _replacements(chain: list) -> dict[str, keras.layers.Layer]:
     return found
 
 
+def _bins(model: keras.Model, collapse) -> dict[str, keras.layers.Layer]:
+    """Pooling into fixed bins before `collapse` is nothing where each bin is one position."""
+    before = _maker(model, collapse)
+    if not isinstance(before, AdaptivePool):
+        return {}
+    height, width = before.input.shape[1:3]
+    if (height, width) != (before.bins, before.bins):
+        raise ValueError(
+            f"{model.name}: {before.name!r} averages a {height}x{width} map into "
+            f"{before.bins}x{before.bins}: build the network at its own size"
+        )
+    return {before.name: _nothing(before)}
+
+
+def _maker(model: keras.Model, collapse):
+    """The layer whose map `collapse` takes."""
+    return next(layer for layer in model.layers if layer.output is collapse.input)
+
+
 def _last_pool(model: keras.Model, collapse) -> tuple[keras.layers.Layer, int]:
     """The max pooling whose map `collapse` flattens, and its size, which is its stride."""
-    pool = next(layer for layer in model.layers if layer.output is collapse.input)
+    pool = _maker(model, collapse)
     if isinstance(pool, keras.layers.MaxPooling2D) and pool.padding == "valid":
         sizes = {*pool.pool_size, *pool.strides}
     elif isinstance(pool, Pool) and pool.kind == "max" and not (pool.padding or pool.ceil):

@@ -16,6 +16,14 @@ from tests.parity import formula
 
 # name, arguments
 SMALLEST = {
+    "lecun1989": {},
+    "caltech_convnet": {"num_classes": 5},
+    "caltech_convnet_rn": {"input_size": (83, 88), "num_classes": 5},
+    "alexnet": {"input_size": (63, 75), "num_classes": 5},
+    "zfnet": {"input_size": (47, 50), "num_classes": 5},
+    "spp_net_zf5": {"input_size": (64, 93), "num_classes": 5},
+    "overfeat_fast": {"input_size": (71, 71), "num_classes": 5},
+    "weldon_resnet101": {"input_size": (64, 65), "num_classes": 5},
     "lenet5_1998": {},
     "lenet5": {},
     "vgg16": {"input_size": (32, 33), "num_classes": 5},
@@ -26,7 +34,14 @@ SMALLEST = {
     "ssd_mobilenet_v1": {"input_size": (96, 131), "num_classes": 5, "width": 0.25},
     "ssd300_vgg16": {"num_classes": 2},
 }
-SLOW = ("resnet50", "resnet50_v1", "ssd300_vgg16")
+SLOW = (
+    "spp_net_zf5",
+    "overfeat_fast",
+    "weldon_resnet101",
+    "resnet50",
+    "resnet50_v1",
+    "ssd300_vgg16",
+)
 CASES = [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in SMALLEST]
 
 
@@ -142,7 +157,9 @@ def test_ssd_mobilenet_covers_objects_of_all_sizes(size):
         assert np.count_nonzero(found["cls"]) >= 2, part
 
 
-@pytest.mark.parametrize("name", ["lenet5_1998", "resnet18", "ssd_mobilenet_v1"])
+@pytest.mark.parametrize(
+    "name", ["lecun1989", "caltech_convnet_rn", "lenet5_1998", "resnet18", "ssd_mobilenet_v1"]
+)
 def test_saving_keeps_the_network(name, tmp_path):
     task = models.build_task(name, **SMALLEST[name])
     task.model.save(tmp_path / "model.keras")
@@ -159,6 +176,10 @@ import keras, numpy as np, models
 assert keras.backend.backend() == "jax"
 outputs = {}
 for name, options in (
+    ("lecun1989", {}),
+    ("caltech_convnet_rn", {}),
+    ("alexnet", dict(input_size=(63, 63), num_classes=3)),
+    ("spp_net_zf5", dict(input_size=(47, 93), num_classes=3)),
     ("lenet5_1998", {}),
     ("lenet5", {}),
     ("resnet18", dict(input_size=(33, 40), num_classes=3)),

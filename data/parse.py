@@ -9,6 +9,8 @@ import tensorflow as tf
 
 TASKS = {
     "classification": ("labels",),
+    "multilabel": ("labels", "boxes"),  # classes of the picture, or of its objects
+    "localization": ("boxes",),
     "detection": ("boxes",),
     "instance_segmentation": ("boxes", "masks"),
     "segmentation": ("segmentation",),

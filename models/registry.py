@@ -1,6 +1,6 @@
 """Networks by name. Reading the tables imports neither Keras nor TensorFlow; building does.
 
-The tables are literal: rows_classification.py, rows_detection.py. A row's module has
+The tables are literal: rows_classification.py, rows_detection.py, rows_text.py. A row's module has
 `build(variant, ...)`; it is imported when the network is built. The parameter and
 multiply-accumulate counts are checked against the built networks by tests/models.
 """
@@ -11,21 +11,24 @@ import dataclasses
 import difflib
 import fnmatch
 import importlib
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from models import rows_classification, rows_detection
+from models import rows_classification, rows_detection, rows_text
 from models.rows import Row
-from models.spec import Classifier, Detector, ModelInfo
+from models.spec import Classifier, Detector, Localizer, ModelInfo, Sentence, TextClassifier
 
 if TYPE_CHECKING:
     import keras
 
 
-MODELS = rows_classification.ROWS | rows_detection.ROWS
+MODELS = rows_classification.ROWS | rows_detection.ROWS | rows_text.ROWS
+# What networks of a family's task can be built for.
+SERVES = {"classification": ("classification", "multilabel", "localization")}
 
 
 def list_models(task: str | None = None, pattern: str | None = None) -> list[str]:
-    """Sorted names, of one task ("classification" | "detection") and one shell pattern if given."""
+    """Sorted names, of one family's task ("classification", ...) and one shell pattern if given."""
     return sorted(
         name
         for name, row in MODELS.items()
@@ -48,6 +51,12 @@ def describe(name: str) -> ModelInfo:
     )
 
 
+def tasks_of(name: str) -> tuple[str, ...]:
+    """The tasks that a network can be built for, its family's own first."""
+    task = _row(name).family.task
+    return SERVES.get(task, (task,))
+
+
 def build(
     name: str,
     *,
@@ -68,28 +77,53 @@ def build(
 def build_task(
     name: str,
     *,
+    task: str | None = None,
     num_classes: int | str = "default",
     input_size: tuple[int, int] | None = None,
     width: float = 1.0,
     dropout: float = 0.0,
     label_smoothing: float = 0.0,
-) -> Classifier | Detector:
-    """`build` with encode, loss and decode. Its info tells what was built, not the reference."""
+    label_loss: str = "sigmoid",
+    vocabulary: Sequence[str] = (),
+    max_words: int | None = None,
+) -> Classifier | Localizer | TextClassifier | Detector:
+    """`build` with encode, loss and decode. Its info tells what was built, not the reference.
+
+    task: one of tasks_of(name), None its own. label_loss: of multilabel, "sigmoid" | "softmax".
+    Text: its vocabulary, and how many words of a sentence are seen; None the network's own.
+    """
     if num_classes is None:
         raise ValueError(f"{name}: a task needs num_classes; only build() makes backbones")
-    built, info = _build(name, num_classes, input_size, width, dropout)
-    if info.task == "detection":
-        if label_smoothing:
-            raise ValueError(
-                f"{name}: label_smoothing is for classification, got {label_smoothing}"
-            )
+    known = tasks_of(name)
+    task = task or known[0]
+    if task not in known:
+        raise ValueError(f"{name} is for {' and '.join(known)}, not for {task}")
+    if label_smoothing and task not in ("classification", "text"):
+        raise ValueError(f"{name}: label_smoothing is for classification, got {label_smoothing}")
+    words = (len(vocabulary), max_words) if task == "text" else None
+    built, info = _build(name, num_classes, input_size, width, dropout, words)
+    info = dataclasses.replace(info, task=task)
+    if task == "detection":
         return built
-    from models.classification import task
+    if task == "text":
+        from models.text.task import classifier
 
-    return task.classifier(built, info, label_smoothing, _row(name).family.aux_weight)
+        return classifier(built, info, vocabulary, label_smoothing)
+    aux_weight = _row(name).family.aux_weight
+    if task == "classification":
+        from models.classification.task import classifier
+
+        return classifier(built, info, label_smoothing, aux_weight)
+    if task == "multilabel":
+        from models.classification.multilabel import classifier
+
+        return classifier(built, info, label_loss, aux_weight)
+    from models.classification.localization import localizer
+
+    return localizer(built, info, aux_weight)
 
 
-def _build(name, num_classes, input_size, width, dropout):
+def _build(name, num_classes, input_size, width, dropout, words=None):
     """(keras.Model or Detector, ModelInfo with the actual size, classes and counts)."""
     row = _row(name)
     options = {"width": width, "dropout": dropout}
@@ -99,12 +133,19 @@ def _build(name, num_classes, input_size, width, dropout):
     detects = row.family.task == "detection"
     if num_classes == "default":
         num_classes = row.num_classes
-    if num_classes is None and detects:
-        raise ValueError(f"{name}: a detector needs num_classes; build its backbone by its name")
+    if num_classes is None and row.family.task != "classification":
+        kind = "detector" if detects else "text network"
+        raise ValueError(f"{name}: a {kind} needs num_classes; build its backbone by its name")
     if num_classes is not None and num_classes < 1:
         raise ValueError(f"{name}: expected num_classes >= 1, got {num_classes}")
-    size = tuple(input_size) if input_size else row.preprocess.size
-    preprocess = dataclasses.replace(row.preprocess, size=size)
+    preprocess = row.preprocess
+    if not isinstance(preprocess, Sentence):
+        preprocess = dataclasses.replace(preprocess, size=tuple(input_size or preprocess.size))
+    elif input_size:
+        raise ValueError(f"{name} reads words: leave input_size out, got {tuple(input_size)}")
+    elif words:
+        options["words"] = words[0]
+        preprocess = dataclasses.replace(preprocess, words=words[1] or preprocess.words)
     info = dataclasses.replace(describe(name), num_classes=num_classes, preprocess=preprocess)
     module = importlib.import_module(row.family.module)
     built = module.build(name, info if detects else preprocess, num_classes=num_classes, **options)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 from typing import NamedTuple
 
-from models.spec import Preprocess
+from models.spec import Preprocess, Sentence
 
 
 class Family(NamedTuple):
     module: str  # dotted path; its build(variant, ...) makes the network
-    task: str  # "classification" | "detection"
+    task: str  # "classification" | "detection" | "text"
     paper: str
     year: int
     options: tuple[str, ...] = ()  # what build() takes of "width" and "dropout"
@@ -22,7 +22,7 @@ class Row(NamedTuple):
     params: int  # learnable
     macs: int  # for one input of the default size
     num_classes: int
-    preprocess: Preprocess
+    preprocess: Preprocess | Sentence
 
 
 # Preprocessing that the published weights of each source were trained with.
@@ -41,7 +41,14 @@ TORCH = Preprocess(
     mean=(0.485, 0.456, 0.406),
     std=(0.229, 0.224, 0.225),
 )
+CAFFE_GOOGLENET = dataclasses.replace(CAFFE, mean=(104.0, 117.0, 123.0))
 INCEPTION = Preprocess(size=(224, 224), resize="crop", crop_pct=0.875, mean=(127.5,), std=(127.5,))
+INCEPTION_299 = dataclasses.replace(INCEPTION, size=(299, 299))
+DARKNET = Preprocess(size=(256, 256), resize="crop", scale=1 / 255)
+DARKNET_224 = dataclasses.replace(DARKNET, size=(224, 224))
+CIFAR = Preprocess(
+    size=(32, 32), scale=1 / 255, mean=(0.4914, 0.4822, 0.4465), std=(0.2023, 0.1994, 0.2010)
+)
 # White digits on black: background -0.1, ink 1.175.
 GRAY_32 = Preprocess(size=(32, 32), scale=1.275 / 255, mean=(0.1,), channel_order="gray")
 GRAY_28 = dataclasses.replace(GRAY_32, size=(28, 28))

@@ -1,7 +1,7 @@
 """The contracts between networks and everything that runs them.
 
-A task object (`Classifier`, `Detector`) carries the same five fields, so the training step, the
-evaluator and the export never ask which network they hold.
+A task object (`Classifier`, `Detector`, ...) carries the same five fields, so the training step,
+the evaluator and the export never ask which network they hold. `info.task` says what it is for.
 """
 
 from __future__ import annotations
@@ -34,31 +34,53 @@ class Preprocess:
     def channels(self) -> int:
         return 1 if self.channel_order == "gray" else 3
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (*self.size, self.channels)
+
+
+@dataclasses.dataclass(frozen=True)
+class Sentence:
+    """How a sentence becomes the input of a text network: see models/text/tokens.py."""
+
+    words: int = 56  # the first ones are seen; shorter sentences end with empty words
+    margin: int = 4  # empty words on each side
+
+    @property
+    def length(self) -> int:
+        return self.words + 2 * self.margin
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (self.length,)
+
 
 @dataclasses.dataclass(frozen=True)
 class ModelInfo:
     """What is known of a network without building it."""
 
     name: str
-    task: str  # "classification" | "detection"
+    task: str  # "classification" | "detection" | "text"; built ones: what they were built for
     paper: str  # title and address
     year: int
     params: int  # learnable parameters (BatchNorm's running statistics not counted), at num_classes
     macs: int  # multiply-accumulates of convolutions and dense layers for one default input
     num_classes: int  # of the reference; detectors: without background
-    preprocess: Preprocess
+    preprocess: Preprocess | Sentence
 
 
 @dataclasses.dataclass(frozen=True)
 class Classifier:
-    """A classification network and how to train and read it.
+    """A classification network, for one class a picture or several, and how to train and read it.
 
     model:  images [B, H, W, C] float32 0..255 -> logits [B, K] float32; with auxiliary heads
             {"logits": [B, K], "aux1": [B, K], ...}
-    encode: (labels [M] int64) -> {"label": int64 scalar}; TensorFlow, runs inside tf.data
+    encode: (labels [M] int64) -> {"label": int64 scalar}; TensorFlow, runs inside tf.data.
+            Several: (dict of labels and objects) -> {"labels": [K] float32}
     loss:   (targets, outputs) -> ({"cls": float32 scalar summed over the batch, and a weighted one
             for each auxiliary head}, normalizer)
-    decode: (outputs) -> {"scores": [B, K] float32, "classes": [B] int64}
+    decode: (outputs) -> {"scores": [B, K] float32, "classes": [B] int64}. Several:
+            (outputs, label_threshold, label_count) -> {"scores": [B, K], "chosen": [B, K] bool}
     """
 
     model: keras.Model
@@ -66,6 +88,43 @@ class Classifier:
     loss: Callable
     decode: Callable
     info: ModelInfo
+
+
+@dataclasses.dataclass(frozen=True)
+class Localizer:
+    """A classification network with a second head, for the box of the picture's one object.
+
+    model:  images [B, H, W, C] float32 0..255 -> {"logits": [B, K], "box": [B, 4], ...} float32
+    encode: (dict of boxes [M, 4] pixels of the input, classes [M], valid [M]) ->
+            {"label": int64, "box": [4] in parts of the input's sides, "there": float32 0 or 1}
+    loss:   (targets, outputs) -> ({"cls": scalar, "loc": scalar} summed over the batch, normalizer)
+    decode: (outputs) -> {"scores": [B, K] float32, "classes": [B] int64,
+            "box": [B, 4] pixels of the input}
+    """
+
+    model: keras.Model
+    encode: Callable
+    loss: Callable
+    decode: Callable
+    info: ModelInfo
+
+
+@dataclasses.dataclass(frozen=True)
+class TextClassifier:
+    """A network for sentences and how to train and read it.
+
+    model:  numbers of words [B, L] int32 -> logits [B, K] float32
+    encode: (dict of text and labels) -> {"label": int64 scalar, "tokens": [L] int32}
+    loss, decode: as a Classifier's
+    tokens: a tf.Module, strings [B] -> [B, L] int32; goes into the export
+    """
+
+    model: keras.Model
+    encode: Callable
+    loss: Callable
+    decode: Callable
+    info: ModelInfo
+    tokens: Callable
 
 
 @dataclasses.dataclass(frozen=True)

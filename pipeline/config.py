@@ -92,9 +92,12 @@ class Model(Section):
     width: float = Field(1.0, gt=0)  # MobileNet's width multiplier; 1.0 for every other network
     dropout: float = Field(0.0, ge=0, lt=1)  # before the last layer, where the network has it
     init_from: str | None = None  # checkpoint folder of an earlier run: weights only
+    weights: str | None = None  # published weights: imagenet, a file, or its https:// address
     feature_layer: str | None = None  # extract: the layer to read; None = what the last one sees
     features: tuple[Model, ...] = ()  # extract: several networks joined, each with its own weights
     widths: dict[str, int] = {}  # channels of narrowed layers; `convoy prune` writes it
+    max_words: int | None = Field(None, gt=0)  # text: of a sentence that are seen; None = 56
+    word_vectors: str | None = None  # text: file of word2vec, .bin or text; None = random ones
 
     @pydantic.model_validator(mode="before")
     @classmethod
@@ -105,6 +108,12 @@ class Model(Section):
         features = [{"name": part} if isinstance(part, str) else part for part in raw["features"]]
         first = features[0] if features and isinstance(features[0], dict) else {}
         return {"name": first["name"], **raw, "features": features} if "name" in first else raw
+
+    @pydantic.model_validator(mode="after")
+    def _one_beginning(self):
+        if self.init_from and self.weights:
+            raise ValueError("init_from and weights: give one of them, both set all weights")
+        return self
 
 
 class Stage(Section):
@@ -129,7 +138,7 @@ class Train(Section):
     batch_size: int = Field(32, gt=0)  # global, over all replicas
     epochs: float = Field(10, gt=0)
     max_hours: float | None = Field(None, gt=0)  # stop cleanly after this long; None = never
-    optimizer: Literal["sgd", "momentum", "adam", "adamw", "rmsprop"] = "momentum"
+    optimizer: Literal["sgd", "momentum", "adam", "adamw", "rmsprop", "adadelta"] = "momentum"
     learning_rate: float = Field(0.01, gt=0)  # peak
     schedule: Literal["constant", "step", "cosine"] = "cosine"
     warmup_epochs: float = Field(0.0, ge=0)  # linear from 0
@@ -139,7 +148,8 @@ class Train(Section):
     weight_decay: float = Field(0.0, ge=0)  # L2 on kernels alone; adamw: decoupled
     clip_norm: float | None = Field(None, gt=0)  # global gradient norm
     ema: float | None = Field(None, gt=0, lt=1)  # decay of the averaged weights; None = off
-    label_smoothing: float = Field(0.0, ge=0, lt=1)  # classification
+    label_smoothing: float = Field(0.0, ge=0, lt=1)  # classification, text
+    label_loss: Literal["sigmoid", "softmax"] = "sigmoid"  # multilabel
     eval_epochs: float = Field(1.0, gt=0)  # epochs between evaluations on `data.val`
     checkpoint_minutes: float = Field(5.0, gt=0)  # between saves for resume
     patience: int | None = Field(None, gt=0)  # evaluations without a better score
@@ -152,7 +162,7 @@ class Train(Section):
 class Evaluate(Section):
     """The evaluator and its gate."""
 
-    metric: str = ""  # the gate's metric; empty = AP50 (detection), top1 (classification)
+    metric: str = ""  # the gate's metric; empty = the task's own, such as AP50, top1, voc_mAP
     threshold: float | None = None  # refuse below; None = no absolute threshold
     min_gain: float = 0.0  # must beat the pushed model by at least this much (0: as good is enough)
     gallery: int = Field(12, ge=0)  # pictures in the report
@@ -166,6 +176,8 @@ class Export(Section):
     score_threshold: float = Field(0.01, ge=0, le=1)  # detections below are not returned
     iou_threshold: float = Field(0.45, gt=0, le=1)  # non-maximum suppression
     max_detections: int = Field(200, gt=0)
+    label_threshold: float | None = Field(None, ge=0, le=1)  # multilabel; None = the loss' own
+    label_count: int | None = Field(None, gt=0)  # multilabel: classes of every picture, if known
     tolerance: float = Field(0.02, gt=0)  # bfloat16 is refused where scores differ by more
 
 
@@ -180,7 +192,7 @@ class Recipe(Section):
     """One job, from raw pictures to a pushed model."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9_-]+$")
-    task: Literal["classification", "detection"]
+    task: Literal["classification", "multilabel", "localization", "detection", "text"]
     seed: int = 0
     run_dir: str = ""  # empty = runs/NAME
     schedule: str | None = None  # cron line for `convoy ui`
@@ -230,8 +242,9 @@ def _contradiction(recipe: Recipe) -> str:
     mode, networks = recipe.train.mode, recipe.model.features or (recipe.model,)
     if mode != "scratch":
         for network in networks:
-            if not network.init_from:
-                return f"train.mode: {mode} starts from weights: set init_from of {network.name}"
+            if not (network.init_from or network.weights):
+                told = f"set init_from or weights of {network.name}"
+                return f"train.mode: {mode} starts from weights: {told}"
     if mode == "extract" and recipe.task != "classification":
         return f"train.mode: extract is for classification, the task is {recipe.task}"
     if recipe.train.stages and mode != "fine_tune":

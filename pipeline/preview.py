@@ -32,7 +32,7 @@ def run(recipe: Recipe, records: pathlib.Path, output: pathlib.Path, batches: in
     """Draws DIR/batch1.png and so on; returns what `--json` prints. Raises ValueError."""
     manifest = manifest_of(records)
     labels = manifest["labels"]
-    task = network.build(recipe.model, labels, recipe.train, recipe.seed)
+    task = network.build(recipe.model, labels, recipe.train, recipe.seed, task=recipe.task)
     stream = stream_of(recipe, records, task)
     output.mkdir(parents=True, exist_ok=True)
     pictures, told = [], []

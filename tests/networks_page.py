@@ -37,7 +37,7 @@ def text() -> str:
 
 
 def _row(info: models.spec.ModelInfo, golden: dict) -> str:
-    size = "x".join(map(str, (*info.preprocess.size, info.preprocess.channels)))
+    size = "x".join(map(str, info.preprocess.shape))
     return (
         f"| `{info.name}` | {info.task} | {info.params:,} | {info.macs:,} | {size} | "
         f"{info.paper}, {info.year} | {golden['outputs']} |\n"

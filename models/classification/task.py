@@ -8,7 +8,7 @@ import keras
 from keras import ops
 
 from models import count, losses
-from models.spec import Classifier, ModelInfo
+from models.spec import Classifier, Localizer, ModelInfo
 
 
 def classifier(
@@ -43,12 +43,15 @@ def classifier(
     return Classifier(model=model, encode=encode, loss=loss, decode=decode, info=info)
 
 
-def without_heads(task: Classifier) -> Classifier:
+def without_heads(task: Classifier | Localizer) -> Classifier | Localizer:
     """The network that answers: auxiliary heads serve training alone and are left out here."""
     outputs = task.model.output
     if not isinstance(outputs, dict):
         return task
-    model = keras.Model(task.model.input, outputs["logits"], name=task.model.name)
+    kept = outputs["logits"]
+    if "box" in outputs:
+        kept = {"logits": kept, "box": outputs["box"]}
+    model = keras.Model(task.model.input, kept, name=task.model.name)
     info = dataclasses.replace(task.info, params=count.params(model), macs=count.macs(model))
     return dataclasses.replace(task, model=model, info=info)
 

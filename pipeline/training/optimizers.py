@@ -77,6 +77,8 @@ def build(train: Train, *, total_steps: int, steps_per_epoch: float) -> keras.op
         "momentum": lambda: keras.optimizers.SGD(rate, momentum=train.momentum, **common),
         "adam": lambda: keras.optimizers.Adam(rate, **common),
         "adamw": lambda: keras.optimizers.AdamW(rate, weight_decay=train.weight_decay, **common),
+        # Kim 2014 and its author's code: rho 0.95, epsilon 1e-6
+        "adadelta": lambda: keras.optimizers.Adadelta(rate, rho=0.95, epsilon=1e-6, **common),
         "rmsprop": lambda: keras.optimizers.RMSprop(
             rate, rho=0.9, momentum=train.momentum, epsilon=1e-3, **common
         ),
@@ -87,6 +89,22 @@ def build(train: Train, *, total_steps: int, steps_per_epoch: float) -> keras.op
     if train.precision == "mixed_float16":
         return keras.optimizers.LossScaleOptimizer(optimizer)
     return optimizer
+
+
+def slow_down(optimizer: keras.optimizers.Optimizer, factors: list[float]) -> None:
+    """Gives each variable that the built optimizer updates its own part of the learning rate.
+
+    factors: in the order of the variables it was built for. What is momentum or a running mean of
+    gradients stays as it is; adamw's decay keeps the whole rate.
+    """
+    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    update = inner.update_step
+
+    def slower(gradient, variable, learning_rate):
+        factor = factors[inner._get_variable_index(variable)]
+        return update(gradient, variable, learning_rate * factor)
+
+    inner.update_step = slower
 
 
 def rate_of(optimizer: keras.optimizers.Optimizer):

@@ -27,7 +27,8 @@ def build(task: Classifier | Detector, optimizer, train: Train, strategy: tf.dis
 
     def replica_step(batch):
         with tf.GradientTape() as tape:
-            outputs = model(batch["image"], training=True)
+            inputs = batch["image"] if "image" in batch else batch["targets"]["tokens"]
+            outputs = model(inputs, training=True)
             sums, normalizer = task.loss(batch["targets"], outputs)
             normalizer = tf.maximum(over_replicas(tf.cast(normalizer, tf.float32)), 1.0)
             losses = {name: value / normalizer for name, value in sums.items()}

@@ -28,7 +28,7 @@ def test_counts_are_exact(name):
     found = (count.params(model), count.macs(model))
     assert found == (golden["params"], golden["macs"]) == (info.params, info.macs)
     assert model.name == info.name == name
-    assert model.layers[1].name == "normalize"
+    assert info.task == "text" or model.layers[1].name == "normalize"
     keras.backend.clear_session()
 
 

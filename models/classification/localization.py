@@ -1,0 +1,90 @@
+"""One object a picture: its class and its box, by two heads on one classification network.
+
+The box head is a linear layer of four outputs on what the last layer of the class head reads (of a
+map, its average). E = E_cls + E_loc: the cross entropy of softmax, and the squared distance of the
+corners ymin, xmin, ymax, xmax in parts of the input's sides, summed over the four. The target is
+the picture's largest object; a picture without one teaches nothing. The whole picture is stretched
+onto the input, also where the network's own way is to look at its middle.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import keras
+from keras import ops
+
+from models import count
+from models.classification import task as classes
+from models.spec import Localizer, ModelInfo
+
+START = (0.1, 0.1, 0.9, 0.9)  # the box of a network that has not learnt yet
+
+
+def localizer(model: keras.Model, info: ModelInfo, aux_weight: float = 0.0) -> Localizer:
+    """A box head beside the logits of a classification network."""
+    heads = dict(model.output) if isinstance(model.output, dict) else {"logits": model.output}
+    box = keras.layers.Dense(
+        4,
+        kernel_initializer="zeros",
+        bias_initializer=keras.initializers.Constant(list(START)),
+        dtype="float32",
+        name="box",
+    )(features(heads["logits"]))
+    model = keras.Model(model.input, {**heads, "box": box}, name=model.name)
+    seen = dataclasses.replace(info.preprocess, resize="stretch", crop_pct=1.0)
+    counts = {"params": count.params(model), "macs": count.macs(model)}
+    info = dataclasses.replace(info, preprocess=seen, **counts)
+    height, width = seen.size
+
+    def encode(given):
+        return largest(given["boxes"], given["classes"], given["valid"], (height, width))
+
+    def loss(targets, outputs):
+        there = ops.cast(targets["there"], "float32")
+        heads = {name: value for name, value in outputs.items() if name != "box"}
+        sums = {}
+        for name, logits in heads.items():
+            each = classes.losses.cross_entropy(targets["label"], logits)
+            weight = 1.0 if name == "logits" else aux_weight
+            sums["cls" if name == "logits" else name] = weight * ops.sum(there * each)
+        sums["loc"] = ops.sum(there * corner_loss(targets["box"], outputs["box"]))
+        return sums, ops.sum(there)
+
+    def decode(outputs):
+        corners = ops.clip(ops.cast(outputs["box"], "float32"), 0.0, 1.0)
+        low, high = (fold(corners[:, :2], corners[:, 2:]) for fold in (ops.minimum, ops.maximum))
+        sides = ops.convert_to_tensor([height, width] * 2, "float32")
+        return {**classes.decode(outputs), "box": ops.concatenate([low, high], axis=-1) * sides}
+
+    return Localizer(model=model, encode=encode, loss=loss, decode=decode, info=info)
+
+
+def features(logits):
+    """What the last layer with weights before `logits` reads, as vectors [B, D]."""
+    layer = logits._keras_history.operation
+    while not layer.weights:
+        layer = layer.input._keras_history.operation
+    found = layer.input
+    if len(found.shape) == 4:
+        return keras.layers.GlobalAveragePooling2D(name="box_pool")(found)
+    return found
+
+
+def corner_loss(target, prediction):
+    """Sum of the squared differences of four corners: [B, 4] each -> [B] in [0, inf)."""
+    return ops.sum(ops.square(ops.cast(prediction, "float32") - target), axis=-1)
+
+
+def largest(boxes, object_classes, valid, size) -> dict:
+    """The valid object of the largest area: {"label", "box" in parts of `size`, "there"}."""
+    import tensorflow as tf
+
+    area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    place = tf.argmax(tf.where(valid, area, -1.0))
+    box = boxes[place] / tf.constant([*size, *size], tf.float32)
+    return {
+        "label": tf.cast(object_classes[place], tf.int64),
+        "box": tf.ensure_shape(box, [4]),
+        "there": tf.cast(tf.reduce_any(valid), tf.float32),
+    }

@@ -1,0 +1,84 @@
+"""Several classes a picture: a classification network's logits, with another loss and decision.
+
+label_loss "sigmoid": each class is a question of its own, yes above a probability of 0.5.
+label_loss "softmax": the classes of a picture share a mass of 1, y / sum(y); a class is chosen
+above a probability of 0.3. Where it is known how many classes a picture has, those of the highest
+scores are chosen instead.
+"""
+
+from __future__ import annotations
+
+import keras
+from keras import ops
+
+from models.spec import Classifier, ModelInfo
+
+THRESHOLD = {"sigmoid": 0.5, "softmax": 0.3}
+
+
+def classifier(
+    model: keras.Model, info: ModelInfo, label_loss: str = "sigmoid", aux_weight: float = 0.0
+) -> Classifier:
+    """Wraps a network of logits [B, K]; auxiliary heads as in models/classification/task.py."""
+    if label_loss not in THRESHOLD:
+        raise ValueError(f"label_loss: expected one of {', '.join(THRESHOLD)}, got {label_loss!r}")
+    each = sigmoid_loss if label_loss == "sigmoid" else shared_mass_loss
+
+    def encode(given):
+        return {"labels": present(given, info.num_classes)}
+
+    def loss(targets, outputs):
+        heads = dict(outputs) if isinstance(outputs, dict) else {"logits": outputs}
+        logits = heads.pop("logits")
+        sums = {"cls": ops.sum(each(targets["labels"], logits))}
+        for name, aux in heads.items():
+            sums[name] = aux_weight * ops.sum(each(targets["labels"], aux))
+        return sums, ops.cast(ops.shape(logits)[0], "float32")
+
+    def decode(outputs, label_threshold=None, label_count=None):
+        logits = outputs["logits"] if isinstance(outputs, dict) else outputs
+        scores = (ops.sigmoid if label_loss == "sigmoid" else ops.softmax)(
+            ops.cast(logits, "float32")
+        )
+        limit = THRESHOLD[label_loss] if label_threshold is None else label_threshold
+        return {"scores": scores, "chosen": chosen(scores, limit, label_count)}
+
+    return Classifier(model=model, encode=encode, loss=loss, decode=decode, info=info)
+
+
+def sigmoid_loss(labels, logits):
+    """Sum over classes of -y log s(x) - (1 - y) log(1 - s(x)): [B, K] each -> [B] in [0, inf).
+
+    The gradient in the logits is s(x) - y.
+    """
+    x, y = ops.cast(logits, "float32"), ops.cast(labels, "float32")
+    return ops.sum(ops.relu(x) - x * y + ops.log1p(ops.exp(-ops.abs(x))), axis=-1)
+
+
+def shared_mass_loss(labels, logits):
+    """Cross entropy of softmax against y / sum(y): [B, K] each -> [B] in [0, inf).
+
+    The gradient in the logits is softmax - y / sum(y). A picture without classes costs nothing.
+    """
+    y = ops.cast(labels, "float32")
+    mass = y / ops.maximum(ops.sum(y, axis=-1, keepdims=True), 1.0)
+    return -ops.sum(mass * ops.log_softmax(ops.cast(logits, "float32"), axis=-1), axis=-1)
+
+
+def chosen(scores, threshold: float, count: int | None = None):
+    """[B, K] bool: scores above the threshold, or the `count` highest, equal ones in order."""
+    if count is None:
+        return scores > threshold
+    rank = ops.argsort(ops.argsort(-scores, axis=-1), axis=-1)
+    return rank < count
+
+
+def present(given, num_classes: int):
+    """{labels [M], filled up with -1; classes and valid [N]} -> [num_classes] float32, 0 or 1.
+
+    The classes of the picture and of its objects; runs inside tf.data.
+    """
+    import tensorflow as tf
+
+    classes = tf.concat([given["labels"], tf.where(given["valid"], given["classes"], -1)], axis=0)
+    return tf.reduce_max(tf.one_hot(classes, num_classes), axis=0)

@@ -5,6 +5,9 @@ from __future__ import annotations
 from models.rows import (
     CAFFE,
     CAFFE_227,
+    CIFAR,
+    DARKNET,
+    DARKNET_224,
     GRAY_16,
     GRAY_28,
     GRAY_32,
@@ -96,6 +99,50 @@ WELDON = Family(
     2016,
     ("dropout",),
 )
+RESNET_V2 = Family(
+    "models.classification.resnet_v2",
+    "classification",
+    "He, Identity Mappings in Deep Residual Networks, https://arxiv.org/abs/1603.05027",
+    2016,
+    ("dropout",),
+)
+LM_RESNET = Family(
+    "models.classification.lm_resnet",
+    "classification",
+    "Lu, Beyond Finite Layer Neural Networks, https://arxiv.org/abs/1710.10121",
+    2018,
+)
+MOBILENET_V2 = Family(
+    "models.classification.mobilenet_v2",
+    "classification",
+    "Sandler, MobileNetV2, https://arxiv.org/abs/1801.04381",
+    2018,
+    ("width", "dropout"),
+)
+MOBILENET_V3 = Family(
+    "models.classification.mobilenet_v3",
+    "classification",
+    "Howard, Searching for MobileNetV3, https://arxiv.org/abs/1905.02244",
+    2019,
+    ("width", "dropout"),
+)
+DARKNET_19 = Family(
+    "models.classification.darknet",
+    "classification",
+    "Redmon, YOLO9000: Better, Faster, Stronger, https://arxiv.org/abs/1612.08242",
+    2016,
+    ("dropout",),
+)
+DARKNET_53 = DARKNET_19._replace(
+    paper="Redmon, YOLOv3: An Incremental Improvement, https://arxiv.org/abs/1804.02767", year=2018
+)
+CSPDARKNET = Family(
+    "models.classification.cspdarknet",
+    "classification",
+    "Wang, CSPNet, https://arxiv.org/abs/1911.11929",
+    2019,
+    ("dropout",),
+)
 # fmt: off
 ROWS = {
     "lecun1989": Row(LECUN_1989, 9_760, 63_660, 10, GRAY_16),
@@ -132,5 +179,26 @@ ROWS = {
     "resnet200_v1": Row(RESNET, 64_673_832, 14_776_270_848, 1000, CAFFE),
     "mobilenet_v1": Row(MOBILENET, 4_231_976, 568_740_352, 1000, INCEPTION),
     "weldon_resnet101": Row(WELDON, 42_541_140, 31_205_457_920, 20, TORCH_448),
+    "resnet18_v2": Row(RESNET_V2, 11_687_720, 1_814_073_344, 1000, TORCH),
+    "resnet34_v2": Row(RESNET_V2, 21_795_880, 3_663_761_408, 1000, TORCH),
+    "resnet50_v2": Row(RESNET_V2, 25_549_352, 4_089_184_256, 1000, TORCH),
+    "resnet101_v2": Row(RESNET_V2, 44_541_480, 7_801_405_440, 1000, TORCH),
+    "resnet152_v2": Row(RESNET_V2, 60_185_128, 11_513_626_624, 1000, TORCH),
+    "resnet200_v2": Row(RESNET_V2, 64_666_152, 15_007_481_856, 1000, TORCH),
+    "resnet50_v2_keras": Row(RESNET_V2, 25_568_360, 3_482_255_360, 1000, INCEPTION),
+    "resnet101_v2_keras": Row(RESNET_V2, 44_577_896, 7_194_476_544, 1000, INCEPTION),
+    "resnet152_v2_keras": Row(RESNET_V2, 60_236_904, 10_906_697_728, 1000, INCEPTION),
+    "lm_resnet20": Row(LM_RESNET, 272_384, 40_813_184, 10, CIFAR),
+    "lm_resnet32": Row(LM_RESNET, 466_822, 69_124_736, 10, CIFAR),
+    "lm_resnet44": Row(LM_RESNET, 661_260, 97_436_288, 10, CIFAR),
+    "lm_resnet56": Row(LM_RESNET, 855_698, 125_747_840, 10, CIFAR),
+    "lm_resnet110": Row(LM_RESNET, 1_730_669, 253_149_824, 10, CIFAR),
+    "lm_resnet164": Row(LM_RESNET, 1_703_725, 247_646_720, 10, CIFAR),
+    "mobilenet_v2": Row(MOBILENET_V2, 3_504_872, 300_774_272, 1000, INCEPTION),
+    "mobilenet_v3_large": Row(MOBILENET_V3, 5_483_032, 216_589_760, 1000, INCEPTION),
+    "mobilenet_v3_small": Row(MOBILENET_V3, 2_542_856, 56_510_400, 1000, INCEPTION),
+    "darknet19": Row(DARKNET_19, 20_842_376, 2_790_989_824, 1000, DARKNET_224),
+    "darknet53": Row(DARKNET_53, 41_609_928, 9_285_115_904, 1000, DARKNET),
+    "cspdarknet53": Row(CSPDARKNET, 27_642_184, 6_533_652_480, 1000, DARKNET),
 }
 # fmt: on

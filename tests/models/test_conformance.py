@@ -30,7 +30,14 @@ SMALLEST = {
     "resnet18": {"input_size": (65, 64), "num_classes": 5},
     "resnet50": {"input_size": (64, 64), "num_classes": 5},
     "resnet50_v1": {"input_size": (64, 64), "num_classes": 5},
+    "resnet18_v2": {"input_size": (65, 64), "num_classes": 5},
+    "resnet50_v2_keras": {"input_size": (64, 64), "num_classes": 5},
+    "lm_resnet20": {"num_classes": 5},
     "mobilenet_v1": {"input_size": (64, 97), "num_classes": 5, "width": 0.25},
+    "mobilenet_v2": {"input_size": (64, 97), "num_classes": 5, "width": 0.35},
+    "mobilenet_v3_small": {"input_size": (64, 97), "num_classes": 5, "width": 0.75},
+    "darknet19": {"input_size": (33, 64), "num_classes": 5},
+    "cspdarknet53": {"input_size": (33, 64), "num_classes": 5},
     "ssd_mobilenet_v1": {"input_size": (96, 131), "num_classes": 5, "width": 0.25},
     "ssd300_vgg16": {"num_classes": 2},
 }
@@ -40,6 +47,8 @@ SLOW = (
     "weldon_resnet101",
     "resnet50",
     "resnet50_v1",
+    "resnet50_v2_keras",
+    "cspdarknet53",
     "ssd300_vgg16",
 )
 CASES = [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in SMALLEST]
@@ -119,7 +128,22 @@ def test_half_precision_gives_finite_float32(name):
     assert all(value.dtype == tf.float32 for value in losses.values())
 
 
-@pytest.mark.parametrize("name", ["vgg16", "resnet18", "mobilenet_v1"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "vgg16",
+        "resnet18",
+        "resnet18_v2",
+        "resnet50_v2_keras",
+        "mobilenet_v1",
+        "mobilenet_v2",
+        "mobilenet_v3_large",
+        "mobilenet_v3_small",
+        "darknet19",
+        "darknet53",
+        "cspdarknet53",
+    ],
+)
 def test_backbone_maps_have_their_strides(name):
     model = models.build(name, num_classes=None, input_size=(64, 64))
     shapes = {key: tuple(value.shape[1:3]) for key, value in model.output.items()}
@@ -158,7 +182,15 @@ def test_ssd_mobilenet_covers_objects_of_all_sizes(size):
 
 
 @pytest.mark.parametrize(
-    "name", ["lecun1989", "caltech_convnet_rn", "lenet5_1998", "resnet18", "ssd_mobilenet_v1"]
+    "name",
+    [
+        "lecun1989",
+        "caltech_convnet_rn",
+        "lenet5_1998",
+        "resnet18_v2",
+        "lm_resnet20",
+        "ssd_mobilenet_v1",
+    ],
 )
 def test_saving_keeps_the_network(name, tmp_path):
     task = models.build_task(name, **SMALLEST[name])
@@ -183,6 +215,11 @@ for name, options in (
     ("lenet5_1998", {}),
     ("lenet5", {}),
     ("resnet18", dict(input_size=(33, 40), num_classes=3)),
+    ("resnet18_v2", dict(input_size=(33, 40), num_classes=3)),
+    ("lm_resnet20", dict(num_classes=3)),
+    ("mobilenet_v3_small", dict(input_size=(33, 64), num_classes=3, width=0.75)),
+    ("darknet19", dict(input_size=(33, 64), num_classes=3)),
+    ("cspdarknet53", dict(input_size=(33, 64), num_classes=None)),
     ("vgg16", dict(input_size=(32, 32), num_classes=None)),
     ("mobilenet_v1", dict(input_size=(33, 64), num_classes=3, width=0.25)),
     ("ssd_mobilenet_v1", dict(input_size=(64, 64), num_classes=3, width=0.25)),

@@ -35,8 +35,8 @@ class BackgroundPad(keras.layers.Layer):
         return ops.pad(x, [(0, 0), (2, 2), (2, 2), (0, 0)], constant_values=BACKGROUND)
 
     def compute_output_shape(self, input_shape):
-        batch, height, width, channels = input_shape
-        return (batch, height + 4, width + 4, channels)
+        batch, *sides, channels = input_shape
+        return (batch, *(n and n + 4 for n in sides), channels)
 
 
 @keras.saving.register_keras_serializable("convoy")
@@ -45,6 +45,8 @@ class UnitBias(keras.layers.Layer):
 
     def build(self, input_shape):
         shape = tuple(input_shape[1:])
+        if None in shape:
+            raise ValueError(f"{self.name}: a bias for each unit needs a map of known size")
         self.bias = self.add_weight(shape=shape, initializer="zeros", name="bias")
 
     def call(self, x):

@@ -19,6 +19,7 @@ from models.pooling import SpatialPyramid
 from models.spec import Preprocess
 
 LEVELS = {"spp_net_zf5": (6, 3, 2, 1)}
+MINIMUM = 31
 
 
 def build(
@@ -29,8 +30,8 @@ def build(
     dropout: float = 0.0,
 ) -> keras.Model:
     """Images [B, H, W, 3] -> logits [B, num_classes]; None: the maps by stride."""
-    why = "convolutions of stride 2 and two poolings leave two pixels of it"
-    layers.check_input(variant, preprocess.size, minimum=zfnet.MINIMUM, why=why)
+    why = "convolutions of stride 2 and two poolings leave one pixel of it"
+    layers.check_input(variant, preprocess.size, minimum=MINIMUM, why=why)
     image, x = layers.image_input(preprocess)
     maps = zfnet.features(x, zfnet.FILTERS["zfnet"])
     if num_classes is None:

@@ -184,6 +184,11 @@ def test_networks_that_are_no_windows_say_so(name):
         dense.to_fully_convolutional(model)
 
 
+def test_biases_of_units_fit_one_size():
+    with pytest.raises(ValueError, match="h1_bias: a bias for each unit needs a map of known size"):
+        dense.to_fully_convolutional(models.build("lecun1989"))
+
+
 def test_two_outputs_are_refused():
     model = models.build("lenet5", num_classes=None)
     with pytest.raises(ValueError, match="lenet5: expected one output, got 2"):

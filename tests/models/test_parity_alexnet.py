@@ -169,10 +169,22 @@ def test_alexnet_starts_as_the_paper_says():
     assert alexnet.VARIANTS["alexnet"].groups == 2
 
 
-@pytest.mark.parametrize("name", ["alexnet", "alexnet_owt", "zfnet", "spp_net_zf5"])
-def test_smallest_inputs_leave_one_pixel(name):
-    smallest = {"zfnet": 47, "spp_net_zf5": 47}.get(name, 63)
+SMALLEST = {
+    "alexnet": 63,
+    "alexnet_owt": 63,
+    "zfnet": 47,
+    "spp_net_zf5": 31,
+    "overfeat_fast": 71,
+    "overfeat_accurate": 77,
+}
+
+
+@pytest.mark.parametrize("name", SMALLEST)
+def test_smallest_inputs(name):
+    size = SMALLEST[name]
     with keras.StatelessScope(initialize_variables=False):
-        models.build(name, input_size=(smallest, smallest))
-    with pytest.raises(ValueError, match=f"at least {smallest}x{smallest}"):
-        models.build(name, input_size=(smallest, smallest - 1))
+        model = models.build(name, num_classes=None, input_size=(size, size))
+    *_, last = model.output.values()
+    assert min(last.shape[1:]) >= 1
+    with pytest.raises(ValueError, match=f"at least {size}x{size} px, got {size}x{size - 1}"):
+        models.build(name, input_size=(size, size - 1))

@@ -15,15 +15,17 @@ def params(model: keras.Model) -> int:
 
 
 def macs(model: keras.Model) -> int:
-    """Multiply-accumulates of convolutions and dense layers for one input of the model's size.
+    """Multiply-accumulates of convolutions and dense layers for one input of the model's size."""
+    return sum(layer_macs(layer) for layer in model.layers)
+
+
+def layer_macs(layer) -> int:
+    """Multiply-accumulates of one layer; 0 of a layer without a kernel.
 
     Each position of a layer's output costs as many as its kernel has weights; this holds for
     plain, grouped, depthwise and dense layers alike. Biases, normalisation and pooling are free.
     """
-    total = 0
-    for layer in model.layers:
-        kernel = getattr(layer, "kernel", None)
-        if kernel is not None:
-            positions = math.prod(layer.output.shape[1:-1])
-            total += positions * math.prod(kernel.shape)
-    return total
+    kernel = getattr(layer, "kernel", None)
+    if kernel is None:
+        return 0
+    return math.prod(layer.output.shape[1:-1]) * math.prod(kernel.shape)

@@ -3,19 +3,38 @@
 from __future__ import annotations
 
 import dataclasses
+import pathlib
 
 from absl import flags
 
 from pipeline.cli import UsageError, Verb
 
 
+def _models_flags(values: flags.FlagValues) -> None:
+    from models.registry import MODELS
+
+    tasks = sorted({row.family.task for row in MODELS.values()})
+    flags.DEFINE_enum("task", None, tasks, "List networks of one task.", flag_values=values)
+    flags.DEFINE_string("pattern", None, "List names like it, e.g. 'resnet*'.", values)
+    flags.DEFINE_string("diagram", None, "PNG to draw the named network to.", values)
+
+
 def _models(words: list[str], values: flags.FlagValues, _: list[str]) -> dict:
     import models
 
+    if values.diagram and len(words) != 1:
+        raise UsageError(f"--diagram: expected the name of one network, got {words or 'none'}")
+    if words and (values.task or values.pattern):
+        raise UsageError("--task and --pattern choose what is listed: expected no name beside them")
+    names = words or models.list_models(values.task, values.pattern)
     try:
-        rows = [_row(models.describe(name)) for name in (words or models.list_models())]
+        rows = [_row(models.describe(name.partition("@")[0])) for name in names]
+        shown = _layers(words[0], values.diagram) if len(words) == 1 else {"text": ""}
     except ValueError as error:
         raise UsageError(str(error)) from error
+    text = shown.pop("text")
+    if len(words) == 1:
+        rows = [{key: shown.get(key, value) for key, value in rows[0].items()}]
     print(f"{'name':<22} {'task':<15} {'parameters':>12} {'MACs':>15} {'input':<12} paper")
     for row in rows:
         size = "x".join(map(str, row["input"]))
@@ -23,7 +42,37 @@ def _models(words: list[str], values: flags.FlagValues, _: list[str]) -> dict:
             f"{row['name']:<22} {row['task']:<15} {row['params']:>12,} {row['macs']:>15,} "
             f"{size:<12} {row['paper']} ({row['year']})"
         )
-    return rows[0] if len(words) == 1 else {"models": rows}
+    if len(words) != 1:
+        return {"models": rows}
+    print(f"\n{text}")
+    return {**rows[0], **shown}
+
+
+def _layers(word: str, diagram: str | None) -> dict:
+    """The table of one network's layers, and its drawing where a file is given."""
+    from models import structure
+    from pipeline import model_table
+    from pipeline.artifacts import write_bytes
+
+    name, size = model_table.parse(word)
+    found = structure.lines(model_table.build(name, size))
+    depth = structure.depth(found)
+    told = {"text": f"{model_table.text(found)}\n\ndepth {depth}: layers with kernels in a row"}
+    if diagram:
+        from pipeline import model_diagram
+        from pipeline.evaluation.plots import png
+
+        path = pathlib.Path(diagram)
+        write_bytes(path, png(model_diagram.draw(word, found)))
+        told |= {"text": f"{told['text']}\n{path}", "diagram": str(path)}
+    return {
+        **told,
+        "input": list(found[0].size),
+        "params": sum(line.params for line in found),
+        "macs": sum(line.macs for line in found),
+        "depth": depth,
+        "layers": [model_table.as_json(line) for line in found],
+    }
 
 
 def _row(info) -> dict:
@@ -31,15 +80,19 @@ def _row(info) -> dict:
     keys = ("name", "task", "params", "macs", "num_classes", "paper", "year")
     return {
         **{key: row[key] for key in keys},
-        "input": [*info.preprocess.size, info.preprocess.channels],
+        "input": [*info.preprocess.shape],
     }
 
 
 VERBS = {
     "models": Verb(
-        "list the networks, or describe one",
-        "[NAME]",
-        ("convoy models", "convoy models ssd300_vgg16 --json"),
+        "list the networks; show the layers of one, at any input size, and draw it",
+        "[NAME[@SIZE]] [--diagram FILE.png] | [--task T] [--pattern P]",
+        (
+            "convoy models --pattern resnet*",
+            "convoy models inception_v3@399 --diagram inception_v3.png --json",
+        ),
         _models,
+        _models_flags,
     ),
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from models.rows import (
     CAFFE,
     CAFFE_227,
+    CAFFE_GOOGLENET,
     CIFAR,
     DARKNET,
     DARKNET_224,
@@ -13,6 +14,7 @@ from models.rows import (
     GRAY_32,
     GRAY_83,
     INCEPTION,
+    INCEPTION_299,
     OVERFEAT_221,
     OVERFEAT_231,
     TORCH,
@@ -143,6 +145,36 @@ CSPDARKNET = Family(
     2019,
     ("dropout",),
 )
+GOOGLENET = Family(
+    "models.classification.googlenet",
+    "classification",
+    "Szegedy, Going Deeper with Convolutions, https://arxiv.org/abs/1409.4842",
+    2014,
+    ("dropout",),
+    aux_weight=0.3,  # the paper's and Caffe's
+)
+INCEPTION_V2 = Family(
+    "models.classification.inception_v2",
+    "classification",
+    "Ioffe, Batch Normalization, https://arxiv.org/abs/1502.03167",
+    2015,
+    ("dropout",),
+)
+INCEPTION_V3 = Family(
+    "models.classification.inception_v3",
+    "classification",
+    "Szegedy, Rethinking the Inception Architecture, https://arxiv.org/abs/1512.00567",
+    2015,
+    ("dropout",),
+    aux_weight=0.4,  # torchvision's and tf_slim's
+)
+INCEPTION_RESNET = Family(
+    "models.classification.inception_resnet_v2",
+    "classification",
+    "Szegedy, Inception-v4 and Inception-ResNet, https://arxiv.org/abs/1602.07261",
+    2016,
+    ("dropout",),
+)
 # fmt: off
 ROWS = {
     "lecun1989": Row(LECUN_1989, 9_760, 63_660, 10, GRAY_16),
@@ -167,6 +199,14 @@ ROWS = {
     "vgg16_bn": Row(VGG, 138_365_992, 15_470_264_320, 1000, TORCH),
     "vgg19": Row(VGG, 143_667_240, 19_632_062_464, 1000, CAFFE),
     "vgg19_bn": Row(VGG, 143_678_248, 19_632_062_464, 1000, TORCH),
+    "googlenet": Row(GOOGLENET, 6_998_552, 1_582_671_872, 1000, CAFFE_GOOGLENET),
+    "googlenet_aux": Row(GOOGLENET, 13_378_280, 1_591_044_096, 1000, CAFFE_GOOGLENET),
+    "googlenet_bn": Row(GOOGLENET, 6_624_904, 1_498_376_192, 1000, INCEPTION),
+    "googlenet_bn_aux": Row(GOOGLENET, 13_004_888, 1_506_748_416, 1000, INCEPTION),
+    "inception_v2": Row(INCEPTION_V2, 11_178_336, 1_934_857_216, 1000, INCEPTION),
+    "inception_v3": Row(INCEPTION_V3, 23_817_352, 5_713_216_096, 1000, INCEPTION_299),
+    "inception_v3_aux": Row(INCEPTION_V3, 27_161_264, 5_718_899_296, 1000, INCEPTION_299),
+    "inception_resnet_v2": Row(INCEPTION_RESNET, 55_813_192, 13_155_794_016, 1000, INCEPTION_299),
     "resnet18": Row(RESNET, 11_689_512, 1_814_073_344, 1000, TORCH),
     "resnet34": Row(RESNET, 21_797_672, 3_663_761_408, 1000, TORCH),
     "resnet50": Row(RESNET, 25_557_032, 4_089_184_256, 1000, TORCH),

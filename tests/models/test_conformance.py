@@ -38,6 +38,12 @@ SMALLEST = {
     "mobilenet_v3_small": {"input_size": (64, 97), "num_classes": 5, "width": 0.75},
     "darknet19": {"input_size": (33, 64), "num_classes": 5},
     "cspdarknet53": {"input_size": (33, 64), "num_classes": 5},
+    "googlenet_aux": {"input_size": (79, 80), "num_classes": 5},
+    "googlenet_bn_aux": {"input_size": (32, 33), "num_classes": 5},
+    "inception_v2": {"input_size": (32, 33), "num_classes": 5},
+    "inception_v3": {"input_size": (75, 76), "num_classes": 5},
+    "inception_v3_aux": {"num_classes": 5},
+    "inception_resnet_v2": {"input_size": (75, 75), "num_classes": 5},
     "ssd_mobilenet_v1": {"input_size": (96, 131), "num_classes": 5, "width": 0.25},
     "ssd300_vgg16": {"num_classes": 2},
 }
@@ -49,6 +55,10 @@ SLOW = (
     "resnet50_v1",
     "resnet50_v2_keras",
     "cspdarknet53",
+    "googlenet_bn_aux",
+    "inception_v3",
+    "inception_v3_aux",
+    "inception_resnet_v2",
     "ssd300_vgg16",
 )
 CASES = [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in SMALLEST]
@@ -142,6 +152,9 @@ def test_half_precision_gives_finite_float32(name):
         "darknet19",
         "darknet53",
         "cspdarknet53",
+        "googlenet",
+        "googlenet_bn_aux",
+        "inception_v2",
     ],
 )
 def test_backbone_maps_have_their_strides(name):

@@ -1,0 +1,145 @@
+"""Inception networks against independent ones under identical weights.
+
+keras.applications runs here; the outputs of torchvision, OpenCV (Caffe) and tf_slim were
+written by tests/parity/torch_inception.py and slim_inception.py.
+"""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+
+import models
+from tests.models.test_parity import GOLDEN, assert_close, fill
+from tests.parity import formula
+
+FULL = pytest.param((224, 224), marks=pytest.mark.slow)
+APPLICATIONS = {"inception_v3": "InceptionV3", "inception_resnet_v2": "InceptionResNetV2"}
+
+
+def give_weights(ours: keras.Model, reference: keras.Model) -> None:
+    """The weights of ours into a network of the same graph, layer by layer."""
+    pairs = ([layer for layer in model.layers if layer.weights] for model in (ours, reference))
+    for layer, twin in zip(*pairs, strict=True):
+        twin.set_weights(layer.get_weights())
+
+
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [
+        ("inception_v3", (75, 75)),
+        ("inception_v3", (96, 107)),
+        ("inception_resnet_v2", (75, 75)),
+        pytest.param("inception_resnet_v2", (96, 107), marks=pytest.mark.slow),
+    ],
+)
+def test_equals_keras_applications(name, size):
+    build = getattr(keras.applications, APPLICATIONS[name])
+    reference = build(weights=None, classes=12, classifier_activation=None, input_shape=(*size, 3))
+    ours = fill(models.build(name, num_classes=12, input_size=size))
+    give_weights(ours, reference)
+    images = formula.pictures(2, *size)
+    expected = reference(images / 127.5 - 1.0, training=False)
+    assert_close(ours(images, training=False), expected)
+
+
+def assert_heads(name: str, size: tuple[int, int], title: str, **call) -> dict:
+    """The outputs of all heads of `name`, after a look at the stored TITLE_logits, TITLE_aux1..."""
+    file = "caffe" if name == "googlenet_aux" else "torchvision"
+    golden = np.load(GOLDEN / f"inception_{file}.npz")
+    expected = {
+        key.removeprefix(f"{title}_"): golden[key] for key in golden if key.startswith(title)
+    }
+    model = fill(models.build(name, num_classes=10, input_size=size))
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.Dropout):
+            layer.rate = 0.0  # the references' was off
+    outputs = model(formula.pictures(len(expected["logits"]), *size), **call)
+    assert set(outputs) == set(expected)
+    for key, value in outputs.items():
+        assert_close(value, expected[key])
+    return outputs
+
+
+@pytest.mark.parametrize("size", [(79, 79), (143, 95), FULL])
+def test_googlenet_equals_caffe(size):
+    """143 x 95 leaves the heads windows that hang over the border."""
+    heads = assert_heads("googlenet_aux", size, f"googlenet_aux_{size[0]}x{size[1]}")
+    plain = fill(models.build("googlenet", num_classes=10, input_size=size))
+    assert_close(plain(formula.pictures(2, *size)), heads["logits"], 1e-6)
+
+
+@pytest.mark.parametrize("size", [(64, 64), (115, 75), FULL])
+def test_googlenet_bn_equals_torchvision(size):
+    heads = assert_heads("googlenet_bn_aux", size, f"googlenet_bn_aux_{size[0]}x{size[1]}")
+    plain = fill(models.build("googlenet_bn", num_classes=10, input_size=size))
+    assert_close(plain(formula.pictures(2, *size)), heads["logits"], 1e-6)
+
+
+def test_googlenet_bn_trains_as_torchvision():
+    assert_heads("googlenet_bn_aux", (115, 75), "googlenet_bn_aux_training", training=True)
+
+
+@pytest.mark.parametrize("size", [(299, 299), pytest.param((331, 305), marks=pytest.mark.slow)])
+def test_inception_v3_aux_equals_torchvision(size):
+    assert_heads("inception_v3_aux", size, f"inception_v3_aux_{size[0]}x{size[1]}")
+
+
+@pytest.fixture
+def double_precision():
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("float64")
+    yield
+    keras.config.set_dtype_policy(before)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("double_precision")
+def test_inception_v3_aux_trains_as_torchvision():
+    """Both in float64: in float32 their rounding parts them by 3e-4 on 94 BatchNorms of a batch."""
+    assert_heads("inception_v3_aux", (331, 305), "inception_v3_aux_training", training=True)
+
+
+@pytest.mark.parametrize("size", [(64, 64), (97, 75), FULL])
+def test_inception_v2_equals_tf_slim(size):
+    golden = np.load(GOLDEN / "inception_slim.npz")
+    ours = fill(models.build("inception_v2", num_classes=10, input_size=size))
+    assert models.count.params(ours) == golden["learnable"]
+    assert_close(ours(formula.pictures(2, *size)), golden[f"{size[0]}x{size[1]}"])
+
+
+@pytest.mark.parametrize("name", ["inception_v3", "inception_resnet_v2"])
+def test_maps_of_299_pixels(name):
+    with keras.StatelessScope(initialize_variables=False):
+        model = models.build(name, num_classes=None)
+    shapes = {key: tuple(value.shape[1:3]) for key, value in model.output.items()}
+    assert shapes == {"s4": (71, 71), "s8": (35, 35), "s16": (17, 17), "s32": (8, 8)}
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "message"),
+    [
+        ("googlenet_aux", (78, 224), "at least 79x79 px, got 78x224: its heads average 5x5"),
+        ("inception_v3_aux", (299, 298), "at least 299x299 px, got 299x298: its head needs"),
+        ("inception_v3", (74, 75), "at least 75x75 px, got 74x75"),
+        ("inception_resnet_v2", (74, 75), "at least 75x75 px, got 74x75"),
+        ("inception_v2", (31, 32), "at least 32x32 px, got 31x32"),
+    ],
+)
+def test_small_inputs_are_refused(name, size, message):
+    with pytest.raises(ValueError, match=message):
+        models.build(name, num_classes=3, input_size=size)
+
+
+def test_dropout_is_where_the_papers_have_it():
+    """0.7 in each of GoogLeNet's heads, the caller's before the logits."""
+    with keras.StatelessScope(initialize_variables=False):
+        model = models.build("googlenet_aux", num_classes=3, input_size=(79, 79), dropout=0.4)
+    rates = {
+        layer.name: layer.rate for layer in model.layers if isinstance(layer, keras.layers.Dropout)
+    }
+    assert rates == {"dropout": 0.4, "aux1_dropout": 0.7, "aux2_dropout": 0.7}
+    with keras.StatelessScope(initialize_variables=False):
+        bare = models.build("inception_v3", num_classes=3, input_size=(75, 75))
+    assert not any(isinstance(layer, keras.layers.Dropout) for layer in bare.layers)

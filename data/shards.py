@@ -69,6 +69,7 @@ class Work:
     augmented_split: str = "train"
     policy: Augment = Augment()
     seed: int = 0
+    keypoint_pairs: tuple[tuple[int, int], ...] = ()  # (left, right), swapped in mirrored copies
 
 
 def plan(references: Sequence[Reference], shard_bytes: float, seed: int) -> list[Shard]:
@@ -232,7 +233,7 @@ def _augmented(sample: Sample, copies: int, work: Work) -> Iterator[Sample]:
         from data.augment.offline import augment_copy  # imports TensorFlow
 
         for copy in range(1, copies + 1):
-            augmented = augment_copy(sample, work.policy, work.seed, copy)
+            augmented = augment_copy(sample, work.policy, work.seed, copy, work.keypoint_pairs)
             yield dataclasses.replace(augmented, source_id=f"{sample.source_id}#aug{copy}")
 
 
@@ -243,7 +244,8 @@ def _copies(split: str, work: Work) -> int:
 def _key(shard: Shard, work: Work) -> str:
     """Equal for equal shards of equal work, wherever they are written."""
     policy = work.policy.model_dump(mode="json")
-    augmented = (work.copies, work.augmented_split, work.seed, policy) if work.copies else None
+    how = (work.copies, work.augmented_split, work.seed, policy, work.keypoint_pairs)
+    augmented = how if work.copies else None
     parts = (example.SCHEMA_VERSION, work.format, work.labels, work.max_pixels, augmented)
     sha256 = hashlib.sha256(repr((shard.name, parts)).encode("utf-8", "surrogateescape"))
     for reference in shard.references:

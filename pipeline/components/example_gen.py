@@ -99,6 +99,7 @@ def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Pat
         augmented_split=params.train,
         policy=params.augment,
         seed=params.seed,
+        keypoint_pairs=listing.keypoint_pairs,
     )
     planned = shards.plan(used, params.shard_mb * MIB, params.seed)
     _remove_strangers(workdir, planned)

@@ -92,6 +92,8 @@ def test_manifest_counts(done):
     }
     assert (done / "labels.txt").read_text() == "cat\ndog\n"
     kept = {"labels.txt", "manifest.json", "rejected.jsonl", "warnings.jsonl"}
+    kept |= {"features.json", "dataset_info.json"}  # for TFDS, with its copies of the labels
+    kept |= {f"image-{part}class-label.labels.txt" for part in ("", "object-")}
     assert {path.name for path in done.iterdir()} == kept | records(done).keys()
 
 

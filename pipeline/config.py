@@ -269,6 +269,8 @@ def override_key(raw: dict[str, Any], override: str) -> None:
     *parents, last = key.strip().split(".")
     target = raw
     for parent in parents:
+        if parent == "augment" and isinstance(target.get(parent), str):
+            target[parent] = {"policy": target[parent]}  # a named policy, one field changed
         target = target.setdefault(parent, {})
         if not isinstance(target, dict):
             raise ConfigError(f"--set {override}: {parent} is a value, not a section")

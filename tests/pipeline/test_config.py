@@ -164,3 +164,12 @@ def test_recipes_are_frozen(tmp_path):
         recipe.train.epochs = 1
     with pytest.raises(pydantic.ValidationError, match="frozen"):
         recipe.augment.hue = 0.1
+
+
+def test_a_field_of_a_named_policy_is_overridden(tmp_path):
+    path = tmp_path / "recipe.yaml"
+    path.write_text("name: a\ntask: detection\naugment: ssd\n")
+    plain, changed = config.load(path), config.load(path, ("augment.hue=0.25",))
+    assert changed.augment.hue == 0.25
+    assert changed.augment == plain.augment.model_copy(update={"hue": 0.25})
+    assert changed.augment.iou_crop

@@ -6,6 +6,7 @@ keep their biases there, which that norm makes redundant, so that the counts are
 Differences from the paper: He initialisation instead of N(0, 0.01) with pre-trained shallow nets;
 dropout (paper 0.5) after fc1 and fc2 is the caller's. Input sizes other than 224 change the shape
 of fc1, so its weights fit one size alone; the backbone takes any size.
+Checked against keras.applications (vgg16, vgg19) and torchvision (the others).
 """
 
 from __future__ import annotations

@@ -84,7 +84,51 @@ def _row(info) -> dict:
     }
 
 
+def _explain_flags(values: flags.FlagValues) -> None:
+    flags.DEFINE_string("output", None, "Folder for pictures and JSON.", values, short_name="o")
+    flags.DEFINE_string("layer", None, "Whose maps; default: each stage's last.", values)
+    flags.DEFINE_string("class", None, "Explain this class; default: the best.", values)
+    flags.DEFINE_bool("random", False, "MODEL is a network's name: random weights.", values)
+    side = "Side of the square that occludes, pixels of the input."
+    flags.DEFINE_integer("window", None, side, flag_values=values)
+    flags.DEFINE_integer("stride", None, "Pixels between its places.", flag_values=values)
+
+
+def _explain(words: list[str], values: flags.FlagValues, _: list[str]) -> dict:
+    if len(words) != 2 or not values.output:
+        raise UsageError("expected a folder of trained weights, one picture, and -o DIR")
+    from pipeline.explain import run
+
+    told = run.run(
+        words[0],
+        words[1],
+        pathlib.Path(values.output),
+        layer=values.layer,
+        class_name=values["class"].value,
+        random=values.random,
+        window=values.window,
+        stride=values.stride,
+    )
+    if "class" in told:
+        print(f"{told['class']} {told['score']:.4f}")
+    if "note" in told:
+        print(told["note"])
+    for path in told["pictures"]:
+        print(path)
+    return told
+
+
 VERBS = {
+    "explain": Verb(
+        "look inside: filters, feature maps, occlusion map and Grad-CAM of one picture",
+        "MODEL IMAGE -o DIR [--layer NAME] [--class NAME]",
+        (
+            "convoy explain runs/folder_classification a.jpg -o out",
+            "convoy explain resnet50 a.jpg -o out --random --layer stage3_block6_relu --json",
+        ),
+        _explain,
+        _explain_flags,
+    ),
     "models": Verb(
         "list the networks; show the layers of one, at any input size, and draw it",
         "[NAME[@SIZE]] [--diagram FILE.png] | [--task T] [--pattern P]",

@@ -1,0 +1,1 @@
+"""Published weights into our networks: one file a format, names.py, convert.py, load.py."""

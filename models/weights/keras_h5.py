@@ -1,0 +1,98 @@
+"""HDF5 files of Keras: arrays by layer, of the legacy layout and of Keras 3's .weights.h5.
+
+Legacy (keras.applications' downloads): attribute layer_names of the root, or of model_weights in a
+whole model; a group for each layer with its attribute weight_names in the order of layer.weights.
+Keras 3: groups LAYER/vars with the attribute "name" and arrays 0, 1, ...
+Names of the variables differ between versions of Keras ("block1_conv1_W_1:0"): their order alone
+counts. Published files are older than today's keras.applications, whose layers have other names in
+places: where names do not fit, a legacy file's layers go by their order, as Keras loads them.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Collection
+
+import h5py
+import keras
+import numpy as np
+
+Layers = dict[str, dict[str, np.ndarray]]
+
+
+def read(path: str | os.PathLike, wanted: Collection[str] = (), application: str = "") -> Layers:
+    """Layer -> variable -> array in Keras' layout. Raises ValueError.
+
+    Layers that Keras numbers by itself are called "conv2d#0", "batch_normalization#0", ... in the
+    order of their numbers. Where half of the `wanted` names are not there, those of `application`
+    (a function of keras.applications) are given by position.
+    """
+    try:
+        with h5py.File(path, "r") as file:
+            root = file.get("model_weights", file)
+            legacy = "layer_names" in root.attrs
+            found = _legacy(root) if legacy else _keras3(root)
+    except (OSError, KeyError) as error:
+        raise ValueError(f"{path}: no HDF5 file of Keras' weights, or cut off: {error}") from None
+    if not found:
+        raise ValueError(f"{path}: an HDF5 file without layers of Keras' weights")
+    named = _numbered(found)
+    if legacy and application and sum(name in named for name in wanted) < len(wanted) / 2:
+        with keras.StatelessScope(initialize_variables=False):
+            reference = getattr(keras.applications, application)(weights=None)
+        order = [layer.name for layer in reference.layers if layer.weights]
+        named = _numbered(dict(zip(order, found.values(), strict=False)))
+        named |= {name: found[name] for name in list(found)[len(order) :]}
+    return named
+
+
+def _numbered(found: Layers) -> Layers:
+    places = {}
+    for kind in ("conv2d", "batch_normalization"):
+        numbers = {}
+        for name in found:
+            match = re.fullmatch(rf"{kind}(?:_v1)?(?:_(\d+))?", name)
+            if match:
+                numbers[name] = int(match[1] or 0)
+        for index, name in enumerate(sorted(numbers, key=numbers.get)):
+            places[name] = f"{kind}#{index}"
+    return {places.get(name, name): values for name, values in found.items()}
+
+
+def _legacy(root) -> Layers:
+    found = {}
+    for layer in map(_text, root.attrs["layer_names"]):
+        group = root[layer]
+        arrays = [np.asarray(group[_text(name)]) for name in group.attrs["weight_names"]]
+        if arrays:
+            found[layer] = _variables(layer, arrays)
+    return found
+
+
+def _keras3(root) -> Layers:
+    found = {}
+
+    def visit(_, group):
+        if isinstance(group, h5py.Group) and "name" in group.attrs and len(group):
+            layer = _text(group.attrs["name"])
+            arrays = [np.asarray(group[str(index)]) for index in range(len(group))]
+            found[layer] = _variables(layer, arrays)
+
+    root.visititems(visit)
+    return found
+
+
+def _text(name) -> str:
+    return name.decode() if isinstance(name, bytes) else str(name)
+
+
+def _variables(layer: str, arrays: list[np.ndarray]) -> dict[str, np.ndarray]:
+    """Kernel and bias, or what BatchNormalization holds, of which scale and center may lack."""
+    names = ("kernel", "bias")
+    if arrays[0].ndim == 1:
+        names = ("gamma", "beta", "moving_mean", "moving_variance")
+        names = names[1:] if len(arrays) == 3 else names
+    if len(arrays) > len(names):
+        raise KeyError(f"layer {layer} has {len(arrays)} arrays, expected {len(names)} at most")
+    return dict(zip(names, arrays, strict=False))

@@ -1,0 +1,210 @@
+"""Weights of a file into a network of ours: all of it is checked first, then assigned.
+
+What has to fit: every layer but the last ("logits", or heads of that name), which keeps its fresh
+weights where the file is for another number of classes or has none; of a detector, every layer of
+its backbone. The file may hold more only where that is a head.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+import re
+
+import keras
+import numpy as np
+
+from models.registry import describe
+from models.weights import caffe, convert, darknet, keras_h5, names, safetensors, state_dict
+from models.weights import torch_pth as torch
+
+# Of a file's name: its format's name for people, and the table of names that goes with it.
+FORMATS = {
+    r".*\.(h5|hdf5)": ("Keras .h5", "keras"),
+    r".*\.safetensors": ("PyTorch .safetensors", "torch"),
+    r".*\.(pth|pt)": ("PyTorch .pth", "torch"),
+    r".*\.weights|.*\.conv\.\d+": ("Darknet .weights", "darknet"),
+    r".*\.caffemodel": ("Caffe .caffemodel", "caffe"),
+}
+_HEAD = r"(\w+_)?logits"
+_SHOWN = 5  # names of a kind in an error's message
+
+
+@dataclasses.dataclass
+class Report:
+    """Variables of ours; of unused ones the layers of theirs."""
+
+    matched: list[str] = dataclasses.field(default_factory=list)
+    missing: list[str] = dataclasses.field(default_factory=list)  # the file has none, or no name
+    mismatched: list[str] = dataclasses.field(default_factory=list)  # of another shape
+    unused: list[str] = dataclasses.field(default_factory=list)
+    notes: list[str] = dataclasses.field(default_factory=list)  # what was changed on the way
+
+
+def load(model: keras.Model, network: str, path: str | os.PathLike) -> Report:
+    """Assigns the weights of the file to `model`, built as `network`; or raises ValueError."""
+    path = pathlib.Path(path)
+    title, kind = _format(path)
+    base = names.BACKBONES.get(network, network)
+    source = names.of(kind, base)
+    if source is None:
+        raise ValueError(f"{path}: {_unknown(title, kind, base)}")
+    graph = convert.Graph(model)
+    table = {
+        ours: (theirs,) if isinstance(theirs, str) else theirs
+        for ours, theirs in source.names(graph.layers).items()
+    }
+    found = _read(path, kind, source, table, graph)
+    report = Report()
+    pixels = source.preprocess or describe(base).preprocess
+    values = _translate(found, table, graph, kind, pixels, report)
+    used = {theirs for each in table.values() for theirs in each}
+    report.unused = [name for name in found if name not in used]
+    planned = _compare(values, graph, report)
+    heads = source.names(["logits"]).values()
+    spare = "|".join([*map(re.escape, heads), source.spare or "(?!)"])
+    _judge(path, title, network, base, table, spare, report)
+    for variable, value in planned:
+        variable.assign(value)
+    return report
+
+
+def _format(path: pathlib.Path) -> tuple[str, str]:
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder; a trainer's folder is for model.init_from")
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no such file of weights")
+    for pattern, (title, kind) in FORMATS.items():
+        if re.fullmatch(pattern, path.name):
+            return title, kind
+    endings = ".h5, .safetensors, .pth, .weights or .caffemodel"
+    raise ValueError(f"{path}: the format goes by the name: expected one that ends in {endings}")
+
+
+def _unknown(title: str, kind: str, network: str) -> str:
+    known = ", ".join(source.networks for source in names.SOURCES[kind])
+    others = [title for title, other in FORMATS.values() if names.of(other, network)]
+    told = f"{network} is not one of the networks of {title} files that are known: {known}"
+    return told + (f". For {network} take {' or '.join(others)}" if others else "")
+
+
+def _read(path, kind: str, source: names.Source, table, graph: convert.Graph):
+    """Their layer -> variable -> array."""
+    if kind == "keras":
+        wanted = [theirs for each in table.values() for theirs in each]
+        return keras_h5.read(path, wanted, source.application)
+    if kind == "caffe":
+        return caffe.read(path)
+    if kind == "torch":
+        reader = safetensors if path.suffix == ".safetensors" else torch
+        return state_dict.layers(reader.read(path))
+    units = []
+    for name in table:
+        norm = graph.norms.get(name)
+        shape = tuple(graph.layers[name].kernel.shape)
+        units.append(darknet.Unit(name, shape, norm.name if norm else ""))
+    found = darknet.read(path, units)
+    table |= {unit.norm: (unit.norm,) for unit in units if unit.norm}
+    return found
+
+
+def _translate(found, table, graph: convert.Graph, kind: str, pixels, report: Report):
+    """Our layer -> variable -> array in our layout, as far as the file has them."""
+    values: dict[str, convert.Values] = {}
+    biases: dict[str, np.ndarray] = {}  # of convolutions without one, by the norm that takes it
+    for ours, layer in graph.layers.items():
+        parts = [found.get(name) for name in table.get(ours, ())]
+        if not parts or None in parts:
+            continue
+        mine = values[ours] = {name: value for part in parts for name, value in part.items()}
+        if "kernel" in mine and hasattr(layer, "kernel"):
+            if kind != "keras":
+                mine["kernel"] = convert.kernel(mine["kernel"], layer, graph.maps.get(ours))
+            mine["kernel"] = convert.same_but_ones(mine["kernel"], tuple(layer.kernel.shape))
+            if layer is graph.first:
+                _other_pixels(mine, layer, graph.normalize, pixels, report)
+            norm = graph.norms.get(ours)
+            if "bias" in mine and not layer.use_bias and norm is not None:
+                biases[norm.name] = mine.pop("bias")
+        elif kind == "darknet" and "moving_variance" in mine:
+            variance = mine["moving_variance"]
+            mine["moving_variance"] = convert.darknet_variance(variance, layer.epsilon)
+    for norm, bias in biases.items():
+        mean = values.get(norm, {}).get("moving_mean")
+        if mean is not None and mean.shape == bias.shape:
+            values[norm]["moving_mean"] = mean - bias
+            report.notes.append(f"{norm}: took the bias that its convolution lacks here")
+    return values
+
+
+def _other_pixels(values, layer, normalize, pixels, report: Report) -> None:
+    if normalize is None or values["kernel"].shape != tuple(layer.kernel.shape):
+        return
+    if len(layer.kernel.shape) != 4 or layer.kernel.shape[2] != 3:
+        return
+    values["kernel"], bias = convert.other_pixels(values["kernel"], pixels, normalize)
+    if bias is not None:
+        values["bias"] = values.get("bias", 0.0) + bias
+        report.notes.append(f"{layer.name}: changed to the pixels that this network sees")
+
+
+def _compare(values, graph: convert.Graph, report: Report) -> list:
+    """[(variable, float32 array)] of what fits; what does not goes into the report."""
+    planned = []
+    for name, layer in graph.layers.items():
+        mine, fitting = values.get(name, {}), []
+        for variable in layer.weights:
+            value, path = mine.pop(variable.name, None), f"{name}/{variable.name}"
+            shape = tuple(variable.shape)
+            if value is None:
+                report.missing.append(path)
+            elif value.shape != shape:
+                report.mismatched.append(f"{path} {value.shape} -> {shape}")
+            elif not np.isfinite(value).all():
+                report.mismatched.append(f"{path} holds numbers that are not finite")
+            else:
+                fitting.append((variable, np.asarray(value, np.float32)))
+        extra = sorted(key for key, value in mine.items() if not _neutral(key, value))
+        report.mismatched += [f"{name} has no {key} here" for key in extra]
+        if re.fullmatch(_HEAD, name) and len(fitting) < len(layer.weights):
+            fitting = []  # a head is taken whole or not at all
+        planned += fitting
+        report.matched += [f"{name}/{variable.name}" for variable, _ in fitting]
+    return planned
+
+
+def _neutral(key: str, value: np.ndarray) -> bool:
+    return (key == "gamma" and (value == 1).all()) or (key == "bias" and not value.any())
+
+
+def _judge(path, title: str, network: str, base: str, table, spare: str, report: Report) -> None:
+    """Raises ValueError where more than the last layer does not fit."""
+
+    def fatal(entry: str) -> bool:
+        layer = re.split(r"[/ ]", entry)[0]
+        if network != base and layer not in table:
+            return False  # the detector's own
+        if not re.fullmatch(_HEAD, layer):
+            return True
+        sides = re.fullmatch(r".*kernel \((.*)\) -> \((.*)\)", entry)
+        inputs = [side.split(", ")[:-1] for side in sides.groups()] if sides else [0, 0]
+        return inputs[0] != inputs[1] or "finite" in entry  # only the classes may differ
+
+    unused = [name for name in report.unused if not re.fullmatch(spare, name)]
+    kinds = {
+        "missing in the file": [entry for entry in report.missing if fatal(entry)],
+        "of another shape (file -> network)": [e for e in report.mismatched if fatal(e)],
+        "in the file alone": unused,
+    }
+    lines = [f"  {told}: {_some(entries)}" for told, entries in kinds.items() if entries]
+    if lines or not report.matched:
+        raise ValueError(
+            f"{path}: this {title} does not hold the weights of {base} as {network} has them here; "
+            "nothing was loaded\n" + "\n".join(lines)
+        )
+
+
+def _some(entries: list[str]) -> str:
+    more = len(entries) - _SHOWN
+    return ", ".join(entries[:_SHOWN]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,251 @@
+"""What our layers are called in others' files: a table a format, a function a family.
+
+A function takes our layers' names and gives {our layer: theirs}; two of theirs where Caffe splits a
+normalisation into BatchNorm and Scale. Layers it does not know are left out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+from models.rows import TORCH, Preprocess
+from models.weights import names_inception as inception
+
+Names = dict[str, str | tuple[str, ...]]
+
+
+class Source(NamedTuple):
+    networks: str  # pattern of our names
+    names: Callable[[Iterable[str]], Names]
+    spare: str = ""  # pattern of their layers that may be left over, beside that of the logits
+    preprocess: Preprocess | None = None  # of their pixels; None: the row's of our network
+    application: str = ""  # the function of keras.applications that builds it
+
+
+# Detectors take the weights of a classification network, under whose names their layers go.
+BACKBONES = {"ssd300_vgg16": "vgg16", "ssd_mobilenet_v1": "mobilenet_v1"}
+
+
+def of(kind: str, network: str) -> Source | None:
+    """How a format ("keras", "torch", "caffe", "darknet") holds `network`, None if not."""
+    fits = (source for source in SOURCES[kind] if re.fullmatch(source.networks, network))
+    return next(fits, None)
+
+
+def _each(rule: Callable[[str], str | tuple[str, ...] | None]) -> Callable:
+    """A function of all names from the rule for one."""
+
+    def names(layers: Iterable[str]) -> Names:
+        found = {layer: rule(layer) for layer in layers}
+        return {layer: name for layer, name in found.items() if name}
+
+    return names
+
+
+def _parts(pattern: str, layer: str) -> tuple:
+    match = re.fullmatch(pattern, layer)
+    return match.groups() if match else ()
+
+
+def _block(layer: str) -> tuple[int, int, str]:
+    """ "stage2_block1_conv3" -> (2, 1, "conv3"); zeros if it is none."""
+    parts = _parts(r"stage(\d+)_block(\d+)_(\w+)", layer)
+    return (int(parts[0]), int(parts[1]), parts[2]) if parts else (0, 0, "")
+
+
+def vgg_keras(layer: str) -> str | None:
+    return {"logits": "predictions"}.get(layer) or (
+        layer if re.fullmatch(r"block\d_conv\d|fc[12]", layer) else None
+    )
+
+
+def vgg_torch(layers: Iterable[str]) -> Names:
+    """Positions of one sequence: convolution, norm if any, ReLU; a pooling after each block."""
+    found: Names = {"fc1": "classifier.0", "fc2": "classifier.3", "logits": "classifier.6"}
+    layers = list(layers)
+    step = 1 if any("norm" in layer for layer in layers) else 2
+    position, before = 0, "1"
+    for layer in layers:
+        block = _parts(r"block(\d)_(?:conv|norm)\d", layer)
+        if block:
+            position += block[0] != before
+            before = block[0]
+            found[layer] = f"features.{position}"
+            position += 2 if "norm" in layer else step
+    return {layer: name for layer, name in found.items() if layer in layers}
+
+
+def vgg_caffe(layer: str) -> str | None:
+    fixed = {"fc1": "fc6", "fc2": "fc7", "logits": "fc8"}
+    parts = _parts(r"block(\d)_conv(\d)", layer)
+    return "conv{}_{}".format(*parts) if parts else fixed.get(layer)
+
+
+def alexnet_torch(layer: str) -> str | None:
+    places = {"conv1": 0, "conv2": 3, "conv3": 6, "conv4": 8, "conv5": 10}
+    fixed = {"fc6": "classifier.1", "fc7": "classifier.4", "logits": "classifier.6"}
+    return f"features.{places[layer]}" if layer in places else fixed.get(layer)
+
+
+def alexnet_caffe(layer: str) -> str | None:
+    known = re.fullmatch(r"conv[1-5]|fc[67]", layer)
+    return layer if known else {"logits": "fc8"}.get(layer)
+
+
+def resnet_keras(layer: str) -> str | None:
+    fixed = {"stem_conv": "conv1_conv", "stem_norm": "conv1_bn", "logits": "predictions"}
+    stage, block, part = _block(layer)
+    index = "0" if "shortcut" in part else part[-1:]
+    kind = "conv" if "conv" in part else "bn"
+    return f"conv{stage + 1}_block{block}_{index}_{kind}" if stage else fixed.get(layer)
+
+
+def resnet_v2_keras(layer: str) -> str | None:
+    fixed = {"stem_conv": "conv1_conv", "head_norm": "post_bn", "logits": "predictions"}
+    stage, block, part = _block(layer)
+    part = {
+        "shortcut_conv": "0_conv",
+        "norm1": "preact_bn",
+        "conv1": "1_conv",
+        "norm2": "1_bn",
+        "conv2": "2_conv",
+        "norm3": "2_bn",
+        "conv3": "3_conv",
+    }.get(part)
+    return f"conv{stage + 1}_block{block}_{part}" if stage and part else fixed.get(layer)
+
+
+def resnet_torch(layer: str) -> str | None:
+    fixed = {"stem_conv": "conv1", "stem_norm": "bn1", "logits": "fc"}
+    stage, block, part = _block(layer)
+    shortcut = {"shortcut_conv": "downsample.0", "shortcut_norm": "downsample.1"}
+    part = shortcut.get(part, part.replace("norm", "bn"))
+    return f"layer{stage}.{block - 1}.{part}" if stage else fixed.get(layer)
+
+
+def resnet_v2_torch(layer: str) -> str | None:
+    fixed = {"stem_conv": "stem.conv", "head_norm": "norm", "logits": "head.fc"}
+    stage, block, part = _block(layer)
+    part = {"shortcut_conv": "downsample.conv"}.get(part, part)
+    return f"stages.{stage - 1}.blocks.{block - 1}.{part}" if stage else fixed.get(layer)
+
+
+def resnet_caffe(layers: Iterable[str]) -> Names:
+    """Blocks are a, b, c, ...; in the long stages of 101 and 152 a, b1, b2, ..."""
+    layers = list(layers)
+    depths = {stage: 0 for stage in range(5)}
+    for layer in layers:
+        stage, block, _ = _block(layer)
+        depths[stage] = max(depths[stage], block)
+
+    def rule(layer: str):
+        fixed = {
+            "stem_conv": "conv1",
+            "stem_norm": ("bn_conv1", "scale_conv1"),
+            "logits": "fc1000",
+        }
+        stage, block, part = _block(layer)
+        if not stage:
+            return fixed.get(layer)
+        long = stage in (2, 3) and depths[3] > 6
+        name = f"{stage + 1}" + ("a" if block == 1 else f"b{block - 1}" if long else "")
+        name += "" if block == 1 or long else "abcdef"[block - 1]
+        branch = "1" if "shortcut" in part else "2" + "abc"[int(part[-1]) - 1]
+        name = f"{name}_branch{branch}"
+        return f"res{name}" if "conv" in part else (f"bn{name}", f"scale{name}")
+
+    return _each(rule)(layers)
+
+
+def mobilenet_keras(layer: str) -> str | None:
+    fixed = {"stem_conv": "conv1", "stem_conv_norm": "conv1_bn", "logits": "conv_preds"}
+    parts = _parts(r"block(\d+)_(depthwise|pointwise)(_norm)?", layer)
+    if not parts:
+        return fixed.get(layer)
+    block, kind, norm = parts
+    return f"conv_{ {'depthwise': 'dw', 'pointwise': 'pw'}[kind] }_{block}{'_bn' if norm else ''}"
+
+
+def mobilenet_v2_keras(layer: str) -> str | None:
+    fixed = {
+        "stem_conv": "Conv1",
+        "stem_conv_norm": "bn_Conv1",
+        "head_conv": "Conv_1",
+        "head_conv_norm": "Conv_1_bn",
+        "logits": "predictions",
+    }
+    parts = _parts(r"block(\d+)_(expand|depthwise|project)(_norm)?", layer)
+    if not parts:
+        return fixed.get(layer)
+    block, kind, norm = parts
+    prefix = "expanded_conv" if block == "0" else f"block_{block}"
+    return f"{prefix}_{kind}{'_BN' if norm else ''}"
+
+
+def mobilenet_v3_keras(layer: str) -> str | None:
+    fixed = {
+        "stem_conv": "conv",
+        "stem_conv_norm": "conv_bn",
+        "head_conv": "conv_1",
+        "head_conv_norm": "conv_1_bn",
+        "fc": "conv_2",
+        "logits": "logits",
+    }
+    parts = _parts(r"block(\d+)_(expand|depthwise|project|squeeze_conv\d)(_norm)?", layer)
+    if not parts:
+        return fixed.get(layer)
+    block, kind, norm = parts
+    squeeze = {"squeeze_conv1": "squeeze_excite_conv", "squeeze_conv2": "squeeze_excite_conv_1"}
+    prefix = "expanded_conv" if block == "0" else f"expanded_conv_{block}"
+    return f"{prefix}_{squeeze.get(kind, kind)}{'_bn' if norm else ''}"
+
+
+def darknet_order(layers: Iterable[str]) -> Names:
+    """The .cfg's order: by stage the strided layer, of CSP the two halves, blocks, what follows."""
+    parts = {"down": 0, "skip": 1, "split": 2, "block": 3, "conv": 3, "end": 4, "join": 5}
+
+    def place(layer: str) -> tuple[int, ...]:
+        if layer in ("stem_conv", "logits"):
+            return (0,) if layer == "stem_conv" else (100,)
+        stage, part, numbers = re.fullmatch(r"stage(\d)_([a-z]+)(.*)", layer).groups()
+        return (int(stage), parts[part], *map(int, re.findall(r"\d+", numbers)))
+
+    kernels = [layer for layer in layers if not layer.endswith("_norm")]
+    return {layer: layer for layer in sorted(kernels, key=place)}
+
+
+SOURCES = {
+    "keras": (
+        Source("vgg16", _each(vgg_keras), "fc[12]", application="VGG16"),
+        Source("vgg19", _each(vgg_keras), "fc[12]", application="VGG19"),
+        Source("resnet50_v1", _each(resnet_keras), application="ResNet50"),
+        Source("resnet101_v1", _each(resnet_keras), application="ResNet101"),
+        Source("resnet152_v1", _each(resnet_keras), application="ResNet152"),
+        Source("resnet50_v2_keras", _each(resnet_v2_keras), application="ResNet50V2"),
+        Source("resnet101_v2_keras", _each(resnet_v2_keras), application="ResNet101V2"),
+        Source("resnet152_v2_keras", _each(resnet_v2_keras), application="ResNet152V2"),
+        Source("mobilenet_v1", _each(mobilenet_keras), application="MobileNet"),
+        Source("mobilenet_v2", _each(mobilenet_v2_keras), application="MobileNetV2"),
+        Source("mobilenet_v3_large", _each(mobilenet_v3_keras), "conv_2", None, "MobileNetV3Large"),
+        Source("mobilenet_v3_small", _each(mobilenet_v3_keras), "conv_2", None, "MobileNetV3Small"),
+        Source("inception_v3", inception.keras_order, application="InceptionV3"),
+        Source("inception_resnet_v2", inception.keras_order, application="InceptionResNetV2"),
+    ),
+    "torch": (
+        Source(r"vgg1[1369](_bn)?", vgg_torch, r"classifier\.\d", TORCH),
+        Source("alexnet_owt", _each(alexnet_torch), r"classifier\.\d", TORCH),
+        Source(r"resnet(18|34|50|101|152|200)", _each(resnet_torch), preprocess=TORCH),
+        Source(r"resnet(18|34|50|101|152|200)_v2", _each(resnet_v2_torch), preprocess=TORCH),
+        Source(r"googlenet_bn(_aux)?", _each(inception.googlenet_torch), r"aux\d\..*"),
+        Source("inception_v3_aux", _each(inception.inception_v3_torch), r"AuxLogits\..*"),
+    ),
+    "caffe": (
+        Source("alexnet", _each(alexnet_caffe), "fc[678]"),
+        Source("vgg1[69]", _each(vgg_caffe), "fc[678]"),
+        Source(r"googlenet(_aux)?", _each(inception.googlenet_caffe), r"loss[12]/.*"),
+        Source(r"resnet(50|101|152)_v1", resnet_caffe),
+    ),
+    "darknet": (Source("darknet19|darknet53|cspdarknet53", darknet_order),),
+}

@@ -1,0 +1,52 @@
+"""What PyTorch's files hold once they are read: tensors by name, here grouped by layer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+# safetensors' names of the types of numbers; BF16 is the upper half of a float32.
+KINDS = {
+    "F64": "<f8",
+    "F32": "<f4",
+    "F16": "<f2",
+    "BF16": "<u2",
+    "I64": "<i8",
+    "I32": "<i4",
+    "I16": "<i2",
+    "I8": "i1",
+    "U8": "u1",
+    "BOOL": "?",
+}
+NORM = {
+    "weight": "gamma",
+    "bias": "beta",
+    "running_mean": "moving_mean",
+    "running_var": "moving_variance",
+}
+PLAIN = {"weight": "kernel", "bias": "bias"}
+
+
+def numbers(raw: bytes, kind: str) -> np.ndarray:
+    """Little-endian bytes of a type of KINDS -> a flat array."""
+    found = np.frombuffer(raw, KINDS[kind])
+    return (found.astype("<u4") << 16).view("<f4") if kind == "BF16" else found
+
+
+def layers(tensors: Mapping[str, np.ndarray]) -> dict[str, dict[str, np.ndarray]]:
+    """ "layer1.0.bn1.weight" -> {"layer1.0.bn1": {"gamma": ...}}, in the file's order.
+
+    A layer with running_mean is a normalisation. num_batches_tracked is left out, as is the
+    "module." that training on several GPUs puts before every name.
+    """
+    wrapped = bool(tensors) and all(name.startswith("module.") for name in tensors)
+    found: dict[str, dict[str, np.ndarray]] = {}
+    for name, value in tensors.items():
+        layer, _, part = name.removeprefix("module." if wrapped else "").rpartition(".")
+        if part != "num_batches_tracked":
+            found.setdefault(layer, {})[part] = value
+    for layer, parts in found.items():
+        names = NORM if "running_mean" in parts else PLAIN
+        found[layer] = {names.get(part, part): value for part, value in parts.items()}
+    return found

@@ -1,0 +1,162 @@
+"""Files of torch.save: a pickle of tensors, read without PyTorch and without running its code.
+
+Two layouts. Since PyTorch 1.6 a zip archive: NAME/data.pkl beside a file NAME/data/KEY of raw
+numbers for each storage. Before: pickles one after the other (magic number, protocol, system,
+object, keys), then for each key its length (int64) and raw numbers. The pickle names functions of
+torch to rebuild tensors with; those alone are known here, so that no other code can be called.
+"""
+
+from __future__ import annotations
+
+import collections
+import io
+import os
+import pickle
+import zipfile
+from collections.abc import Callable
+
+import numpy as np
+
+from models.weights import state_dict
+
+_MAGIC = 0x1950A86A20F9469CFC6C
+_STORAGES = {
+    "DoubleStorage": "F64",
+    "FloatStorage": "F32",
+    "HalfStorage": "F16",
+    "BFloat16Storage": "BF16",
+    "LongStorage": "I64",
+    "IntStorage": "I32",
+    "ShortStorage": "I16",
+    "CharStorage": "I8",
+    "ByteStorage": "U8",
+    "BoolStorage": "BOOL",
+}
+_WRAPPERS = ("state_dict", "model", "model_state_dict")
+
+
+class _Storage:
+    """Numbers that several tensors may look at; in the older layout they come after the pickle."""
+
+    def __init__(self, kind: str, count: int):
+        self.kind, self.count, self.values = kind, count, None
+
+
+def read(path: str | os.PathLike) -> dict[str, np.ndarray]:
+    """Tensors by name. Raises ValueError where the file is no state_dict()."""
+    try:
+        if zipfile.is_zipfile(path):
+            found = _read_zip(path)
+        else:
+            with open(path, "rb") as file:
+                found = _read_legacy(file)
+        for key in _WRAPPERS:
+            if isinstance(found, dict) and isinstance(found.get(key), dict):
+                found = found[key]
+        if not isinstance(found, dict) or not found:
+            raise ValueError(f"expected tensors by name, got {type(found).__name__}")
+        strange = [name for name, value in found.items() if not isinstance(value, _Tensor)]
+        if strange:
+            raise ValueError(f"expected tensors alone, but {strange[0]!r} is none")
+        return {str(name): tensor.array() for name, tensor in found.items()}
+    except (pickle.UnpicklingError, EOFError, KeyError, IndexError, TypeError) as error:
+        raise ValueError(f"{path}: no file of torch.save, or cut off: {error}") from None
+    except (ValueError, AttributeError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path}: no state_dict() that torch.save wrote: {error}") from None
+
+
+class _Tensor:
+    def __init__(self, storage: _Storage, offset: int, shape: tuple, strides: tuple):
+        self.storage, self.offset, self.shape, self.strides = storage, offset, shape, strides
+
+    def array(self) -> np.ndarray:
+        values = self.storage.values
+        last = self.offset + sum(
+            (n - 1) * step for n, step in zip(self.shape, self.strides, strict=True)
+        )
+        if 0 in self.shape:
+            return np.zeros(self.shape, values.dtype)
+        if min(self.offset, *self.strides, 0) < 0 or last >= len(values):
+            raise ValueError(f"a tensor of shape {self.shape} leaves its {len(values)} numbers")
+        steps = [step * values.itemsize for step in self.strides]
+        view = np.lib.stride_tricks.as_strided(values[self.offset :], self.shape, steps)
+        return np.ascontiguousarray(view)
+
+
+def _rebuild(storage, offset, shape, strides, *_):
+    return _Tensor(storage, offset, tuple(shape), tuple(strides))
+
+
+_KNOWN: dict[tuple[str, str], Callable] = {
+    ("collections", "OrderedDict"): collections.OrderedDict,
+    ("torch._utils", "_rebuild_tensor_v2"): _rebuild,
+    ("torch._utils", "_rebuild_tensor"): _rebuild,
+    ("torch._utils", "_rebuild_parameter"): lambda tensor, *_: tensor,
+    ("torch", "Size"): tuple,
+}
+
+
+class _Unpickler(pickle.Unpickler):
+    def __init__(self, file, storage_of: Callable):
+        super().__init__(file, encoding="utf-8")
+        self.storage_of = storage_of
+
+    def find_class(self, module: str, name: str):
+        if module == "torch" and name in _STORAGES:
+            return _STORAGES[name]
+        if (module, name) not in _KNOWN:
+            raise pickle.UnpicklingError(
+                f"it holds {module}.{name}, which is not read for safety; save "
+                "model.state_dict() alone"
+            )
+        return _KNOWN[module, name]
+
+    def persistent_load(self, pid):
+        marker, kind, key, _device, count, *view = pid
+        if marker != "storage" or kind not in state_dict.KINDS or any(view):
+            raise pickle.UnpicklingError(f"unknown reference {pid!r}")
+        return self.storage_of(kind, str(key), count)
+
+
+def _read_zip(path):
+    with zipfile.ZipFile(path) as archive:
+        names = archive.namelist()
+        (pickled,) = [name for name in names if name.endswith("/data.pkl")] or ["data.pkl"]
+        folder = pickled.removesuffix("data.pkl")
+        order = f"{folder}byteorder"
+        if order in names and archive.read(order) != b"little":
+            raise ValueError("its numbers are big-endian")
+        found: dict[str, _Storage] = {}
+
+        def storage(kind: str, key: str, count: int) -> _Storage:
+            if key not in found:
+                found[key] = _Storage(kind, count)
+                found[key].values = state_dict.numbers(archive.read(f"{folder}data/{key}"), kind)
+            return found[key]
+
+        return _Unpickler(io.BytesIO(archive.read(pickled)), storage).load()
+
+
+def _read_legacy(file):
+    found: dict[str, _Storage] = {}
+
+    def storage(kind: str, key: str, count: int) -> _Storage:
+        return found.setdefault(key, _Storage(kind, count))
+
+    def load():
+        return _Unpickler(file, storage).load()
+
+    if load() != _MAGIC:
+        raise ValueError("its first bytes are another format's")
+    load()  # protocol
+    if not load().get("little_endian", True):
+        raise ValueError("its numbers are big-endian")
+    tensors = load()
+    for key in load():
+        held = found[str(key)]
+        count = int.from_bytes(file.read(8), "little")
+        raw = file.read(count * np.dtype(state_dict.KINDS[held.kind]).itemsize)
+        held.values = state_dict.numbers(raw, held.kind)
+        if len(held.values) != count or count != held.count:
+            raise ValueError(f"expected {held.count} numbers, got {len(held.values)} of {count}")
+    return tensors

@@ -11,8 +11,8 @@ class Mish(keras.layers.Layer):
     """x tanh(log(1 + e^x)), Misra 2019 https://arxiv.org/abs/1908.08681, from one exponential.
 
     TensorFlow 2.20 on a CPU joins convolution, normalisation and Keras' mish into one operation
-    that it has not implemented ("Fusion is not implemented: [FusedBatchNorm,Mish]"), in training
-    as in serving; it does not recognise this form. With t = e^x, tanh(log(1 + t)) is
+    that it has not implemented ("Fusion is not implemented: [FusedBatchNorm,Mish]"), in evaluation
+    and in serving; it does not recognise this form. With t = e^x, tanh(log(1 + t)) is
     (t^2 + 2 t) / (t^2 + 2 t + 2); for x > 0 both sides are divided by t^2, so nothing overflows.
     """
 

@@ -37,9 +37,10 @@ def assert_close(ours, reference, tolerance: float = 1e-4) -> None:
     assert np.abs(ours - reference).max() <= tolerance * np.abs(reference).max()
 
 
-def copy_weights(source: keras.Model, target: keras.Model) -> None:
+def copy_weights(source: keras.Model, target: keras.Model, name_of=None) -> None:
     """Random weights into `source`, the same into `target`.
 
+    name_of maps the name of a layer to that of its twin; None where both have the same order.
     A bias of a convolution that the target lacks is subtracted from its running mean.
     """
     draw = np.random.default_rng(0)
@@ -47,7 +48,7 @@ def copy_weights(source: keras.Model, target: keras.Model) -> None:
     sequence = [[layer for layer in chain if layer.weights] for chain in chains]
     biases = {}
     for layer, twin in zip(*sequence, strict=True):
-        twin = target.get_layer(resnet_name(layer.name)) if "resnet" in source.name else twin
+        twin = target.get_layer(name_of(layer.name)) if name_of else twin
         values = [_random(draw, variable) for variable in layer.weights]
         layer.set_weights(values)
         if len(values) > len(twin.weights):
@@ -108,7 +109,7 @@ def test_equals_keras_applications(name, size):
     build = getattr(keras.applications, APPLICATIONS[name])
     reference = build(weights=None, classes=12, classifier_activation=None, input_shape=(*size, 3))
     ours = models.build(name, num_classes=12, input_size=size)
-    copy_weights(reference, ours)
+    copy_weights(reference, ours, resnet_name if "resnet" in name else None)
     images = formula.pictures(2, *size)
     expected = reference(reference_input(name, images), training=False)
     assert_close(ours(images, training=False), expected)

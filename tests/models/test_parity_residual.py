@@ -14,7 +14,7 @@ import pytest
 import models
 from models import count
 from models.classification import lm_resnet, resnet_v2
-from tests.models.test_parity import GOLDEN, _random, assert_close, fill
+from tests.models.test_parity import GOLDEN, assert_close, copy_weights, fill
 from tests.parity import formula
 
 
@@ -94,16 +94,11 @@ def test_equals_keras_applications(depth, size):
         weights=None, classes=12, classifier_activation=None, input_shape=(*size, 3)
     )
     ours = models.build(f"resnet{depth}_v2_keras", num_classes=12, input_size=size)
-    draw = np.random.default_rng(0)
-    for layer in reference.layers:
-        if layer.weights:
-            layer.set_weights([_random(draw, variable) for variable in layer.weights])
-            ours.get_layer(keras_name(layer.name)).set_weights(layer.get_weights())
+    copy_weights(reference, ours, keras_name)
     assert count.params(ours) == count.params(reference)
     images = formula.pictures(2, *size)
     expected = reference(keras.applications.resnet_v2.preprocess_input(images.copy()))
     assert_close(ours(images, training=False), expected)
-    # Our maps are the reference's.
     maps = models.build(f"resnet{depth}_v2_keras", num_classes=None, input_size=size).output
     sides = {key: value.shape[1] for key, value in maps.items()}
     assert sides == {f"s{2**k}": -(-size[0] // 2**k) for k in range(2, 6)}

@@ -106,7 +106,11 @@ def test_records_hold_what_the_source_holds(done, source):
     assert sample.classes.tolist() == [1, 0]
 
 
-@pytest.mark.parametrize("beam", [TWO_THREADS, TWO_PROCESSES], ids=["threads", "processes"])
+@pytest.mark.parametrize(
+    "beam",
+    [TWO_THREADS, TWO_PROCESSES, ("--direct_num_workers=1",), ("--direct_num_workers=3",)],
+    ids=["threads", "processes", "one", "three"],
+)
 def test_same_bytes_for_any_number_of_workers(source, done, tmp_path, beam):
     ingest(source, tmp_path, max_rejected=0.5, beam=beam, **TINY)
     assert len(records(done)) > 4

@@ -38,13 +38,17 @@ class _NextMirror(Exception):
     """This address does not have the file; the message says why."""
 
 
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
 def fetch(
     name: str,
     folder: str | os.PathLike,
     *,
     offline: bool = False,
     mirror: str = "",
-    say: Callable[[str], None] = lambda text: print(text, file=sys.stderr, flush=True),
+    say: Callable[[str], None] = _say,
     pause_s: float = 1.0,
 ) -> list[pathlib.Path]:
     """The files of a set of SETS, all there and verified. Raises SourceError, OSError.
@@ -68,8 +72,22 @@ def fetch(
         _check_space(folder, absent)
         for file in absent:
             urls = (f"{mirror.rstrip('/')}/{file.name}",) if mirror else file.urls
-            _fetch(file, urls, folder / file.name, say, pause_s)
+            advice = ", or name a folder on the web that holds it by --mirror URL"
+            _fetch(file, urls, folder / file.name, say, pause_s, advice)
     return [folder / file.name for file in found.files]
+
+
+def fetch_file(
+    file: File, folder: str | os.PathLike, *, say: Callable[[str], None] = _say, pause_s=1.0
+) -> pathlib.Path:
+    """One file, there and verified; fetched into `folder` if it is not. Raises as `fetch`."""
+    path = pathlib.Path(folder) / file.name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _locked(path.parent, say):
+        if not verified(path, file):
+            _check_space(path.parent, [file])
+            _fetch(file, file.urls, path, say, pause_s)
+    return path
 
 
 def known(name: str) -> Set:
@@ -120,7 +138,9 @@ def verified(path: pathlib.Path, file: File) -> bool:
     return True
 
 
-def _fetch(file: File, urls: tuple[str, ...], path: pathlib.Path, say, pause_s: float) -> None:
+def _fetch(
+    file: File, urls: tuple[str, ...], path: pathlib.Path, say, pause_s: float, advice: str = ""
+) -> None:
     """Fills `path` from the first address that has the right file."""
     if path.exists():
         say(f"{path}: not the file that was expected; fetching it again")
@@ -150,7 +170,7 @@ def _fetch(file: File, urls: tuple[str, ...], path: pathlib.Path, say, pause_s: 
     told = "".join(f"\n  {failure}" for failure in failures)
     raise SourceError(
         f"{file.name}: none of {len(urls)} addresses gave it:{told}\nGet it elsewhere and put it "
-        f"at {path}, or name a folder on the web that holds it by --mirror URL"
+        f"at {path}{advice}"
     )
 
 
@@ -257,7 +277,7 @@ def _progress(name: str, start: int, total: int | None, say) -> Iterator[Callabl
 
 def _right(file: File, digest: str, md5: str) -> bool:
     if file.sha256:
-        return digest == file.sha256
+        return digest.startswith(file.sha256)
     return md5 == file.md5 if file.md5 else True
 
 

@@ -16,7 +16,7 @@ class File:
     name: str
     urls: tuple[str, ...]  # in the order they are tried; none = needs an account
     size: int | None = None  # bytes
-    sha256: str = ""  # hexadecimal
+    sha256: str = ""  # hexadecimal; the first digits do
     md5: str = ""
 
 

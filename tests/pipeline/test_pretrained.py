@@ -1,0 +1,119 @@
+"""model.weights: files, addresses with hashes from a server on this machine, and `imagenet`."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import http.server
+import threading
+
+import numpy as np
+import pytest
+
+import models
+from data.files import SourceError
+from models.weights import names
+from pipeline import pretrained
+from pipeline.config import ConfigError, parse
+from tests.models.test_weights_torch import true_tensors, write_safetensors
+
+
+@pytest.fixture
+def served(tmp_path, monkeypatch):
+    """(folder, its address): what lies in the folder is served."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("CONVOY_CACHE", str(tmp_path / "cache"))
+    folder = tmp_path / "served"
+    folder.mkdir()
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+    handler = functools.partial(Quiet, directory=folder)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    yield folder, f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def test_an_address_is_fetched_once(served, tmp_path):
+    folder, url = served
+    content = b"weights"
+    digest = hashlib.sha256(content).hexdigest()
+    for name, mark in (
+        ("a.pth", f"#sha256={digest}"),
+        ("b.pth", f"#md5={hashlib.md5(content).hexdigest()}"),
+        (f"c-{digest[:8]}.pth", ""),
+        ("d.pth", ""),
+    ):
+        (folder / name).write_bytes(content)
+        found = pretrained.find(f"{url}/{name}{mark}", "resnet18")
+        assert found.read_bytes() == content
+        assert found.name == name
+        assert found.is_relative_to(tmp_path / "cache")
+        (folder / name).unlink()
+        assert pretrained.find(f"{url}/{name}{mark}", "resnet18") == found
+
+
+@pytest.mark.parametrize("mark", [f"a.pth#sha256={'0' * 64}", "a-00000000.pth"])
+def test_another_file_than_expected_is_refused(served, mark, tmp_path):
+    folder, url = served
+    (folder / mark.partition("#")[0]).write_bytes(b"<html>sign in</html>")
+    with pytest.raises(SourceError, match="another file than expected"):
+        pretrained.find(f"{url}/{mark}", "resnet18")
+    assert not list((tmp_path / "cache").rglob("*.pth"))
+
+
+def test_two_addresses_with_one_file_name_are_two_files(served):
+    folder, url = served
+    for place in ("one", "two"):
+        (folder / place).mkdir()
+        (folder / place / "a.h5").write_text(place)
+    found = [pretrained.find(f"{url}/{place}/a.h5", "vgg16") for place in ("one", "two")]
+    assert [path.read_text() for path in found] == ["one", "two"]
+
+
+@pytest.mark.parametrize(
+    ("weights", "kind", "told"),
+    [
+        ("ftp://host/a.pth", ValueError, "expected http:// or https://"),
+        ("https://host/", ValueError, "https://HOST"),
+        ("https://host/a.pth#sha256=12", ValueError, "64 digits"),
+        ("https://host/a.pth#crc=12", ValueError, "#sha256="),
+        ("nowhere/a.pth", FileNotFoundError, "nowhere/a.pth: no such file"),
+        ("imagenet", ValueError, "no published weights of lenet5"),
+    ],
+)
+def test_what_is_no_source_of_weights_is_said(weights, kind, told):
+    with pytest.raises(kind, match=told):
+        pretrained.find(weights, "lenet5")
+
+
+def test_the_table_of_imagenet():
+    for network, address in pretrained.IMAGENET.items():
+        assert network in models.list_models()
+        file = pretrained.published(address)
+        table = "keras" if file.name.endswith(".h5") else "torch"
+        assert names.of(table, network), f"{network} has no names for {file.name}"
+        assert file.sha256 or file.md5 or network in ("mobilenet_v1", "mobilenet_v2")
+    assert set(names.BACKBONES.values()) <= set(pretrained.IMAGENET)
+
+
+def test_weights_into_a_task(tmp_path):
+    path = write_safetensors(tmp_path / "r.safetensors", true_tensors("resnet18"))
+    task = models.build_task("resnet18", num_classes=3, input_size=(32, 32))
+    report = pretrained.load(task, "resnet18", str(path))
+    assert set(report) == {"matched", "missing", "mismatched", "unused", "notes"}
+    assert len(report["mismatched"]) == 2
+    stem = np.asarray(task.model.get_layer("stem_norm").gamma)
+    np.testing.assert_array_equal(stem, true_tensors("resnet18")["bn1.weight"])
+    with pytest.raises(ValueError, match=r"width 1\.0, got 0\.5"):
+        pretrained.load(task, "mobilenet_v1", "imagenet", 0.5)
+
+
+def test_one_beginning_alone():
+    model = {"name": "resnet18", "weights": "imagenet", "init_from": "runs/x"}
+    with pytest.raises(ConfigError, match="give one of them"):
+        parse({"name": "x", "task": "classification", "model": model})

@@ -33,7 +33,7 @@ def read(path: str | os.PathLike, wanted: Collection[str] = (), application: str
             root = file.get("model_weights", file)
             legacy = "layer_names" in root.attrs
             found = _legacy(root) if legacy else _keras3(root)
-    except (OSError, KeyError) as error:
+    except (OSError, KeyError, RuntimeError, TypeError) as error:  # h5py's for broken files
         raise ValueError(f"{path}: no HDF5 file of Keras' weights, or cut off: {error}") from None
     if not found:
         raise ValueError(f"{path}: an HDF5 file without layers of Keras' weights")

@@ -32,6 +32,20 @@ _STORAGES = {
     "ByteStorage": "U8",
     "BoolStorage": "BOOL",
 }
+# What pickle, zipfile and NumPy raise for bytes that are not what they should be.
+_BROKEN = (
+    pickle.UnpicklingError,
+    zipfile.BadZipFile,
+    ValueError,
+    TypeError,
+    AttributeError,
+    LookupError,
+    ArithmeticError,
+    RuntimeError,
+    MemoryError,
+    EOFError,
+    OSError,
+)
 _WRAPPERS = ("state_dict", "model", "model_state_dict")
 
 
@@ -44,6 +58,8 @@ class _Storage:
 
 def read(path: str | os.PathLike) -> dict[str, np.ndarray]:
     """Tensors by name. Raises ValueError where the file is no state_dict()."""
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f"{path}: no such file of weights")
     try:
         if zipfile.is_zipfile(path):
             found = _read_zip(path)
@@ -59,10 +75,8 @@ def read(path: str | os.PathLike) -> dict[str, np.ndarray]:
         if strange:
             raise ValueError(f"expected tensors alone, but {strange[0]!r} is none")
         return {str(name): tensor.array() for name, tensor in found.items()}
-    except (pickle.UnpicklingError, EOFError, KeyError, IndexError, TypeError) as error:
-        raise ValueError(f"{path}: no file of torch.save, or cut off: {error}") from None
-    except (ValueError, AttributeError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path}: no state_dict() that torch.save wrote: {error}") from None
+    except _BROKEN as error:
+        raise ValueError(f"{path} cannot be read as what torch.save wrote: {error}") from None
 
 
 class _Tensor:
@@ -139,6 +153,7 @@ def _read_zip(path):
 
 def _read_legacy(file):
     found: dict[str, _Storage] = {}
+    size = os.fstat(file.fileno()).st_size
 
     def storage(kind: str, key: str, count: int) -> _Storage:
         return found.setdefault(key, _Storage(kind, count))
@@ -155,8 +170,8 @@ def _read_legacy(file):
     for key in load():
         held = found[str(key)]
         count = int.from_bytes(file.read(8), "little")
-        raw = file.read(count * np.dtype(state_dict.KINDS[held.kind]).itemsize)
-        held.values = state_dict.numbers(raw, held.kind)
-        if len(held.values) != count or count != held.count:
-            raise ValueError(f"expected {held.count} numbers, got {len(held.values)} of {count}")
+        length = count * np.dtype(state_dict.KINDS[held.kind]).itemsize
+        if count != held.count or length > size - file.tell():
+            raise ValueError(f"expected {held.count} numbers, got {count}, or fewer are left")
+        held.values = state_dict.numbers(file.read(length), held.kind)
     return tensors

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from data import labels as label_map
 from data.augment.policy import Augment
 from data.input import Stream
-from pipeline import network
+from pipeline import network, pretrained
 from pipeline.artifacts import write_json
 from pipeline.config import Export, Model, Recipe, Section, Train
 from pipeline.evaluation import predict
@@ -58,6 +58,10 @@ def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Pat
     if params.model.init_from:
         report = network.init_from(task, pathlib.Path(params.model.init_from))
         write_json(workdir / "init_from.json", report)
+    if params.model.weights:
+        model = params.model
+        report = pretrained.load(task, model.name, model.weights, model.width)
+        write_json(workdir / "weights.json", report)
     network.describe(workdir, params.model, labels, params.train)
     stream = Stream(
         records=inputs["examples"],

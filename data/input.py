@@ -25,7 +25,7 @@ from data.augment.noise import FILL
 from data.augment.policy import Augment
 from data.order import endless
 from models.resize import fit, fit_matrix
-from models.spec import Preprocess
+from models.spec import Preprocess, Sentence
 
 BLOCK = 64  # records that are parsed, and whose changes are drawn, at once
 
@@ -42,7 +42,7 @@ class Stream:
     records: pathlib.Path  # folder with manifest.json and SPLIT-*.tfrecord
     split: str
     task: str  # one of data.parse.TASKS
-    preprocess: Preprocess  # its `size` is the network's input
+    preprocess: Preprocess | Sentence  # its `size` is the network's input
     encode: Callable
     augment: Augment = Augment()
     seed: int = 0
@@ -307,7 +307,7 @@ def _filled_up(values: tf.Tensor, rows: int) -> tf.Tensor:
 
 def _annotation(stream: Stream, row: dict) -> dict:
     """What `encode` receives in one dict; see `training_example`."""
-    size = stream.preprocess.size
+    size = getattr(stream.preprocess, "size", ())  # of a sentence: none
     made, shape = row.get("plan"), (row.get("height"), row.get("width"))
     given = {name: row[name] for name in ("text", "captions", "caption") if name in row}
     if "labels" in row:

@@ -7,6 +7,16 @@ from typing import Any
 
 from models.spec import ModelInfo
 
+PICTURE_LIMITS = (
+    "- pictures must be upright: EXIF orientation is not read",
+    "- of an animated GIF the first frame is looked at",
+    "- transparency is ignored",
+)
+TEXT_LIMITS = (
+    "- words that training did not see are all alike",
+    "- letters other than a to z and A to Z part words and are lost",
+)
+
 
 def model_card(
     info: ModelInfo,
@@ -27,8 +37,7 @@ def model_card(
         *_rows(card.get("metrics", {}), "not measured"),
         "",
         "## Answers",
-        f"- input: {report['input_size'][0]} x {report['input_size'][1]} pixels, pictures fitted by"
-        f" {info.preprocess.resize!r}",
+        _input(info, report),
         f"- classes ({len(labels)}): {', '.join(labels)}",
     ]
     if info.task == "detection":
@@ -41,13 +50,18 @@ def model_card(
         f"- scores lie within {report['tolerance']} of the float32 network",
         "",
         "## Limits",
-        "- pictures must be upright: EXIF orientation is not read",
-        "- of an animated GIF the first frame is looked at",
-        "- transparency is ignored",
+        *(TEXT_LIMITS if info.task == "text" else PICTURE_LIMITS),
         "- the network knows the classes above and nothing else; what it was not trained on gets a"
         " score as well",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _input(info: ModelInfo, report: Mapping[str, Any]) -> str:
+    if info.task == "text":
+        return f"- input: sentences, of which the first {info.preprocess.words} words are seen"
+    height, width = report["input_size"]
+    return f"- input: {height} x {width} pixels, pictures fitted by {info.preprocess.resize!r}"
 
 
 def _rows(values: Mapping[str, Any], otherwise: str) -> list[str]:

@@ -27,7 +27,7 @@ from tensorflow_serving.apis import (
 
 from serving import warmup
 from serving.manager import versions_of
-from serving.servable import DEFAULT, Servable
+from serving.servable import DEFAULT, Servable, read_signatures
 
 Answers = dict[str, np.ndarray]
 UNLIMITED = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
@@ -53,10 +53,11 @@ def predict_grpc(
     *,
     version: int | None = None,
     timeout_s: float = 30.0,
+    input_name: str = "image_bytes",
 ) -> Answers:
-    """Answers for encoded pictures. Raises RequestFailed."""
+    """Answers for encoded pictures, or what else the input takes. Raises RequestFailed."""
     stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
-    request = warmup.request(name, images, version=version)
+    request = warmup.request(name, images, version=version, input_name=input_name)
     response = _call(stub.Predict, request, timeout_s)
     return {key: tf.make_ndarray(tensor) for key, tensor in response.outputs.items()}
 
@@ -97,11 +98,15 @@ def predict_rest(
     images: Sequence[bytes],
     *,
     version: int | None = None,
+    input_name: str = "image_bytes",
 ) -> Answers:
-    """Answers for encoded pictures, in column format. Raises RequestFailed."""
+    """Answers for encoded pictures, or what else the input takes. Raises RequestFailed.
+
+    Asked in column format.
+    """
     encoded = [{"b64": base64.b64encode(image).decode()} for image in images]
     path = f"/v1/models/{name}" + (f"/versions/{version}" if version is not None else "")
-    document = rest(connection, "POST", f"{path}:predict", {"inputs": {"image_bytes": encoded}})
+    document = rest(connection, "POST", f"{path}:predict", {"inputs": {input_name: encoded}})
     return {key: _array(value) for key, value in document["outputs"].items()}
 
 
@@ -153,19 +158,30 @@ def _array(value: Any) -> np.ndarray:
 def load_local(model: str | os.PathLike) -> Callable[[Sequence[bytes]], Answers]:
     """The model in this process: a version's folder, or the newest one under a base path.
 
-    Returns a function: list of encoded pictures -> answers.
+    Returns a function: list of encoded pictures (or sentences, by the model's input) -> answers.
     """
-    path = pathlib.Path(model)
-    if not (path / "saved_model.pb").is_file():
-        versions = versions_of(path)
-        if not versions:
-            raise FileNotFoundError(
-                f"{path}: expected a SavedModel or a folder of numbered ones, found neither"
-            )
-        path = versions[max(versions)]
-    servable = Servable(path)
+    servable = Servable(_newest(model))
+    (input_name,) = servable.signature(DEFAULT).inputs
 
     def answer(images: Sequence[bytes]) -> Answers:
-        return servable.run(DEFAULT, {"image_bytes": tf.constant(list(images), tf.string)})
+        return servable.run(DEFAULT, {input_name: tf.constant(list(images), tf.string)})
 
     return answer
+
+
+def input_of(model: str | os.PathLike) -> str:
+    """What a model takes: "image_bytes" or "text"; the folder as for `load_local`."""
+    (name,) = read_signatures(_newest(model))[DEFAULT].inputs
+    return name
+
+
+def _newest(model: str | os.PathLike) -> pathlib.Path:
+    path = pathlib.Path(model)
+    if (path / "saved_model.pb").is_file():
+        return path
+    versions = versions_of(path)
+    if not versions:
+        raise FileNotFoundError(
+            f"{path}: expected a SavedModel or a folder of numbered ones, found neither"
+        )
+    return versions[max(versions)]

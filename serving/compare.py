@@ -12,13 +12,16 @@ Answers = Mapping[str, np.ndarray]
 def difference(expected: Answers, received: Answers, iou_threshold: float = 0.45) -> float:
     """Largest score difference over a batch of answers of `serving.signatures`.
 
-    Classification: of any class of any picture. Detection: a detection counts with how far its
+    Classification: of any class of any picture; localisation: or by how much less than wholly the
+    boxes of a picture overlap, if that is more. Detection: a detection counts with how far its
     score exceeds the best score that the other network gives to the same class in the same place
     (overlap above 0.9 * iou_threshold), in both directions; so two boxes of one object that
     change their order, of which suppression then keeps the other, are no difference.
     """
     if "boxes" not in expected:
-        return float(np.max(np.abs(expected["scores"] - received["scores"]), initial=0.0))
+        apart = float(np.max(np.abs(expected["scores"] - received["scores"]), initial=0.0))
+        pairs = zip(expected.get("box", ()), received.get("box", ()), strict=True)
+        return max([apart, *(1.0 - float(iou(box, other[None])[0]) for box, other in pairs)])
     worst = 0.0
     for index in range(len(expected["scores"])):
         a, b = _picture(expected, index), _picture(received, index)

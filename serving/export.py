@@ -24,7 +24,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import fingerprint_pb2
 
 from models.classification.task import without_heads
-from models.spec import Classifier, Detector
+from models.spec import Classifier, Detector, Localizer, TextClassifier
 from serving import freeze, signatures, warmup
 from serving.card import model_card
 from serving.compare import difference
@@ -35,6 +35,7 @@ FORMS = {
     "bfloat16": ("frozen_bfloat16",),
 }
 EXTRA = "assets.extra"
+Task = Classifier | Localizer | TextClassifier | Detector
 
 
 class ExportError(ValueError):
@@ -42,15 +43,17 @@ class ExportError(ValueError):
 
 
 def export(
-    task: Classifier | Detector,
+    task: Task,
     path: str | os.PathLike,
     *,
     labels: Sequence[str],
-    input_size: tuple[int, int],
+    input_size: tuple[int, ...],
     samples: Sequence[bytes],
     score_threshold: float = 0.01,
     iou_threshold: float = 0.45,
     max_detections: int = 200,
+    label_threshold: float | None = None,
+    label_count: int | None = None,
     precision: str = "auto",
     tolerance: float = 0.02,
     name: str | None = None,
@@ -59,7 +62,8 @@ def export(
 ) -> dict[str, Any]:
     """Writes the SavedModel `path` (aside, then renamed) and returns the report.
 
-    samples: encoded pictures to measure, compare and warm up with; at least one.
+    samples: encoded pictures, or sentences, to measure, compare and warm up with; at least one.
+    input_size: of pictures (height, width) in pixels, of sentences (length,).
     precision: "auto" | "float32" | "bfloat16": which forms compete.
     tolerance: largest `serving.compare.difference` from the float32 network in memory.
     name: the model's name in warm-up requests.
@@ -67,7 +71,7 @@ def export(
     The report is also written as `export_report.json` beside `path` and in its assets.extra.
     """
     path = pathlib.Path(path)
-    if isinstance(task, Classifier):
+    if isinstance(task, (Classifier, Localizer)):
         task = without_heads(task)
     _check(task, labels, precision, samples)
     limits = {
@@ -75,6 +79,8 @@ def export(
         "iou_threshold": iou_threshold,
         "max_detections": max_detections,
     }
+    if task.info.task == "multilabel":
+        limits = {"label_threshold": label_threshold, "label_count": label_count}
     build = {"labels": labels, "input_size": tuple(input_size), **limits}
     reference = in_memory(task, **build)
     expected = [reference([sample]) for sample in samples]
@@ -86,7 +92,8 @@ def export(
         for form in FORMS[precision]:
             save(task, aside / form, form, **build)
             found[form] = {"bytes": _size(aside / form)}
-        _measure(aside, found, expected, samples, iou_threshold, budget_s)
+        name_of_input = signatures.input_of(task)
+        _measure(aside, found, expected, samples, iou_threshold, budget_s, name_of_input)
         chosen = _choose(found, tolerance)
         report = {
             "network": task.info.name,
@@ -106,7 +113,7 @@ def export(
             },
         }
         model = aside / chosen
-        warmup.write(model, name or task.info.name, samples[:8], sizes=(1, 4))
+        warmup.write(model, name or task.info.name, samples[:8], (1, 4), name_of_input)
         (model / EXTRA / "labels.txt").write_text("".join(f"{label}\n" for label in labels))
         (model / EXTRA / "model_card.md").write_text(
             model_card(task.info, report, labels, card or {})
@@ -123,8 +130,8 @@ def export(
     return report
 
 
-def in_memory(task: Classifier | Detector, **build):
-    """The network in memory behind the same signature: list of pictures -> dict of arrays."""
+def in_memory(task: Task, **build):
+    """The network in memory behind the same signature: list of samples -> dict of arrays."""
     serve = signatures.build(task, freeze.live(task.model), **build)[signatures.DEFAULT]
 
     def answer(images: Sequence[bytes]) -> dict[str, np.ndarray]:
@@ -133,22 +140,26 @@ def in_memory(task: Classifier | Detector, **build):
     return answer
 
 
-def save(task: Classifier | Detector, path: pathlib.Path, form: str, **build) -> None:
+def save(task: Task, path: pathlib.Path, form: str, **build) -> None:
     """Writes one form of the network as a SavedModel."""
-    shape = (*build["input_size"], task.info.preprocess.channels)
     module = tf.Module()
+    if isinstance(task, TextClassifier):
+        shape, dtype = task.info.preprocess.shape, tf.int32
+        module.tokens = task.tokens
+    else:
+        shape, dtype = (*build["input_size"], task.info.preprocess.channels), tf.float32
     if form == "float32":
         network = freeze.live(task.model)
         module.weights = [variable.value for variable in task.model.variables]
     elif form == "frozen_float32":
-        network = freeze.frozen(task.model, shape)
+        network = freeze.frozen(task.model, shape, dtype)
     elif form == "frozen_bfloat16":
-        network = freeze.frozen(freeze.in_bfloat16(task.model), shape)
+        network = freeze.frozen(freeze.in_bfloat16(task.model), shape, dtype)
     else:
         raise ValueError(f"form: expected one of {', '.join(FORMS['auto'])}, got {form!r}")
     functions = signatures.build(task, network, **build)
-    module.serving_default = functions[signatures.DEFAULT]
-    module.serving_tensor = functions[signatures.TENSOR]
+    for key, function in functions.items():
+        setattr(module, key, function)
     concrete = {key: function.get_concrete_function() for key, function in functions.items()}
     tf.saved_model.save(module, str(path), signatures=concrete)
     _settle_fingerprint(path)
@@ -159,14 +170,14 @@ def _check(task, labels, precision, samples) -> None:
         raise ExportError(f"precision: expected one of {', '.join(FORMS)}, got {precision!r}")
     if not samples:
         raise ExportError(
-            "samples: expected at least one encoded picture to compare with, got none"
+            "samples: expected at least one encoded picture or sentence to compare with, got none"
         )
     outputs = task.model.output
-    scores = outputs.get("cls") if isinstance(outputs, dict) else outputs
+    scores = outputs.get("cls", outputs.get("logits")) if isinstance(outputs, dict) else outputs
     if scores is None or isinstance(scores, (list, tuple)):
         return
     width = scores.shape[-1]
-    allowed = (width,) if isinstance(task, Classifier) else (width, width - 1)
+    allowed = (width, width - 1) if isinstance(task, Detector) else (width,)
     if len(labels) not in allowed:
         raise ExportError(
             f"labels: {task.info.name} has {width} outputs, so expected "
@@ -174,7 +185,7 @@ def _check(task, labels, precision, samples) -> None:
         )
 
 
-def _measure(folder, found, expected, samples, iou_threshold, budget_s) -> None:
+def _measure(folder, found, expected, samples, iou_threshold, budget_s, input_name) -> None:
     """Fills in the difference and the median time at batch 1, runs of the forms alternating."""
     calls = {}
     for form, entry in found.items():
@@ -182,17 +193,17 @@ def _measure(folder, found, expected, samples, iou_threshold, budget_s) -> None:
         calls[form] = call
         apart = 0.0
         for sample, truth in zip(samples, expected, strict=True):
-            answers = call(image_bytes=tf.constant([sample]))
+            answers = call(**{input_name: tf.constant([sample])})
             received = {key: value.numpy() for key, value in answers.items()}
             apart = max(apart, difference(truth, received, iou_threshold))
         entry["score_difference"] = round(apart, 6)
     times: dict[str, list[float]] = {form: [] for form in calls}
-    pictures = [tf.constant([sample]) for sample in samples]
+    requests = [{input_name: tf.constant([sample])} for sample in samples]
     started = time.perf_counter()
     for turn in range(200):
         for form, call in calls.items():
             before = time.perf_counter()
-            call(image_bytes=pictures[turn % len(pictures)])["scores"].numpy()
+            call(**requests[turn % len(requests)])["scores"].numpy()
             times[form].append(time.perf_counter() - before)
         if turn >= 4 and time.perf_counter() - started > budget_s:
             break

@@ -31,10 +31,10 @@ def live(model: keras.Model) -> Network:
     return network
 
 
-def frozen(model: keras.Model, input_shape: tuple[int, int, int]) -> Network:
-    """The network with its weights as constants; images [B, *input_shape] float32."""
+def frozen(model: keras.Model, input_shape: tuple[int, ...], dtype=tf.float32) -> Network:
+    """The network with its weights as constants; inputs [B, *input_shape] of `dtype`."""
     graph = tf.function(lambda images: live(model)(images))
-    concrete = graph.get_concrete_function(tf.TensorSpec((None, *input_shape), tf.float32))
+    concrete = graph.get_concrete_function(tf.TensorSpec((None, *input_shape), dtype))
     structure = concrete.structured_outputs
     constant = simplify(convert_variables_to_constants_v2(concrete))
 

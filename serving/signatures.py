@@ -1,17 +1,21 @@
-"""What a SavedModel answers: encoded pictures or a uint8 batch in, named outputs out.
+"""What a SavedModel answers: encoded pictures, a uint8 batch or sentences in, named outputs out.
 
-serving_default  `image_bytes` string [B]: JPEG, PNG, BMP or GIF (its first frame), sizes mixed
-serving_tensor   `image` uint8 [B, H, W, 3]: RGB, any H and W
+serving_default  `image_bytes` string [B]: JPEG, PNG, BMP or GIF (its first frame), sizes mixed;
+                 of a network for sentences `text` string [B] in UTF-8
+serving_tensor   `image` uint8 [B, H, W, 3]: RGB, any H and W; not of a network for sentences
 
 Detection answers, D = max_detections, entries beyond `num_detections` zero or empty:
     boxes [B, D, 4] float32 ymin, xmin, ymax, xmax in pixels of the picture that was sent;
     scores [B, D] float32, falling; classes [B, D] int64; class_names [B, D] string;
     num_detections [B] int32
-Classification answers: scores [B, K] float32 in the order of labels.txt; class_id [B] int64 and
-    class_name [B] string of the best.
+Classification answers, of pictures and sentences: scores [B, K] float32 in the order of
+    labels.txt; class_id [B] int64 and class_name [B] string of the best.
+Localisation answers: those, and box [B, 4] float32 in pixels of the picture that was sent.
+Multi-label answers: scores [B, K]; chosen [B, K] bool; num_labels [B] int32; class_names [B, K]
+    string, the chosen ones by falling score, then empty.
 
-Preprocessing, labels and thresholds are part of the graph, built of plain TensorFlow ops. EXIF
-orientation is not read (TensorFlow's decoder ignores it): send pictures upright.
+Preprocessing, words, labels and thresholds are part of the graph, built of plain TensorFlow ops.
+EXIF orientation is not read (TensorFlow's decoder ignores it): send pictures upright.
 """
 
 from __future__ import annotations
@@ -21,37 +25,48 @@ from collections.abc import Callable, Sequence
 import tensorflow as tf
 
 from models import resize
-from models.spec import Classifier, Detector, Preprocess
+from models.spec import Classifier, Detector, Localizer, Preprocess, TextClassifier
 
 DEFAULT, TENSOR = "serving_default", "serving_tensor"
 NOT_A_PICTURE = "of the request is not a picture: expected the bytes of a JPEG, PNG, BMP or GIF"
 
 
+def input_of(task) -> str:
+    """Name of the default signature's input."""
+    return "text" if isinstance(task, TextClassifier) else "image_bytes"
+
+
 def build(
-    task: Classifier | Detector,
+    task: Classifier | Localizer | TextClassifier | Detector,
     network: Callable[[tf.Tensor], tf.Tensor | dict[str, tf.Tensor]],
     *,
     labels: Sequence[str],
-    input_size: tuple[int, int],
-    score_threshold: float,
-    iou_threshold: float,
-    max_detections: int,
+    input_size: tuple[int, ...],
+    **limits,
 ) -> dict[str, tf.types.experimental.PolymorphicFunction]:
-    """The two signatures around `network`: float32 [B, *input_size, C] -> raw outputs, float32."""
+    """The signatures around `network`: float32 [B, *input_size, C] -> raw outputs, float32.
+
+    limits: of detection score_threshold, iou_threshold and max_detections; of multilabel
+    label_threshold and label_count. Others are not looked at.
+    """
     preprocess = task.info.preprocess
     names = tf.constant(list(labels))
+    if isinstance(task, TextClassifier):
+        return {DEFAULT: sentences(task, network, names)}
 
-    if isinstance(task, Detector):
-
-        def answer(images, matrices, sizes):
-            found = task.decode(network(images), score_threshold, iou_threshold, max_detections)
-            return detections(found, matrices, sizes, names)
-
-    else:
-
-        def answer(images, matrices, sizes):
-            del matrices, sizes
-            return classification(task.decode(network(images)), names)
+    def answer(images, matrices, sizes):
+        outputs = network(images)
+        if isinstance(task, Detector):
+            asked = (limits[k] for k in ("score_threshold", "iou_threshold", "max_detections"))
+            return detections(task.decode(outputs, *asked), matrices, sizes, names)
+        if task.info.task == "multilabel":
+            asked = (limits.get(k) for k in ("label_threshold", "label_count"))
+            return several(task.decode(outputs, *asked), names)
+        found = task.decode(outputs)
+        answers = classification(found, names)
+        if isinstance(task, Localizer):
+            answers["box"] = to_source(found["box"][:, None], matrices, sizes)[:, 0]
+        return answers
 
     shapes = (
         tf.TensorSpec((*input_size, preprocess.channels), tf.float32),
@@ -83,6 +98,16 @@ def build(
         return answer(*tf.map_fn(prepare, image, fn_output_signature=shapes))
 
     return {DEFAULT: serving_default, TENSOR: serving_tensor}
+
+
+def sentences(task: TextClassifier, network, names):
+    """The signature of a network for sentences."""
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")])
+    def serving_default(text):
+        return classification(task.decode(network(task.tokens(text))), names)
+
+    return serving_default
 
 
 def decode_picture(image_bytes: tf.Tensor, index: tf.Tensor, channels: int = 3) -> tf.Tensor:
@@ -142,3 +167,17 @@ def classification(found: dict[str, tf.Tensor], names) -> dict[str, tf.Tensor]:
     """The classifier's scores as the signature answers them."""
     best = tf.cast(found["classes"], tf.int64)
     return {"scores": found["scores"], "class_id": best, "class_name": tf.gather(names, best)}
+
+
+def several(found: dict[str, tf.Tensor], names) -> dict[str, tf.Tensor]:
+    """The scores and decisions of several classes a picture as the signature answers them."""
+    scores, chosen = found["scores"], found["chosen"]
+    order = tf.argsort(tf.where(chosen, scores, -1.0), axis=1, direction="DESCENDING", stable=True)
+    return {
+        "scores": scores,
+        "chosen": chosen,
+        "class_names": tf.where(
+            tf.gather(chosen, order, batch_dims=1), tf.gather(names, order), ""
+        ),
+        "num_labels": tf.reduce_sum(tf.cast(chosen, tf.int32), axis=1),
+    }

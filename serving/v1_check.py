@@ -2,9 +2,9 @@
 
     python -I v1_check.py SAVED_MODEL REQUEST.json ANSWER.npz
 
-REQUEST.json: {"images": [base64, ...]}. ANSWER.npz: one array an output, and `modules`, the
-top-level modules that were loaded. Nothing of this project is imported: what only works where the
-network's code is at hand fails here.
+REQUEST.json: {"samples": [base64, ...]}, for the signature's one input. ANSWER.npz: one array an
+output, and `modules`, the top-level modules that were loaded. Nothing of this project is imported:
+what only works where the network's code is at hand fails here.
 """
 
 from __future__ import annotations
@@ -20,11 +20,12 @@ def main(model: str, request: str, answer: str) -> None:
     import tensorflow as tf
 
     with open(request) as file:
-        images = [base64.b64decode(text) for text in json.load(file)["images"]]
+        samples = [base64.b64decode(text) for text in json.load(file)["samples"]]
     with tf.compat.v1.Session(graph=tf.Graph()) as session:
         graph = tf.compat.v1.saved_model.load(session, ["serve"], model)
         signature = graph.signature_def["serving_default"]
-        feed = {signature.inputs["image_bytes"].name: np.array(images, object)}
+        (asked,) = signature.inputs.values()
+        feed = {asked.name: np.array(samples, object)}
         outputs = session.run({k: info.name for k, info in signature.outputs.items()}, feed)
     for name, value in outputs.items():
         if value.dtype == object:

@@ -38,8 +38,8 @@ def verify(
     """
     with tempfile.TemporaryDirectory() as folder:
         request, answer = pathlib.Path(folder, "request.json"), pathlib.Path(folder, "answer.npz")
-        images = [base64.b64encode(sample).decode() for sample in samples]
-        request.write_text(json.dumps({"images": images}))
+        encoded = [base64.b64encode(sample).decode() for sample in samples]
+        request.write_text(json.dumps({"samples": encoded}))
         done = subprocess.run(
             [sys.executable, "-I", str(SCRIPT), str(path), str(request), str(answer)],
             cwd=folder,

@@ -17,7 +17,11 @@ MOST = 1000
 
 
 def write(
-    model: pathlib.Path, name: str, samples: Sequence[bytes], sizes: Sequence[int] = (1,)
+    model: pathlib.Path,
+    name: str,
+    samples: Sequence[bytes],
+    sizes: Sequence[int] = (1,),
+    input_name: str = "image_bytes",
 ) -> None:
     """Writes requests of the default signature: one for each sample, then of each batch size > 1.
 
@@ -30,7 +34,7 @@ def write(
     with tf.io.TFRecordWriter(str(path)) as writer:
         for batch in batches[:MOST]:
             log = prediction_log_pb2.PredictionLog()
-            log.predict_log.request.CopyFrom(request(name, batch))
+            log.predict_log.request.CopyFrom(request(name, batch, input_name=input_name))
             writer.write(log.SerializeToString(deterministic=True))
 
 
@@ -40,14 +44,15 @@ def request(
     *,
     version: int | None = None,
     signature_name: str = "serving_default",
+    input_name: str = "image_bytes",
 ) -> predict_pb2.PredictRequest:
-    """A PredictRequest with encoded pictures."""
+    """A PredictRequest with encoded pictures, or sentences where the input is "text"."""
     message = predict_pb2.PredictRequest()
     message.model_spec.name = name
     message.model_spec.signature_name = signature_name
     if version is not None:
         message.model_spec.version.value = version
-    tensor = message.inputs["image_bytes"]
+    tensor = message.inputs[input_name]
     tensor.dtype = tf.string.as_datatype_enum
     tensor.tensor_shape.dim.add().size = len(images)
     tensor.string_val.extend(images)

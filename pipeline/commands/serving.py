@@ -47,17 +47,23 @@ def _predict_flags(values: flags.FlagValues) -> None:
 
 def _predict(words: list[str], values: flags.FlagValues, _: list[str]) -> dict:
     if len(words) < 2:
-        raise UsageError("expected a model folder and at least one picture")
+        raise UsageError("expected a model folder and at least one picture, or sentence")
     from pipeline import predict_pictures
 
     model, *pictures = words
     rows = predict_pictures.run(model, pictures, pathlib.Path(values.output), values.score)
     for row in rows:
-        print(row.get("picture") or f"{row['image']}: {row['error']}")
+        print(_told(row))
     failed = [row for row in rows if "error" in row]
     if failed:
         raise ValueError(f"{len(failed)} of {len(rows)} pictures failed: {failed[0]['error']}")
     return {"output": values.output, "predictions": rows}
+
+
+def _told(row: dict) -> str:
+    if "text" in row:
+        return f"{row['class']} {max(row['scores']):.2f} {row['text']}"
+    return row.get("picture") or f"{row['image']}: {row['error']}"
 
 
 def _ui_flags(values: flags.FlagValues) -> None:
@@ -105,8 +111,8 @@ VERBS = {
         _serve_flags,
     ),
     "predict": Verb(
-        "run a pushed model on pictures and draw what it finds",
-        "MODEL IMAGE... -o DIR",
+        "run a pushed model on pictures and draw what it finds; or on sentences",
+        "MODEL IMAGE... -o DIR | MODEL TEXT...",
         (
             "convoy predict runs/demo/served/demo street.jpg -o out",
             "convoy predict served/cells/3 a.jpg b.jpg -o out --score 0.3 --json",

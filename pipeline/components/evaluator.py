@@ -12,16 +12,15 @@ import json
 import pathlib
 from collections.abc import Mapping
 
-import numpy as np
 from pydantic import Field
 
 from data.input import Stream
 from data.sample import Sample
 from pipeline import network
 from pipeline.artifacts import write_bytes, write_json
+from pipeline.components.exporter import payload
 from pipeline.config import Evaluate, Export, Recipe, Section, dump
-from pipeline.evaluation import gate, predict
-from pipeline.evaluation.records import Detections
+from pipeline.evaluation import gate, predict, tasks
 from pipeline.evaluation.summary import write_summary
 from serving import client
 
@@ -71,9 +70,10 @@ def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Pat
         verdict = dataclasses.replace(verdict, reasons=[*verdict.reasons, note])
     write_json(workdir / "metrics.json", metrics)
     write_json(workdir / "gate.json", {**dataclasses.asdict(verdict), "text": str(verdict)})
-    _write_predictions(workdir / "predictions.jsonl", samples, predictions)
+    _write_predictions(workdir / "predictions.jsonl", params.task, samples, predictions)
     points = write_summary(
         workdir / "report.html",
+        task=params.task,
         title=f"{task.info.name} on {params.split}",
         labels=labels,
         samples=samples,
@@ -94,40 +94,16 @@ def _score_pushed(path: pathlib.Path, samples: list[Sample], labels: list[str], 
     if theirs != list(labels):
         return None, "The pushed model has other classes, so it cannot be compared."
     model = client.load_local(path)
-    predictions: list = []
+    module, predictions = tasks.of(params.task), []
     size = params.evaluate.batch_size
     for start in range(0, len(samples), size):
         part = samples[start : start + size]
-        outputs = model([sample.image for sample in part])
-        if params.task == "classification":
-            predictions.append(outputs["scores"])
-            continue
-        for i, sample in enumerate(part):
-            found = int(outputs["num_detections"][i])
-            predictions.append(
-                Detections(
-                    sample.source_id,
-                    outputs["boxes"][i][:found],
-                    outputs["scores"][i][:found],
-                    outputs["classes"][i][:found].astype(np.int64),
-                )
-            )
-    if params.task == "classification":
-        predictions = np.concatenate(predictions)
+        predictions += module.received(part, model([payload(sample) for sample in part]))
     return predict.score(params.task, samples, predictions, labels), ""
 
 
-def _write_predictions(path: pathlib.Path, samples: list[Sample], predictions) -> None:
-    """One JSON line a picture."""
-    lines = []
-    for sample, found in zip(samples, predictions, strict=True):
-        if isinstance(found, Detections):
-            row = {
-                "boxes": np.round(found.boxes, 2).tolist(),
-                "scores": np.round(found.scores, 4).tolist(),
-                "classes": found.classes.tolist(),
-            }
-        else:
-            row = {"scores": np.round(found, 5).tolist()}
-        lines.append(json.dumps({"source_id": sample.source_id, **row}))
+def _write_predictions(path: pathlib.Path, task: str, samples: list[Sample], predictions) -> None:
+    """One JSON line a sample."""
+    rows = zip(samples, map(tasks.of(task).row, predictions), strict=True)
+    lines = [json.dumps({"source_id": sample.source_id, **row}) for sample, row in rows]
     write_bytes(path, ("\n".join(lines) + "\n").encode())

@@ -12,13 +12,14 @@ from collections.abc import Mapping
 from data import tfrecord
 from data.example import decode
 from data.input import shards
+from data.sample import Sample
 from pipeline import network
 from pipeline.artifacts import write_json
 from pipeline.config import Export, Recipe, Section
 from serving.export import export
 
 SOURCE = "source.json"
-SAMPLES = 8  # pictures for measuring, comparing and warming up
+SAMPLES = 8  # pictures or sentences for measuring, comparing and warming up
 
 
 class Params(Section):
@@ -34,18 +35,22 @@ def params_of(recipe: Recipe) -> Params:
 def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Path) -> None:
     """Exports and compares with the network in memory."""
     task, labels = network.load(inputs["model"], precision="float32")
+    preprocess = task.info.preprocess
+    input_size = preprocess.shape if task.info.task == "text" else preprocess.size
     model = workdir / "saved_model"
     export(
         task,
         model,
         labels=labels,
-        input_size=task.info.preprocess.size,
+        input_size=input_size,
         score_threshold=params.export.score_threshold,
         iou_threshold=params.export.iou_threshold,
         max_detections=params.export.max_detections,
+        label_threshold=params.export.label_threshold,
+        label_count=params.export.label_count,
         precision=params.export.precision,
         tolerance=params.export.tolerance,
-        samples=pictures(inputs["examples"], params.split, SAMPLES),
+        samples=payloads(inputs["examples"], params.split, SAMPLES),
         name=params.name,
         card={
             "data": _data(inputs["examples"]),
@@ -66,12 +71,17 @@ def _numbers(evaluation: pathlib.Path) -> dict:
     return {k: v for k, v in metrics.items() if isinstance(v, (int, float))}
 
 
-def pictures(examples: pathlib.Path, split: str, limit: int) -> list[bytes]:
-    """Encoded pictures of the first records of a split."""
+def payload(sample: Sample) -> bytes:
+    """What a request holds of a sample: its encoded picture, or its sentence in UTF-8."""
+    return sample.image or sample.text.encode()
+
+
+def payloads(examples: pathlib.Path, split: str, limit: int) -> list[bytes]:
+    """Those of the first records of a split."""
     found: list[bytes] = []
     for shard in shards(examples, split):
         for record in tfrecord.read(shard):
-            found.append(decode(record).image)
+            found.append(payload(decode(record)))
             if len(found) == limit:
                 return found
     return found

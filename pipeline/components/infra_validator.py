@@ -17,6 +17,7 @@ from pipeline.components.pusher import content_digest
 from pipeline.config import Recipe, Section
 from serving import client, server, verify, warmup
 
+PICTURES = "image_bytes"  # the input that takes them
 NOT_A_PICTURE = b"this is no picture"
 ROUNDING = 1e-4  # pixels and scores: REST writes decimals
 
@@ -36,9 +37,11 @@ def params_of(recipe: Recipe) -> Params:
 def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Path) -> None:
     """Serves, asks, compares. Raises ValidationFailed or serving.verify.VerificationError."""
     model = inputs["export"] / "saved_model"
-    requests = [list(request.inputs["image_bytes"].string_val) for request in warmup.read(model)]
-    if not requests:
+    recorded = list(warmup.read(model))
+    if not recorded:
         raise ValidationFailed(f"{model / warmup.PLACE}: no warm-up requests to validate with")
+    (input_name,) = recorded[0].inputs
+    requests = [list(request.inputs[input_name].string_val) for request in recorded]
     try:
         local = client.load_local(model)
     except Exception as error:  # whatever TensorFlow says of a damaged file
@@ -47,7 +50,7 @@ def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Pat
         (pathlib.Path(base) / "1").symlink_to(model.resolve(), target_is_directory=True)
         running = server.start(base, name=params.name, port=0, rest_api_port=0, poll_s=0)
         try:
-            _ask(running, params.name, requests, local)
+            _ask(running, params.name, input_name, requests, local)
         finally:
             running.stop()
     single = requests[0]
@@ -58,31 +61,38 @@ def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Pat
             "verified": True,
             "digest": content_digest(model),
             "requests": len(requests),
-            "checks": ["gRPC", "REST", "non-picture refused", "fresh process, V1 loader"],
+            "checks": [
+                "gRPC",
+                "REST",
+                *(["non-picture refused"] if input_name == PICTURES else []),
+                "fresh process, V1 loader",
+            ],
             "outputs": sorted(set(fresh) - {"modules"}),
         },
     )
 
 
-def _ask(running: server.Server, name: str, requests: list[list[bytes]], local) -> None:
+def _ask(
+    running: server.Server, name: str, input_name: str, requests: list[list[bytes]], local
+) -> None:
     status = running.manager.status(name).model_version_status[0]
     if status.status.error_message:
         raise ValidationFailed(f"the model does not load: {status.status.error_message}")
     channel = client.grpc_channel(f"127.0.0.1:{running.grpc_port}")
     connection = client.rest_connection(f"127.0.0.1:{running.rest_port}")
     calls = {
-        "gRPC": lambda images: client.predict_grpc(channel, name, images),
-        "REST": lambda images: client.predict_rest(connection, name, images),
+        "gRPC": lambda sent: client.predict_grpc(channel, name, sent, input_name=input_name),
+        "REST": lambda sent: client.predict_rest(connection, name, sent, input_name=input_name),
     }
     try:
         for images in requests:
             expected = local(images)
             for way, call in calls.items():
                 compare(way, expected, call(images))
-        for way, call in calls.items():
+        for way, call in calls.items() if input_name == PICTURES else ():
             _must_refuse(way, call, [requests[0][0], NOT_A_PICTURE])
     except client.RequestFailed as error:
-        raise ValidationFailed(f"a request with a real picture failed: {error}") from error
+        raise ValidationFailed(f"a request with a real sample failed: {error}") from error
     finally:
         connection.close()
         channel.close()

@@ -128,6 +128,24 @@ def classification_gallery(
     return pages
 
 
+def told(image: bytes, lines: Sequence[str]) -> Image.Image:
+    """A picture of the gallery's size with lines of text below it, shortened to its width."""
+    picture, _ = fitted(image)
+    font = _font(15)
+    canvas = Image.new("RGB", (CELL_PX, picture.height + 8 + 22 * len(lines)), PAPER)
+    canvas.paste(picture, ((CELL_PX - picture.width) // 2, 0))
+    pen = ImageDraw.Draw(canvas)
+    for number, line in enumerate(lines):
+        text = _shorten(line, font, CELL_PX - 12)
+        pen.text((6, picture.height + 4 + 22 * number), text, INK, font)
+    return canvas
+
+
+def fitted(image: bytes) -> tuple[Image.Image, np.ndarray]:
+    """A picture of the gallery's size, and the factors [4] for its boxes."""
+    return _fit(open_picture(image), CELL_PX)
+
+
 def caption(image: bytes | np.ndarray | Image.Image, text: str) -> Image.Image:
     """The picture with one line of text below it."""
     picture = open_picture(image)

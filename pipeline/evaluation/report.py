@@ -37,6 +37,8 @@ class Parts:
     figures: Mapping[str, bytes] = dataclasses.field(default_factory=dict)  # caption -> PNG
     gallery: Sequence[Image.Image] = ()
     gallery_note: str = ""
+    # name -> {column: text or number}; the same columns each
+    examples: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
     recipe: str = ""  # YAML
     environment: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
@@ -56,6 +58,7 @@ def render(parts: Parts) -> str:
             figure(uri(content, "png"), caption) for caption, content in parts.figures.items()
         ),
         "Gallery": _gallery(parts.gallery, parts.gallery_note),
+        "Examples": _examples(parts.examples),
         "Recipe": f"<pre>{escaped(parts.recipe)}</pre>" if parts.recipe else "",
         "Environment": _key_values(parts.environment),
     }
@@ -96,6 +99,11 @@ def _cards(metrics: Mapping[str, Any]) -> str:
 def _per_class(rows: Mapping[str, Mapping[str, Any]]) -> str:
     columns = list(dict.fromkeys(column for row in rows.values() for column in row))
     return table("class", columns, {k: [row.get(c) for c in columns] for k, row in rows.items()})
+
+
+def _examples(rows: Mapping[str, Mapping[str, Any]]) -> str:
+    columns = list(next(iter(rows.values()), ()))
+    return table("", columns, {name: list(row.values()) for name, row in rows.items()}, "words")
 
 
 def _data(manifest: Mapping[str, Any]) -> str:

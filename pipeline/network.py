@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import pathlib
 from collections.abc import Sequence
@@ -10,11 +11,13 @@ import keras
 from absl import logging
 
 import models
+from models import count, pruning
+from models.classification import extraction
 from models.spec import Classifier, Detector, Localizer, TextClassifier
 from pipeline.artifacts import write_bytes, write_json
 from pipeline.config import Model, Train
+from pipeline.trained import META, find
 
-META = "network.json"
 WEIGHTS = "model.weights.h5"
 VOCABULARY = "vocabulary.txt"  # of a text network, a word a line
 Task = Classifier | Localizer | TextClassifier | Detector
@@ -35,6 +38,8 @@ def build(
     """
     keras.config.set_dtype_policy(train.precision)
     keras.utils.set_random_seed(seed)
+    if train.mode == "extract":
+        return _extraction(model, labels, train)
     options = {"width": model.width, "dropout": model.dropout}
     task = task or models.describe(model.name).task
     if task in ("classification", "text"):
@@ -43,8 +48,41 @@ def build(
         options["label_loss"] = train.label_loss
     if task == "text":
         options.update(vocabulary=vocabulary, max_words=model.max_words)
-    return models.build_task(
+    built = models.build_task(
         model.name, task=task, num_classes=len(labels), input_size=model.input_size, **options
+    )
+    if not model.widths:
+        return built
+    return _with_model(built, pruning.narrowed(built.model, model.widths))
+
+
+def _with_model(task: Task, model: keras.Model) -> Task:
+    """The same task by another network."""
+    info = dataclasses.replace(task.info, params=count.params(model), macs=count.macs(model))
+    return dataclasses.replace(task, model=model, info=info)
+
+
+def _extraction(model: Model, labels: Sequence[str], train: Train) -> Classifier:
+    """Networks up to the layer that is read, and a fresh linear layer."""
+    parts = model.features or (model,)
+    networks = []
+    for part in parts:
+        size = part.input_size or model.input_size
+        built = models.build(part.name, input_size=size, width=part.width)
+        if models.describe(part.name).task != "classification":
+            raise ValueError(f"train.mode extract: {part.name} is no classification network")
+        if part.widths:
+            built = pruning.narrowed(built, part.widths)
+        networks.append((part.name, built, part.feature_layer))
+    info = models.describe(parts[0].name)
+    size = model.input_size or networks[0][1].input.shape[1:3]
+    info = dataclasses.replace(info, preprocess=dataclasses.replace(info.preprocess, size=size))
+    return extraction.build(
+        networks,
+        info,
+        num_classes=len(labels),
+        unit_length=train.feature_scale == "l2",
+        label_smoothing=train.label_smoothing,
     )
 
 
@@ -58,7 +96,7 @@ def describe(
     vocabulary: Sequence[str] = (),
 ) -> None:
     """Writes what `load` needs beside the weights."""
-    used = ("precision", "label_smoothing", "label_loss")
+    used = ("mode", "feature_scale", "precision", "label_smoothing", "label_loss")
     write_json(
         path / META,
         {
@@ -74,9 +112,7 @@ def describe(
 
 def load(path: pathlib.Path, precision: str | None = None) -> tuple[Task, list[str]]:
     """The trained network of a trainer's folder, and its class names."""
-    path = pathlib.Path(path)
-    if not (path / META).exists():
-        raise FileNotFoundError(f"{path} holds no trained network ({META} is missing)")
+    path = find(path)
     meta = json.loads((path / META).read_text())
     train = Train(**{**meta["train"], **({"precision": precision} if precision else {})})
     known = path / VOCABULARY
@@ -85,6 +121,33 @@ def load(path: pathlib.Path, precision: str | None = None) -> tuple[Task, list[s
     task = build(Model(**meta["model"]), meta["labels"], train, **options)
     task.model.load_weights(path / WEIGHTS)
     return task, meta["labels"]
+
+
+def with_source_widths(model: Model) -> Model:
+    """The recipe's network, as narrow as the pruned one that its weights come from."""
+    update: dict = {"features": tuple(with_source_widths(part) for part in model.features)}
+    if model.init_from and not model.widths:
+        source = json.loads((find(model.init_from) / META).read_text())["model"]
+        if source["name"] == model.name:
+            update["widths"] = source.get("widths", {})
+    return model.model_copy(update=update)
+
+
+def initialise(task: Task, model: Model) -> dict:
+    """Puts the weights into a network that the recipe starts from; says what did not match."""
+    if model.weights:
+        from pipeline import pretrained
+
+        return pretrained.load(task, model.name, model.weights, model.width)
+    if not model.features:
+        return init_from(task, pathlib.Path(model.init_from)) if model.init_from else {}
+    inside = {layer.name: layer for layer in task.model.layers}
+    report = {}
+    names = extraction.part_names([part.name for part in model.features])
+    for name, part in zip(names, model.features, strict=True):
+        network = dataclasses.replace(task, model=inside.get(name, task.model))
+        report[name] = initialise(network, part)
+    return report
 
 
 def init_from(task: Task, path: pathlib.Path) -> dict[str, list[str]]:

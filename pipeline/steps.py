@@ -14,11 +14,11 @@ import os
 import pathlib
 from collections.abc import Callable
 
-from pipeline import data_checks
+from pipeline import data_checks, trained
 from pipeline.artifacts import Artifact, execute, write_bytes, write_json
 from pipeline.components import pusher
 from pipeline.components.pusher import Refused
-from pipeline.config import ConfigError, Recipe, dump
+from pipeline.config import ConfigError, Model, Recipe, dump
 from pipeline.ingest_folder import summary
 
 NAMES = (
@@ -62,6 +62,12 @@ CODE = {
         "pipeline/network.py",
         "pipeline/components/trainer.py",
     ),
+    "feature_gen": (
+        "models",
+        "data/input.py",
+        "pipeline/network.py",
+        "pipeline/components/feature_gen.py",
+    ),
     "evaluator": ("models", "pipeline/evaluation", "pipeline/components/evaluator.py"),
     "exporter": ("models", "serving", "pipeline/components/exporter.py"),
     "infra_validator": ("serving", "pipeline/components/infra_validator.py"),
@@ -76,6 +82,7 @@ class Job:
     plan: bool = False  # only say what would run
     tell: Callable[[str], None] = lambda _: None
     done: dict[str, Artifact] = dataclasses.field(default_factory=dict)
+    store: pathlib.Path | None = None  # of artifacts; None = RUN_DIR/artifacts
 
     @property
     def run_dir(self) -> pathlib.Path:
@@ -114,8 +121,7 @@ def run(job: Job, upto: str) -> dict:
         if name in job.done:
             continue
         job.done[name] = _step(job, name)
-        state = "cached" if job.done[name].cached else "would run" if job.plan else "done"
-        job.tell(f"{name}: {state} {job.done[name].path}")
+        job.tell(f"{name}: {_state(job, name)} {job.done[name].path}")
         if name == "example_gen" and not job.plan:
             result["ingest"] = summary(job.done[name].path)
             job.tell("  " + json.dumps({k: result["ingest"][k] for k in TOLD}))
@@ -149,11 +155,15 @@ def _step(job: Job, name: str) -> Artifact:
         component.run,
         inputs=_inputs(job, name),
         params=component.params_of(job.recipe),
-        store=job.run_dir / "artifacts",
+        store=job.store or job.run_dir / "artifacts",
         code=CODE[name],
         plan=job.plan,
         follow=name == "trainer" and _follower(),
     )
+
+
+def _state(job: Job, name: str) -> str:
+    return "cached" if job.done[name].cached else "would run" if job.plan else "done"
 
 
 def _inputs(job: Job, name: str) -> dict[str, Artifact | pathlib.Path]:
@@ -166,8 +176,14 @@ def _inputs(job: Job, name: str) -> dict[str, Artifact | pathlib.Path]:
         return data_checks.inputs(
             job.run_dir, job.recipe.validate, done["statistics_gen"], done["schema_gen"], job.plan
         )
-    if name in ("statistics_gen", "trainer"):
+    if name == "statistics_gen":
         return {"examples": done["example_gen"]}
+    if name in ("feature_gen", "trainer"):
+        inputs = {"examples": done["example_gen"], **_weights(job.recipe.model)}
+        if name == "trainer" and job.recipe.train.mode == "extract":
+            inputs["features"] = done["feature_gen"] = _step(job, "feature_gen")
+            job.tell(f"feature_gen: {_state(job, 'feature_gen')} {done['feature_gen'].path}")
+        return inputs
     if name == "evaluator":
         inputs = {"examples": done["example_gen"], "model": done["trainer"]}
         pushed = _pushed(job)
@@ -182,6 +198,15 @@ def _inputs(job: Job, name: str) -> dict[str, Artifact | pathlib.Path]:
             "evaluation": done["evaluator"],
         }
     return {"export": done["exporter"], "examples": done["example_gen"]}
+
+
+def _weights(model: Model) -> dict[str, pathlib.Path]:
+    """Trained networks that the recipe starts from: other weights are another result."""
+    networks = model.features or (model,)
+    paths = [trained.find(part.init_from) for part in networks if part.init_from]
+    files = [pathlib.Path(part.weights) for part in networks if part.weights]
+    paths += [path for path in files if path.exists()]  # not: imagenet, an address
+    return {f"init{number}": path for number, path in enumerate(paths)}
 
 
 def _source(job: Job) -> Artifact | pathlib.Path:

@@ -1,21 +1,24 @@
 """Trainer: records to trained weights, resumable.
 
-Inputs: examples. Output: model.weights.h5, network.json, checkpoints/, metrics.jsonl, tensorboard/.
+Inputs: examples, and features where `train.mode` is extract. Output: model.weights.h5,
+network.json, training.json, metrics.jsonl, checkpoints/, tensorboard/ (those two in each stageN/ of
+a fine-tuning).
 """
 
 from __future__ import annotations
 
+import math
 import pathlib
 from collections.abc import Mapping
 
 from data import labels as label_map
 from data.augment.policy import Augment
 from data.input import Stream
-from pipeline import network, pretrained
+from pipeline import network
 from pipeline.artifacts import write_json
 from pipeline.config import Export, Model, Recipe, Section, Train
 from pipeline.evaluation import predict
-from pipeline.training import loop, strategy
+from pipeline.training import head, loop, stages, strategy
 
 
 class Params(Section):
@@ -48,21 +51,17 @@ def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Pat
     """Trains until done. Raises loop.Interrupted on SIGTERM with everything saved in workdir."""
     labels = label_map.read(inputs["examples"] / "labels.txt")
     where = strategy.build(params.train.strategy)
+    model = network.with_source_widths(params.model)
     with where.scope():
-        task = network.build(params.model, labels, params.train, params.seed)
+        task = network.build(model, labels, params.train, params.seed)
     if task.info.task != params.task:
         raise ValueError(
             f"model.name {params.model.name} is for {task.info.task}, the recipe's task is "
             f"{params.task}"
         )
-    if params.model.init_from:
-        report = network.init_from(task, pathlib.Path(params.model.init_from))
-        write_json(workdir / "init_from.json", report)
-    if params.model.weights:
-        model = params.model
-        report = pretrained.load(task, model.name, model.weights, model.width)
+    if report := network.initialise(task, model):
         write_json(workdir / "weights.json", report)
-    network.describe(workdir, params.model, labels, params.train)
+    network.describe(workdir, model, labels, params.train)
     stream = Stream(
         records=inputs["examples"],
         split=params.train_split,
@@ -75,15 +74,23 @@ def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Pat
         max_boxes=params.train.max_boxes,
         shuffle_buffer=params.train.shuffle_buffer,
     )
-    loop.train(
-        task,
-        stream,
-        params.train,
-        workdir,
-        strategy=where,
-        validate=_validation(task, stream, params, labels) if params.val_split else None,
-        metric=params.metric,
-    )
+    parameters = _learn(task, stream, params, model, labels, workdir, where, inputs.get("features"))
+    about = {"mode": params.train.mode, "learnt": parameters}
+    about.update(params=task.info.params, macs=task.info.macs, network=task.info.name)
+    write_json(workdir / "training.json", about)
+
+
+def _learn(task, stream, params: Params, model: Model, labels, workdir, where, features) -> int:
+    """Trains as `train.mode` says; returns how many parameters learnt."""
+    validate = _validation(task, stream, params, labels) if params.val_split else None
+    if params.train.mode == "extract":
+        splits = {"split": params.train_split, "held_out": params.val_split}
+        return head.train(task, features, params.train, workdir, **splits)
+    common = {"strategy": where, "validate": validate, "metric": params.metric}
+    if params.train.mode == "fine_tune":
+        return stages.train(task, stream, params.train, workdir, model=model, **common)
+    loop.train(task, stream, params.train, workdir, **common)
+    return sum(math.prod(v.shape) for v in task.model.trainable_variables)
 
 
 def _validation(task, stream: Stream, params: Params, labels: list[str]):

@@ -15,7 +15,7 @@ import pathlib
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import keras
 import numpy as np
@@ -110,14 +110,16 @@ def train(
     strategy: tf.distribute.Strategy,
     validate: Callable[[], dict[str, float]] | None = None,
     metric: str = "",
+    slow: Collection[str] = (),
 ) -> None:
     """Trains `task.model`, built under `strategy`, and writes into workdir:
 
     checkpoints/step-*.npz, best.weights.h5 (by `metric` of `validate()`), model.weights.h5 (what to
     use: the best, or the last without validation; averaged with EMA), metrics.jsonl, tensorboard/.
+    slow: names of the layers that learn at `backbone_rate` of the learning rate.
     """
     with _signals() as signals:
-        run = _prepare(task, stream, params, workdir, strategy, metric, signals)
+        run = _prepare(task, stream, params, workdir, strategy, metric, signals, slow)
         try:
             _loop(run, validate)
         except Interrupted as stop:
@@ -133,7 +135,7 @@ def train(
             save_weights(task.model, workdir / WEIGHTS)
 
 
-def _prepare(task, stream: Stream, params: Train, workdir, strategy, metric, signals) -> Run:
+def _prepare(task, stream: Stream, params: Train, workdir, strategy, metric, signals, slow) -> Run:
     """Optimizer, controller and data, at the newest checkpoint."""
     epoch_size = count(stream.records, stream.split)
     per_epoch = epoch_size / params.batch_size
@@ -141,6 +143,10 @@ def _prepare(task, stream: Stream, params: Train, workdir, strategy, metric, sig
     with strategy.scope():
         optimizer = optimizers.build(params, total_steps=total, steps_per_epoch=per_epoch)
         optimizer.build(task.model.trainable_variables)
+    if slow:
+        layers = [v.path.split("/")[0] for v in task.model.trainable_variables]
+        factors = [params.backbone_rate if layer in slow else 1.0 for layer in layers]
+        optimizers.slow_down(optimizer, factors)
     restored = checkpoints.restore_newest(workdir / "checkpoints", state(task.model, optimizer))
     at = int(optimizer.iterations.numpy())
     progress = Progress(workdir, total, params.batch_size, epoch_size)

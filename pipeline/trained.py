@@ -1,0 +1,24 @@
+"""Where a finished training lies: a trainer's folder, or the run folder that names it."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+
+META = "network.json"  # what the network is, beside its weights
+
+
+def find(path: str | pathlib.Path) -> pathlib.Path:
+    """The trainer's folder of itself or of a run folder. Raises FileNotFoundError."""
+    path = pathlib.Path(path)
+    if (path / META).exists():
+        return path
+    result = path / "result.json"
+    if result.exists():
+        trainer = json.loads(result.read_text()).get("artifacts", {}).get("trainer")
+        if trainer and (pathlib.Path(trainer) / META).exists():
+            return pathlib.Path(trainer)
+    raise FileNotFoundError(
+        f"{path} holds no trained network: expected a trainer's folder with {META}, or a run "
+        "folder whose result.json names one"
+    )

@@ -190,7 +190,8 @@ def _step(line: Line, strides: bool = False) -> str:
     if line.kind == "Dense":
         return f"full, {line.size[-1]}"
     if line.kernel is None:
-        return f"{line.kind}, {line.size[-1]}" if line.macs else ""
+        alone = line.macs or line.kind in ("Embedding", "WordVectors")
+        return f"{line.kind}, {line.size[-1]}" if alone else ""
     kernel = sides(line.kernel)
     if not line.macs:
         kind = (

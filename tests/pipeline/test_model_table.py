@@ -222,6 +222,20 @@ def test_branches_are_rows_of_their_own():
     ]
 
 
+def test_networks_of_other_things_than_maps_are_drawn_too():
+    """Words as vectors, a convolution along them, full layers: 5 * 4, 3 * 4 * 6 + 6, 6 * 2 + 2."""
+    words = keras.Input((9,), name="words")
+    x = keras.layers.Embedding(5, 4, name="vectors")(words)
+    x = keras.layers.Conv1D(6, 3, name="conv")(x)
+    x = keras.layers.Dense(2, name="logits")(keras.layers.GlobalMaxPooling1D(name="pool")(x))
+    found = structure.lines(keras.Model(words, x))
+    blocks = model_diagram.blocks(found)
+    assert [block.rows for block in blocks] == [["Embedding, 4"], ["Conv1D, 6"], ["full, 2"]]
+    assert [block.params for block in blocks] == [20, 78, 14]
+    assert png(model_diagram.draw("words", found)).startswith(b"\x89PNG")
+    assert "Conv1D" in model_table.text(found)
+
+
 def test_a_picture_is_the_same_each_time():
     found = lines("lenet5")
     first, second = (png(model_diagram.draw("lenet5", found)) for _ in range(2))

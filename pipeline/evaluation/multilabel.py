@@ -16,6 +16,7 @@ from pipeline.evaluation.matching import FALSE, IGNORED, TRUE, Matches, flags
 from pipeline.evaluation.voc import Curve, ap_11_point, ap_area, pr_curve
 
 YES, NO, UNKNOWN = TRUE, FALSE, IGNORED
+SHUFFLES = 20  # rankings by chance
 
 
 def truth(sample: Sample, num_classes: int) -> np.ndarray:
@@ -44,10 +45,11 @@ def multilabel_metrics(
 ) -> dict[str, Any]:
     """[N, K] truth (YES, NO, UNKNOWN), scores and decisions (bool) -> numbers ready for JSON.
 
-    voc_mAP, voc07_mAP: means over the classes that some picture holds. prior_mAP: the same mean of
-    the part of pictures that hold a class, which is what a ranking by chance is worth. exact_match:
-    part of the pictures whose decisions are all right. F1: of all decisions together; macro_F1: the
-    mean over classes. What is UNKNOWN counts nowhere.
+    voc_mAP, voc07_mAP: means over the classes that some picture holds. chance_mAP: the voc_mAP of
+    pictures in random order, which is what it takes to know nothing; of few pictures it is higher
+    than the part of them that holds a class. exact_match: part of the pictures whose decisions are
+    all right. F1: of all decisions together; macro_F1: the mean over classes. What is UNKNOWN
+    counts nowhere.
     """
     if not truth.shape == scores.shape == chosen.shape or truth.shape[1:] != (len(names),):
         raise ValueError(
@@ -67,7 +69,7 @@ def multilabel_metrics(
         per_class[name] = {
             "voc_AP": ap_area(found.recall, found.precision) if held else None,
             "voc07_AP": ap_11_point(found.recall, found.precision) if held else None,
-            "prior": _part(true[k], known[:, k].sum()) if held else None,
+            "chance_AP": _chance(truth[:, k]) if held else None,
             "precision": _part(right[k], said[k]),
             "recall": _part(right[k], true[k]),
             "F1": _part(2 * right[k], said[k] + true[k]) if held else None,
@@ -77,13 +79,20 @@ def multilabel_metrics(
     return {
         "voc_mAP": _mean(per_class, "voc_AP"),
         "voc07_mAP": _mean(per_class, "voc07_AP"),
-        "prior_mAP": _mean(per_class, "prior"),
+        "chance_mAP": _mean(per_class, "chance_AP"),
         "exact_match": float(exact.mean()) if len(exact) else None,
         "F1": _part(2 * right.sum(), said.sum() + true.sum()),
         "macro_F1": _mean(per_class, "F1"),
         "pictures": len(truth),
         "per_class": per_class,
     }
+
+
+def _chance(truth: np.ndarray) -> float:
+    """Mean average precision of SHUFFLES random orders, always the same ones."""
+    rng = np.random.default_rng(0)
+    curves = (curve(truth, rng.random(len(truth))) for _ in range(SHUFFLES))
+    return float(np.mean([ap_area(found.recall, found.precision) for found in curves]))
 
 
 def _part(count, whole) -> float | None:

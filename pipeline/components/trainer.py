@@ -2,7 +2,7 @@
 
 Inputs: examples, and features where `train.mode` is extract. Output: model.weights.h5,
 network.json, training.json, metrics.jsonl, checkpoints/, tensorboard/ (those two in each stageN/ of
-a fine-tuning).
+a fine-tuning), and of a text network vocabulary.txt.
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ import pathlib
 from collections.abc import Mapping
 
 from data import labels as label_map
+from data import tfrecord
 from data.augment.policy import Augment
-from data.input import Stream
+from data.example import decode
+from data.input import Stream, shards
 from pipeline import network
 from pipeline.artifacts import write_json
 from pipeline.config import Export, Model, Recipe, Section, Train
@@ -51,17 +53,19 @@ def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Pat
     """Trains until done. Raises loop.Interrupted on SIGTERM with everything saved in workdir."""
     labels = label_map.read(inputs["examples"] / "labels.txt")
     where = strategy.build(params.train.strategy)
+    known = vocabulary(inputs["examples"], params.train_split) if params.task == "text" else ()
+    built_for = {"task": params.task, "vocabulary": known}
     model = network.with_source_widths(params.model)
     with where.scope():
-        task = network.build(model, labels, params.train, params.seed)
-    if task.info.task != params.task:
-        raise ValueError(
-            f"model.name {params.model.name} is for {task.info.task}, the recipe's task is "
-            f"{params.task}"
-        )
+        task = network.build(model, labels, params.train, params.seed, **built_for)
+    if params.model.word_vectors:
+        from models.text import vectors
+
+        report = vectors.assign(task.model, known, params.model.word_vectors)
+        write_json(workdir / "word_vectors.json", report)
     if report := network.initialise(task, model):
         write_json(workdir / "weights.json", report)
-    network.describe(workdir, model, labels, params.train)
+    network.describe(workdir, model, labels, params.train, **built_for)
     stream = Stream(
         records=inputs["examples"],
         split=params.train_split,
@@ -91,6 +95,14 @@ def _learn(task, stream, params: Params, model: Model, labels, workdir, where, f
         return stages.train(task, stream, params.train, workdir, model=model, **common)
     loop.train(task, stream, params.train, workdir, **common)
     return sum(math.prod(v.shape) for v in task.model.trainable_variables)
+
+
+def vocabulary(examples: pathlib.Path, split: str) -> list[str]:
+    """The words of a split's sentences, see models/text/tokens.py."""
+    from models.text import tokens
+
+    records = (record for shard in shards(examples, split) for record in tfrecord.read(shard))
+    return tokens.vocabulary(decode(record).text for record in records)
 
 
 def _validation(task, stream: Stream, params: Params, labels: list[str]):

@@ -290,5 +290,5 @@ def test_the_table_is_well_formed():
 def test_a_set_of_tfds_that_is_not_there(tmp_path):
     with pytest.raises(SourceError, match="tfds:no_such_set"):
         fetch.prepare_tfds("no_such_set", tmp_path)
-    with pytest.raises(SourceError, match="not prepared in .*mnist.* run without --offline"):
+    with pytest.raises(SourceError, match=r"not prepared in .*mnist.* run without --offline"):
         fetch.prepare_tfds("mnist", tmp_path, offline=True)

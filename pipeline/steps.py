@@ -82,7 +82,7 @@ class Job:
     plan: bool = False  # only say what would run
     tell: Callable[[str], None] = lambda _: None
     done: dict[str, Artifact] = dataclasses.field(default_factory=dict)
-    store: pathlib.Path | None = None  # of artifacts; None = RUN_DIR/artifacts
+    store: pathlib.Path | None = None  # of artifacts, another run's; None = RUN_DIR/artifacts
 
     @property
     def run_dir(self) -> pathlib.Path:
@@ -104,6 +104,9 @@ def run(job: Job, upto: str) -> dict:
     if not job.plan:
         job.run_dir.mkdir(parents=True, exist_ok=True)
         write_bytes(job.run_dir / "config.yaml", dump(job.recipe).encode())
+        if job.store and not (job.run_dir / "artifacts").exists():  # for later runs of the recipe
+            target = os.path.relpath(job.store, job.run_dir)
+            (job.run_dir / "artifacts").symlink_to(target, target_is_directory=True)
     if "TF_CONFIG" in os.environ and not job.plan and "trainer" in needed(upto):
         from pipeline.training import strategy
 

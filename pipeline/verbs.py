@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from pipeline.commands import datasets, networks, recipes, serving
+from pipeline.commands import datasets, networks, recipes, serving, transfer
 
-VERBS = datasets.VERBS | recipes.VERBS | serving.VERBS | networks.VERBS
+VERBS = datasets.VERBS | recipes.VERBS | transfer.VERBS | serving.VERBS | networks.VERBS

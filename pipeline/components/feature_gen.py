@@ -49,8 +49,9 @@ def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Pat
     """Writes the features of each split; one that is whole already is kept."""
     labels = label_map.read(inputs["examples"] / "labels.txt")
     train = Train(mode="extract", precision=params.precision)
-    task = network.build(params.model, labels, train)
-    network.initialise(task, params.model)
+    model = network.with_source_widths(params.model)
+    task = network.build(model, labels, train)
+    network.initialise(task, model)
     layer = task.model.get_layer(extraction.FEATURES)
     backbone = keras.Model(task.model.input, layer.output)
     predict = tf.function(lambda images: backbone(images, training=False), reduce_retracing=True)

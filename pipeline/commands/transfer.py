@@ -1,0 +1,81 @@
+"""Verbs on trained networks and other tasks: modes of transfer side by side, pruning."""
+
+from __future__ import annotations
+
+from absl import flags
+
+from pipeline.cli import UsageError, Verb
+from pipeline.commands import recipes
+
+TRANSFER = "configs/transfer.yaml"
+
+
+def _compare_flags(values: flags.FlagValues) -> None:
+    flags.DEFINE_multi_string("set", [], "section.key=value, as in the recipe.", flag_values=values)
+    flags.DEFINE_list("modes", "extract,fine_tune,scratch", "Which, in this order.", values)
+
+
+def _compare(words: list[str], values: flags.FlagValues, unknown: list[str]) -> dict:
+    from pipeline import compare
+
+    wrong = [mode for mode in values.modes if mode not in compare.MODES]
+    if wrong or not values.modes:
+        raise UsageError(f"--modes: expected some of {', '.join(compare.MODES)}, got {wrong}")
+    result = compare.run(recipes.load(words, values, unknown), values.modes, recipes.say)
+    for row in result["rows"]:
+        print(" ".join(f"{name} {value}" for name, value in row.items()))
+    print(result["report"])
+    return result
+
+
+def _prune_flags(values: flags.FlagValues) -> None:
+    flags.DEFINE_multi_string("set", [], "section.key=value, for fine-tuning.", flag_values=values)
+    flags.DEFINE_string("output", None, "Run folder of the result.", values, short_name="o")
+    flags.DEFINE_float("keep", 0.5, "Part of channels that stays.", flag_values=values)
+    flags.DEFINE_string("criterion", "activation", "Or weights.", values)
+    flags.DEFINE_float("epochs", 5.0, "Of fine-tuning after; 0: none.", flag_values=values)
+
+
+def _prune(words: list[str], values: flags.FlagValues, _: list[str]) -> dict:
+    if len(words) != 1 or not values.output:
+        raise UsageError("expected one run or trainer's folder, and -o DIR")
+    from pipeline import prune
+
+    result = prune.run(
+        words[0],
+        values.output,
+        keep=values.keep,
+        criterion=values.criterion,
+        epochs=values.epochs,
+        overrides=values.set,
+        tell=recipes.say,
+    )
+    for row in result["rows"]:
+        print(" ".join(f"{name} {value}" for name, value in row.items()))
+    print(result["report"])
+    return result
+
+
+VERBS = {
+    "compare": Verb(
+        "train a recipe in several modes of transfer and put them side by side",
+        "RECIPE [--modes extract,fine_tune,scratch]",
+        (
+            f"convoy compare {TRANSFER} --set data.path=pictures",
+            f"convoy compare {TRANSFER} --modes extract,scratch --set train.epochs=5 --json",
+        ),
+        _compare,
+        _compare_flags,
+        passes_flags=True,
+    ),
+    "prune": Verb(
+        "leave out the channels that a trained network's task does not use, then fine-tune",
+        "RUN -o DIR [--keep P] [--criterion activation|weights] [--epochs N]",
+        (
+            "convoy prune runs/transfer -o runs/small --keep 0.5",
+            "convoy prune runs/transfer -o runs/small --criterion weights --epochs 0 --json",
+        ),
+        _prune,
+        _prune_flags,
+    ),
+}

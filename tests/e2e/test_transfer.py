@@ -1,0 +1,148 @@
+"""Another task's network on a folder: modes side by side, pruned, exported and served."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+from sklearn.datasets import load_digits
+
+from pipeline import cli, config, network, steps, trained
+from pipeline.config import Train
+
+
+@pytest.fixture(scope="module")
+def top(tmp_path_factory) -> pathlib.Path:
+    """Scanned digits: the first five classes to learn from, the last four as the new task."""
+    top = tmp_path_factory.mktemp("transfer")
+    scans, labels = load_digits(return_X_y=True)
+    for task, names, count in (("old", range(5), 30), ("new", range(5, 9), 20)):
+        for name in names:
+            for i, scan in enumerate(scans[labels == name][:count].reshape(-1, 8, 8)):
+                part = "train" if i < count * 3 // 4 else "val"
+                path = top / task / part / str(name) / f"{i:02d}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(np.uint8(np.kron(scan, np.ones((4, 4))) * 15)).save(path)
+    return top
+
+
+def _recipe(top: pathlib.Path, name: str, data: str, model: dict, **train) -> pathlib.Path:
+    content = {
+        "name": name,
+        "task": "classification",
+        "run_dir": str(top / name),
+        "data": {"format": "folder", "path": str(top / data)},
+        "model": {"name": "mobilenet_v1", "input_size": [32, 32], "width": 0.25, **model},
+        "train": {"batch_size": 15, "epochs": 4, "learning_rate": 0.02, **train},
+        "evaluate": {"gallery": 2},
+        "export": {"precision": "float32"},
+    }
+    path = top / f"{name}.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+@pytest.fixture(scope="module")
+def source(top) -> pathlib.Path:
+    """The run folder of the old task."""
+    steps.run(steps.Job(config.load(_recipe(top, "source", "old", {}))), "trainer")
+    return top / "source"
+
+
+@pytest.fixture(scope="module")
+def recipe(top, source) -> pathlib.Path:
+    return _recipe(
+        top,
+        "moved",
+        "new",
+        {"init_from": str(source)},
+        mode="fine_tune",
+        head="logistic",
+        backbone_rate=0.5,
+        stages=[
+            {"unfreeze": "head", "epochs": 1, "learning_rate": 0.02},
+            {"epochs": 2, "learning_rate": 0.01},
+        ],
+    )
+
+
+def _run(capsys, *words: str) -> tuple[int, dict, str]:
+    code = cli.main(["convoy", *words, "--json"])
+    captured = capsys.readouterr()
+    return code, json.loads(captured.out.splitlines()[-1]), captured.err
+
+
+def test_modes_side_by_side(top, recipe, capsys):
+    code, result, err = _run(capsys, "compare", str(recipe), "--modes", "extract,scratch")
+    assert code == cli.OK, err
+    rows = {row["mode"]: row for row in result["rows"]}
+    assert list(rows) == ["extract", "scratch"]
+    assert rows["extract"]["learnt"] == 4 * 257
+    assert rows["scratch"]["learnt"] == rows["scratch"]["params"] == 214_100
+    assert rows["extract"]["top1"] > 0.4  # chance is 0.25
+    assert all(row["training_seconds"] > 0 and row["input"] == "32x32" for row in rows.values())
+    page = pathlib.Path(result["report"]).read_text()
+    assert "1,028" in page
+    assert "214,100" in page
+    assert json.loads((top / "moved/compare/compare.json").read_text()) == result["rows"]
+    assert len(list((top / "moved/artifacts/example_gen").glob("*/manifest.json"))) == 1
+    scratch = config.load(top / "moved/compare/scratch/config.yaml")
+    assert (scratch.model.init_from, scratch.train.stages) == (None, ())
+    code, again, err = _run(capsys, "compare", str(recipe), "--modes", "extract,scratch")
+    assert again["rows"] == result["rows"]
+    assert err.count("trainer: cached") == 2
+    assert "feature_gen: cached" in err
+
+
+def test_an_extracted_network_is_pushed_and_predicts(top, source, capsys):
+    model = {"features": [{"name": "mobilenet_v1", "width": 0.25, "init_from": str(source)}] * 2}
+    path = _recipe(top, "joined", "new", model, mode="extract", head="svm", feature_scale="rcnn")
+    code, result, err = _run(capsys, "run", str(path))
+    assert code == cli.OK, err
+    assert result["pushed"]
+    picture = sorted((top / "new/val").rglob("*.png"))[0]
+    code, told, err = _run(
+        capsys, "predict", str(top / "joined/served/joined"), str(picture), "-o", str(top / "out")
+    )
+    assert code == cli.OK, err
+    assert told["predictions"]
+
+
+def test_a_pruned_network_is_smaller_and_learns_on(top, recipe, capsys):
+    steps.run(steps.Job(config.load(recipe)), "trainer")
+    out = top / "small"
+    words = ["prune", str(top / "moved"), "-o", str(out), "--keep", "0.6", "--epochs", "1"]
+    code, result, err = _run(capsys, *words)
+    assert code == cli.OK, err
+    whole, pruned, tuned = result["rows"]
+    assert [row["network"] for row in result["rows"]] == ["whole", "pruned", "pruned, fine-tuned"]
+    assert whole["params"] == 214_100
+    assert pruned["params"] < 0.6 * whole["params"]
+    assert (pruned["params"], pruned["macs"]) == (tuned["params"], tuned["macs"])
+    assert pruned["macs"] < 0.8 * whole["macs"]
+    task, labels = network.load(trained.find(out))  # what was fine-tuned has its widths
+    assert task.info.params == pruned["params"]
+    assert labels == ["5", "6", "7", "8"]
+    widths = json.loads((out / "pruned/network.json").read_text())["model"]["widths"]
+    assert task.model.get_layer("block3_pointwise").filters == widths["block3_pointwise"]
+    task = network.build(
+        network.with_source_widths(config.load(out / "config.yaml").model), labels, Train()
+    )
+    assert network.initialise(task, config.load(out / "config.yaml").model)["missing"] == []
+    code, exported, err = _run(capsys, "export", str(out / "config.yaml"))
+    assert "trainer: cached" in err
+    assert code == cli.OK, err
+    assert (pathlib.Path(exported["artifacts"]["exporter"]) / "saved_model").is_dir()
+
+
+def test_wrong_words_are_named(top, recipe, capsys):
+    code, result, _ = _run(capsys, "compare", str(recipe), "--modes", "extract,tune")
+    assert code == cli.USAGE
+    assert "expected some of extract, fine_tune, scratch, got ['tune']" in result["error"]
+    code, result, _ = _run(capsys, "prune", str(top / "nothing"), "-o", str(top / "x"))
+    assert code == cli.FAILURE
+    assert "holds no trained network" in result["error"]

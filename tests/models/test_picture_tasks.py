@@ -145,3 +145,48 @@ def test_a_network_serves_its_own_tasks():
         models.build_task("resnet18", task="text")
     with pytest.raises(ValueError, match="expected one of sigmoid, softmax, got 'hinge'"):
         models.build_task("lenet5", task="multilabel", label_loss="hinge")
+
+
+def _squares(count: int):
+    """Gray pictures with one bright square; its class is the size, its corner anywhere."""
+    rng = np.random.default_rng(0)
+    images = np.zeros((count, 28, 28, 1), np.float32)
+    labels, boxes = np.arange(count) % 2, []
+    for image, label in zip(images, labels, strict=True):
+        side = (8, 16)[label]
+        y, x = rng.integers(0, 28 - side, 2)
+        image[y : y + side, x : x + side] = 255
+        boxes.append([y, x, y + side, x + side])
+    targets = {"label": labels, "box": np.float32(boxes) / 28, "there": np.ones(count, np.float32)}
+    return images, targets
+
+
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_class_and_box_are_learnt(shuffled):
+    """100 steps on 32 squares; with the boxes of other pictures they cannot be right elsewhere."""
+    keras.utils.set_random_seed(0)
+    task = models.build_task("lenet5", task="localization", num_classes=2)
+    images, targets = _squares(64)
+    if shuffled:
+        targets["box"] = targets["box"][::-1].copy()
+    seen = {name: value[:32] for name, value in targets.items()}
+    optimizer = keras.optimizers.Adam(0.003)
+
+    @tf.function
+    def step():
+        with tf.GradientTape() as tape:
+            sums, normalizer = task.loss(seen, task.model(images[:32], training=True))
+            total = sum(sums.values()) / normalizer
+        weights = task.model.trainable_variables
+        optimizer.apply(tape.gradient(total, weights), weights)
+
+    for _ in range(100):
+        step()
+    found = task.decode(task.model(images))
+    apart = np.abs(np.array(found["box"]) / 28 - targets["box"]).mean(axis=1)
+    assert (np.array(found["classes"]) == targets["label"])[:32].mean() > 0.95
+    if shuffled:
+        assert apart[32:].mean() > 0.1
+    else:
+        assert apart[:32].mean() < 0.04
+        assert apart[32:].mean() < 0.08  # pictures that it never saw

@@ -102,8 +102,8 @@ def test_the_export_has_no_heads(tmp_path):
         reports[name] = export.export(exported, tmp_path / name, **arguments)["forms"]
     assert len(reports["headed"]) == 3
     for form, entry in reports["headed"].items():
-        # Names numbered by Keras differ in length by a byte or two.
-        assert abs(entry["bytes"] - reports["bare"][form]["bytes"]) < 20, form
+        # Names that Keras numbers by process may differ by a digit each: less than half a head.
+        assert abs(entry["bytes"] - reports["bare"][form]["bytes"]) < 236 // 2, form
     graph = (tmp_path / "headed" / "saved_model.pb").read_bytes()
     assert b"logits" in graph
     assert b"aux1" not in graph

@@ -162,6 +162,14 @@ def image_input(preprocess: Preprocess):
     return image, Normalize(p.scale, p.mean, p.std, p.channel_order, name="normalize")(image)
 
 
+def head(x, num_classes: int, dropout: float = 0.0):
+    """How most classifiers end: global average, dropout if any, logits [B, num_classes] float32."""
+    x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
+    if dropout:
+        x = keras.layers.Dropout(dropout, name="dropout")(x)
+    return keras.layers.Dense(num_classes, dtype="float32", name="logits")(x)
+
+
 def check_input(
     name: str, size: tuple[int, int], *, minimum: int = 1, exact: int | None = None, why: str
 ) -> None:

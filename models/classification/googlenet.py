@@ -121,7 +121,7 @@ def build(
     maps, modules = features(x, normed=normed)
     if num_classes is None:
         return keras.Model(image, maps, name=variant)
-    outputs = logits = inception.head(maps["s32"], num_classes, dropout)
+    outputs = logits = layers.head(maps["s32"], num_classes, dropout)
     if heads:
         outputs = {"logits": logits} | {
             name: auxiliary(modules[part], num_classes, normed=normed, name=name)

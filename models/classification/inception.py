@@ -74,11 +74,3 @@ def mixed(x, *branches, style: Style, name: str):
         for index, steps in enumerate(branches, start=1)
     ]
     return keras.layers.Concatenate(name=name)(found)
-
-
-def head(x, num_classes: int, dropout: float):
-    """Global average, dropout (the caller's), logits in float32."""
-    x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
-    if dropout:
-        x = keras.layers.Dropout(dropout, name="dropout")(x)
-    return keras.layers.Dense(num_classes, dtype="float32", name="logits")(x)

@@ -86,5 +86,5 @@ def build(
     maps = features(x)
     if num_classes is None:
         return keras.Model(image, maps, name=variant)
-    logits = inception.head(maps["s32"], num_classes, dropout)
+    logits = layers.head(maps["s32"], num_classes, dropout)
     return keras.Model(image, logits, name=variant)

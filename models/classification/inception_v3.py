@@ -144,7 +144,7 @@ def build(
     maps = features(x, variant)
     if num_classes is None:
         return keras.Model(image, maps, name=variant)
-    outputs = logits = inception.head(maps["s32"], num_classes, dropout)
+    outputs = logits = layers.head(maps["s32"], num_classes, dropout)
     if head:
         aux = auxiliary(maps["s16"], num_classes, style=STYLES[variant], name="aux1")
         outputs = {"logits": logits, "aux1": aux}

@@ -86,6 +86,4 @@ def build(variant: str, preprocess: Preprocess, *, num_classes: int | None = 10)
     maps = features(x, variant)
     if num_classes is None:
         return keras.Model(image, maps, name=variant)
-    x = keras.layers.GlobalAveragePooling2D(name="pool")(maps["s4"])
-    logits = keras.layers.Dense(num_classes, dtype="float32", name="logits")(x)
-    return keras.Model(image, logits, name=variant)
+    return keras.Model(image, layers.head(maps["s4"], num_classes), name=variant)

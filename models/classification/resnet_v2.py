@@ -140,8 +140,4 @@ def build(
     maps = features(x, variant)
     if num_classes is None:
         return keras.Model(image, maps, name=variant)
-    x = keras.layers.GlobalAveragePooling2D(name="pool")(maps["s32"])
-    if dropout:
-        x = keras.layers.Dropout(dropout, name="dropout")(x)
-    logits = keras.layers.Dense(num_classes, dtype="float32", name="logits")(x)
-    return keras.Model(image, logits, name=variant)
+    return keras.Model(image, layers.head(maps["s32"], num_classes, dropout), name=variant)

@@ -3,7 +3,6 @@ import gzip
 import os
 import stat
 import tarfile
-import time
 import tracemalloc
 import zipfile
 
@@ -207,26 +206,24 @@ def test_parts_of_files(tmp_path, name, data):
     assert files.read(files.part(files.part(where, 2, 5), 1, 2)) == b"34"
 
 
-def test_large_tar_is_listed_in_seconds_and_little_memory(tmp_path):
-    """50,000 members: 2 s measured; tarfile's own list of them would take over 1 KB each."""
+def test_large_tar_is_listed_in_little_memory(tmp_path):
+    """20,000 members; tarfile's own list of them would take over 1 KB each."""
     header = tarfile.TarInfo("0000000.jpg")
     header.size = 700
     block = header.tobuf()
     checksum = int(block[148:154], 8)
     with open(tmp_path / "a.tar", "wb") as file:
-        for index in range(50_000):
+        for index in range(20_000):
             name = f"{index:07d}".encode()
             told = b"%06o\0 " % (checksum + sum(name) - 7 * ord("0"))
             file.write(name + block[7:148] + told + block[156:] + bytes(1024))
     tracemalloc.start()
-    started = time.perf_counter()
     tree = files.tree(tmp_path / "a.tar")
-    seconds, peak = time.perf_counter() - started, tracemalloc.get_traced_memory()[1]
+    peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert len(tree.names) == 50_000
-    assert tree.where("0049999.jpg") == Span(str(tmp_path / "a.tar"), 49_999 * 1536 + 512, 700)
-    assert seconds < 60  # traced, on a busy machine
-    assert peak < 50_000 * 800
+    assert len(tree.names) == 20_000
+    assert tree.where("0019999.jpg") == Span(str(tmp_path / "a.tar"), 19_999 * 1536 + 512, 700)
+    assert peak < 20_000 * 800
 
 
 def test_single_file_and_nothing(tmp_path):

@@ -1,6 +1,5 @@
 import collections
 import tarfile
-import time
 
 import numpy as np
 import PIL.Image
@@ -9,7 +8,7 @@ import pytest
 from data import files
 from data.sample import BadSample
 from data.sources import Options, SourceError, detect, voc_text
-from tests.data import build
+from tests.data import build, test_fuzz
 
 
 def text(picture, objects=(), *, size=(60, 40), origin=(1, 1), more="", end="\r\n"):
@@ -286,10 +285,9 @@ def test_missing_and_damaged_files_are_rejected(tmp_path):
         f'Bounding box for object {"9" * 9999} "a" (Xmin, Ymin) - (Xmax, Ymax) : (1, 1) - (2, 2)',
     ],
 )
-def test_noise_costs_no_time(noise):
-    start = time.perf_counter()
-    voc_text.parse('# PASCAL Annotation Version 1.00\nImage filename : "a.png"\n' + noise)
-    assert time.perf_counter() - start < 2
+def test_noise_does_not_hang(noise):
+    with test_fuzz.limited("noise"):
+        voc_text.parse('# PASCAL Annotation Version 1.00\nImage filename : "a.png"\n' + noise)
 
 
 def test_other_texts_are_not_claimed(tmp_path):

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import functools
 import io
 import pathlib
 import re
@@ -22,6 +21,7 @@ from typing import IO
 import numpy as np
 import PIL.Image
 
+from data import palette
 from data.exports import Records, Tell, ending, free, raster, stem, tell_lost
 from data.sample import Sample, keep_objects
 from data.sources.voc import IGNORE, NAMES, NO_CLASSES
@@ -190,7 +190,7 @@ def _rasters(sample: Sample, key: str, folder: pathlib.Path, shift: int, tell: T
     if sample.segmentation:
         values = raster(sample.segmentation)
         shifted = np.where(values == IGNORE, IGNORE, values + np.uint8(shift))
-        _save(folder / "SegmentationClass" / f"{key}.png", shifted)
+        palette.save(folder / "SegmentationClass" / f"{key}.png", shifted)
     if not sample.masks:
         return
     inside = [raster(mask) != 0 for mask in sample.masks]
@@ -203,22 +203,4 @@ def _rasters(sample: Sample, key: str, folder: pathlib.Path, shift: int, tell: T
     tell("masks", sum(map(bool, areas[len(left) :])))
     hidden = sum(kept < area for kept, area in zip(left, areas, strict=False))
     tell("masks_partly_hidden", hidden)
-    _save(folder / "SegmentationObject" / f"{key}.png", numbers)
-
-
-def _save(path: pathlib.Path, values: np.ndarray) -> None:
-    path.parent.mkdir(exist_ok=True)
-    picture = PIL.Image.fromarray(values.astype(np.uint8))
-    picture.putpalette(_palette())
-    picture.save(path)
-
-
-@functools.cache
-def _palette() -> bytes:
-    """VOC's: the index's bits, lowest first, go to red, green, blue, and again, highest first."""
-    bits = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1, bitorder="little")
-    of_channels = np.pad(bits, ((0, 0), (0, 1))).reshape(256, 3, 3)  # index, turn, channel
-    colors = np.zeros((256, 3), np.uint8)
-    for turn in range(3):
-        colors |= of_channels[:, turn] << np.uint8(7 - turn)
-    return colors.tobytes()
+    palette.save(folder / "SegmentationObject" / f"{key}.png", numbers)

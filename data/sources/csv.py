@@ -16,7 +16,6 @@ are found: data/sources/csv_table.py.
 from __future__ import annotations
 
 import collections
-import math
 import posixpath
 from collections.abc import Iterable
 
@@ -28,6 +27,7 @@ from data.sample import BadSample, Listing, Reference, Sample
 from data.sources import Options, SourceError, csv_table, ignore
 from data.sources.csv_table import Table
 from data.sources.layout import pictures, split_of
+from data.sources.number import finite
 from data.sources.split import SPLITS, hashed_split
 
 OBJECT = "object"  # the class of boxes without one
@@ -148,10 +148,10 @@ def _row(where: str, cells: list[str], columns, separator: str | None):
         parts = [label] if separator is None else label.split(separator)
         return where, None, [(part.strip(), None) for part in parts if part.strip()]
     texts = [cells[i] for i in columns.corners]
-    size = tuple(_number(cells[i]) for i in columns.size) or (None, None)
+    size = tuple(finite(cells[i]) for i in columns.size) or (None, None)
     if not any(texts):
         return where, size, []
-    box = [_number(text) for text in texts]
+    box = [finite(text) for text in texts]
     if None in box:
         detail = f"{where}: expected four numbers as the box, got {', '.join(texts)!r}"
         raise BadSample("corrupt_annotation", detail)
@@ -212,11 +212,3 @@ def _labels(tables: list[Table], groups: Iterable[list]) -> tuple[str, ...]:
     names = {name for rows in groups for _, _, found in rows for name, _ in found}
     numbers = all(name.isdecimal() for name in names)
     return tuple(sorted(names, key=(lambda name: (int(name), name)) if numbers else str))
-
-
-def _number(text: str) -> float | None:
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None

@@ -21,7 +21,7 @@ from collections.abc import Callable
 import numpy as np
 import PIL.Image
 
-from data import files, images
+from data import files, images, palette
 from data.sample import Listing, Reference, Sample
 from data.sources import Options, SourceError, ignore, voc
 
@@ -155,8 +155,8 @@ def _write_picture(year: pathlib.Path, name: str, split: str, rng: np.random.Gen
     text = _ANNOTATION.format(year=YEAR, name=name, width=WIDTH, height=HEIGHT, objects=objects)
     (year / "Annotations" / f"{name}.xml").write_text(text)
     values = np.concatenate([[0], np.array(classes, np.uint8) + 1]).astype(np.uint8)
-    _save_palette(year / "SegmentationClass" / f"{name}.png", values[instances])
-    _save_palette(year / "SegmentationObject" / f"{name}.png", instances)
+    palette.save(year / "SegmentationClass" / f"{name}.png", values[instances])
+    palette.save(year / "SegmentationObject" / f"{name}.png", instances)
 
 
 @functools.cache
@@ -227,20 +227,3 @@ def _paste(canvas, instances, ink, place, index: int, rng: np.random.Generator) 
     canvas[window] = canvas[window] * (1 - alpha) + color * alpha
     canvas[window] += rng.normal(0, 6, canvas[window].shape) * (alpha > 0)
     instances[window][ink > 0.5] = index
-
-
-def _save_palette(path: pathlib.Path, values: np.ndarray) -> None:
-    picture = PIL.Image.fromarray(values)
-    picture.putpalette(_palette())
-    picture.save(path)
-
-
-@functools.cache
-def _palette() -> bytes:
-    """VOC's colour map: the bits of the index, dealt to red, green and blue from the top."""
-    colors = bytearray()
-    for index in range(_VOID + 1):
-        for channel in range(3):
-            bits = (index >> (3 * step + channel) & 1 for step in range(8))
-            colors.append(sum(bit << (7 - step) for step, bit in enumerate(bits)))
-    return bytes(colors)

@@ -29,8 +29,9 @@ from data.objects import Objects
 from data.sample import BadSample, Listing, Reference, Sample
 from data.sources import Options, SourceError, ignore, synsets
 from data.sources.layout import pictures, split_of
+from data.sources.number import finite
 from data.sources.split import hashed_split
-from data.sources.voc import number, parse
+from data.sources.voc import parse
 from data.sources.voc_layout import decoded
 
 _NUMBERED = re.compile(r"ILSVRC2012_(val|test)_(\d{8})\.\w+")
@@ -97,13 +98,13 @@ def read(reference: Reference, labels, *, max_pixels=images.MAX_PIXELS, warn=ign
     label, wnid, xml = reference.annotation
     tree = None if xml is None else parse(xml)
     picture = images.load(reference.image, max_pixels)
-    size = None if tree is None else tuple(number(tree.findtext(f"size/{s}")) for s in _SIZE)
+    size = None if tree is None else tuple(finite(tree.findtext(f"size/{s}")) for s in _SIZE)
     where = "" if xml is None else files.name_of(xml)
     objects = Objects(reference, picture, labels, warn, size=size, where=where)
     for node in () if tree is None else tree.iterfind("object"):
         name = (node.findtext("name") or "").strip()
-        corners = [number(node.findtext(f"bndbox/{edge}")) for edge in _EDGES]
-        flags = {flag: bool(number(node.findtext(flag))) for flag in ("difficult", "truncated")}
+        corners = [finite(node.findtext(f"bndbox/{edge}")) for edge in _EDGES]
+        flags = {flag: bool(finite(node.findtext(flag))) for flag in ("difficult", "truncated")}
         objects.add(label if name == wnid else name, corners, **flags)
     return objects.sample(labels=np.array([list(labels).index(label)], np.int64))
 

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import collections
 import csv
-import math
 import posixpath
 import re
 
@@ -26,6 +25,7 @@ from data.keypoints import numbered, pairs
 from data.objects import Objects
 from data.sample import Listing, Reference, Sample
 from data.sources import Options, SourceError, ignore, layout
+from data.sources.number import finite
 from data.sources.split import hashed_split
 
 _BOXES = re.compile(r"(?i)(b?box|min|max|top|left|bottom|right|x\d*|y\d*|center|corner|tl|br)?")
@@ -165,15 +165,7 @@ def _cell(row: list[str], column: int) -> str:
 
 def _point(x: str, y: str, v: str = "2") -> tuple[float, float, float]:
     """(y, x, visibility); zeros for a point that is not there."""
-    numbers = [_number(cell) for cell in (x, y, v)]
+    numbers = [finite(cell) for cell in (x, y, v)]
     if None in numbers or (numbers[0] < 0 and numbers[1] < 0) or numbers[2] <= 0:
         return 0.0, 0.0, 0.0
     return numbers[1], numbers[0], 2.0 if numbers[2] >= 2 else 1.0
-
-
-def _number(text: str) -> float | None:
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None

@@ -17,7 +17,6 @@ are numbered as in class_names.txt; where there is none and all of them are VOC'
 from __future__ import annotations
 
 import itertools
-import math
 import posixpath
 import re
 import xml.etree.ElementTree as ElementTree
@@ -29,6 +28,7 @@ from data import files, images
 from data.objects import Objects
 from data.sample import BadSample, Listing, Reference, Sample
 from data.sources import Options, SourceError, ignore
+from data.sources.number import finite
 from data.sources.voc_layout import check_lists, decoded, lists, prefixes, split_of, years
 
 SETS = ("Main", "", "Segmentation", "Layout", "Action")  # folders of ImageSets, best first
@@ -102,7 +102,7 @@ def read(reference: Reference, labels, *, max_pixels=images.MAX_PIXELS, warn=ign
     where, class_png, object_png, actions, values = reference.annotation
     tree = parse(where)
     picture = images.load(reference.image, max_pixels)
-    size = number(tree.findtext("size/height")), number(tree.findtext("size/width"))
+    size = finite(tree.findtext("size/height")), finite(tree.findtext("size/width"))
     told = files.name_of(where)
     objects = Objects(reference, picture, labels, warn, size=size, where=told)
     ids = None
@@ -310,7 +310,7 @@ def _refuse(found: bool) -> None:
 
 def _corners(tags: dict) -> tuple[float | None, ...]:
     """<bndbox> as (ymin, xmin, ymax, xmax) in continuous pixels; None for what is missing."""
-    found = {child.tag: number(child.text) for child in tags.get("bndbox", ())}
+    found = {child.tag: finite(child.text) for child in tags.get("bndbox", ())}
     ymin, xmin, ymax, xmax = (found.get(tag) for tag in ("ymin", "xmin", "ymax", "xmax"))
     if None in (ymin, xmin, ymax, xmax):
         return None, None, None, None
@@ -332,18 +332,9 @@ def _acted(tags: dict, actions: tuple[str, ...]) -> list[int]:
     """1, 0 or -1 (not said) for each action."""
     if not actions or "actions" not in tags:
         return [-1] * len(actions)
-    said = {child.tag: number(child.text) for child in tags["actions"]}
+    said = {child.tag: finite(child.text) for child in tags["actions"]}
     return [-1 if said.get(name) is None else int(said[name] > 0) for name in actions]
 
 
-def number(text: str | None) -> float | None:
-    """None for what is no finite number."""
-    try:
-        value = float(text or "")
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None
-
-
 def _flag(tags, name: str) -> bool:
-    return name in tags and bool(number(tags[name].text))
+    return name in tags and bool(finite(tags[name].text))

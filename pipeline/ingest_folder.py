@@ -7,7 +7,6 @@ import os
 import pathlib
 from collections.abc import Sequence
 
-from data.sample import Listing
 from pipeline.components import example_gen
 
 
@@ -17,25 +16,11 @@ def run(path: str, output: str, format_name: str, beam: Sequence[str] = ()) -> d
     if final.exists():
         raise ValueError(f"--output {final} exists; choose another folder, or remove it")
     root = pathlib.Path(path)
-    params = example_gen.Params(format=format_name, beam=tuple(beam))
-    name, listing = example_gen.listing_of(root, params)
-    splits = _splits(listing)
-    params = params.model_copy(update={"format": name, "splits": splits})
+    params = example_gen.Params(format=format_name, splits=(), beam=tuple(beam))
     workdir = final.with_name(f".{final.name}.partial")
     example_gen.run({"source": root}, params, workdir)
     os.rename(workdir, final)
     return {"output": str(final), **summary(final)}
-
-
-def _splits(listing: Listing) -> tuple[str, ...]:
-    """The splits but "trainval" where it only repeats others, as in every VOC devkit."""
-    members: dict[str, set[str]] = {}
-    for reference in listing.references:
-        members.setdefault(reference.split, set()).add(reference.source_id)
-    others = set().union(*(ids for split, ids in members.items() if split != "trainval"))
-    if members.get("trainval", {""}) <= others:
-        del members["trainval"]
-    return tuple(sorted(members))
 
 
 def summary(records: pathlib.Path) -> dict:

@@ -112,15 +112,6 @@ def transform_points(points: tf.Tensor, matrix: tf.Tensor) -> tf.Tensor:
     return tf.stack([row[..., 0] * x + row[..., 1] * y + row[..., 2] for row in rows], axis=-1)
 
 
-def transform_keypoints(points: tf.Tensor, matrix: tf.Tensor, size, pairs=()) -> tf.Tensor:
-    """[..., N, K, (y, x, visibility)] moved; one outside `size` becomes 0, 0, 0.
-
-    pairs: (left, right) indices in K, which change places where the matrix mirrors.
-    """
-    moved = transform_points(tf.reverse(points[..., :2], [-1]), matrix)
-    return finish_keypoints(moved, points[..., 2], matrix, size, pairs)
-
-
 def finish_keypoints(moved, visibility, matrix: tf.Tensor, size, pairs=()) -> tf.Tensor:
     """[..., N, K, (y, x, visibility)] of moved (x, y): outside is nothing, mirrored pairs swap."""
     x, y = moved[..., 0], moved[..., 1]

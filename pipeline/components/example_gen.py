@@ -45,7 +45,7 @@ class Params(pydantic.BaseModel):
 
     format: str = "auto"
     train: str = "train"  # the split that gets augmented copies
-    splits: tuple[str, ...] = ("train", "val")  # the splits to write
+    splits: tuple[str, ...] = ("train", "val")  # the splits to write; () = all that there are
     holdout: float = 0.2
     labels: tuple[str, ...] = ()
     image_sets: str = ""
@@ -88,6 +88,8 @@ def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Pat
     workdir = pathlib.Path(workdir)
     workdir.mkdir(parents=True, exist_ok=True)
     format_name, listing = listing_of(inputs["source"], params)
+    if not params.splits:
+        params = params.model_copy(update={"format": format_name, "splits": _splits(listing)})
     names = labels.check(listing.labels, f"classes of {inputs['source']}")
     used = _used(listing, params, inputs["source"])
     work = Work(
@@ -154,6 +156,17 @@ def listing_of(path: pathlib.Path | str, params: Params) -> tuple[str, Listing]:
         name=name.partition(":")[2],
     )
     return name, source(name).scan(where, options)
+
+
+def _splits(listing: Listing) -> tuple[str, ...]:
+    """The splits but "trainval" where it only repeats others, as in every VOC devkit."""
+    members: dict[str, set[str]] = {}
+    for reference in listing.references:
+        members.setdefault(reference.split, set()).add(reference.source_id)
+    others = set().union(*(ids for split, ids in members.items() if split != "trainval"))
+    if members.get("trainval", {""}) <= others:
+        del members["trainval"]
+    return tuple(sorted(members))
 
 
 def _used(listing: Listing, params: Params, where) -> list[Reference]:

@@ -242,7 +242,8 @@ def test_centers_decide_where_asked():
 def keypoints_through(matrix, points, pairs=()):
     matrix = tf.constant(matrix, tf.float32)
     points = tf.constant(points, tf.float32)
-    return geometry.transform_keypoints(points, matrix, (24, 32), pairs).numpy()
+    moved = geometry.transform_points(tf.reverse(points[..., :2], [-1]), matrix)
+    return geometry.finish_keypoints(moved, points[..., 2], matrix, (24, 32), pairs).numpy()
 
 
 def test_keypoints_outside_become_nothing():

@@ -8,10 +8,13 @@ import io
 import numpy as np
 import PIL.Image
 import pytest
+import tensorflow as tf
 
+from data.augment import color, offline
 from data.augment.offline import augment_copy
 from data.augment.policy import Augment
 from data.sample import Sample
+from models import resize
 
 FLIP = Augment(flip_horizontal=1.0)
 HEIGHT, WIDTH = 24, 32
@@ -213,3 +216,22 @@ def test_transparency_is_left_out():
     rgba = np.dstack([pixels(sample().image), np.full((HEIGHT, WIDTH), 9, np.uint8)])
     copy = augment_copy(sample(image=png(rgba)), Augment(hue=0.1, elastic=0.01), seed=0, copy=1)
     assert pixels(copy.image).shape == (HEIGHT, WIDTH, 3)
+
+
+def test_opencv_draws_and_recolours_what_tensorflow_does():
+    """Smooth colours, turned and zoomed: OpenCV's weights are whole 32nds of a pixel."""
+    image = np.ascontiguousarray(pixels(sample().image))
+    turn = np.array([[1.1, -0.3, 2.25], [0.25, 0.9, -1.5], [0, 0, 1]], np.float32)
+    expected = resize.warp(
+        tf.constant(image, tf.float32), tf.constant(turn), image.shape[:2], 127.5
+    )
+    drawn = offline.warp(image, turn, image.shape[:2])
+    assert np.abs(drawn - expected.numpy()).max() <= 4
+    policy = Augment(brightness=0.2, contrast=0.5, saturation=0.5, hue=0.2, pca_color=0.1)
+    for seed in range(5):
+        numbers = tf.random.stateless_uniform([color.DRAWS], [seed, 1])
+        change = color.random_map(policy, numbers)
+        for picture in (image, image[..., :1]):
+            expected = color.recolor(tf.constant(picture, tf.float32), change)
+            found = offline.recolored(np.ascontiguousarray(picture), change)
+            assert np.abs(found - expected.numpy()).max() <= 1

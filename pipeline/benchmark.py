@@ -2,9 +2,10 @@
 
 Forward is the network in training mode and its loss; backward is what the gradients of all weights
 add to it. No weight is updated. The twin is the same network of keras.applications with the same
-loss and pixels, without preprocessing; both take turns in one process, so that a change of the
-machine's load meets both, and the numbers are medians. Each network has a process of its own: its
-peak memory is read before the twin is built, and holds Python and TensorFlow too.
+loss and pixels, without preprocessing; a network that is not there has its own layers with Keras'
+BatchNormalization for a twin. Both take turns in one process, so that a change of the machine's
+load meets both, and the numbers are medians. Each network has a process of its own: its peak memory
+is read before the twin is built, and holds Python and TensorFlow too.
 """
 
 from __future__ import annotations
@@ -122,8 +123,9 @@ def measure(
     for call in calls["ours"].values():
         call()
     row["peak_gb"] = round(_peak_gb(), 2)
-    twin = build_twin(name, pixels, task.info.num_classes)
+    twin = build_twin(name, pixels, task.info.num_classes) or plain(task.model)
     if twin is not None:
+        row["twin"] = "keras.applications" if name in TWINS else "Keras' BatchNormalization"
         row["keras_params"] = count.params(twin)
         calls["keras"] = _steps(twin, task.loss, images, targets)
         for call in calls["keras"].values():
@@ -141,6 +143,21 @@ def build_twin(name: str, pixels: tuple[int, ...], num_classes: int):
     options = {**options, "classes": num_classes, "input_shape": tuple(pixels)}
     build = getattr(keras.applications, of_keras)
     return build(weights=None, classifier_activation=None, **options)
+
+
+def plain(model):
+    """The same layers, with new weights, but Keras' own BatchNormalization; None without any."""
+    import keras
+
+    from models.layers import BatchNorm
+
+    def copy(layer):
+        kind = keras.layers.BatchNormalization if isinstance(layer, BatchNorm) else type(layer)
+        return kind.from_config(layer.get_config())
+
+    if not any(isinstance(layer, BatchNorm) for layer in model.layers):
+        return None
+    return keras.models.clone_model(model, clone_function=copy)
 
 
 def _batch(task, batch: int):

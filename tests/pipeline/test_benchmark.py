@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 import models
-from models import count
+from models import count, layers
 from pipeline import benchmark, cli
 
 TWINS = sorted(set(benchmark.TWINS) & set(models.list_models()))
@@ -31,8 +31,21 @@ def test_a_twin_does_the_same_work(name):
     assert twin.output.shape == (None, info.num_classes)
 
 
-def test_where_there_is_no_twin():
-    assert benchmark.build_twin("resnet200", (224, 224, 3), 1000) is None
+def test_what_keras_does_not_have_is_timed_beside_its_own_batchnorm():
+    assert benchmark.build_twin("resnet18", (32, 32, 3), 4) is None
+    model = models.build("resnet18", input_size=(32, 32), num_classes=4)
+    twin = benchmark.plain(model)
+    kinds = {type(layer) for layer in twin.layers}
+    assert keras.layers.BatchNormalization in kinds
+    assert layers.BatchNorm not in kinds
+    assert [x.name for x in twin.layers] == [x.name for x in model.layers]
+    twin.set_weights(model.get_weights())
+    pictures = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 3)).astype(np.float32)
+    np.testing.assert_allclose(twin(pictures), model(pictures), rtol=1e-4, atol=1e-4)
+
+
+def test_a_network_without_batchnorm_has_no_plain_twin():
+    assert benchmark.plain(models.build("lenet5")) is None
 
 
 @pytest.fixture(scope="module")

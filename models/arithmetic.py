@@ -21,6 +21,7 @@ KERNELS = {
     "horizontal_edge": np.array([[1, 2, 1], [0, 0, 0], [-1, -2, -1]], float),
     "vertical_edge": np.array([[1, 0, -1], [2, 0, -2], [1, 0, -1]], float),
 }
+POOLINGS = ("max", "average", "l2", "distance")
 
 
 class DoesNotFit(ValueError):
@@ -107,6 +108,24 @@ def convolve(image, kernel, stride: int = 1, padding: int = 0) -> np.ndarray:
     return correlate(image, rot180(kernel), stride, padding)
 
 
+def correlate_channels(image, filters, biases=0.0, stride: int = 1, padding: int = 0) -> np.ndarray:
+    """What a layer computes: [H, W, C] by filters [f, f, C, K] -> [h, w, K].
+
+    A filter is C kernels on top of each other; it moves along rows and columns alone.
+    """
+    image, filters = np.asarray(image, float), np.asarray(filters, float)
+    if image.shape[-1] != filters.shape[2]:
+        raise ValueError(f"{image.shape[-1]} channels, but filters for {filters.shape[2]}")
+    maps = [
+        sum(
+            correlate(image[..., c], filters[..., c, k], stride, padding)
+            for c in range(filters.shape[2])
+        )
+        for k in range(filters.shape[3])
+    ]
+    return np.stack(maps, axis=-1) + np.asarray(biases, float)
+
+
 def rot180(kernel) -> np.ndarray:
     """The kernel turned by 180 degrees."""
     return np.asarray(kernel, float)[::-1, ::-1]
@@ -151,12 +170,19 @@ def correlation_gradients(image, kernel, upstream) -> tuple[np.ndarray, np.ndarr
 
 
 def pool(image, f: int = 2, stride: int | None = None, kind: str = "max") -> np.ndarray:
-    """Pooling by windows of f x f: "max", "average", "l2" (root of the sum of squares)."""
+    """Pooling by windows of f x f: "max", "average", "l2", "distance".
+
+    "l2" is the root of the sum of squares, "distance" the mean with distance_weights.
+    """
+    if kind not in POOLINGS:
+        raise ValueError(f"pool: expected kind of {', '.join(POOLINGS)}, got {kind!r}")
     stride = stride or f
     windows = np.lib.stride_tricks.sliding_window_view(np.asarray(image, float), (f, f))
     windows = windows[::stride, ::stride]
     if kind == "l2":
         return np.sqrt(np.square(windows).sum((2, 3)))
+    if kind == "distance":
+        return (windows * distance_weights(f)).sum((2, 3))
     return {"max": np.max, "average": np.mean}[kind](windows, axis=(2, 3))
 
 
@@ -220,3 +246,25 @@ def softmax_cross_entropy_gradient(t, c: int) -> np.ndarray:
     gradient = softmax(t)
     gradient[c] -= 1
     return gradient
+
+
+def linear_gradients(x, w, upstream) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(dL/dx, dL/dw, dL/db) of t = x w + b for dL/dt = upstream; x [N], w [N, K], upstream [K].
+
+    dt/dw = x, dt/db = 1, dt/dx = w.
+    """
+    x, w, upstream = (np.asarray(each, float) for each in (x, w, upstream))
+    return w @ upstream, np.outer(x, upstream), upstream
+
+
+# --- residual blocks -------------------------------------------------------------------------
+
+
+def euler_step(x, f, h: float = 1.0):
+    """X + h F: Euler's method for dX/dt = F; with h = 1 what a block of ResNet computes."""
+    return x + h * f
+
+
+def multistep(x, previous, f, k: float):
+    """(1 - k) X_t + k X_{t-1} + F: what a block of LM-ResNet computes; k = 0: of ResNet."""
+    return (1 - k) * x + k * previous + f

@@ -10,7 +10,7 @@ from keras import ops
 
 from models import arithmetic
 
-KINDS = ("max", "average", "l2", "distance")
+KINDS = arithmetic.POOLINGS
 
 
 @keras.saving.register_keras_serializable("convoy")

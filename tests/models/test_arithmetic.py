@@ -34,7 +34,8 @@ SIX = [
     [0, 4, 5, 5, 7, 2],
     [3, 2, 0, 2, 0, 2],
 ]
-POOLED = [[1, 9, 8, 4], [4, 8, 6, 7], [4, 0, 5, 9], [7, 3, 5, 4]]
+NINE = [[1, 2, 3], [4, 5, 6], [7, 8, 9]]
+TWO = [[1, 2], [3, 4]]
 
 
 @pytest.mark.parametrize(
@@ -52,6 +53,9 @@ POOLED = [[1, 9, 8, 4], [4, 8, 6, 7], [4, 0, 5, 9], [7, 3, 5, 4]]
         ((6, 6, 4), 1),
         ((227, 11, 4), 55),
         ((6, 2, 2), 3),
+        ((3, 2, 1), 2),
+        ((4, 2, 2), 2),
+        ((4, 2), 3),
     ],
 )
 def test_output_sizes(size, expected):
@@ -70,6 +74,12 @@ def test_what_does_not_fit():
     assert [a.same_padding(f) for f in (3, 5, 7)] == [1, 2, 3]
 
 
+def test_sizes_that_share_an_output():
+    """n + 2p - f a multiple of s: n + 0 to n + s - 1 give the same, n + s one more."""
+    assert [a.output_size(7 + more, 3, 4) for more in (0, 1, 2, 3, 4)] == [2, 2, 2, 2, 3]
+    assert [a.output_size(7 + more, 3, 1) for more in (0, 1)] == [5, 6]
+
+
 def test_a_transposed_size_inverts_a_size_for_every_remainder():
     """n = i + remainder: with stride s, s inputs share an output."""
     for stride in (1, 2, 3):
@@ -85,6 +95,7 @@ def test_a_transposed_size_inverts_a_size_for_every_remainder():
 def test_parameter_counts():
     pixels = 32 * 32
     assert a.dense_parameters(3 * pixels, pixels) == 3_146_752  # 3 D^2 + D
+    assert a.conv_parameters(1, 5, 3) == 76
     assert a.conv_parameters(10, 5, 3) == 760
     assert a.dense_parameters(90_000, 1028, bias=False) == 92_520_000
     assert a.dense_parameters(90_000, 1028) == 92_521_028
@@ -121,6 +132,46 @@ def test_correlation_and_convolution():
     found = a.correlate(edge, a.KERNELS["horizontal_edge"])
     np.testing.assert_array_equal(found, np.repeat([[0], [40], [40], [0]], 4, axis=1))
     np.testing.assert_array_equal(a.convolve(edge, a.KERNELS["horizontal_edge"]), -found)
+    # [[1..9]] by [[I, II], [III, IV]]: A = I + 2 II + 4 III + 5 IV, ...
+    np.testing.assert_array_equal(a.correlate(NINE, TWO), [[37, 47], [67, 77]])
+
+
+def test_sharpening():
+    """5 times a value minus its four neighbours: 5 * 89 - 136 - 130 - 77 - 239."""
+    kernel = a.KERNELS["sharpen"]
+    np.testing.assert_array_equal(kernel, [[0, -1, 0], [-1, 5, -1], [0, -1, 0]])
+    found = a.convolve(COURSE_PICTURE, kernel, padding=1)
+    assert found.shape == (7, 7)
+    assert found[1, 1] == -137
+    flat = a.convolve(np.full((3, 3), 8), kernel)
+    np.testing.assert_array_equal(flat, [[8]])
+
+
+def test_convolution_commutes():
+    """Over all shifts, (f * g) = (g * f); of one row it is NumPy's own."""
+    image, kernel = np.array(FOUR, float), np.array([[1, 2], [3, 4]], float)
+    one = a.convolve(image, kernel, padding=1)
+    other = a.convolve(np.pad(kernel, 3), image)
+    np.testing.assert_array_equal(one, other)
+    assert not np.array_equal(a.correlate(image, kernel, padding=1), one)
+    row = a.convolve(np.pad([[1, 2, 3]], ((0, 0), (1, 1))), [[4, 5]])
+    np.testing.assert_array_equal(row, [np.convolve([1, 2, 3], [4, 5])])
+
+
+def test_filters_see_all_channels():
+    """32x32x3 by six 5x5x3 filters: 28x28x6. One 1x1 filter is a weighted sum of the channels."""
+    draw = np.random.default_rng(2)
+    image, filters = draw.random((32, 32, 3)), draw.random((5, 5, 3, 6))
+    found = a.correlate_channels(image, filters, biases=np.arange(6))
+    assert found.shape == (28, 28, 6)
+    by_hand = (image[20:25, 3:8] * filters[..., 4]).sum() + 4
+    assert found[20, 3, 4] == pytest.approx(by_hand)
+    assert filters.size + 6 == a.conv_parameters(6, 5, 3)
+    assert a.correlate_channels(image, draw.random((5, 5, 3, 10)), 0.0, 1, 2).shape == (32, 32, 10)
+    mixed = a.correlate_channels(image, np.reshape([0.2, 0.3, 0.5], (1, 1, 3, 1)))
+    np.testing.assert_allclose(mixed[..., 0], image @ [0.2, 0.3, 0.5])
+    with pytest.raises(ValueError, match="3 channels, but filters for 4"):
+        a.correlate_channels(image, np.zeros((5, 5, 4, 1)))
 
 
 def test_kernels_keep_or_remove_the_mean():
@@ -147,31 +198,27 @@ def test_convolution_as_a_matrix():
         [0, 0, 0, 0, 1, 2, 0, 3, 4],
     ]
     np.testing.assert_array_equal(matrix, expected)
-    z = [[1, 2], [3, 4]]
-    found = a.transposed_convolution(z, [[1, 2], [3, 4]])
+    np.testing.assert_array_equal(matrix @ np.ravel(NINE), [37, 47, 67, 77])
+    found = a.transposed_convolution(TWO, TWO)
     np.testing.assert_array_equal(found, [[1, 4, 4], [6, 20, 16], [9, 24, 16]])
+    transposed = [
+        [1, 0, 0, 0],
+        [2, 1, 0, 0],
+        [0, 2, 0, 0],
+        [3, 0, 1, 0],
+        [4, 3, 2, 1],
+        [0, 4, 0, 2],
+        [0, 0, 3, 0],
+        [0, 0, 4, 3],
+        [0, 0, 0, 4],
+    ]
+    np.testing.assert_array_equal(matrix.T, transposed)
+    np.testing.assert_array_equal(np.array(transposed) @ [1, 2, 3, 4], found.ravel())
     image, kernel = np.random.default_rng(0).random((2, 7, 7))
     kernel = kernel[:3, :3]
     for stride in (1, 2):
         by_matrix = a.convolution_matrix(kernel, (7, 7), stride) @ image.ravel()
         np.testing.assert_allclose(by_matrix, a.correlate(image, kernel, stride).ravel())
-
-
-def test_gradients_of_a_convolution_against_differences():
-    draw = np.random.default_rng(1)
-    image, kernel, upstream = draw.random((5, 6)), draw.random((3, 2)), draw.random((3, 5))
-    of_image, of_kernel = a.correlation_gradients(image, kernel, upstream)
-
-    def loss(image, kernel):
-        return (a.correlate(image, kernel) * upstream).sum()
-
-    for array, gradient, which in ((image, of_image, 0), (kernel, of_kernel, 1)):
-        for place in np.ndindex(array.shape):
-            step = np.zeros_like(array)
-            step[place] = 1e-6
-            moved = loss(image, kernel + step) if which else loss(image + step, kernel)
-            difference = (moved - loss(image, kernel)) / 1e-6
-            assert gradient[place] == pytest.approx(difference, rel=1e-4)
 
 
 def test_pooling():
@@ -181,30 +228,19 @@ def test_pooling():
     l2 = [[9.1104, 7.1414, 7.8740], [11.6190, 10.6771, 7.6811], [5.3852, 7.3485, 7.5498]]
     np.testing.assert_allclose(a.pool(SIX, kind="l2"), l2, atol=5e-5)
     assert a.pool(SIX, 3, 1).shape == (4, 4)
+    with pytest.raises(ValueError, match="expected kind of max, average, l2, distance, got 'min'"):
+        a.pool(SIX, kind="min")
+
+
+def test_pooling_by_distance():
+    """The course gives no weights: 1 / (1 + d). Of a 3x3 window 1, four 1/2, four 0.41421.
+
+    The first window: (7 + 15 / 2 + 12 * 0.41421) / 4.65685 = 4.18105. Of 2x2 all are as far.
+    """
     weights = a.distance_weights(3)
     assert weights.sum() == pytest.approx(1)
     assert weights[0, 1] / weights[1, 1] == pytest.approx(1 / 2)  # a pixel away
     assert weights[0, 0] / weights[1, 1] == pytest.approx(1 / (1 + 2**0.5))
-
-
-def test_max_pooling_remembers_where():
-    np.testing.assert_array_equal(a.pool(POOLED), [[9, 8], [7, 9]])
-    mask = a.max_pool_mask(POOLED)
-    assert {tuple(p) for p in np.argwhere(mask)} == {(0, 1), (0, 2), (3, 0), (2, 3)}
-    gradient = a.max_pool_gradient(POOLED, [[1, 2], [3, 4]])
-    expected = [[0, 1, 2, 0], [0, 0, 0, 0], [0, 0, 0, 4], [3, 0, 0, 0]]
-    np.testing.assert_array_equal(gradient, expected)
-    np.testing.assert_array_equal(a.unpool([[9, 8], [7, 9]], mask), mask * np.array(POOLED))
-    assert a.max_pool_mask(np.zeros((2, 2))).sum() == 1  # of equals the first
-
-
-def test_softmax_and_cross_entropy():
-    p = a.softmax([1, 2, 3])
-    np.testing.assert_allclose(p, [0.09003057, 0.24472847, 0.66524096], atol=1e-8)
-    assert a.cross_entropy(p, 2) == pytest.approx(0.40760596)
-    assert a.cross_entropy([0.1, 0.05, 0.8, 0.05], 2) == pytest.approx(0.22314, abs=1e-5)
-    np.testing.assert_allclose(a.softmax([1000.0, 1000.0]), [0.5, 0.5])
-    np.testing.assert_allclose(a.softmax_cross_entropy_gradient([1, 2, 3], 2), p - [0, 0, 1])
-    # The chain rule: -1 / p_c into out_c, then the Jacobian.
-    upstream = np.array([0, 0, -1 / p[2]])
-    np.testing.assert_allclose(a.softmax_jacobian([1, 2, 3]) @ upstream, p - [0, 0, 1])
+    found = a.pool(SIX, 3, kind="distance")
+    np.testing.assert_allclose(found, [[4.18105, 4.23000], [3.14105, 3.05526]], atol=5e-6)
+    np.testing.assert_allclose(a.pool(SIX, kind="distance"), a.pool(SIX, kind="average"))

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 MODELS = rows_classification.ROWS | rows_detection.ROWS | rows_text.ROWS
 # What networks of a family's task can be built for.
 SERVES = {"classification": ("classification", "multilabel", "localization")}
+# What a classification network can end with: its own layers, or evidence of a map's positions.
+HEADS = ("own", "weldon")
 
 
 def list_models(task: str | None = None, pattern: str | None = None) -> list[str]:
@@ -84,12 +86,15 @@ def build_task(
     dropout: float = 0.0,
     label_smoothing: float = 0.0,
     label_loss: str = "sigmoid",
+    head: str = "own",
     vocabulary: Sequence[str] = (),
     max_words: int | None = None,
 ) -> Classifier | Localizer | TextClassifier | Detector:
     """`build` with encode, loss and decode. Its info tells what was built, not the reference.
 
     task: one of tasks_of(name), None its own. label_loss: of multilabel, "sigmoid" | "softmax".
+    head: of classification and multilabel; "weldon" replaces all behind the network's last map, see
+    models/classification/weldon.py.
     Text: its vocabulary, and how many words of a sentence are seen; None the network's own.
     """
     if num_classes is None:
@@ -100,8 +105,12 @@ def build_task(
         raise ValueError(f"{name} is for {' and '.join(known)}, not for {task}")
     if label_smoothing and task not in ("classification", "text"):
         raise ValueError(f"{name}: label_smoothing is for classification, got {label_smoothing}")
+    if head not in HEADS:
+        raise ValueError(f"{name}: head: expected one of {', '.join(HEADS)}, got {head!r}")
+    if head != "own" and task not in ("classification", "multilabel"):
+        raise ValueError(f"{name}: head {head} is for classification and multilabel, not {task}")
     words = (len(vocabulary), max_words) if task == "text" else None
-    built, info = _build(name, num_classes, input_size, width, dropout, words)
+    built, info = _build(name, num_classes, input_size, width, dropout, words, head)
     info = dataclasses.replace(info, task=task)
     if task == "detection":
         return built
@@ -123,12 +132,14 @@ def build_task(
     return localizer(built, info, aux_weight)
 
 
-def _build(name, num_classes, input_size, width, dropout, words=None):
+def _build(name, num_classes, input_size, width, dropout, words=None, head="own"):
     """(keras.Model or Detector, ModelInfo with the actual size, classes and counts)."""
     row = _row(name)
     options = {"width": width, "dropout": dropout}
+    if head == "weldon":  # it has dropout of its own, whatever the network has
+        del options["dropout"]
     for key, default in (("width", 1.0), ("dropout", 0.0)):
-        if key not in row.family.options and options.pop(key) != default:
+        if key not in row.family.options and options.pop(key, default) != default:
             raise ValueError(f"{name} has no {key}: leave it at {default}")
     detects = row.family.task == "detection"
     if num_classes == "default":
@@ -148,7 +159,14 @@ def _build(name, num_classes, input_size, width, dropout, words=None):
         preprocess = dataclasses.replace(preprocess, words=words[1] or preprocess.words)
     info = dataclasses.replace(describe(name), num_classes=num_classes, preprocess=preprocess)
     module = importlib.import_module(row.family.module)
-    built = module.build(name, info if detects else preprocess, num_classes=num_classes, **options)
+    if head == "weldon":
+        from models.classification import weldon
+
+        backbone = module.build(name, preprocess, num_classes=None, **options)
+        built = weldon.on(backbone, num_classes, dropout=dropout)
+    else:
+        given = info if detects else preprocess
+        built = module.build(name, given, num_classes=num_classes, **options)
     from models import count
 
     model = built.model if detects else built

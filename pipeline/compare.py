@@ -43,7 +43,9 @@ def in_mode(recipe: Recipe, mode: str, run_dir: pathlib.Path) -> Recipe:
     raw["train"]["mode"] = mode
     if mode != "fine_tune":
         raw["train"].update(stages=[], backbone_rate=1.0)
-    if mode != "extract":
+    if mode == "extract":
+        raw["model"]["head"] = "own"  # which is left out: a linear layer takes its place
+    else:
         raw["model"].update(features=[], feature_layer=None)
         first = recipe.model.features[0] if recipe.model.features else None
         if first:  # of several networks the first one is trained

@@ -91,6 +91,7 @@ class Model(Section):
     input_size: tuple[int, int] | None = None  # height, width in pixels; None = the network's own
     width: float = Field(1.0, gt=0)  # MobileNet's width multiplier; 1.0 for every other network
     dropout: float = Field(0.0, ge=0, lt=1)  # before the last layer, where the network has it
+    head: Literal["own", "weldon"] = "own"  # weldon: on the last map, by its extreme positions
     init_from: str | None = None  # checkpoint folder of an earlier run: weights only
     weights: str | None = None  # published weights: imagenet, a file, or its https:// address
     feature_layer: str | None = None  # extract: the layer to read; None = what the last one sees
@@ -245,6 +246,11 @@ def _contradiction(recipe: Recipe) -> str:
             if not (network.init_from or network.weights):
                 told = f"set init_from or weights of {network.name}"
                 return f"train.mode: {mode} starts from weights: {told}"
+    if any(network.head != "own" for network in (recipe.model, *recipe.model.features)):
+        if mode == "extract":
+            return "model.head: extract puts a linear layer on features: leave model.head out"
+        if recipe.task not in ("classification", "multilabel"):
+            return f"model.head: weldon is for classification and multilabel, not {recipe.task}"
     if mode == "extract" and recipe.task != "classification":
         return f"train.mode: extract is for classification, the task is {recipe.task}"
     if recipe.train.stages and mode != "fine_tune":

@@ -40,7 +40,7 @@ def build(
     keras.utils.set_random_seed(seed)
     if train.mode == "extract":
         return _extraction(model, labels, train)
-    options = {"width": model.width, "dropout": model.dropout}
+    options = {"width": model.width, "dropout": model.dropout, "head": model.head}
     task = task or models.describe(model.name).task
     if task in ("classification", "text"):
         options["label_smoothing"] = train.label_smoothing

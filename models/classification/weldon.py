@@ -6,10 +6,13 @@ A 1x1 convolution scores every position for every class; a class' score is the m
 highest and of its k lowest positions, halved as in the authors'
 https://github.com/durandtibo/weldon.resnet.pytorch (the paper's formula does not halve; a factor
 that the scores' weights absorb). The maps before that pooling ("scores") show where objects are.
+`on` puts it on the last map of any classification network, in a recipe `model.head: weldon`; the
+network's own layers behind that map, VGG's full ones for instance, are left out. The paper keeps
+those as convolutions.
 Differences from the paper: ResNet-101 as in that repository, where the paper has VGG-16; k is a
 fifth of the positions, as in WILDCAT's published command (the repository's default is one).
-Softmax cross entropy trains it here, one class a picture; the paper's sets with several have one
-binary loss a class. Checked against NumPy.
+Softmax cross entropy trains it for one class a picture; for several (task multilabel) each class
+has a loss of its own, as on the paper's sets. Checked against NumPy.
 """
 
 from __future__ import annotations
@@ -76,6 +79,26 @@ def head(x, num_classes: int, *, highest=0.2, lowest=None, weight=1.0, dropout: 
     return ExtremePool(highest, lowest, weight, name="logits")(x)
 
 
+def on(backbone: keras.Model, num_classes: int, *, dropout: float = 0.0) -> keras.Model:
+    """Images -> logits [B, num_classes] from the last of a backbone's maps by stride."""
+    if backbone.name.endswith("_aux"):
+        raise ValueError(
+            f"{backbone.name}: head weldon leaves its auxiliary heads out: take "
+            f"{backbone.name.removesuffix('_aux')}"
+        )
+    maps = backbone.output
+    last = max(maps, key=lambda stride: int(stride[1:]))
+    height, width = maps[last].shape[1:3]
+    if height * width < 2:
+        pixels = "x".join(map(str, backbone.input.shape[1:3]))
+        raise ValueError(
+            f"{backbone.name}: head weldon compares the positions of a map, and {last}, the last "
+            f"one, has one position at {pixels} px: give a larger input_size"
+        )
+    logits = head(maps[last], num_classes, dropout=dropout)
+    return keras.Model(backbone.input, logits, name=backbone.name)
+
+
 def build(
     variant: str,
     preprocess: Preprocess,
@@ -87,7 +110,7 @@ def build(
     why = "the last map has stride 32"
     layers.check_input(variant, preprocess.size, minimum=resnet.MINIMUM, why=why)
     image, x = layers.image_input(preprocess)
-    maps = resnet.features(x, variant.removeprefix(PREFIX))
+    backbone = keras.Model(image, resnet.features(x, variant.removeprefix(PREFIX)), name=variant)
     if num_classes is None:
-        return keras.Model(image, maps, name=variant)
-    return keras.Model(image, head(maps["s32"], num_classes, dropout=dropout), name=variant)
+        return backbone
+    return on(backbone, num_classes, dropout=dropout)

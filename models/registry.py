@@ -162,8 +162,8 @@ def _build(name, num_classes, input_size, width, dropout, words=None, head="own"
     if head == "weldon":
         from models.classification import weldon
 
-        backbone = module.build(name, preprocess, num_classes=None, **options)
-        built = weldon.on(backbone, num_classes, dropout=dropout)
+        maps = module.build(name, preprocess, num_classes=None, **options)
+        built = weldon.on(maps, num_classes, dropout=dropout)
     else:
         given = info if detects else preprocess
         built = module.build(name, given, num_classes=num_classes, **options)

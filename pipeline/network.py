@@ -12,7 +12,7 @@ from absl import logging
 
 import models
 from models import count, pruning
-from models.classification import extraction
+from models.classification import extraction, weldon
 from models.spec import Classifier, Detector, Localizer, TextClassifier
 from pipeline.artifacts import write_bytes, write_json
 from pipeline.config import Model, Train
@@ -136,9 +136,7 @@ def with_source_widths(model: Model) -> Model:
 def initialise(task: Task, model: Model) -> dict:
     """Puts the weights into a network that the recipe starts from; says what did not match."""
     if model.weights:
-        from pipeline import pretrained
-
-        return pretrained.load(task, model.name, model.weights, model.width)
+        return _published(task, model)
     if not model.features:
         return init_from(task, pathlib.Path(model.init_from)) if model.init_from else {}
     inside = {layer.name: layer for layer in task.model.layers}
@@ -148,6 +146,20 @@ def initialise(task: Task, model: Model) -> dict:
         network = dataclasses.replace(task, model=inside.get(name, task.model))
         report[name] = initialise(network, part)
     return report
+
+
+def _published(task: Task, model: Model) -> dict[str, list[str]]:
+    """A file's weights, of a network with WELDON's head into what is before that head."""
+    from pipeline import pretrained
+
+    name = model.name.removeprefix(weldon.PREFIX)
+    if model.head == "own" and name == model.name:
+        return pretrained.load(task, name, model.weights, model.width)
+    before = dataclasses.replace(task, model=weldon.backbone(task.model))
+    report = pretrained.load(before, name, model.weights, model.width)
+    fresh = [f"scores/{weight.name}" for weight in task.model.get_layer("scores").weights]
+    logging.warning("weights: the head keeps its fresh weights: %s", ", ".join(fresh))
+    return {**report, "missing": [*report["missing"], *fresh]}
 
 
 def init_from(task: Task, path: pathlib.Path) -> dict[str, list[str]]:

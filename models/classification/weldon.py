@@ -79,24 +79,29 @@ def head(x, num_classes: int, *, highest=0.2, lowest=None, weight=1.0, dropout: 
     return ExtremePool(highest, lowest, weight, name="logits")(x)
 
 
-def on(backbone: keras.Model, num_classes: int, *, dropout: float = 0.0) -> keras.Model:
-    """Images -> logits [B, num_classes] from the last of a backbone's maps by stride."""
-    if backbone.name.endswith("_aux"):
+def on(network: keras.Model, num_classes: int, *, dropout: float = 0.0) -> keras.Model:
+    """Images -> logits [B, num_classes] from the last of a network's maps by stride."""
+    if network.name.endswith("_aux"):
         raise ValueError(
-            f"{backbone.name}: head weldon leaves its auxiliary heads out: take "
-            f"{backbone.name.removesuffix('_aux')}"
+            f"{network.name}: head weldon leaves its auxiliary heads out: take "
+            f"{network.name.removesuffix('_aux')}"
         )
-    maps = backbone.output
+    maps = network.output
     last = max(maps, key=lambda stride: int(stride[1:]))
     height, width = maps[last].shape[1:3]
     if height * width < 2:
-        pixels = "x".join(map(str, backbone.input.shape[1:3]))
+        pixels = "x".join(map(str, network.input.shape[1:3]))
         raise ValueError(
-            f"{backbone.name}: head weldon compares the positions of a map, and {last}, the last "
+            f"{network.name}: head weldon compares the positions of a map, and {last}, the last "
             f"one, has one position at {pixels} px: give a larger input_size"
         )
     logits = head(maps[last], num_classes, dropout=dropout)
-    return keras.Model(backbone.input, logits, name=backbone.name)
+    return keras.Model(network.input, logits, name=network.name)
+
+
+def backbone(model: keras.Model) -> keras.Model:
+    """The network up to the map that the head scores; its layers are the model's own."""
+    return keras.Model(model.input, model.get_layer("scores").input, name=model.name)
 
 
 def build(
@@ -110,7 +115,8 @@ def build(
     why = "the last map has stride 32"
     layers.check_input(variant, preprocess.size, minimum=resnet.MINIMUM, why=why)
     image, x = layers.image_input(preprocess)
-    backbone = keras.Model(image, resnet.features(x, variant.removeprefix(PREFIX)), name=variant)
+    maps = resnet.features(x, variant.removeprefix(PREFIX))
+    model = keras.Model(image, maps, name=variant)
     if num_classes is None:
-        return backbone
-    return on(backbone, num_classes, dropout=dropout)
+        return model
+    return on(model, num_classes, dropout=dropout)

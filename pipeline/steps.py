@@ -14,7 +14,7 @@ import os
 import pathlib
 from collections.abc import Callable
 
-from pipeline import data_checks, trained
+from pipeline import data_checks, recipe_checks, trained
 from pipeline.artifacts import Artifact, execute, write_bytes, write_json
 from pipeline.components import pusher
 from pipeline.components.pusher import Refused
@@ -101,16 +101,18 @@ def run(job: Job, upto: str) -> dict:
     Raises pusher.Refused when the data is not valid, or when the gate refuses and a later step was
     asked for.
     """
+    if "TF_CONFIG" in os.environ and not job.plan and "trainer" in needed(upto):
+        from pipeline.training import strategy
+
+        strategy.build(job.recipe.train.strategy)  # before anything uses TensorFlow
+    if "trainer" in needed(upto):
+        recipe_checks.run(job.recipe)
     if not job.plan:
         job.run_dir.mkdir(parents=True, exist_ok=True)
         write_bytes(job.run_dir / "config.yaml", dump(job.recipe).encode())
         if job.store and not (job.run_dir / "artifacts").exists():  # for later runs of the recipe
             target = os.path.relpath(job.store, job.run_dir)
             (job.run_dir / "artifacts").symlink_to(target, target_is_directory=True)
-    if "TF_CONFIG" in os.environ and not job.plan and "trainer" in needed(upto):
-        from pipeline.training import strategy
-
-        strategy.build(job.recipe.train.strategy)  # before the ingest uses TensorFlow
     result: dict = {"run_dir": str(job.run_dir), "model_dir": str(job.model_dir), "pushed": False}
     for name in needed(upto):
         if name in ("exporter", "infra_validator", "pusher") and not job.plan:

@@ -25,6 +25,18 @@ GATE_METRIC = {
     "detection": "AP50",
     "text": "top1",
 }
+# What it may be told to look at: numbers of which more is better.
+_CLASSES = ("top1", "top5")
+METRICS = {
+    "classification": _CLASSES,
+    "multilabel": ("voc_mAP", "voc07_mAP", "exact_match", "F1", "macro_F1"),
+    "localization": ("loc_top1", "loc_top5", "iou50", "mean_iou", *_CLASSES),
+    "detection": (
+        *("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl"),
+        *("voc07_mAP", "voc_mAP"),
+    ),
+    "text": _CLASSES,
+}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

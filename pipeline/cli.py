@@ -100,9 +100,11 @@ def _flag_values(verb: Verb) -> flags.FlagValues:
 
 
 def set_up_logs(verbosity: int) -> None:
-    """At absl's `verbosity`; of Beam only what went wrong."""
-    logging.set_verbosity(verbosity)
+    """At absl's `verbosity`; of Beam, which logs by the root logger too, only what went wrong."""
     logging.use_absl_handler()
+    logging.set_verbosity(verbosity)
+    ours = logging.get_absl_logger()  # else its level would be the root logger's
+    ours.setLevel(logging.converter.absl_to_standard(verbosity))
     for chatty in ("apache_beam", "root"):
         standard_logging.getLogger(chatty).setLevel("DEBUG" if verbosity > 0 else "ERROR")
     for server in ("serving", "uvicorn"):

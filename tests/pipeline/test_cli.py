@@ -247,3 +247,18 @@ def test_the_installed_program(tmp_path):
     assert done.returncode == 2
     assert last_json(done.stdout)["exit_code"] == 2
     assert done.stderr.startswith("convoy: error: recipe nothing.yaml: cannot be read")
+
+
+@pytest.mark.parametrize("verbosity", [-1, 0])
+def test_our_warnings_are_shown(capfd, verbosity):
+    """Whatever the root logger leaves out, which Beam writes to."""
+    program = (
+        "import logging, sys; from absl import logging as ours; from pipeline import cli;"
+        "cli.set_up_logs(int(sys.argv[1])); ours.warning('kept fresh'); ours.info('a detail');"
+        "logging.warning('of Beam')"
+    )
+    subprocess.run([sys.executable, "-c", program, str(verbosity)], cwd=ROOT, check=True)
+    told = capfd.readouterr().err
+    assert "kept fresh" in told
+    assert ("a detail" in told) == (verbosity == 0)
+    assert "of Beam" not in told

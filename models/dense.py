@@ -10,6 +10,7 @@ the one and zeros in the other.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import keras
@@ -21,6 +22,12 @@ from models.pooling import AdaptivePool, Pool
 
 # What may follow the layer that turns a map into a vector; it works alike on maps.
 _POINTWISE = ("Activation", "BatchNorm", "Dropout", "ReLU", "ScaledTanh", "Softmax")
+_POINTWISE += ("BitmapDistance",)
+# What no convolution replaces, and what to do instead.
+_WHOLE = {
+    "ExtremePool": "it ranks all positions: the layer before it is the map of scores already",
+    "SpatialPyramid": "its bins grow with the picture: its weights fit a network of any size",
+}
 _GLOBAL = {
     "GlobalAveragePooling2D": keras.layers.AveragePooling2D,
     "GlobalMaxPooling2D": keras.layers.MaxPooling2D,
@@ -90,10 +97,12 @@ def to_fully_convolutional(
     """A copy with the same weights: images [B, H, W, C] -> logits [B, h, w, K].
 
     The network must end with Flatten or a global pooling, then Dense layers and others that work
-    on each value alone. At its own input size h = w = 1 and the logits are the network's. Global
-    pooling becomes pooling by windows of the training map. `offsets` replaces the pooling before
-    Flatten by all of its shifts, which divides the stride of the map by that pooling's.
+    on each value alone; auxiliary heads are left out. At its own input size h = w = 1 and the
+    logits are the network's. Global pooling becomes pooling by windows of the training map.
+    `offsets` replaces the pooling before Flatten by all of its shifts, which divides the stride of
+    the map by that pooling's.
     """
+    model = _without_aux(model)
     chain = _head(model)
     replaced = _replacements(model, chain)
     if offsets:
@@ -110,9 +119,23 @@ def to_fully_convolutional(
     for layer in model.layers:
         if layer.weights:
             twin = dense.get_layer(layer.name)
-            pairs = zip(layer.get_weights(), twin.weights, strict=True)
+            pairs = list(zip(layer.get_weights(), twin.weights, strict=True))
+            if any(value.size != math.prod(variable.shape) for value, variable in pairs):
+                raise ValueError(
+                    f"{model.name}: {layer.name!r} has weights for each position: it fits maps of "
+                    "one size"
+                )
             twin.set_weights([value.reshape(variable.shape) for value, variable in pairs])
     return dense
+
+
+def _without_aux(model: keras.Model) -> keras.Model:
+    """The network up to its logits, where its other outputs are auxiliary heads."""
+    if isinstance(model.output, dict):
+        others = set(model.output) - {"logits"}
+        if len(others) < len(model.output) and all(name.startswith("aux") for name in others):
+            return keras.Model(model.input, model.output["logits"], name=model.name)
+    return model
 
 
 def _copy(layer):
@@ -138,9 +161,10 @@ def _head(model: keras.Model) -> list:
             break
     if vector:
         return vector
+    kind = type(layer).__name__
     raise ValueError(
         f"{model.name}: expected Flatten or global pooling before the last Dense layers, found "
-        f"{type(layer).__name__} {layer.name!r}: no convolution does the same"
+        f"{kind} {layer.name!r}: {_WHOLE.get(kind, 'no convolution does the same')}"
     )
 
 

@@ -93,8 +93,8 @@ class Subsample(keras.layers.Layer):
         return 4.0 * ops.average_pool(x, 2, 2) * self.coefficient + self.bias
 
     def compute_output_shape(self, input_shape):
-        batch, height, width, channels = input_shape
-        return (batch, height // 2, width // 2, channels)
+        batch, *sides, channels = input_shape
+        return (batch, *(side and side // 2 for side in sides), channels)
 
 
 @keras.saving.register_keras_serializable("convoy")
@@ -122,13 +122,16 @@ class SparseConv(keras.layers.Layer):
         return ops.conv(x, dense, padding="valid") + self.bias
 
     def compute_output_shape(self, input_shape):
-        batch, height, width, _ = input_shape
-        return (batch, height - 4, width - 4, len(C3_TABLE))
+        batch, *sides, _ = input_shape
+        return (batch, *(side and side - 4 for side in sides), len(C3_TABLE))
 
 
 @keras.saving.register_keras_serializable("convoy")
 class BitmapDistance(keras.layers.Layer):
-    """[B, 84] -> [B, num_classes]: minus the squared distance to each digit's bitmap; float32."""
+    """[..., 84] -> [..., num_classes]: minus the squared distance to each digit's bitmap.
+
+    float32; of maps [B, H, W, 84] at each position.
+    """
 
     def __init__(self, num_classes, **kwargs):
         super().__init__(**{"dtype": "float32", **kwargs})
@@ -136,10 +139,10 @@ class BitmapDistance(keras.layers.Layer):
 
     def call(self, x):
         centers = ops.convert_to_tensor(bitmaps()[: self.num_classes])
-        return -ops.sum(ops.square(x[:, None, :] - centers[None]), axis=-1)
+        return -ops.sum(ops.square(x[..., None, :] - centers), axis=-1)
 
     def compute_output_shape(self, input_shape):
-        return (input_shape[0], self.num_classes)
+        return (*input_shape[:-1], self.num_classes)
 
     def get_config(self):
         return {**super().get_config(), "num_classes": self.num_classes}

@@ -32,7 +32,10 @@ def valid_net(size=20, classes=4):
     ("name", "options"),
     [
         ("lenet5", {}),
+        ("lenet5_1998", {}),
         ("vgg11_bn", {"input_size": (32, 64)}),
+        ("darknet19", {"input_size": (64, 96)}),
+        ("mobilenet_v3_small", {"input_size": (64, 96)}),
         ("alexnet_single", {"input_size": (67, 67)}),  # its last map is one position
         ("overfeat_fast", {"input_size": (71, 103)}),
         ("resnet18", {"input_size": (64, 96)}),
@@ -50,6 +53,50 @@ def test_same_logits_at_the_networks_size(name, options):
     assert_close(found[:, 0, 0], model(images, training=False), 1e-5)
     assert model.count_params() == map_model.count_params()
     assert map_model.output.dtype == "float32"
+
+
+# These are no windows of one size: a pyramid, extremes of a whole map, a bias for each unit.
+REFUSED = {
+    "spp_net_zf5": "SpatialPyramid 'pyramid': its bins grow with the picture",
+    "weldon_resnet101": "ExtremePool 'logits': it ranks all positions",
+    "lecun1989": "h1_bias: a bias for each unit needs a map of known size",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted({*models.list_models("classification")} - REFUSED.keys()))
+def test_every_classifier_has_the_same_logits_as_convolutions(name):
+    """At its own size, with its own head, auxiliary ones left out; a map for larger pictures."""
+    model = fill(models.build(name))
+    map_model = dense.to_fully_convolutional(model)
+    height, width, channels = model.input_shape[1:]
+    images = formula.pictures(1, height, width, channels)
+    expected = model(images, training=False)
+    expected = expected["logits"] if isinstance(expected, dict) else expected
+    assert_close(map_model(images, training=False)[:, 0, 0], expected, 1e-5)
+    _, rows, columns, classes = map_model.compute_output_shape(
+        (1, height + 64, width + 96, channels)
+    )
+    assert classes == expected.shape[1]
+    assert min(rows, columns) > 1
+
+
+def test_heads_of_training_are_left_out():
+    model = fill(models.build("googlenet_bn_aux", num_classes=4, input_size=(64, 96)))
+    map_model = dense.to_fully_convolutional(model)
+    images = formula.pictures(2, 64, 96)
+    found = map_model(images, training=False)
+    assert_close(found[:, 0, 0], model(images, training=False)["logits"], 1e-5)
+    assert map_model.count_params() < model.count_params()
+
+
+def test_lenet_of_1998_reads_a_row_of_digits():
+    """As its paper replicates it over the page: windows of 32 px, 4 px apart, no padding."""
+    model = fill(models.build("lenet5_1998"))
+    images = formula.pictures(2, 32, 60, 1)
+    found = dense.to_fully_convolutional(model)(images, training=False)
+    assert found.shape == (2, 1, 8, 10)
+    assert_close(found, dense.sliding_windows(model, images, 4), 1e-5)
 
 
 def test_bins_of_one_position_each_go():
@@ -176,21 +223,28 @@ def test_offsets_need_a_pooling_to_shift():
         dense.to_fully_convolutional(model, offsets=True)
 
 
-@pytest.mark.parametrize("name", ["lenet5_1998", "spp_net_zf5", "weldon_resnet101"])
+@pytest.mark.parametrize("name", REFUSED)
 def test_networks_that_are_no_windows_say_so(name):
     with keras.StatelessScope(initialize_variables=False):
         model = models.build(name)
-    with pytest.raises(ValueError, match=f"{name}: expected Flatten or global pooling"):
-        dense.to_fully_convolutional(model)
+        with pytest.raises(ValueError, match=REFUSED[name]):
+            dense.to_fully_convolutional(model)
 
 
 def test_biases_of_units_fit_one_size():
-    with pytest.raises(ValueError, match="h1_bias: a bias for each unit needs a map of known size"):
-        dense.to_fully_convolutional(models.build("lecun1989"))
+    model = models.build("lecun1989")
+    images = formula.pictures(2, 16, 16, 1)
+    same = dense.to_fully_convolutional(model, (16, 16))
+    assert_close(same(images)[:, 0, 0], model(images), 1e-5)
+    with pytest.raises(ValueError, match="'h1_bias' has weights for each position"):
+        dense.to_fully_convolutional(model, (32, 32))
 
 
 def test_two_outputs_are_refused():
     model = models.build("lenet5", num_classes=None)
+    with pytest.raises(ValueError, match="lenet5: expected one output, got 2"):
+        dense.to_fully_convolutional(model)
+    model = models.build_task("lenet5", task="localization").model
     with pytest.raises(ValueError, match="lenet5: expected one output, got 2"):
         dense.to_fully_convolutional(model)
 

@@ -8,7 +8,9 @@ digits of its SHA-256, as torchvision's do. What comes is refused where they are
 
 from __future__ import annotations
 
+import collections
 import hashlib
+import json
 import os
 import pathlib
 import re
@@ -20,7 +22,8 @@ from data import fetch
 from data.fetch_table import File
 from models.spec import Classifier, Detector
 from models.weights import load as importer
-from models.weights import names
+from models.weights import sources
+from pipeline.trained import META
 
 _KERAS = "https://storage.googleapis.com/tensorflow/keras-applications"
 _TORCH = "https://download.pytorch.org/models"
@@ -64,6 +67,11 @@ IMAGENET = {
     "googlenet_bn": f"{_TORCH}/googlenet-1378be20.pth",
     "inception_v3_aux": f"{_TORCH}/inception_v3_google-0cc3c7bd.pth",
 }
+# Of all of them: {"0": ["n01440764", "tench"], ...}; address and MD5 are keras.applications' too.
+CLASSES = (
+    "https://storage.googleapis.com/download.tensorflow.org/data/imagenet_class_index.json"
+    "#md5=c2c37ea517e94d9795004a39431a14cb"
+)
 
 
 def load(
@@ -78,6 +86,9 @@ def load(
     logging.warning("weights %s: %s, unused layers of the file: %s", path, counts, report.unused)
     for entry in (*report.missing, *report.mismatched):
         logging.warning("weights: keeps its fresh weights: %s", entry)
+    if report.classes not in (None, task.info.num_classes):
+        told = "weights: of %d classes; the last layer starts anew for the %d here"
+        logging.warning(told, report.classes, task.info.num_classes)
     for note in report.notes:
         logging.info("weights: %s", note)
     return vars(report)
@@ -86,7 +97,7 @@ def load(
 def find(weights: str, network: str) -> pathlib.Path:
     """The file that model.weights means; fetched if it is an address and not in the cache."""
     if weights == "imagenet":
-        base = names.BACKBONES.get(network, network)
+        base = sources.BACKBONES.get(network, network)
         if base not in IMAGENET:
             raise ValueError(
                 f"model.weights imagenet: no published weights of {base} are known; known are "
@@ -100,8 +111,24 @@ def find(weights: str, network: str) -> pathlib.Path:
                 f"model.weights {weights}: no such file; expected imagenet, a file or an address "
                 "that begins with https://"
             )
+        if path.with_name(META).exists():
+            raise ValueError(
+                f"model.weights {weights}: of a training here; set model.init_from={path.parent}"
+            )
         return path
-    file = published(weights)
+    return _fetched(weights)
+
+
+def class_names() -> list[str]:
+    """The names of `imagenet`'s 1000 classes, fetched as weights are. Raises as fetch does."""
+    table = json.loads(_fetched(CLASSES).read_text())
+    rows = [table[str(index)] for index in range(len(table))]
+    times = collections.Counter(name for _, name in rows)
+    return [f"{name}_{number}" if times[name] > 1 else name for number, name in rows]
+
+
+def _fetched(address: str) -> pathlib.Path:
+    file = published(address)
     folder = cache() / "weights" / hashlib.sha256(file.urls[0].encode()).hexdigest()[:12]
     return fetch.fetch_file(file, folder)
 

@@ -32,7 +32,7 @@ def read(path: str | os.PathLike) -> dict[str, dict[str, np.ndarray]]:
                 name, kind, blobs = _layer(value, *((1, 2, 7) if field == 100 else (4, 5, 6)))
                 if blobs:
                     found[name] = _variables(name, kind, blobs)
-    except (IndexError, ValueError, TypeError, UnicodeDecodeError) as error:
+    except (LookupError, ValueError, TypeError, ArithmeticError) as error:
         raise ValueError(f"{path}: no .caffemodel, or cut off: {error}") from None
     if not found:
         raise ValueError(f"{path}: a .caffemodel without a layer that has weights")
@@ -43,12 +43,18 @@ def _layer(data: memoryview, name_field: int, type_field: int, blobs_field: int)
     name, kind, blobs = "", "", []
     for field, _, value in _fields(data):
         if field == name_field:
-            name = bytes(value).decode()
+            name = _text(value)
         elif field == type_field:
-            kind = _V1_TYPES.get(value, "") if isinstance(value, int) else bytes(value).decode()
+            kind = _V1_TYPES.get(value, "") if isinstance(value, int) else _text(value)
         elif field == blobs_field:
             blobs.append(_blob(value))
     return name, kind, blobs
+
+
+def _text(value) -> str:
+    if isinstance(value, int):
+        raise ValueError("a number where a name should be")
+    return bytes(value).decode()
 
 
 def _blob(data: memoryview) -> np.ndarray:
@@ -91,7 +97,8 @@ def _variables(name: str, kind: str, blobs: list[np.ndarray]) -> dict[str, np.nd
     if kind == "BatchNorm":
         mean, variance, weight = blobs
         factor = 1.0 / weight.item() if weight.item() else 0.0
-        return {"moving_mean": mean * factor, "moving_variance": variance * factor}
+        with np.errstate(over="ignore"):  # what is not finite is refused with its name
+            return {"moving_mean": mean * factor, "moving_variance": variance * factor}
     if kind == "Scale":
         return dict(zip(("gamma", "beta"), blobs, strict=False))
     return {f"blob{index}": blob for index, blob in enumerate(blobs)}

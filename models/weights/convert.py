@@ -79,7 +79,8 @@ def same_but_ones(value: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 def darknet_variance(variance: np.ndarray, epsilon: float) -> np.ndarray:
     """Darknet divides by sqrt(v) + 1e-6, we by sqrt(v' + epsilon): v'."""
-    return (np.sqrt(variance.astype(np.float64)) + 1e-6) ** 2 - epsilon
+    with np.errstate(invalid="ignore"):  # what is no variance becomes no number
+        return (np.sqrt(variance.astype(np.float64)) + 1e-6) ** 2 - epsilon
 
 
 def other_pixels(value: np.ndarray, theirs: Preprocess, normalize: Normalize):

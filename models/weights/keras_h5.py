@@ -19,6 +19,9 @@ import keras
 import numpy as np
 
 Layers = dict[str, dict[str, np.ndarray]]
+_INFLATED = 1100  # bytes that one of a compressed file can stand for at most
+# What h5py raises for files that are damaged.
+_BROKEN = (OSError, LookupError, RuntimeError, TypeError, ValueError, AttributeError, MemoryError)
 
 
 def read(path: str | os.PathLike, wanted: Collection[str] = (), application: str = "") -> Layers:
@@ -32,22 +35,24 @@ def read(path: str | os.PathLike, wanted: Collection[str] = (), application: str
         with h5py.File(path, "r") as file:
             root = file.get("model_weights", file)
             legacy = "layer_names" in root.attrs
-            found = _legacy(root) if legacy else _keras3(root)
-    except (OSError, KeyError, RuntimeError, TypeError) as error:  # h5py's for broken files
+            limit = _INFLATED * os.path.getsize(path)
+            found = _legacy(root, limit) if legacy else _keras3(root, limit)
+    except _BROKEN as error:
         raise ValueError(f"{path}: no HDF5 file of Keras' weights, or cut off: {error}") from None
     if not found:
         raise ValueError(f"{path}: an HDF5 file without layers of Keras' weights")
-    named = _numbered(found)
+    named = numbered(found)
     if legacy and application and sum(name in named for name in wanted) < len(wanted) / 2:
         with keras.StatelessScope(initialize_variables=False):
             reference = getattr(keras.applications, application)(weights=None)
         order = [layer.name for layer in reference.layers if layer.weights]
-        named = _numbered(dict(zip(order, found.values(), strict=False)))
+        named = numbered(dict(zip(order, found.values(), strict=False)))
         named |= {name: found[name] for name in list(found)[len(order) :]}
     return named
 
 
-def _numbered(found: Layers) -> Layers:
+def numbered(found: Layers) -> Layers:
+    """Layers that Keras numbers by itself under their places: "conv2d_7" -> "conv2d#0"."""
     places = {}
     for kind in ("conv2d", "batch_normalization"):
         numbers = {}
@@ -60,27 +65,33 @@ def _numbered(found: Layers) -> Layers:
     return {places.get(name, name): values for name, values in found.items()}
 
 
-def _legacy(root) -> Layers:
+def _legacy(root, limit: int) -> Layers:
     found = {}
     for layer in map(_text, root.attrs["layer_names"]):
         group = root[layer]
-        arrays = [np.asarray(group[_text(name)]) for name in group.attrs["weight_names"]]
+        arrays = [_array(group[_text(name)], limit) for name in group.attrs["weight_names"]]
         if arrays:
             found[layer] = _variables(layer, arrays)
     return found
 
 
-def _keras3(root) -> Layers:
+def _keras3(root, limit: int) -> Layers:
     found = {}
 
     def visit(_, group):
         if isinstance(group, h5py.Group) and "name" in group.attrs and len(group):
             layer = _text(group.attrs["name"])
-            arrays = [np.asarray(group[str(index)]) for index in range(len(group))]
+            arrays = [_array(group[str(index)], limit) for index in range(len(group))]
             found[layer] = _variables(layer, arrays)
 
     root.visititems(visit)
     return found
+
+
+def _array(dataset, limit: int) -> np.ndarray:
+    if dataset.dtype.kind not in "fiub" or dataset.nbytes > limit:
+        raise ValueError(f"{dataset.name}: {dataset.shape} of {dataset.dtype} cannot be weights")
+    return np.asarray(dataset)
 
 
 def _text(name) -> str:

@@ -16,18 +16,25 @@ import keras
 import numpy as np
 
 from models.registry import describe
-from models.weights import caffe, convert, darknet, keras_h5, names, safetensors, state_dict
+from models.weights import caffe, convert, darknet, keras_h5, safetensors, sources, state_dict
 from models.weights import torch_pth as torch
 
 # Of a file's name: its format's name for people, and the table of names that goes with it.
 FORMATS = {
     r".*\.(h5|hdf5)": ("Keras .h5", "keras"),
     r".*\.safetensors": ("PyTorch .safetensors", "torch"),
-    r".*\.(pth|pt)": ("PyTorch .pth", "torch"),
+    r".*\.(pth|pt|pth\.tar|ckpt|bin)": ("PyTorch .pth", "torch"),
     r".*\.weights|.*\.conv\.\d+": ("Darknet .weights", "darknet"),
     r".*\.caffemodel": ("Caffe .caffemodel", "caffe"),
 }
-_HEAD = r"(\w+_)?logits"
+# What a file's first bytes tell where its name says something else: (its endings, for people).
+MAGIC = {
+    b"\x89HDF": ((".h5", ".hdf5"), "HDF5: name it .h5"),
+    b"PK\x03\x04": ((".pth", ".pt", ".tar", ".ckpt", ".bin"), "a zip archive, PyTorch's is .pth"),
+    b"version https://git-lfs": ((), "a pointer of git-lfs: fetch the file itself, git lfs pull"),
+    b"<": ((), "a web page: the address was not that of the file"),
+}
+_HEAD = r"(\w+_)?logits|box"  # layers that may start fresh
 _SHOWN = 5  # names of a kind in an error's message
 
 
@@ -40,34 +47,49 @@ class Report:
     mismatched: list[str] = dataclasses.field(default_factory=list)  # of another shape
     unused: list[str] = dataclasses.field(default_factory=list)
     notes: list[str] = dataclasses.field(default_factory=list)  # what was changed on the way
+    classes: int | None = None  # of the file's last layer; None: it has none
 
 
 def load(model: keras.Model, network: str, path: str | os.PathLike) -> Report:
     """Assigns the weights of the file to `model`, built as `network`; or raises ValueError."""
     path = pathlib.Path(path)
-    title, kind = _format(path)
-    base = names.BACKBONES.get(network, network)
-    source = names.of(kind, base)
+    planned, report = plan(model, network, path, *_format(path))
+    for variable, value in planned:
+        variable.assign(value)
+    return report
+
+
+def plan(model: keras.Model, network: str, path: pathlib.Path, title: str, kind: str, read=None):
+    """([(variable, array)], Report) of a file that fits. read: instead of _read. ValueError."""
+    base = sources.BACKBONES.get(network, network)
+    source = sources.of(kind, base)
     if source is None:
         raise ValueError(f"{path}: {_unknown(title, kind, base)}")
+    if kind == "darknet" and base != network:
+        told = f"a .weights file has no names, so that of {base} cannot be taken apart"
+        raise ValueError(f"{path}: {told}; take another format for {network}")
     graph = convert.Graph(model)
     table = {
         ours: (theirs,) if isinstance(theirs, str) else theirs
         for ours, theirs in source.names(graph.layers).items()
     }
-    found = _read(path, kind, source, table, graph)
+    try:
+        found = (read or _read)(path, kind, source, table, graph)
+    except ValueError as error:
+        raise ValueError(f"{error}{_really(path)}") from None
+    found = {source.also.get(name, name): parts for name, parts in found.items()}
     report = Report()
     pixels = source.preprocess or describe(base).preprocess
     values = _translate(found, table, graph, kind, pixels, report)
     used = {theirs for each in table.values() for theirs in each}
     report.unused = [name for name in found if name not in used]
+    if "kernel" in values.get("logits", {}):
+        report.classes = values["logits"]["kernel"].shape[-1]
     planned = _compare(values, graph, report)
     heads = source.names(["logits"]).values()
     spare = "|".join([*map(re.escape, heads), source.spare or "(?!)"])
     _judge(path, title, network, base, table, spare, report)
-    for variable, value in planned:
-        variable.assign(value)
-    return report
+    return planned, report
 
 
 def _format(path: pathlib.Path) -> tuple[str, str]:
@@ -83,13 +105,26 @@ def _format(path: pathlib.Path) -> tuple[str, str]:
 
 
 def _unknown(title: str, kind: str, network: str) -> str:
-    known = ", ".join(source.networks for source in names.SOURCES[kind])
-    others = [title for title, other in FORMATS.values() if names.of(other, network)]
-    told = f"{network} is not one of the networks of {title} files that are known: {known}"
+    if why := sources.why_not(kind, network):
+        told = f"{title} does not hold {network}: {why}"
+    else:
+        known = ", ".join(source.networks for source in sources.SOURCES[kind])
+        told = f"{network} is not one of the networks of {title} files that are known: {known}"
+    others = [title for title, other in FORMATS.values() if sources.of(other, network)]
     return told + (f". For {network} take {' or '.join(others)}" if others else "")
 
 
-def _read(path, kind: str, source: names.Source, table, graph: convert.Graph):
+def _really(path: pathlib.Path) -> str:
+    """What a file that cannot be read as its name says may be instead; "" where unknown."""
+    with open(path, "rb") as file:
+        start = file.read(64).lstrip()
+    for magic, (endings, told) in MAGIC.items():
+        if start.startswith(magic) and path.suffix not in endings:
+            return f"\nIts first bytes are those of {told}"
+    return ""
+
+
+def _read(path, kind: str, source: sources.Source, table, graph: convert.Graph):
     """Their layer -> variable -> array."""
     if kind == "keras":
         wanted = [theirs for each in table.values() for theirs in each]
@@ -161,8 +196,10 @@ def _compare(values, graph: convert.Graph, report: Report) -> list:
                 report.missing.append(path)
             elif value.shape != shape:
                 report.mismatched.append(f"{path} {value.shape} -> {shape}")
-            elif not np.isfinite(value).all():
-                report.mismatched.append(f"{path} holds numbers that are not finite")
+            elif wrong := _wrong(
+                value, -layer.epsilon if variable.name == "moving_variance" else None
+            ):
+                report.mismatched.append(f"{path} holds {wrong}")
             else:
                 fitting.append((variable, np.asarray(value, np.float32)))
         extra = sorted(key for key, value in mine.items() if not _neutral(key, value))
@@ -172,6 +209,16 @@ def _compare(values, graph: convert.Graph, report: Report) -> list:
         planned += fitting
         report.matched += [f"{name}/{variable.name}" for variable, _ in fitting]
     return planned
+
+
+def _wrong(value: np.ndarray, least: float | None) -> str:
+    """What is wrong with the numbers of a variable, "" where nothing is."""
+    if not np.issubdtype(value.dtype, np.floating):
+        return f"{value.dtype} where real numbers belong"
+    low, high, largest = value.min(), value.max(), np.finfo(np.float32).max
+    if not -largest <= low <= high <= largest:  # also where one is not a number
+        return "numbers that are not finite"
+    return f"{low}, too low for a variance" if least is not None and low <= least else ""
 
 
 def _neutral(key: str, value: np.ndarray) -> bool:
@@ -189,7 +236,7 @@ def _judge(path, title: str, network: str, base: str, table, spare: str, report:
             return True
         sides = re.fullmatch(r".*kernel \((.*)\) -> \((.*)\)", entry)
         inputs = [side.split(", ")[:-1] for side in sides.groups()] if sides else [0, 0]
-        return inputs[0] != inputs[1] or "finite" in entry  # only the classes may differ
+        return inputs[0] != inputs[1] or " holds " in entry  # only the classes may differ
 
     unused = [name for name in report.unused if not re.fullmatch(spare, name)]
     kinds = {

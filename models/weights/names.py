@@ -1,4 +1,4 @@
-"""What our layers are called in others' files: a table a format, a function a family.
+"""What our layers are called in others' files: a function a family; sources.py says which is whose.
 
 A function takes our layers' names and gives {our layer: theirs}; two of theirs where Caffe splits a
 normalisation into BatchNorm and Scale. Layers it does not know are left out.
@@ -8,33 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
-
-from models.rows import TORCH, Preprocess
-from models.weights import names_inception as inception
 
 Names = dict[str, str | tuple[str, ...]]
 
 
-class Source(NamedTuple):
-    networks: str  # pattern of our names
-    names: Callable[[Iterable[str]], Names]
-    spare: str = ""  # pattern of their layers that may be left over, beside that of the logits
-    preprocess: Preprocess | None = None  # of their pixels; None: the row's of our network
-    application: str = ""  # the function of keras.applications that builds it
-
-
-# Detectors take the weights of a classification network, under whose names their layers go.
-BACKBONES = {"ssd300_vgg16": "vgg16", "ssd_mobilenet_v1": "mobilenet_v1"}
-
-
-def of(kind: str, network: str) -> Source | None:
-    """How a format ("keras", "torch", "caffe", "darknet") holds `network`, None if not."""
-    fits = (source for source in SOURCES[kind] if re.fullmatch(source.networks, network))
-    return next(fits, None)
-
-
-def _each(rule: Callable[[str], str | tuple[str, ...] | None]) -> Callable:
+def each(rule: Callable[[str], str | tuple[str, ...] | None]) -> Callable:
     """A function of all names from the rule for one."""
 
     def names(layers: Iterable[str]) -> Names:
@@ -156,7 +134,7 @@ def resnet_caffe(layers: Iterable[str]) -> Names:
         name = f"{name}_branch{branch}"
         return f"res{name}" if "conv" in part else (f"bn{name}", f"scale{name}")
 
-    return _each(rule)(layers)
+    return each(rule)(layers)
 
 
 def mobilenet_keras(layer: str) -> str | None:
@@ -216,36 +194,6 @@ def darknet_order(layers: Iterable[str]) -> Names:
     return {layer: layer for layer in sorted(kernels, key=place)}
 
 
-SOURCES = {
-    "keras": (
-        Source("vgg16", _each(vgg_keras), "fc[12]", application="VGG16"),
-        Source("vgg19", _each(vgg_keras), "fc[12]", application="VGG19"),
-        Source("resnet50_v1", _each(resnet_keras), application="ResNet50"),
-        Source("resnet101_v1", _each(resnet_keras), application="ResNet101"),
-        Source("resnet152_v1", _each(resnet_keras), application="ResNet152"),
-        Source("resnet50_v2_keras", _each(resnet_v2_keras), application="ResNet50V2"),
-        Source("resnet101_v2_keras", _each(resnet_v2_keras), application="ResNet101V2"),
-        Source("resnet152_v2_keras", _each(resnet_v2_keras), application="ResNet152V2"),
-        Source("mobilenet_v1", _each(mobilenet_keras), application="MobileNet"),
-        Source("mobilenet_v2", _each(mobilenet_v2_keras), application="MobileNetV2"),
-        Source("mobilenet_v3_large", _each(mobilenet_v3_keras), "conv_2", None, "MobileNetV3Large"),
-        Source("mobilenet_v3_small", _each(mobilenet_v3_keras), "conv_2", None, "MobileNetV3Small"),
-        Source("inception_v3", inception.keras_order, application="InceptionV3"),
-        Source("inception_resnet_v2", inception.keras_order, application="InceptionResNetV2"),
-    ),
-    "torch": (
-        Source(r"vgg1[1369](_bn)?", vgg_torch, r"classifier\.\d", TORCH),
-        Source("alexnet_owt", _each(alexnet_torch), r"classifier\.\d", TORCH),
-        Source(r"resnet(18|34|50|101|152|200)", _each(resnet_torch), preprocess=TORCH),
-        Source(r"resnet(18|34|50|101|152|200)_v2", _each(resnet_v2_torch), preprocess=TORCH),
-        Source(r"googlenet_bn(_aux)?", _each(inception.googlenet_torch), r"aux\d\..*"),
-        Source("inception_v3_aux", _each(inception.inception_v3_torch), r"AuxLogits\..*"),
-    ),
-    "caffe": (
-        Source("alexnet", _each(alexnet_caffe), "fc[678]"),
-        Source("vgg1[69]", _each(vgg_caffe), "fc[678]"),
-        Source(r"googlenet(_aux)?", _each(inception.googlenet_caffe), r"loss[12]/.*"),
-        Source(r"resnet(50|101|152)_v1", resnet_caffe),
-    ),
-    "darknet": (Source("darknet19|darknet53|cspdarknet53", darknet_order),),
-}
+def in_order(layers: Iterable[str]) -> Names:
+    """Of a .cfg whose layers come as ours do."""
+    return {layer: layer for layer in layers}

@@ -27,8 +27,20 @@ def read(path: str | os.PathLike) -> dict[str, np.ndarray]:
         try:
             header = json.loads(file.read(length))
             entries = {k: v for k, v in header.items() if k != "__metadata__"}
+            claimed = sum(
+                end - begin for begin, end in (e["data_offsets"] for e in entries.values())
+            )
+            if claimed > size - 8 - length:
+                raise ValueError(f"its tensors claim {claimed} bytes of {size - 8 - length}")
             return {name: _tensor(file, 8 + length, size, entry) for name, entry in entries.items()}
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (
+            ValueError,
+            LookupError,
+            TypeError,
+            AttributeError,
+            ArithmeticError,
+            RecursionError,
+        ) as error:
             raise ValueError(f"{path}: no safetensors file, or cut off: {error}") from None
 
 

@@ -26,6 +26,9 @@ NORM = {
     "running_var": "moving_variance",
 }
 PLAIN = {"weight": "kernel", "bias": "bias"}
+# What training puts before every name: on several GPUs, compiled, or as a part of a larger module.
+_PREFIXES = ("module.", "_orig_mod.", "model.")
+_COUNTERS = ("num_batches_tracked", "n_averaged")
 
 
 def numbers(raw: bytes, kind: str) -> np.ndarray:
@@ -37,16 +40,22 @@ def numbers(raw: bytes, kind: str) -> np.ndarray:
 def layers(tensors: Mapping[str, np.ndarray]) -> dict[str, dict[str, np.ndarray]]:
     """ "layer1.0.bn1.weight" -> {"layer1.0.bn1": {"gamma": ...}}, in the file's order.
 
-    A layer with running_mean is a normalisation. num_batches_tracked is left out, as is the
-    "module." that training on several GPUs puts before every name.
+    A layer with running_mean is a normalisation. Counters are left out, as is what training puts
+    before every name.
     """
-    wrapped = bool(tensors) and all(name.startswith("module.") for name in tensors)
+    tensors = {k: v for k, v in tensors.items() if k.rpartition(".")[2] not in _COUNTERS}
+    while prefix := _common_prefix(tensors):
+        tensors = {name.removeprefix(prefix): value for name, value in tensors.items()}
     found: dict[str, dict[str, np.ndarray]] = {}
     for name, value in tensors.items():
-        layer, _, part = name.removeprefix("module." if wrapped else "").rpartition(".")
-        if part != "num_batches_tracked":
-            found.setdefault(layer, {})[part] = value
+        layer, _, part = name.rpartition(".")
+        found.setdefault(layer, {})[part] = value
     for layer, parts in found.items():
         names = NORM if "running_mean" in parts else PLAIN
         found[layer] = {names.get(part, part): value for part, value in parts.items()}
     return found
+
+
+def _common_prefix(names) -> str:
+    shared = (p for p in _PREFIXES if names and all(name.startswith(p) for name in names))
+    return next(shared, "")

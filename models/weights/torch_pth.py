@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import collections
 import io
+import math
 import os
 import pickle
 import zipfile
@@ -46,7 +47,8 @@ _BROKEN = (
     EOFError,
     OSError,
 )
-_WRAPPERS = ("state_dict", "model", "model_state_dict")
+# Where checkpoints of trainings keep the tensors; averaged ones only where there are no others.
+_WRAPPERS = ("state_dict", "model", "model_state_dict", "state_dict_ema", "model_ema", "ema")
 
 
 class _Storage:
@@ -66,9 +68,8 @@ def read(path: str | os.PathLike) -> dict[str, np.ndarray]:
         else:
             with open(path, "rb") as file:
                 found = _read_legacy(file)
-        for key in _WRAPPERS:
-            if isinstance(found, dict) and isinstance(found.get(key), dict):
-                found = found[key]
+        while isinstance(found, dict) and (inner := [k for k in _WRAPPERS if _holds(found, k)]):
+            found = found[inner[0]]
         if not isinstance(found, dict) or not found:
             raise ValueError(f"expected tensors by name, got {type(found).__name__}")
         strange = [name for name, value in found.items() if not isinstance(value, _Tensor)]
@@ -77,6 +78,10 @@ def read(path: str | os.PathLike) -> dict[str, np.ndarray]:
         return {str(name): tensor.array() for name, tensor in found.items()}
     except _BROKEN as error:
         raise ValueError(f"{path} cannot be read as what torch.save wrote: {error}") from None
+
+
+def _holds(found: dict, key: str) -> bool:
+    return isinstance(found.get(key), dict)
 
 
 class _Tensor:
@@ -90,7 +95,8 @@ class _Tensor:
         )
         if 0 in self.shape:
             return np.zeros(self.shape, values.dtype)
-        if min(self.offset, *self.strides, 0) < 0 or last >= len(values):
+        wrong = min(self.offset, *self.strides, *self.shape, 0) < 0 or last >= len(values)
+        if wrong or math.prod(self.shape) > len(values):
             raise ValueError(f"a tensor of shape {self.shape} leaves its {len(values)} numbers")
         steps = [step * values.itemsize for step in self.strides]
         view = np.lib.stride_tricks.as_strided(values[self.offset :], self.shape, steps)
@@ -110,6 +116,28 @@ _KNOWN: dict[tuple[str, str], Callable] = {
 }
 
 
+class _Unread:
+    """In place of what trainings keep beside tensors: arguments, paths, single numbers."""
+
+    def __init__(self, *_):
+        pass
+
+    def __setstate__(self, _):
+        pass
+
+
+_UNREAD = {
+    "argparse": ("Namespace",),
+    "types": ("SimpleNamespace",),
+    "pathlib": ("Path", "PosixPath", "WindowsPath"),
+    "numpy": ("dtype",),
+    "numpy.core.multiarray": ("scalar",),
+    "numpy._core.multiarray": ("scalar",),
+    "_codecs": ("encode",),
+    "torch": ("device",),
+}
+
+
 class _Unpickler(pickle.Unpickler):
     def __init__(self, file, storage_of: Callable):
         super().__init__(file, encoding="utf-8")
@@ -118,6 +146,8 @@ class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str):
         if module == "torch" and name in _STORAGES:
             return _STORAGES[name]
+        if name in _UNREAD.get(module, ()):
+            return _Unread
         if (module, name) not in _KNOWN:
             raise pickle.UnpicklingError(
                 f"it holds {module}.{name}, which is not read for safety; save "
@@ -134,6 +164,12 @@ class _Unpickler(pickle.Unpickler):
 
 def _read_zip(path):
     with zipfile.ZipFile(path) as archive:
+        for member in archive.infolist():
+            if (
+                member.compress_type != zipfile.ZIP_STORED
+                or member.file_size > os.stat(path).st_size
+            ):
+                raise ValueError(f"{member.filename} is compressed, or larger than the file")
         names = archive.namelist()
         (pickled,) = [name for name in names if name.endswith("/data.pkl")] or ["data.pkl"]
         folder = pickled.removesuffix("data.pkl")

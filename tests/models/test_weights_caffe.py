@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import models
-from models.weights import caffe, load, names
+from models.weights import caffe, load, sources
 from tests.models.test_parity import GOLDEN, assert_close
 from tests.parity import formula
 
@@ -254,7 +254,7 @@ def test_long_resnets_number_their_blocks(network, depths, expected):
         for stage, depth in enumerate(depths, start=1)
         for block in range(1, depth + 1)
     ]
-    found = names.of("caffe", network).names(ours)
+    found = sources.of("caffe", network).names(ours)
     ends = [found[f"stage{stage}_block{depths[stage - 1]}_conv3"] for stage in (2, 3, 4)]
     assert tuple(ends) == expected
     assert found["stage1_block2_conv3"] == "res2b_branch2c"
@@ -263,7 +263,8 @@ def test_long_resnets_number_their_blocks(network, depths, expected):
 def test_alexnet_and_vgg_of_caffe(tmp_path):
     """The tables name every layer, and nothing else."""
     convs = [f"conv{i}" for i in range(1, 6)]
-    alexnet = names.of("caffe", "alexnet").names([*convs, "fc6", "fc7", "logits", "norm1"])
+    alexnet = sources.of("caffe", "alexnet").names([*convs, "fc6", "fc7", "logits", "norm1"])
     assert list(alexnet.values()) == [*convs, "fc6", "fc7", "fc8"]
-    vgg = names.of("caffe", "vgg16").names(["block1_conv1", "block5_conv3", "fc1", "fc2", "logits"])
+    layers = ["block1_conv1", "block5_conv3", "fc1", "fc2", "logits"]
+    vgg = sources.of("caffe", "vgg16").names(layers)
     assert list(vgg.values()) == ["conv1_1", "conv5_3", "fc6", "fc7", "fc8"]

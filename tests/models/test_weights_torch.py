@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import lzma
 import pathlib
 import pickle
 import struct
@@ -42,13 +43,8 @@ def write_safetensors(path: pathlib.Path, tensors: dict[str, np.ndarray]) -> pat
 @functools.cache
 def true_tensors(network: str) -> dict[str, np.ndarray]:
     """What the reference's state_dict() held when it computed the golden logits."""
-    with np.load(GOLDEN / "weights_torch.npz") as golden:
-        lines = golden[f"{network}_names"].tobytes().decode().split("\n")
-    shapes = {}
-    for line in lines:
-        name, _, sides = line.partition(" ")
-        shapes[name] = tuple(map(int, sides.split(","))) if sides else ()
-    return weights_formula.tensors(shapes)
+    shapes = json.loads(lzma.decompress((GOLDEN / "weights_torch.json.xz").read_bytes()))[network]
+    return weights_formula.tensors({name: tuple(shape) for name, shape in shapes.items()})
 
 
 def golden_logits(network: str) -> np.ndarray:
@@ -56,13 +52,15 @@ def golden_logits(network: str) -> np.ndarray:
         return golden[f"{network}_logits"]
 
 
-SIZES = {"inception_v3_aux": 299, "vgg11": 224, "vgg11_bn": 224, "alexnet_owt": 224}
-SLOW = (*SIZES, "resnet50", "resnet50_v2")
-EQUAL = ("resnet18", "resnet18_v2", "googlenet_bn", *SLOW)
+QUICK = ("resnet18", "resnet18_v2", "googlenet_bn")
+SIZES = {"inception_v3_aux": 299, "alexnet_owt": 224}
+SIZES |= {f"vgg{depth}{norm}": 224 for depth in (11, 13, 16, 19) for norm in ("", "_bn")}
+DEEP = [f"resnet{depth}{kind}" for depth in (34, 50, 101, 152) for kind in ("", "_v2")]
+SLOW = [*DEEP, "resnet200", *(n for n in SIZES if n not in ("vgg16", "vgg19"))]
 
 
 @pytest.mark.parametrize(
-    "network", [pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in EQUAL]
+    "network", [*QUICK, *(pytest.param(n, marks=pytest.mark.slow) for n in SLOW)]
 )
 def test_outputs_are_the_reference_s(network, tmp_path):
     size = SIZES.get(network, 64)
@@ -82,14 +80,15 @@ def test_outputs_are_the_reference_s(network, tmp_path):
 
 
 @pytest.mark.slow
-def test_vgg16_of_torchvision_sees_our_pixels(tmp_path):
+@pytest.mark.parametrize("network", ["vgg16", "vgg19"])
+def test_vgg_of_torchvision_sees_our_pixels(network, tmp_path):
     """Ours are BGR minus means, without a deviation; the border is padded with other zeros."""
-    path = write_safetensors(tmp_path / "vgg16.safetensors", true_tensors("vgg16"))
-    model = models.build("vgg16", num_classes=10)
-    report = load.load(model, "vgg16", path)
+    path = write_safetensors(tmp_path / "vgg.safetensors", true_tensors(network))
+    model = models.build(network, num_classes=10)
+    report = load.load(model, network, path)
     assert report.notes == ["block1_conv1: changed to the pixels that this network sees"]
     outputs = model(formula.pictures(2, 224, 224), training=False)
-    assert_close(outputs, golden_logits("vgg16"))
+    assert_close(outputs, golden_logits(network))
 
 
 def test_a_kernel_for_other_pixels_computes_the_same():
@@ -121,6 +120,23 @@ def test_what_torch_saved(layout):
     np.testing.assert_array_equal(found["norm"]["moving_mean"], np.float32([1, 3.140625]))
     assert set(found["norm"]) == {"gamma", "moving_mean"}
     assert found[""]["empty"].shape == (0, 3)
+
+
+def test_what_a_training_saved():
+    """Arguments, paths and the optimizer's numbers are passed over; only averages are there."""
+    found = state_dict.layers(torch_pth.read(GOLDEN / "torch_training.pth"))
+    assert {layer: sorted(parts) for layer, parts in found.items()} == {
+        "norm": ["gamma", "moving_mean"]
+    }
+    np.testing.assert_array_equal(found["norm"]["gamma"], [0, 1])
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "module._orig_mod.", "model."])
+def test_what_training_puts_before_names(prefix):
+    value = np.zeros(2, np.float32)
+    tensors = {f"{prefix}fc.weight": value, f"{prefix}module.bias": value, "n_averaged": value}
+    assert list(state_dict.layers(tensors)) == ["fc", "module"]
+    assert state_dict.layers({"n_averaged": value}) == {}
 
 
 class _Evil:
@@ -221,6 +237,24 @@ def test_a_backbone_leaves_the_head_in_the_file(true_file):
     assert load.load(backbone, "resnet18", true_file).unused == ["fc"]
 
 
+def test_other_kinds_of_numbers(resnet, tmp_path):
+    """float16 and bfloat16 are made float32, what is no real number is refused."""
+    tensors = dict(true_tensors("resnet18"))
+    tensors["fc.weight"] = tensors["fc.weight"].astype(np.float16)
+    tensors["conv1.weight"] = (tensors["conv1.weight"].view(np.uint32) >> 16).astype(np.uint16)
+    path = write_safetensors(tmp_path / "r.safetensors", tensors)
+    model = models.build("resnet18", num_classes=10, input_size=(32, 32))
+    assert not load.load(model, "resnet18", path).mismatched
+    stem = model.get_layer("stem_conv").kernel
+    expected = true_tensors("resnet18")["conv1.weight"].transpose(2, 3, 1, 0)
+    np.testing.assert_allclose(stem, expected, rtol=2**-7)
+    np.testing.assert_array_equal(model.get_layer("logits").kernel, tensors["fc.weight"].T)
+    tensors["bn1.bias"] = np.arange(64)
+    write_safetensors(path, tensors)
+    with pytest.raises(ValueError, match="stem_norm/beta holds int64 where real numbers belong"):
+        load.load(resnet, "resnet18", path)
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [
@@ -232,8 +266,13 @@ def test_a_backbone_leaves_the_head_in_the_file(true_file):
             "stem_norm/gamma holds .* finite",
         ),
         (lambda t: t.update({"fc.weight": t["fc.weight"][:, :5]}), r"\(5, 10\) -> \(512, 4\)"),
+        (lambda t: t.update({"fc.bias": t["fc.bias"][:4] * np.nan}), "logits/bias holds .* finite"),
+        (
+            lambda t: t.update({"bn1.running_var": t["bn1.bias"] - 1}),
+            "stem_norm/moving_variance holds .* too low for a variance",
+        ),
     ],
-    ids=["missing", "more", "shape", "infinite", "head"],
+    ids=["missing", "more", "shape", "infinite", "head", "nan", "variance"],
 )
 @pytest.mark.filterwarnings("ignore:divide by zero")
 def test_nothing_is_loaded_of_a_file_that_does_not_fit(resnet, change, told, tmp_path):
@@ -247,9 +286,33 @@ def test_nothing_is_loaded_of_a_file_that_does_not_fit(resnet, change, told, tmp
         np.testing.assert_array_equal(mine, theirs)
 
 
+def test_a_second_head_starts_fresh_beside_the_file(true_file):
+    """Localisation's box is no layer of a classification network."""
+    task = models.build_task("resnet18", task="localization", num_classes=10, input_size=(32, 32))
+    report = load.load(task.model, "resnet18", true_file)
+    assert report.missing == ["box/kernel", "box/bias"]
+    assert report.classes == 10
+    assert len(report.matched) == len(task.model.weights) - 2
+
+
+@pytest.mark.parametrize(
+    ("name", "start", "told"),
+    [
+        ("a.pth", b"\x89HDF\r\n\x1a\n", "HDF5: name it .h5"),
+        ("a.safetensors", b"PK\x03\x04 and more", "PyTorch's is .pth"),
+        ("a.pth", b"\n<!DOCTYPE html><title>sign in</title>", "a web page"),
+        ("a.safetensors", b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
+    ],
+)
+def test_what_a_file_really_is(resnet, name, start, told, tmp_path):
+    (tmp_path / name).write_bytes(start)
+    with pytest.raises(ValueError, match=f"(?s){name}.*first bytes are those of .*{told}"):
+        load.load(resnet, "resnet18", tmp_path / name)
+
+
 def test_another_network_or_format_is_named(resnet, tmp_path):
     path = write_safetensors(tmp_path / "r.safetensors", {"conv1.weight": np.zeros(1, np.float32)})
-    with pytest.raises(ValueError, match=r"resnet50_v1 is not one .* take Keras \.h5 or Caffe"):
+    with pytest.raises(ValueError, match=r"resnet50_v1: .* take Keras \.h5 or Caffe"):
         load.load(resnet, "resnet50_v1", path)
     with pytest.raises(ValueError, match="goes by the name"):
         load.load(resnet, "resnet18", path.rename(tmp_path / "r.npz"))

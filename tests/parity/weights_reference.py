@@ -1,7 +1,8 @@
-"""Writes tests/golden/weights_torch.npz and torch_{zip,legacy}.pth: what importers have to read.
+"""Writes tests/golden/weights_torch.*.xz, .npz and torch_*.pth: what importers have to read.
 
-Of torchvision's and timm's networks the names and shapes of their tensors, and their outputs when
-each tensor is drawn by its own name; of torch.save two small files of all that a reader can meet.
+Of torchvision's and timm's networks the names and shapes of their tensors (.json.xz), and their
+outputs when each tensor is drawn by its own name (.npz); of torch.save two small files of all that
+a reader can meet, and one as a training leaves it.
 Run by hand, in the environment of torch_reference.py with timm 1.0.31 and torchvision's CPU build:
 
     PYTHONPATH=. tv/bin/python tests/parity/weights_reference.py
@@ -9,27 +10,38 @@ Run by hand, in the environment of torch_reference.py with timm 1.0.31 and torch
 
 from __future__ import annotations
 
+import argparse
 import collections
+import json
+import lzma
+import pathlib
 
 import numpy as np
 import torch
 
 from tests.parity import formula, weights_formula
-from tests.parity.torch_reference import GOLDEN
+from tests.parity.torch_reference import GOLDEN, import_torchvision
 
 CLASSES = 10
 # our name: (package, theirs, size, normalisation of pixels)
 NETWORKS = {
-    "resnet18": ("torchvision", "resnet18", 64, "imagenet"),
-    "resnet50": ("torchvision", "resnet50", 64, "imagenet"),
-    "vgg11": ("torchvision", "vgg11", 224, "imagenet"),
-    "vgg16": ("torchvision", "vgg16", 224, "imagenet"),
-    "vgg11_bn": ("torchvision", "vgg11_bn", 224, "imagenet"),
     "alexnet_owt": ("torchvision", "alexnet", 224, "imagenet"),
     "googlenet_bn": ("torchvision", "googlenet", 64, "half"),
     "inception_v3_aux": ("torchvision", "inception_v3", 299, "half"),
-    "resnet18_v2": ("timm", "resnetv2_18", 64, "imagenet"),
-    "resnet50_v2": ("timm", "resnetv2_50", 64, "imagenet"),
+    "resnet200": ("timm", "resnet200", 64, "imagenet"),
+}
+for _depth in (11, 13, 16, 19):
+    for _norm in ("", "_bn"):
+        NETWORKS[f"vgg{_depth}{_norm}"] = ("torchvision", f"vgg{_depth}{_norm}", 224, "imagenet")
+for _depth in (18, 34, 50, 101, 152):
+    NETWORKS[f"resnet{_depth}"] = ("torchvision", f"resnet{_depth}", 64, "imagenet")
+    NETWORKS[f"resnet{_depth}_v2"] = ("timm", f"resnetv2_{_depth}", 64, "imagenet")
+# The same networks under other names of tensors.
+ALIKE = {
+    "vgg16 of timm": ("timm", "vgg16"),
+    "vgg11_bn of timm": ("timm", "vgg11_bn"),
+    "inception_v3_aux of timm": ("timm", "inception_v3"),
+    "resnet50 of timm": ("timm", "resnet50"),
 }
 MEAN = {"imagenet": (0.485, 0.456, 0.406), "half": (0.5,) * 3}
 STD = {"imagenet": (0.229, 0.224, 0.225), "half": (0.5,) * 3}
@@ -39,7 +51,8 @@ def build(package: str, name: str):
     if package == "timm":
         import timm
 
-        return timm.create_model(name, num_classes=CLASSES)
+        options = {"aux_logits": True} if name == "inception_v3" else {}
+        return timm.create_model(name, num_classes=CLASSES, **options)
     import torchvision
 
     options = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
@@ -59,10 +72,19 @@ def outputs() -> None:
         mean, std = (torch.tensor(table[pixels])[:, None, None] for table in (MEAN, STD))
         with torch.no_grad():
             found[f"{ours}_logits"] = network((image - mean) / std).numpy()
-        lines = [f"{name} {','.join(map(str, shape))}" for name, shape in shapes.items()]
-        found[f"{ours}_names"] = np.frombuffer("\n".join(lines).encode(), np.uint8)
-        print(ours, np.abs(found[f"{ours}_logits"]).max())
+        print(ours, np.abs(found[f"{ours}_logits"]).max(), found[f"{ours}_logits"].std())
     np.savez_compressed(GOLDEN / "weights_torch.npz", **found)
+
+
+def names() -> None:
+    found = {}
+    sources = {ours: row[:2] for ours, row in NETWORKS.items()} | ALIKE
+    with torch.device("meta"):
+        for ours, (package, theirs) in sources.items():
+            state = build(package, theirs).state_dict()
+            found[ours] = {name: list(value.shape) for name, value in state.items()}
+    text = json.dumps(found, separators=(",", ":")).encode()
+    (GOLDEN / "weights_torch.json.xz").write_bytes(lzma.compress(text, preset=9))
 
 
 def files() -> None:
@@ -82,8 +104,18 @@ def files() -> None:
     whole = {"epoch": 3, "state_dict": state}
     torch.save(whole, GOLDEN / "torch_zip.pth")
     torch.save(whole, GOLDEN / "torch_legacy.pth", _use_new_zipfile_serialization=False)
+    averaged = {f"module.{name}": base[:2] for name in ("norm.weight", "norm.running_mean")}
+    training = {
+        "epoch": np.float64(3),
+        "args": argparse.Namespace(output_dir=pathlib.PosixPath("out"), device=torch.device("cpu")),
+        "optimizer": {"state": {0: {"momentum_buffer": base}}, "param_groups": [{"lr": 0.1}]},
+        "model_ema": {"n_averaged": torch.tensor(9)} | averaged,
+    }
+    torch.save(training, GOLDEN / "torch_training.pth")
 
 
 if __name__ == "__main__":
     files()
+    _library, _ = import_torchvision()
+    names()
     outputs()

@@ -5,6 +5,9 @@ from __future__ import annotations
 import functools
 import hashlib
 import http.server
+import importlib
+import json
+import pathlib
 import threading
 
 import numpy as np
@@ -12,7 +15,7 @@ import pytest
 
 import models
 from data.files import SourceError
-from models.weights import names
+from models.weights import sources
 from pipeline import pretrained
 from pipeline.config import ConfigError, parse
 from tests.models.test_weights_torch import true_tensors, write_safetensors
@@ -96,21 +99,72 @@ def test_the_table_of_imagenet():
         assert network in models.list_models()
         file = pretrained.published(address)
         table = "keras" if file.name.endswith(".h5") else "torch"
-        assert names.of(table, network), f"{network} has no names for {file.name}"
+        assert sources.of(table, network), f"{network} has no names for {file.name}"
         assert file.sha256 or file.md5 or network in ("mobilenet_v1", "mobilenet_v2")
-    assert set(names.BACKBONES.values()) <= set(pretrained.IMAGENET)
+    assert set(sources.BACKBONES.values()) <= set(pretrained.IMAGENET)
 
 
 def test_weights_into_a_task(tmp_path):
     path = write_safetensors(tmp_path / "r.safetensors", true_tensors("resnet18"))
     task = models.build_task("resnet18", num_classes=3, input_size=(32, 32))
     report = pretrained.load(task, "resnet18", str(path))
-    assert set(report) == {"matched", "missing", "mismatched", "unused", "notes"}
+    assert set(report) == {"matched", "missing", "mismatched", "unused", "notes", "classes"}
+    assert report["classes"] == 10
     assert len(report["mismatched"]) == 2
     stem = np.asarray(task.model.get_layer("stem_norm").gamma)
     np.testing.assert_array_equal(stem, true_tensors("resnet18")["bn1.weight"])
     with pytest.raises(ValueError, match=r"width 1\.0, got 0\.5"):
         pretrained.load(task, "mobilenet_v1", "imagenet", 0.5)
+
+
+def test_a_class_count_that_differs_is_said(tmp_path, monkeypatch):
+    path = write_safetensors(tmp_path / "r.safetensors", true_tensors("resnet18"))
+    told = []
+    monkeypatch.setattr(pretrained.logging, "warning", lambda text, *a: told.append(text % a))
+    for classes in (10, 3):
+        task = models.build_task("resnet18", num_classes=classes, input_size=(32, 32))
+        pretrained.load(task, "resnet18", str(path))
+    said = [text for text in told if "classes" in text]
+    assert said == ["weights: of 10 classes; the last layer starts anew for the 3 here"]
+
+
+def index(*rows) -> bytes:
+    return json.dumps({str(k): row for k, row in enumerate(rows)}).encode()
+
+
+def test_names_of_classes_are_fetched_and_told_apart(served, monkeypatch):
+    """ImageNet has two cranes and two maillots."""
+    folder, url = served
+    content = index(["n02012849", "crane"], ["n03126707", "crane"], ["n01440764", "tench"])
+    (folder / "index.json").write_bytes(content)
+    mark = hashlib.md5(content).hexdigest()
+    monkeypatch.setattr(pretrained, "CLASSES", f"{url}/index.json#md5={mark}")
+    expected = ["crane_n02012849", "crane_n03126707", "tench"]
+    assert pretrained.class_names() == expected
+    (folder / "index.json").unlink()
+    assert pretrained.class_names() == expected
+
+
+def test_the_addresses_are_keras_s():
+    """Those of keras.applications, whose tables of hashes lie in its modules."""
+    utilities = importlib.import_module("keras.src.applications.imagenet_utils")
+    source = pathlib.Path(utilities.__file__).read_text()
+    url, _, digits = pretrained.CLASSES.partition("#md5=")
+    assert pretrained.published(pretrained.CLASSES).name in source
+    assert url == utilities.CLASS_INDEX_PATH
+    assert digits in source
+    folder = pathlib.Path(utilities.__file__).parent
+    everything = "".join(path.read_text() for path in folder.glob("*.py"))
+    for address in pretrained.IMAGENET.values():
+        if "keras-applications" in address and "#md5=" in address:
+            assert address.partition("#md5=")[2] in everything, address
+
+
+def test_the_weights_of_a_training_of_ours_are_for_init_from(tmp_path):
+    (tmp_path / "network.json").write_text("{}")
+    (tmp_path / "model.weights.h5").write_bytes(b"")
+    with pytest.raises(ValueError, match=f"set model.init_from={tmp_path}"):
+        pretrained.find(str(tmp_path / "model.weights.h5"), "resnet18")
 
 
 def test_one_beginning_alone():

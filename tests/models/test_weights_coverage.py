@@ -1,0 +1,174 @@
+"""Every network that a file is published of: each variable finds its tensor, none is left over.
+
+Names and shapes alone, so that the deepest are quick: of torchvision and timm as
+tests/parity/weights_reference.py wrote them down, of keras.applications from the functions
+themselves, of Caffe as its authors number the layers. The outputs are compared elsewhere.
+"""
+
+from __future__ import annotations
+
+import collections
+import functools
+import json
+import lzma
+import pathlib
+
+import keras
+import numpy as np
+import pytest
+
+import models
+from models.weights import keras_h5, load, sources, state_dict
+from tests.models.test_parity import GOLDEN
+
+CLASSES = 10
+TORCH = json.loads(lzma.decompress((GOLDEN / "weights_torch.json.xz").read_bytes()))
+PATH = pathlib.Path("published")
+
+
+@functools.cache
+def empty(network: str, classes: int = CLASSES) -> keras.Model:
+    with keras.StatelessScope(initialize_variables=False):
+        built = models.build(network, num_classes=classes)
+    return built.model if hasattr(built, "model") else built
+
+
+def blank(shape) -> np.ndarray:
+    """Any size without memory; neither 0 nor 1, which other layers may do without."""
+    return np.broadcast_to(np.float32(0.5), tuple(shape))
+
+
+def check(network: str, kind: str, found: dict, model: keras.Model | None = None) -> load.Report:
+    """All of the model, and of the file all that belongs to it, each part once."""
+    model = model or empty(network)
+    planned, report = load.plan(model, network, PATH, "file", kind, lambda *_: found)
+    assert (report.missing, report.mismatched) == ([], [])
+    assert {v.path for v, _ in planned} == {v.path for v in model.weights}
+    for variable, value in planned:
+        assert value.shape == tuple(variable.shape)
+    names = sources.of(kind, sources.BACKBONES.get(network, network)).names(
+        [layer.name for layer in model.layers if layer.weights]
+    )
+    theirs = [
+        name for each in names.values() for name in ([each] if isinstance(each, str) else each)
+    ]
+    assert max(collections.Counter(theirs).values()) == 1
+    return report
+
+
+@pytest.mark.parametrize("published", sorted(TORCH))
+def test_torch(published):
+    """torchvision's and timm's own names, of timm's VGG others than torchvision's."""
+    tensors = {name: blank(shape) for name, shape in TORCH[published].items()}
+    report = check(published.split(" of ")[0], "torch", state_dict.layers(tensors))
+    heads = {name.split(".")[0] for name in report.unused}
+    assert heads == ({"aux1", "aux2"} if published == "googlenet_bn" else set())
+
+
+def test_every_torch_network_of_the_registry_is_among_them():
+    """Of those that the table knows; nobody publishes ResNet-200 v2."""
+    known = {name for name in models.list_models() if sources.of("torch", name)}
+    assert known - set(TORCH) == {"googlenet_bn_aux", "resnet200_v2"}
+
+
+def test_googlenet_with_its_heads():
+    tensors = {name: blank(shape) for name, shape in TORCH["googlenet_bn"].items()}
+    report = check("googlenet_bn_aux", "torch", state_dict.layers(tensors))
+    assert report.unused == []
+
+
+KERAS = [name for name in models.list_models() if sources.of("keras", name)]
+
+
+@pytest.mark.parametrize("network", KERAS)
+def test_keras(network):
+    application = getattr(keras.applications, sources.of("keras", network).application)
+    with keras.StatelessScope(initialize_variables=False):
+        theirs = application(weights=None, classes=CLASSES, classifier_activation=None)
+    found = {
+        layer.name: {variable.name: blank(variable.shape) for variable in layer.weights}
+        for layer in theirs.layers
+        if layer.weights
+    }
+    assert check(network, "keras", keras_h5.numbered(found)).unused == []
+
+
+def caffe_resnet(depths: tuple[int, ...]) -> dict[str, dict[str, np.ndarray]]:
+    """As the ResNet authors' prototxt numbers it: a, b, c, ..., or a, b1, b2, ... if long."""
+    found = {}
+
+    def conv(name: str, outputs: int, inputs: int, side: int, bias: bool = False) -> None:
+        end = "_conv1" if name == "conv1" else name.removeprefix("res")
+        found[name] = {"kernel": blank((outputs, inputs, side, side))}
+        if bias:
+            found[name]["bias"] = blank((outputs,))
+        found[f"bn{end}"] = {k: blank((outputs,)) for k in ("moving_mean", "moving_variance")}
+        found[f"scale{end}"] = {k: blank((outputs,)) for k in ("gamma", "beta")}
+
+    conv("conv1", 64, 3, 7, bias=depths == (3, 4, 6, 3))
+    inputs = 64
+    for stage, depth in enumerate(depths, start=2):
+        width = 64 * 2 ** (stage - 2)
+        letters = [chr(ord("a") + index) for index in range(depth)]
+        if depth > 6 or (stage == 3 and depths[2] > 6):
+            letters = ["a", *(f"b{index}" for index in range(1, depth))]
+        for letter in letters:
+            name = f"res{stage}{letter}_branch"
+            if letter == "a":
+                conv(f"{name}1", 4 * width, inputs, 1)
+            conv(f"{name}2a", width, inputs, 1)
+            conv(f"{name}2b", width, width, 3)
+            conv(f"{name}2c", 4 * width, width, 1)
+            inputs = 4 * width
+    found["fc1000"] = {"kernel": blank((CLASSES, 2048)), "bias": blank((CLASSES,))}
+    return found
+
+
+@pytest.mark.parametrize(
+    ("network", "depths"),
+    [
+        ("resnet50_v1", (3, 4, 6, 3)),
+        ("resnet101_v1", (3, 4, 23, 3)),
+        ("resnet152_v1", (3, 8, 36, 3)),
+    ],
+)
+def test_caffe_resnets(network, depths):
+    assert check(network, "caffe", caffe_resnet(depths)).unused == []
+
+
+def test_a_body_of_another_task():
+    """WELDON takes ResNet-101's convolutions, and leaves its last layer in the file."""
+    model = empty("weldon_resnet101")
+    found = state_dict.layers({name: blank(shape) for name, shape in TORCH["resnet101"].items()})
+    planned, report = load.plan(model, "weldon_resnet101", PATH, "file", "torch", lambda *_: found)
+    assert (report.unused, report.mismatched) == (["fc"], [])
+    assert {path.split("/")[0] for path in report.missing} == {"scores"}
+    assert len(planned) == len(model.weights) - 2
+
+
+@pytest.mark.parametrize(
+    ("network", "kind", "told"),
+    [
+        ("mobilenet_v2", "torch", "four sides.* take Keras .h5"),
+        ("mobilenet_v3_large", "torch", "four sides.* take Keras .h5"),
+        ("inception_v3", "torch", "inception_v3_aux.* take Keras .h5"),
+        ("resnet50_v1", "torch", "resnet50 here.* take Keras .h5 or Caffe"),
+        ("resnet50", "keras", "resnet50_v1 here.* take PyTorch"),
+        ("resnet50_v2", "keras", "resnet50_v2_keras here"),
+        ("cspdarknet53", "torch", "slope 0.01.* take Darknet"),
+        ("googlenet_aux", "torch", "googlenet_bn_aux here"),
+        ("resnet50", "darknet", "leaky ReLUs"),
+        ("resnet50", "caffe", "resnet50_v1"),
+        ("lenet5", "caffe", "not one of the networks of file files that are known: alexnet"),
+        ("ssd300_vgg16", "darknet", "has no names"),
+    ],
+)
+def test_what_only_looks_alike_is_refused_with_the_reason(network, kind, told):
+    with pytest.raises(ValueError, match=f"published: .*{told}"):
+        load.plan(empty(network, 4), network, PATH, "file", kind)
+
+
+def test_no_network_is_both_known_and_refused():
+    for kind in sources.SOURCES:
+        for name in models.list_models():
+            assert not (sources.of(kind, name) and sources.why_not(kind, name)), (kind, name)

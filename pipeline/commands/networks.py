@@ -89,6 +89,8 @@ def _explain_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_string("layer", None, "Whose maps; default: each stage's last.", values)
     flags.DEFINE_string("class", None, "Explain this class; default: the best.", values)
     flags.DEFINE_bool("random", False, "MODEL is a network's name: random weights.", values)
+    told = "MODEL is a network's name: imagenet, a file of published weights, its address."
+    flags.DEFINE_string("weights", None, told, values)
     side = "Side of the square that occludes, pixels of the input."
     flags.DEFINE_integer("window", None, side, flag_values=values)
     flags.DEFINE_integer("stride", None, "Pixels between its places.", flag_values=values)
@@ -97,6 +99,8 @@ def _explain_flags(values: flags.FlagValues) -> None:
 def _explain(words: list[str], values: flags.FlagValues, _: list[str]) -> dict:
     if len(words) != 2 or not values.output:
         raise UsageError("expected a folder of trained weights, one picture, and -o DIR")
+    if values.random and values.weights is not None:
+        raise UsageError("--random and --weights: give one of them, both set all weights")
     from pipeline.explain import run
 
     told = run.run(
@@ -106,6 +110,7 @@ def _explain(words: list[str], values: flags.FlagValues, _: list[str]) -> dict:
         layer=values.layer,
         class_name=values["class"].value,
         random=values.random,
+        weights=values.weights,
         window=values.window,
         stride=values.stride,
     )
@@ -160,10 +165,10 @@ VERBS = {
     ),
     "explain": Verb(
         "look inside: filters, feature maps, occlusion map and Grad-CAM of one picture",
-        "MODEL IMAGE -o DIR [--layer NAME] [--class NAME]",
+        "MODEL IMAGE -o DIR [--weights imagenet|PATH|URL] [--layer NAME] [--class NAME]",
         (
-            "convoy explain runs/folder_classification a.jpg -o out",
-            "convoy explain resnet50 a.jpg -o out --random --layer stage3_block6_relu --json",
+            "convoy explain runs/folder_classification a.jpg -o out --layer stage3_block6_relu",
+            "convoy explain resnet50 a.jpg -o out --weights imagenet --class tabby --json",
         ),
         _explain,
         _explain_flags,

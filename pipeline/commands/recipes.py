@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 
 from absl import flags
@@ -17,8 +18,14 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def define(values: flags.FlagValues) -> None:
+def define_changes(values: flags.FlagValues) -> None:
     flags.DEFINE_multi_string("set", [], "section.key=value, as in the recipe.", flag_values=values)
+    told = "Start from: imagenet, a file or its address; model.weights."
+    flags.DEFINE_string("weights", None, told, flag_values=values)
+
+
+def define(values: flags.FlagValues) -> None:
+    define_changes(values)
     flags.DEFINE_bool("dry_run", False, "Only say what would run.", flag_values=values)
 
 
@@ -44,7 +51,14 @@ def upto(step: str):
 def load(words: list[str], values: flags.FlagValues, unknown: list[str]) -> config.Recipe:
     if len(words) != 1:
         raise UsageError(f"expected one recipe file, got {words or 'none'}")
-    recipe = config.load(words[0], values.set)
+    changes = list(values.set)
+    if values.weights == "":
+        raise UsageError("--weights: expected imagenet, a file, or its address")
+    if values.weights:  # quoted: an address or a path is never YAML
+        changes.append(f"model.weights={json.dumps(values.weights)}")
+    recipe = config.load(words[0], changes)
+    if values.weights and recipe.model.features:
+        raise UsageError("--weights: each of model.features has weights of its own; --set them")
     if not unknown:
         return recipe
     ingest = recipe.ingest.model_copy(update={"beam": (*recipe.ingest.beam, *unknown)})
@@ -58,7 +72,7 @@ def _recipe_verb(step: str, summary: str, second: str, passes_flags: bool = Fals
     name = verb.get(step, "push")
     return Verb(
         summary,
-        "RECIPE [--set section.key=value]...",
+        "RECIPE [--set section.key=value]... [--weights imagenet|PATH|URL]",
         (f"convoy {name} {VOC} --set data.path=VOCdevkit", f"convoy {name} {second}"),
         upto(step),
         define,
@@ -76,9 +90,9 @@ VERBS = {
     "push": _recipe_verb("pusher", "push the blessed model as the next version", f"{VOC} --json"),
     "run": Verb(
         "all of it, from raw pictures to a pushed model; unchanged steps are not repeated",
-        "RECIPE [--set section.key=value]...",
+        "RECIPE [--set section.key=value]... [--weights imagenet|PATH|URL]",
         (
-            f"convoy run {VOC} --set data.path=VOCdevkit",
+            f"convoy run {VOC} --set data.path=VOCdevkit --weights imagenet",
             f"convoy run {FOLDER} --set data.path=pictures --set train.epochs=20 --json",
         ),
         upto("pusher"),

@@ -11,7 +11,7 @@ TRANSFER = "configs/transfer.yaml"
 
 
 def _compare_flags(values: flags.FlagValues) -> None:
-    flags.DEFINE_multi_string("set", [], "section.key=value, as in the recipe.", flag_values=values)
+    recipes.define_changes(values)
     flags.DEFINE_list("modes", "extract,fine_tune,scratch", "Which, in this order.", values)
 
 
@@ -59,9 +59,9 @@ def _prune(words: list[str], values: flags.FlagValues, _: list[str]) -> dict:
 VERBS = {
     "compare": Verb(
         "train a recipe in several modes of transfer and put them side by side",
-        "RECIPE [--modes extract,fine_tune,scratch]",
+        "RECIPE [--modes extract,fine_tune,scratch] [--weights imagenet|PATH|URL]",
         (
-            f"convoy compare {TRANSFER} --set data.path=pictures",
+            f"convoy compare {TRANSFER} --set data.path=pictures --weights imagenet",
             f"convoy compare {TRANSFER} --modes extract,scratch --set train.epochs=5 --json",
         ),
         _compare,

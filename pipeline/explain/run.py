@@ -1,6 +1,7 @@
 """`convoy explain MODEL IMAGE -o DIR`: filters, feature maps, occlusion and Grad-CAM as pictures.
 
-MODEL is a trainer's folder, a run's folder, or with --random the name of a network. A detector's
+MODEL is a trainer's folder, a run's folder, or the name of a network, whose weights are published
+ones (--weights) or random (--random). A detector's
 filters and feature maps are drawn; occlusion and Grad-CAM are of a classifier's score.
 """
 
@@ -14,15 +15,18 @@ import pathlib
 import keras
 import numpy as np
 import tensorflow as tf
+from absl import logging
 from PIL import Image
 
 import models
+from data.files import SourceError
 from data.images import load
 from models import resize
 from models.classification.task import without_heads
 from models.spec import Detector, Preprocess
 from models.structure import lines
-from pipeline import network
+from models.weights import load as importer
+from pipeline import network, pretrained
 from pipeline.artifacts import write_bytes, write_json
 from pipeline.evaluation.overlay import caption
 from pipeline.explain import gradcam, heat, tiles
@@ -39,6 +43,7 @@ def run(
     layer: str | None = None,
     class_name: str | None = None,
     random: bool = False,
+    weights: str | None = None,
     window: int | None = None,
     stride: int | None = None,
 ) -> dict:
@@ -47,7 +52,7 @@ def run(
     window, stride: of the occluding square, pixels of the network's input; None: a seventh of its
     shorter side, and half the window.
     """
-    task, labels = load_network(model, random)
+    task, labels = load_network(model, random, weights)
     if not isinstance(task.info.preprocess, Preprocess):
         raise ValueError(
             f"{task.info.name}: expected a network of pictures, it is of {task.info.task}"
@@ -63,7 +68,9 @@ def run(
     told = {"model": str(model), "network": task.info.name, "image": str(picture)}
     told["input"] = list(image.shape)
     pages: dict[str, Image.Image] = {}
-    of = f"{task.info.name}, random weights" if random else task.info.name
+    kind = "random weights" if random else pathlib.PurePath(weights).name if weights else ""
+    kind = f", {kind}" if kind else ""
+    of = f"{task.info.name}{kind}"
     _filters(task, of, told, pages)
     if not detects:
         scores = np.asarray(_scores(task, image[None]))[0]
@@ -75,7 +82,7 @@ def run(
             "score": float(scores[chosen]),
             "top": [{"class": labels[k], "score": float(scores[k])} for k in best],
         }
-        of = f"{labels[chosen]} {scores[chosen]:.2f}" + (", random weights" if random else "")
+        of = f"{labels[chosen]} {scores[chosen]:.2f}{kind}"
     _maps(task, image, layer, of, told, pages)
     if detects:
         told["note"] = "a detector: filters and feature maps; the others are of a picture's score"
@@ -96,21 +103,52 @@ def run(
     return told
 
 
-def load_network(model: str, random: bool = False):
-    """(task, class names) of a trainer's folder, a run's, or fresh by name. Raises ValueError."""
-    if model in models.list_models():
-        if not random:
-            raise ValueError(
-                f"{model} is a network's name: expected a folder with trained weights; with "
-                "--random its weights are drawn at random"
-            )
+def load_network(model: str, random: bool = False, weights: str | None = None):
+    """(task, class names) of a trainer's folder, a run's, or of a network. Raises ValueError."""
+    if random or weights:
+        if pathlib.Path(model).exists() and model not in models.list_models():
+            flag = "--random" if random else "--weights"
+            raise ValueError(f"{flag}: expected a network's name, got {model}, which has its own")
+        models.describe(model)  # or the closest names
         keras.config.set_dtype_policy("float32")
         keras.utils.set_random_seed(0)
+        if weights:
+            return published(model, weights)
         task = models.build_task(model)
-        return task, [f"class {k}" for k in range(task.info.num_classes)]
-    if random:
-        raise ValueError(f"--random: expected a network's name, got {model!r}")
+        return task, _numbers(task)
+    if model in models.list_models():
+        raise ValueError(
+            f"{model} is a network's name: expected a folder with trained weights; --weights "
+            "imagenet takes published ones, --random draws them"
+        )
     return network.load(trained(pathlib.Path(model)), precision="float32")
+
+
+def published(name: str, weights: str):
+    """(task, class names) with the weights of a file, for as many classes as that is."""
+    if models.describe(name).task != "classification":
+        raise ValueError(
+            f"--weights: {name} is for {models.describe(name).task}: a file of published weights "
+            "has no classes of it; expected a classification network"
+        )
+    path = pretrained.find(weights, name)
+    task = models.build_task(name)
+    report = importer.load(task.model, name, path)
+    if report.classes not in (None, task.info.num_classes):
+        task = models.build_task(name, num_classes=report.classes)
+        report = importer.load(task.model, name, path)
+    if rest := [*report.missing, *report.mismatched]:
+        raise ValueError(f"{path}: expected the whole of {name}, it lacks {', '.join(rest)}")
+    if weights == "imagenet":
+        try:
+            return task, pretrained.class_names()
+        except (SourceError, OSError) as error:
+            logging.warning("the classes have numbers, for their names are not here: %s", error)
+    return task, _numbers(task)
+
+
+def _numbers(task) -> list[str]:
+    return [f"class {k}" for k in range(task.info.num_classes)]
 
 
 def trained(folder: pathlib.Path) -> pathlib.Path:

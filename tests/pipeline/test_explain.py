@@ -12,9 +12,11 @@ from PIL import Image
 
 import models
 from models import structure
-from pipeline import cli, config, network
+from models.weights import load
+from pipeline import cli, config, network, pretrained
 from pipeline.explain import gradcam, heat, run, tiles
 from pipeline.explain.occlusion import occlusion, places
+from tests.models.test_weights_torch import true_tensors, write_safetensors
 
 
 def test_places_cover_every_pixel():
@@ -261,13 +263,60 @@ def test_a_detector_shows_filters_and_maps(photograph, tmp_path, monkeypatch):
         check_picture(path)
 
 
+def one_square(network: str, photograph, output, weights: str) -> dict:
+    """Explained with the whole picture covered at once, which is quick."""
+    return run.run(network, str(photograph), output, weights=weights, window=224, stride=224)
+
+
+def test_published_weights(photograph, tmp_path):
+    """A file for ten classes makes a network of ten."""
+    path = write_safetensors(tmp_path / "r.safetensors", true_tensors("resnet18"))
+    told = one_square("resnet18", photograph, tmp_path, str(path))
+    task = models.build_task("resnet18", num_classes=10)
+    for layer, theirs in (("stem_conv", "conv1"), ("stage4_block2_conv2", "layer4.1.conv2")):
+        kernel = run.published("resnet18", str(path))[0].model.get_layer(layer).kernel
+        expected = true_tensors("resnet18")[f"{theirs}.weight"].transpose(2, 3, 1, 0)
+        np.testing.assert_array_equal(kernel, expected)
+    load.load(task.model, "resnet18", path)
+    _, image, _ = run.fitted(str(photograph), task.info.preprocess)
+    scores = np.asarray(task.decode(task.model(image[None], training=False))["scores"])[0]
+    best = int(scores.argmax())
+    assert (told["class"], told["class_id"]) == (f"class {best}", best)
+    assert told["score"] == pytest.approx(float(scores[best]), abs=1e-5)
+
+
+def test_imagenet_has_names_where_they_can_be_fetched(served, photograph, tmp_path, monkeypatch):
+    folder, url = served
+    write_safetensors(folder / "r.safetensors", true_tensors("resnet18"))
+    monkeypatch.setitem(pretrained.IMAGENET, "resnet18", f"{url}/r.safetensors")
+    monkeypatch.setattr(pretrained, "CLASSES", f"{url}/index.json")
+    told = one_square("resnet18", photograph, tmp_path, "imagenet")
+    assert told["class"] == f"class {told['class_id']}"
+    names = {str(k): [f"n{k}", f"name_{k}"] for k in range(10)}
+    (folder / "index.json").write_text(json.dumps(names))
+    assert run.load_network("resnet18", False, "imagenet")[1] == [f"name_{k}" for k in range(10)]
+
+
+def test_a_file_without_the_last_layer_explains_nothing(photograph, tmp_path):
+    tensors = {k: v for k, v in true_tensors("resnet18").items() if not k.startswith("fc.")}
+    path = write_safetensors(tmp_path / "r.safetensors", tensors)
+    with pytest.raises(ValueError, match="expected the whole of resnet18, it lacks logits/kernel"):
+        one_square("resnet18", photograph, tmp_path, str(path))
+
+
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
         (["resnet18"], 2, "expected a folder of trained weights"),
         (["resnet18", "PHOTO", "-o", "OUT"], 1, "resnet18 is a network's name"),
         (["nowhere", "PHOTO", "-o", "OUT"], 1, "nowhere: no such folder"),
-        (["nowhere", "PHOTO", "-o", "OUT", "--random"], 1, "--random: expected a network's name"),
+        (["TRAINED", "PHOTO", "-o", "OUT", "--random"], 1, "--random: expected a network's name"),
+        (["TRAINED", "PHOTO", "-o", "OUT", "--weights", "x"], 1, "--weights: expected a network's"),
+        (["resnet8", "PHOTO", "-o", "OUT", "--weights", "imagenet"], 1, "the closest names are"),
+        (["lenet5", "PHOTO", "-o", "OUT", "--weights", "imagenet"], 1, "no published weights of"),
+        (["resnet18", "PHOTO", "-o", "OUT", "--weights", "x.h5"], 1, "x.h5: no such file"),
+        (["ssd300_vgg16", "PHOTO", "-o", "OUT", "--weights", "imagenet"], 1, "is for detection"),
+        (["resnet18", "PHOTO", "-o", "OUT", "--weights", "imagenet", "--random"], 2, "one of them"),
         (["TRAINED", "nothing.jpg", "-o", "OUT"], 1, "nothing.jpg: no such file"),
         (["TRAINED", "PHOTO", "-o", "OUT", "--class", "cow"], 1, "the closest classes are"),
         (["TRAINED", "PHOTO", "-o", "OUT", "--layer", "x"], 1, "has no layer 'x'"),

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
-import http.server
 import importlib
 import json
 import pathlib
-import threading
 
 import numpy as np
 import pytest
@@ -16,29 +13,13 @@ import pytest
 import models
 from data.files import SourceError
 from models.weights import sources
-from pipeline import pretrained
+from pipeline import cli, pretrained
+from pipeline.commands import recipes
 from pipeline.config import ConfigError, parse
+from pipeline.verbs import VERBS
 from tests.models.test_weights_torch import true_tensors, write_safetensors
 
-
-@pytest.fixture
-def served(tmp_path, monkeypatch):
-    """(folder, its address): what lies in the folder is served."""
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setenv("CONVOY_CACHE", str(tmp_path / "cache"))
-    folder = tmp_path / "served"
-    folder.mkdir()
-
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *_):
-            pass
-
-    handler = functools.partial(Quiet, directory=folder)
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-    yield folder, f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 def test_an_address_is_fetched_once(served, tmp_path):
@@ -165,6 +146,33 @@ def test_the_weights_of_a_training_of_ours_are_for_init_from(tmp_path):
     (tmp_path / "model.weights.h5").write_bytes(b"")
     with pytest.raises(ValueError, match=f"set model.init_from={tmp_path}"):
         pretrained.find(str(tmp_path / "model.weights.h5"), "resnet18")
+
+
+def recipe_of(verb: str, *words: str):
+    """What `convoy VERB RECIPE WORDS` would run."""
+    values = cli._flag_values(VERBS[verb])
+    left, _ = cli._parse(values, ["configs/transfer.yaml", *words], passes=False)
+    return recipes.load([str(ROOT / left[0])], values, [])
+
+
+@pytest.mark.parametrize("verb", ["run", "train", "evaluate", "compare", "ingest", "preview"])
+@pytest.mark.parametrize("weights", ["imagenet", "a: b/#c.pth", "https://h/a.h5#md5=" + "0" * 32])
+def test_the_flag_is_the_recipe_s_key(verb, weights):
+    assert recipe_of(verb, "--weights", weights).model.weights == weights
+    assert recipe_of(verb, "--set", "seed=3", f"--weights={weights}").seed == 3
+    assert recipe_of(verb).model.weights == "imagenet"
+
+
+def test_the_flag_against_the_recipe():
+    init = ("--set", "model.init_from=runs/x")
+    with pytest.raises(ConfigError, match="give one of them"):
+        recipe_of("train", *init, "--weights", "imagenet")
+    joined = ("--set", "model.features=[{name: vgg16, weights: imagenet}]")
+    extract = ("--set", "train.mode=extract", "--set", "train.stages=[]")
+    with pytest.raises(cli.UsageError, match=r"each of model\.features"):
+        recipe_of("train", *joined, *extract, "--weights", "imagenet")
+    with pytest.raises(cli.UsageError, match="expected imagenet"):
+        recipe_of("train", "--weights", "")
 
 
 def test_one_beginning_alone():

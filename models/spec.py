@@ -116,7 +116,7 @@ class TextClassifier:
     model:  numbers of words [B, L] int32 -> logits [B, K] float32
     encode: (dict of text and labels) -> {"label": int64 scalar, "tokens": [L] int32}
     loss, decode: as a Classifier's
-    tokens: a tf.Module, strings [B] -> [B, L] int32; goes into the export
+    tokens: a tf.Module, strings [B] -> [B, L] int32; goes into the export; None without TensorFlow
     """
 
     model: keras.Model
@@ -124,7 +124,7 @@ class TextClassifier:
     loss: Callable
     decode: Callable
     info: ModelInfo
-    tokens: Callable
+    tokens: Callable | None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -21,7 +21,7 @@ import math
 
 import keras
 
-from models import anchors, assign, decode, layers, losses
+from models import anchors, layers, losses
 from models.classification import mobilenet, vgg
 from models.spec import Detector, ModelInfo
 
@@ -162,14 +162,23 @@ def detector(image, sources, levels, head, num_classes: int, info: ModelInfo) ->
     priors = anchors.priors(levels)
     return Detector(
         model=keras.Model(image, outputs, name=info.name),
-        encode=functools.partial(assign.encode_ssd, priors=priors, num_classes=num_classes),
+        encode=functools.partial(_encode, priors=priors, num_classes=num_classes),
         loss=losses.multibox,
         decode=functools.partial(_decode, priors=priors, size=size),
         info=info,
     )
 
 
+# What runs in tf.data and in the exported graph is TensorFlow: networks and losses do without it.
+def _encode(boxes, classes, valid, *, priors, num_classes):
+    from models import assign
+
+    return assign.encode_ssd(boxes, classes, valid, priors=priors, num_classes=num_classes)
+
+
 def _decode(outputs, score_threshold=0.01, iou_threshold=0.45, max_detections=200, *, priors, size):
+    from models import decode
+
     return decode.decode_softmax(
         outputs, priors, size, score_threshold, iou_threshold, max_detections
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Sequence
 
 import keras
@@ -13,14 +14,19 @@ from models.spec import ModelInfo, TextClassifier
 def classifier(
     model: keras.Model, info: ModelInfo, words: Sequence[str], label_smoothing: float = 0.0
 ) -> TextClassifier:
-    """Wraps a network of numbers of words -> logits [B, K]; `words` is its vocabulary."""
-    import tensorflow as tf
+    """Wraps a network of numbers of words -> logits [B, K]; `words` is its vocabulary.
 
-    from models.text.tokens import Tokens
+    Where TensorFlow is not installed `tokens` is None: network, loss and decoding do without.
+    """
+    tokens = None
+    if importlib.util.find_spec("tensorflow"):
+        from models.text.tokens import Tokens
 
-    tokens = Tokens(words, info.preprocess)
+        tokens = Tokens(words, info.preprocess)
 
     def encode(given):
+        import tensorflow as tf
+
         label = pictures.encode(tf.boolean_mask(given["labels"], given["labels"] >= 0))
         return {**label, "tokens": tokens(given["text"][None])[0]}
 

@@ -16,7 +16,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Sequence
 
 import models
 from pipeline.cli import UsageError
@@ -43,10 +43,6 @@ TWINS: dict[str, tuple[str, dict]] = {
         "MobileNetV3Small",
         {"dropout_rate": 0.0, "include_preprocessing": False},
     ),
-    "densenet121": ("DenseNet121", {}),
-    "densenet169": ("DenseNet169", {}),
-    "densenet201": ("DenseNet201", {}),
-    "xception": ("Xception", {}),
 }
 _HEADS = ("Model", "Input", "Param", "Depth", "Fwd ms", "Bwd ms")
 _HEADS += ("Keras fwd", "Keras bwd", "ratio", "peak GB")
@@ -71,18 +67,21 @@ def run(
             raise UsageError(str(error)) from error
         if info.task not in ("classification", "detection"):
             raise UsageError(f"{name}: expected a network of pictures, it is for {info.task}")
-    rows = []
-    for word, name, pixels in asked:
-        given = {"name": name, "size": pixels, "batch": batch, "rounds": rounds}
-        told = json.dumps({**given, "precision": precision})
-        command = [sys.executable, "-m", "pipeline.benchmark", told]
-        child = subprocess.run(command, stdout=subprocess.PIPE, text=True)
-        if child.returncode:
-            hint = "; was there enough memory?" if child.returncode < 0 else "; see above"
-            rows.append({"name": word, "error": f"{word}: ended with {child.returncode}{hint}"})
-        else:
-            rows.append({"name": word, **json.loads(child.stdout.splitlines()[-1])})
-    return rows
+    shared = {"batch": batch, "rounds": rounds, "precision": precision}
+    return [
+        in_child("pipeline.benchmark", word, {"name": name, "size": pixels, **shared})
+        for word, name, pixels in asked
+    ]
+
+
+def in_child(module: str, word: str, told: dict) -> dict:
+    """The row that `python -m module` prints as its last line when told so; or {"error"}."""
+    command = [sys.executable, "-m", module, json.dumps(told)]
+    child = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+    if child.returncode:
+        hint = "; was there enough memory?" if child.returncode < 0 else "; see above"
+        return {"name": word, "error": f"{word}: ended with {child.returncode}{hint}"}
+    return {"name": word, **json.loads(child.stdout.splitlines()[-1])}
 
 
 def measure(
@@ -203,24 +202,33 @@ def _steps(model, loss: Callable, images, targets) -> dict[str, Callable]:
     return {name: lambda call=call: call().numpy() for name, call in compiled.items()}
 
 
+def alternate(calls: dict[Hashable, Callable], rounds: int) -> tuple[dict, dict]:
+    """Median milliseconds of each call, by the clock and of processor time.
+
+    The order turns round from one round to the next.
+    """
+    times = {key: [] for key in calls}
+    for turn in range(rounds):
+        for key in calls if turn % 2 == 0 else reversed(calls):
+            start = time.perf_counter(), time.process_time()
+            calls[key]()
+            ended = time.perf_counter(), time.process_time()
+            times[key].append([1000 * (b - a) for a, b in zip(start, ended, strict=True)])
+    wall, busy = (
+        {key: statistics.median(pair[clock] for pair in found) for key, found in times.items()}
+        for clock in (0, 1)
+    )
+    return wall, busy
+
+
 def _medians(calls: dict[str, dict[str, Callable]], rounds: int) -> dict:
-    """Milliseconds; the order turns round from one round to the next.
+    """Milliseconds by name, and ratios.
 
     ratio: ours over Keras', forward and backward together; cpu_ratio: the same of processor time,
     which other programs on the machine disturb less.
     """
     keys = [(who, what) for what in ("forward", "both") for who in calls]
-    times = {key: [] for key in keys}
-    for turn in range(rounds):
-        for who, what in keys if turn % 2 == 0 else reversed(keys):
-            start = time.perf_counter(), time.process_time()
-            calls[who][what]()
-            ended = time.perf_counter(), time.process_time()
-            times[who, what].append([1000 * (b - a) for a, b in zip(start, ended, strict=True)])
-    wall, busy = (
-        {key: statistics.median(pair[clock] for pair in found) for key, found in times.items()}
-        for clock in (0, 1)
-    )
+    wall, busy = alternate({(who, what): calls[who][what] for who, what in keys}, rounds)
     row = {}
     for who in calls:
         prefix = "" if who == "ours" else "keras_"
@@ -246,7 +254,11 @@ def _peak_gb() -> float:
 
 def text(rows: list[dict]) -> str:
     """The table; what was not measured is blank."""
-    lines = [_HEADS, *map(_cells, rows)]
+    return aligned([_HEADS, *map(_cells, rows)])
+
+
+def aligned(lines: Sequence[Sequence[str]]) -> str:
+    """Lines of cells as columns, the first to the left, the others to the right."""
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(
         "  ".join(

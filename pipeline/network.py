@@ -112,15 +112,22 @@ def describe(
 
 def load(path: pathlib.Path, precision: str | None = None) -> tuple[Task, list[str]]:
     """The trained network of a trainer's folder, and its class names."""
+    task = _described(path, precision)
+    path = find(path)
+    task.model.load_weights(path / WEIGHTS)
+    return task, json.loads((path / META).read_text())["labels"]
+
+
+def _described(path: pathlib.Path, precision: str | None = None, more: int = 0) -> Task:
+    """A fresh network as a trainer's folder describes it, for `more` classes beside its own."""
     path = find(path)
     meta = json.loads((path / META).read_text())
     train = Train(**{**meta["train"], **({"precision": precision} if precision else {})})
     known = path / VOCABULARY
     vocabulary = known.read_text().splitlines() if known.exists() else ()
     options = {"task": meta.get("task"), "vocabulary": vocabulary}
-    task = build(Model(**meta["model"]), meta["labels"], train, **options)
-    task.model.load_weights(path / WEIGHTS)
-    return task, meta["labels"]
+    labels = [*meta["labels"], *(f"{n} more" for n in range(1, more + 1))]
+    return build(Model(**meta["model"]), labels, train, **options)
 
 
 def with_source_widths(model: Model) -> Model:
@@ -133,18 +140,18 @@ def with_source_widths(model: Model) -> Model:
     return model.model_copy(update=update)
 
 
-def initialise(task: Task, model: Model) -> dict:
+def initialise(task: Task, model: Model, labels: Sequence[str]) -> dict:
     """Puts the weights into a network that the recipe starts from; says what did not match."""
     if model.weights:
         return _published(task, model)
     if not model.features:
-        return init_from(task, pathlib.Path(model.init_from)) if model.init_from else {}
+        return init_from(task, pathlib.Path(model.init_from), labels) if model.init_from else {}
     inside = {layer.name: layer for layer in task.model.layers}
     report = {}
     names = extraction.part_names([part.name for part in model.features])
     for name, part in zip(names, model.features, strict=True):
         network = dataclasses.replace(task, model=inside.get(name, task.model))
-        report[name] = initialise(network, part)
+        report[name] = initialise(network, part, labels)
     return report
 
 
@@ -162,11 +169,16 @@ def _published(task: Task, model: Model) -> dict[str, list[str]]:
     return {**report, "missing": [*report["missing"], *fresh]}
 
 
-def init_from(task: Task, path: pathlib.Path) -> dict[str, list[str]]:
-    """Copies weights of equal name and shape from a trainer's folder; says what did not match."""
+def init_from(task: Task, path: pathlib.Path, labels: Sequence[str]) -> dict[str, list[str]]:
+    """Copies weights of equal name and shape from a trainer's folder; says what did not match.
+
+    Weights that tell classes apart are kept fresh where theirs are other classes than `labels`:
+    as many classes are not the same ones.
+    """
     precision = keras.config.dtype_policy().name
-    source, _ = load(path, precision)
+    source, known = load(path, precision)
     theirs = {v.path: v for v in source.model.variables}
+    of_classes = set() if list(known) == list(labels) else _of_classes(path, source, precision)
     report = {"matched": [], "missing": [], "mismatched": []}
     for variable in task.model.variables:
         other = theirs.get(variable.path)
@@ -174,6 +186,8 @@ def init_from(task: Task, path: pathlib.Path) -> dict[str, list[str]]:
             report["missing"].append(variable.path)
         elif other.shape != variable.shape:
             report["mismatched"].append(f"{variable.path} {other.shape} -> {variable.shape}")
+        elif variable.path in of_classes:
+            report["mismatched"].append(f"{variable.path}, of other classes: {_short(known)}")
         else:
             variable.assign(other)
             report["matched"].append(variable.path)
@@ -183,3 +197,15 @@ def init_from(task: Task, path: pathlib.Path) -> dict[str, list[str]]:
     for name in (*report["missing"], *report["mismatched"]):
         logging.warning("init_from: keeps its fresh weights: %s", name)
     return report
+
+
+def _of_classes(path: pathlib.Path, source: Task, precision: str) -> set[str]:
+    """Names of the weights whose shape depends on how many classes there are."""
+    with keras.StatelessScope(initialize_variables=False):
+        wider = _described(path, precision, more=1)
+    shapes = {v.path: v.shape for v in wider.model.variables}
+    return {v.path for v in source.model.variables if shapes[v.path] != v.shape}
+
+
+def _short(labels: Sequence[str]) -> str:
+    return ", ".join(labels[:3]) + (", ..." if len(labels) > 3 else "")

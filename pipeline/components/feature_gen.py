@@ -51,7 +51,7 @@ def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Pat
     train = Train(mode="extract", precision=params.precision)
     model = network.with_source_widths(params.model)
     task = network.build(model, labels, train)
-    network.initialise(task, model)
+    network.initialise(task, model, labels)
     layer = task.model.get_layer(extraction.FEATURES)
     backbone = keras.Model(task.model.input, layer.output)
     predict = tf.function(lambda images: backbone(images, training=False), reduce_retracing=True)

@@ -63,7 +63,7 @@ def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Pat
 
         report = vectors.assign(task.model, known, params.model.word_vectors)
         write_json(workdir / "word_vectors.json", report)
-    if report := network.initialise(task, model):
+    if report := network.initialise(task, model, labels):
         write_json(workdir / "weights.json", report)
     network.describe(workdir, model, labels, params.train, **built_for)
     stream = Stream(

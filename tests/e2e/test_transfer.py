@@ -76,6 +76,28 @@ def _run(capsys, *words: str) -> tuple[int, dict, str]:
     return code, json.loads(captured.out.splitlines()[-1]), captured.err
 
 
+@pytest.mark.parametrize("names", ["01234", "43210", "abcde"])
+def test_a_head_of_other_classes_is_kept_fresh(source, names):
+    """As many classes are not the same ones: the source's second class is not ours."""
+    recipe = config.load(source / "config.yaml")
+    model = recipe.model.model_copy(update={"init_from": str(source)})
+    task = network.build(model, list(names), recipe.train, seed=1)
+    fresh = [weight.numpy() for weight in task.model.get_layer("logits").weights]
+    report = network.initialise(task, model, list(names))
+    theirs = network.load(source)[0].model
+    for layer in task.model.layers:
+        if layer.name != "logits":
+            for mine, other in zip(
+                layer.weights, theirs.get_layer(layer.name).weights, strict=True
+            ):
+                np.testing.assert_array_equal(mine, other)
+    expected = fresh if names != "01234" else theirs.get_layer("logits").get_weights()
+    for mine, other in zip(task.model.get_layer("logits").weights, expected, strict=True):
+        np.testing.assert_array_equal(mine, other)
+    told = [] if names == "01234" else ["logits/kernel", "logits/bias"]
+    assert report["mismatched"] == [f"{name}, of other classes: 0, 1, 2, ..." for name in told]
+
+
 def test_modes_side_by_side(top, recipe, capsys):
     code, result, err = _run(capsys, "compare", str(recipe), "--modes", "extract,scratch")
     assert code == cli.OK, err
@@ -132,7 +154,7 @@ def test_a_pruned_network_is_smaller_and_learns_on(top, recipe, capsys):
     task = network.build(
         network.with_source_widths(config.load(out / "config.yaml").model), labels, Train()
     )
-    assert network.initialise(task, config.load(out / "config.yaml").model)["missing"] == []
+    assert network.initialise(task, config.load(out / "config.yaml").model, labels)["missing"] == []
     code, exported, err = _run(capsys, "export", str(out / "config.yaml"))
     assert "trainer: cached" in err
     assert code == cli.OK, err

@@ -96,11 +96,11 @@ def test_published_weights_go_before_the_head(tmp_path):
     path = write_safetensors(tmp_path / "true.safetensors", true_tensors("resnet18"))
     model = Model(name="resnet18", head="weldon", input_size=(64, 64), weights=str(path))
     task = network.build(model, ["a", "b", "c"], Train())
-    report = network.initialise(task, model)
+    report = network.initialise(task, model, ["a", "b", "c"])
     assert report["missing"] == ["scores/kernel", "scores/bias"]
     assert not report["mismatched"]
     whole = network.build(model.model_copy(update={"head": "own"}), ["a", "b", "c"], Train())
-    network.initialise(whole, model.model_copy(update={"head": "own"}))
+    network.initialise(whole, model.model_copy(update={"head": "own"}), ["a", "b", "c"])
     for layer in weldon.backbone(task.model).layers:
         theirs = whole.model.get_layer(layer.name)
         for one, other in zip(layer.weights, theirs.weights, strict=True):
@@ -112,7 +112,7 @@ def test_a_name_of_weldon_takes_its_backbones_file(tmp_path):
     model = Model(name="weldon_resnet101", input_size=(64, 64), weights=str(path))
     task = network.build(model, ["a", "b"], Train())
     with pytest.raises(ValueError, match="does not hold the weights of resnet101"):
-        network.initialise(task, model)
+        network.initialise(task, model, ["a", "b"])
 
 
 @pytest.mark.parametrize(

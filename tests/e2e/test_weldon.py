@@ -83,6 +83,8 @@ def test_its_evidence_is_drawn(result, tmp_path, capsys):
 def test_extraction_beside_it_has_its_own_head(recipe, result, capsys):
     """Also: another run's weights without the head's."""
     words = ["--set", f"model.init_from={result['run_dir']}", "--modes", "extract,fine_tune"]
+    words += ["--set", "train.mode=fine_tune"]
+    words += ["--set", "train.stages=[{unfreeze: head, epochs: 1, learning_rate: 0.01}]"]
     assert cli.main(["convoy", "compare", str(recipe), *words, "--json"]) == cli.OK
     rows = json.loads(capsys.readouterr().out.splitlines()[-1])["rows"]
     plain = models.describe("lenet5").params - 10 * 85
@@ -90,6 +92,21 @@ def test_extraction_beside_it_has_its_own_head(recipe, result, capsys):
         plain + 2 * 85,
         156 + 2416 + 2 * 17,  # conv1, conv2, scores
     ]
+    assert [row["learnt"] for row in rows] == [2 * 85, 2 * 17]
+
+
+@pytest.mark.e2e
+def test_it_can_be_pruned(result, tmp_path, capsys):
+    """Half of conv1's 6 and conv2's 16 channels."""
+    words = [result["run_dir"], "-o", str(tmp_path / "small"), "--keep", "0.5", "--epochs", "0"]
+    assert cli.main(["convoy", "prune", *words, "--json"]) == cli.OK
+    rows = json.loads(capsys.readouterr().out.splitlines()[-1])["rows"]
+    task, _ = network.load(tmp_path / "small" / "pruned")
+    one, two = (task.model.get_layer(name).filters for name in ("conv1", "conv2"))
+    assert one + two == 11
+    expected = one * 26 + two * (25 * one + 1) + 2 * (two + 1)
+    assert rows[-1]["params"] == task.info.params == expected
+    assert isinstance(task.model.get_layer("logits"), weldon.ExtremePool)
 
 
 def test_published_weights_go_before_the_head(tmp_path):

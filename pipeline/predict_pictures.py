@@ -5,12 +5,15 @@ Of a model for sentences: on sentences, or on the lines of text files.
 
 from __future__ import annotations
 
+import itertools
 import pathlib
 from collections.abc import Sequence
 
 import numpy as np
 
 from data.images import load
+from data.sample import BadSample
+from data.sources import text_lines
 from pipeline.artifacts import write_json
 from pipeline.evaluation.overlay import caption, draw
 from serving import client
@@ -28,21 +31,34 @@ def run(model: str, pictures: Sequence[str], output: pathlib.Path, score: float)
         for sentence in (line for word in pictures for line in _lines(word)):
             answers = {name: value[0] for name, value in predict([sentence.encode()]).items()}
             rows.append({"text": sentence, **_class(answers)})
+        if not rows:
+            raise ValueError("expected sentences, or text files that hold some; all are empty")
         write_json(output / "predictions.json", rows)
         return rows
+    taken = {pathlib.Path(picture).resolve() for picture in pictures}  # never drawn over
     for picture in pictures:
+        path = pathlib.Path(picture)
         try:
-            rows.append(_one(predict, pathlib.Path(picture), output, score))
+            rows.append(_one(predict, path, _free(output, path.stem, taken), score))
+        except BadSample as error:  # its detail begins with the file's name
+            rows.append({"image": picture, "error": error.detail})
         except (OSError, ValueError) as error:
             rows.append({"image": picture, "error": f"{picture}: {error}"})
     write_json(output / "predictions.json", rows)
     return rows
 
 
-def _one(predict, path: pathlib.Path, output: pathlib.Path, score: float) -> dict:
+def _free(output: pathlib.Path, stem: str, taken: set[pathlib.Path]) -> pathlib.Path:
+    """STEM.png, or STEM_2.png and so on where that is a picture asked about or drawn before."""
+    names = itertools.chain([stem], (f"{stem}_{n}" for n in itertools.count(2)))
+    free = next(p for p in (output / f"{name}.png" for name in names) if p.resolve() not in taken)
+    taken.add(free.resolve())
+    return free
+
+
+def _one(predict, path: pathlib.Path, drawn: pathlib.Path, score: float) -> dict:
     picture = load(str(path))
     answers = {name: value[0] for name, value in predict([picture.image]).items()}
-    drawn = output / f"{path.stem}.png"
     if "boxes" in answers:
         found = int(answers["num_detections"])
         names = [name.decode() for name in answers["class_names"][:found]]
@@ -86,7 +102,10 @@ def _class(answers) -> dict:
 def _lines(word: str) -> list[str]:
     """A sentence, or those of a text file."""
     try:
-        found = pathlib.Path(word).read_text() if pathlib.Path(word).is_file() else word
+        data = pathlib.Path(word).read_bytes() if pathlib.Path(word).is_file() else None
     except OSError:  # a sentence longer than a file's name may be
-        found = word
-    return [line.strip() for line in found.splitlines() if line.strip()]
+        data = None
+    if data is None:
+        data = word.encode("utf-8", "surrogateescape")  # as it was typed
+    found = text_lines.lines(text_lines.decoded(data)[0])
+    return [line.strip() for line in found if line.strip()]

@@ -110,7 +110,7 @@ def _read_file(where: files.Where) -> str:
     if files.size(where) > MAX_BYTES:
         raise BadSample("too_large", f"{told}: {files.size(where):,} bytes of text")
     try:
-        text = _decoded(files.read(where))[0].strip()
+        text = text_lines.decoded(files.read(where))[0].strip()
     except OSError as error:
         raise BadSample("missing_text", f"{told}: {error.strerror}") from None
     if not text:
@@ -232,7 +232,9 @@ def _tables(tree: files.Tree) -> list[tuple[str, Form]]:
     found: list[tuple[str, Form]] = []
     for ending in _TABLES:
         names = [n for n, end in _candidates(tree) if end == ending and _is_text(tree, n)]
-        forms = (text_lines.form(_decoded(_head(tree, n))[0], ending == "csv") for n in names)
+        forms = (
+            text_lines.form(text_lines.decoded(_head(tree, n))[0], ending == "csv") for n in names
+        )
         form = next(filter(None, forms), None)
         found += [(name, form) for name in names if form]
     return found
@@ -248,21 +250,10 @@ def _split(name: str) -> str | None:
 
 
 def _text(tree: files.Tree, name: str, notes: list[str]) -> str:
-    text, encoding = _decoded(tree.read(name))
+    text, encoding = text_lines.decoded(tree.read(name))
     if encoding != "UTF-8":
         notes.append(f"{name} is not UTF-8 and was read as {encoding}")
     return text
-
-
-def _decoded(data: bytes) -> tuple[str, str]:
-    try:
-        return data.decode("utf-8-sig"), "UTF-8"
-    except UnicodeDecodeError:
-        pass
-    try:
-        return data.decode("cp1252"), "Windows-1252"
-    except UnicodeDecodeError:
-        return data.decode("latin-1"), "Latin-1"
 
 
 def _head(tree: files.Tree, name: str) -> bytes:
@@ -278,5 +269,9 @@ def _is_text(tree: files.Tree, name: str) -> bool:
 
 def _sentences(tree: files.Tree, name: str) -> bool:
     """Whether most lines have several words."""
-    lines = [line.split() for line in _decoded(_head(tree, name))[0].splitlines() if line.strip()]
+    lines = [
+        line.split()
+        for line in text_lines.decoded(_head(tree, name))[0].splitlines()
+        if line.strip()
+    ]
     return _is_text(tree, name) and 2 * sum(len(words) > 1 for words in lines) > len(lines)

@@ -72,6 +72,18 @@ def rows(text: str, how: Form) -> list[Row]:
     return found
 
 
+def decoded(data: bytes) -> tuple[str, str]:
+    """(text, the encoding's name): of files that are not UTF-8 what Windows or Latin-1 reads."""
+    try:
+        return data.decode("utf-8-sig"), "UTF-8"
+    except UnicodeDecodeError:
+        pass
+    try:
+        return data.decode("cp1252"), "Windows-1252"
+    except UnicodeDecodeError:
+        return data.decode("latin-1"), "Latin-1"
+
+
 def lines(text: str) -> list[str]:
     """Lines by CR and LF alone: what else splitlines() takes for an end occurs in sentences."""
     found = re.split(r"\r\n|\n|\r", text)

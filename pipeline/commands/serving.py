@@ -61,9 +61,16 @@ def _predict(words: list[str], values: flags.FlagValues, _: list[str]) -> dict:
 
 
 def _told(row: dict) -> str:
-    if "text" in row:
-        return f"{row['class']} {max(row['scores']):.2f} {row['text']}"
-    return row.get("picture") or f"{row['image']}: {row['error']}"
+    """A line for people: what was found, and where it is drawn."""
+    if "error" in row:
+        return row["error"]
+    if "detections" in row:
+        return row["picture"]
+    if "classes" in row:
+        found = ", ".join(row["classes"]) or "no class"
+    else:
+        found = f"{row['class']} {max(row['scores']):.2f}"
+    return f"{found} {row['text'] if 'text' in row else row['picture']}"
 
 
 def _ui_flags(values: flags.FlagValues) -> None:

@@ -147,12 +147,13 @@ def fitted(image: bytes) -> tuple[Image.Image, np.ndarray]:
 
 
 def caption(image: bytes | np.ndarray | Image.Image, text: str) -> Image.Image:
-    """The picture with one line of text below it."""
+    """The picture with one line of text below it; of a small picture the text sets the width."""
     picture = open_picture(image)
     font = _font(max(14, round(picture.width / 24)))
-    canvas = Image.new("RGB", (picture.width, picture.height + round(font.size * 1.6)), PAPER)
+    width = max(picture.width, min(math.ceil(font.getlength(text)) + 8, CELL_PX))
+    canvas = Image.new("RGB", (width, picture.height + round(font.size * 1.6)), PAPER)
     canvas.paste(picture, (0, 0))
-    shown = _shorten(text, font, picture.width - 8)
+    shown = _shorten(text, font, width - 8)
     ImageDraw.Draw(canvas).text((4, picture.height + font.size * 0.2), shown, INK, font)
     return canvas
 

@@ -121,6 +121,25 @@ def test_predict_prints_sentences(text, tmp_path, capsys):
     assert [row["text"] for row in rows] == ["a great cast", "a warm story", "an awful plot"]
 
 
+def test_predict_reads_text_in_any_encoding(text, tmp_path, capsys):
+    """A file as Windows or Latin-1 writes it, a very long sentence, other scripts, no word at all.
+
+    0x85 is an ellipsis there, and an end of line to str.splitlines().
+    """
+    (tmp_path / "old.txt").write_bytes("a warm caf\xe9\x85 and more\r\n".encode("latin-1"))
+    sentences = ["great " * 5000, "素晴らしい映画", "?!…", "\udce9t\udce9 is dull"]
+    words = [str(tmp_path / "old.txt"), *sentences, "-o", str(tmp_path), "--json"]
+    assert cli.main(["convoy", "predict", text["model_dir"], *words]) == cli.OK
+    rows = json.loads(capsys.readouterr().out.splitlines()[-1])["predictions"]
+    assert [row["text"] for row in rows[:1]] == ["a warm café… and more"]
+    assert [row["text"] for row in rows[3:]] == ["?!…", "été is dull"]
+    assert (rows[0]["class"], rows[1]["class"], rows[4]["class"]) == ("pos", "pos", "neg")
+    (tmp_path / "blank.txt").write_text("\n \n")
+    words = [str(tmp_path / "blank.txt"), "", "-o", str(tmp_path)]
+    assert cli.main(["convoy", "predict", text["model_dir"], *words]) == cli.FAILURE
+    assert "expected sentences, or text files" in capsys.readouterr().err
+
+
 @pytest.fixture(scope="module")
 def devkit(tmp_path_factory) -> pathlib.Path:
     path = tmp_path_factory.mktemp("devkit") / "digits"

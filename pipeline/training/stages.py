@@ -17,6 +17,7 @@ import dataclasses
 import json
 import math
 import pathlib
+import sys
 from collections.abc import Callable
 
 import keras
@@ -60,6 +61,7 @@ def train(
             task.model.load_weights(folders[number - 1] / WEIGHTS)
         learning = _freeze(task.model, still)
         most = max(most, learning)
+        _say(number, stages, learning, task.info.params, params.backbone_rate)
         if (folder / WEIGHTS).exists():
             continue
         for state, value in seeds:
@@ -83,6 +85,20 @@ def train(
     task.model.load_weights(folders[best] / WEIGHTS)
     loop.save_weights(task.model, workdir / WEIGHTS)
     return most
+
+
+def _say(number: int, stages, learning: int, params: int, slower: float) -> None:
+    """What learns now, before the lines of its training."""
+    stage = stages[number]
+    what = {"head": "the head learns", "all": "all learns"}
+    text = what.get(stage.unfreeze, f"{stage.unfreeze} and what follows learn")
+    slow = f", {slower:g} of it before the head" if slower < 1 and stage.unfreeze != "head" else ""
+    print(
+        f"stage {number + 1} of {len(stages)}: {text}, {learning:,} of {params:,} parameters; "
+        f"{stage.epochs:g} epochs, learning rate {stage.learning_rate:g}{slow}",
+        file=sys.stderr,
+        flush=True,
+    )
 
 
 def frozen(built: keras.Model, model: Model, unfreeze: str) -> frozenset[str]:

@@ -171,7 +171,7 @@ def test_the_backbone_learns_at_its_part_of_the_rate(class_records, tmp_path, op
     assert np.abs(moves[1.0]["stem_conv/kernel"]).max() > 1e-5
 
 
-def test_the_best_stage_is_kept(class_records, tmp_path):
+def test_the_best_stage_is_kept(class_records, tmp_path, capsys):
     """By the score on data.val; the next stage starts from the best of the one before."""
     params = train_once.params(model={"name": "lenet5"}, eval_epochs=16 / 60, ema=None)
     two = [{"epochs": 32 / 60, "learning_rate": 0.01}] * 2
@@ -191,6 +191,13 @@ def test_the_best_stage_is_kept(class_records, tmp_path):
     stages.train(task, stream, train, tmp_path, **options)
     for kept, best in zip(task.model.get_weights(), seen[1], strict=True):
         np.testing.assert_array_equal(kept, best)
+    told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("stage ")]
+    count = f"{task.info.params:,}"
+    assert told == [
+        f"stage {n} of 2: all learns, {count} of {count} parameters; 0.533333 epochs, "
+        "learning rate 0.01"
+        for n in (1, 2)
+    ]
 
 
 def test_places_are_the_networks_own():

@@ -67,6 +67,23 @@ IMAGENET = {
     "googlenet_bn": f"{_TORCH}/googlenet-1378be20.pth",
     "inception_v3_aux": f"{_TORCH}/inception_v3_google-0cc3c7bd.pth",
 }
+_V3 = {"large": "765b44a33ad4005b3ac83185abf1d0eb", "small": "cb65d4e5be93758266aa0a7f2c6708b7"}
+# Of other widths than 1, keras.applications' alpha.
+WIDTHS = {
+    **{
+        ("mobilenet_v1", width): f"{_KERAS}/mobilenet/mobilenet_{text}_224_tf.h5"
+        for width, text in ((0.25, "2_5"), (0.5, "5_0"), (0.75, "7_5"))
+    },
+    **{
+        ("mobilenet_v2", width): f"{_KERAS}/mobilenet_v2/mobilenet_v2_{_TF}_{width}_224.h5"
+        for width in (0.35, 0.5, 0.75, 1.3, 1.4)
+    },
+    **{
+        (f"mobilenet_v3_{size}", 0.75): f"{_KERAS}/mobilenet_v3/weights_mobilenet_v3_{size}_224_"
+        f"0.75_float.h5#md5={digits}"
+        for size, digits in _V3.items()
+    },
+}
 # Of all of them: {"0": ["n01440764", "tench"], ...}; address and MD5 are keras.applications' too.
 CLASSES = (
     "https://storage.googleapis.com/download.tensorflow.org/data/imagenet_class_index.json"
@@ -78,9 +95,7 @@ def load(
     task: Classifier | Detector, network: str, weights: str, width: float = 1.0
 ) -> dict[str, list[str]]:
     """Puts the weights into the task's model; says what did not match. Nothing or all of it."""
-    if weights == "imagenet" and width != 1.0:
-        raise ValueError(f"model.weights imagenet is for model.width 1.0, got {width}")
-    path = find(weights, network)
+    path = find(weights, network, width)
     report = importer.load(task.model, network, path)
     counts = {key: len(getattr(report, key)) for key in ("matched", "missing", "mismatched")}
     logging.warning("weights %s: %s, unused layers of the file: %s", path, counts, report.unused)
@@ -94,7 +109,7 @@ def load(
     return vars(report)
 
 
-def find(weights: str, network: str) -> pathlib.Path:
+def find(weights: str, network: str, width: float = 1.0) -> pathlib.Path:
     """The file that model.weights means; fetched if it is an address and not in the cache."""
     if weights == "imagenet":
         base = sources.BACKBONES.get(network, network)
@@ -103,7 +118,13 @@ def find(weights: str, network: str) -> pathlib.Path:
                 f"model.weights imagenet: no published weights of {base} are known; known are "
                 f"those of {', '.join(IMAGENET)}. Otherwise give a file or its address"
             )
-        weights = IMAGENET[base]
+        if width != 1.0 and (base, width) not in WIDTHS:
+            known = [str(other) for name, other in WIDTHS if name == base]
+            raise ValueError(
+                f"model.weights imagenet: {base} is published for model.width "
+                f"{', '.join(['1.0', *known])}, got {width}"
+            )
+        weights = WIDTHS.get((base, width), IMAGENET[base])
     if not re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", weights):
         path = pathlib.Path(weights).expanduser()
         if not path.exists():

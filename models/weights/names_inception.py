@@ -113,3 +113,25 @@ def inception_v3_torch(layer: str) -> str | None:
     if fork:  # after one convolution of branch 2, after two of branch 3
         place = f"_{branch}{'a' if fork == 'row_' else 'b'}"
     return f"Mixed_{part}.branch{chain}{place}.{kinds[kind]}"
+
+
+def inception_resnet_torch(layer: str) -> str | None:
+    """timm's; its branches count from 0, and the last block of stage 8 has a name of its own."""
+    kinds = {"conv": "conv", "norm": "bn"}
+    stem = re.fullmatch(r"(stem|last)_(conv|norm)(\d?)", layer)
+    if stem:
+        place = ("7b", "1a", "2a", "2b", "3b", "4a")[int(stem[3] or 0)]
+        return f"conv2d_{place}.{kinds[stem[2]]}"
+    parts = {"35": "repeat", "17": "repeat_1", "8": "repeat_2"}
+    block = re.match(r"stage(\d+)_block(\d+)_", layer)
+    within = f"{parts[block[1]]}.{int(block[2]) - 1}" if block else ""
+    within = "block8" if within == "repeat_2.9" else within
+    if layer.endswith("_up"):
+        return f"{within}.conv2d"
+    module = _BRANCH.fullmatch(layer)
+    if not module:
+        return {"logits": "classif"}.get(layer)
+    part, branch, _, kind, index = module.groups()
+    place = within or part.replace("mixed", "mixed_")
+    single = branch == "1" and part != "mixed7a"
+    return f"{place}.branch{int(branch) - 1}{'' if single else f'.{int(index) - 1}'}.{kinds[kind]}"

@@ -31,7 +31,7 @@ _TIMM_VGG = {
     "pre_logits.fc2": "classifier.3",
     "head.fc": "classifier.6",
 }
-_RESNET = r"resnet(18|34|50|101|152|200)"
+_RESNET = r"resnet(18|34|50|101|152)"
 
 SOURCES = {
     "keras": (
@@ -63,10 +63,11 @@ SOURCES = {
     "torch": (
         Source("vgg1[1369](_bn)?", names.vgg_torch, r"classifier\.\d", TORCH, also=_TIMM_VGG),
         Source("alexnet_owt", each(names.alexnet_torch), r"classifier\.\d", TORCH),
-        Source(_RESNET, each(names.resnet_torch), preprocess=TORCH),
+        Source(f"{_RESNET}|resnet200", each(names.resnet_torch), preprocess=TORCH),
         Source(f"{_RESNET}_v2", each(names.resnet_v2_torch), preprocess=TORCH),
         Source("googlenet_bn(_aux)?", each(names_inception.googlenet_torch), r"aux\d\..*"),
         Source("inception_v3_aux", each(names_inception.inception_v3_torch), r"AuxLogits\..*"),
+        Source("inception_resnet_v2", each(names_inception.inception_resnet_torch)),
     ),
     "caffe": (
         Source("alexnet", each(names.alexnet_caffe), "fc[678]"),
@@ -83,7 +84,7 @@ SOURCES = {
 # Published files that are not quite a network of ours: (format, pattern of our names, why).
 OTHERS = (
     ("keras", r"(resnet50|resnet101|resnet152)", r"Keras' has its strides elsewhere: \1_v1 here"),
-    ("keras", r"(resnet\d+_v2)", r"Keras' has its strides elsewhere: \1_keras here"),
+    ("keras", r"(resnet(50|101|152)_v2)", r"Keras' has its strides elsewhere: \1_keras here"),
     ("keras", "inception_v3_aux", "Keras' has one head: inception_v3 here"),
     ("torch", r"(resnet\d+)_v1", r"PyTorch's have the stride in the 3x3 convolution: \1 here"),
     ("torch", r"(resnet\d+_v2)_keras", r"timm's has its strides elsewhere: \1 here"),
@@ -104,18 +105,12 @@ OTHERS = (
         "darknet53|cspdarknet53",
         "timm's have leaky ReLUs of slope 0.01, where Darknet's slope is 0.1, or Mish",
     ),
-    ("torch", "inception_resnet_v2", "timm's numbers are those that Keras publishes"),
-    (
-        "torch",
-        "ssd300_vgg16|ssd_mobilenet_v1",
-        "a detector starts from the file of its classification network alone",
-    ),
     ("caffe", "(resnet50|resnet101|resnet152)", r"Caffe's have their strides elsewhere: \1_v1"),
     ("caffe", "alexnet_single|alexnet_owt", "Caffe's has two groups: alexnet here"),
     ("darknet", r"alexnet|alexnet_owt", "Darknet's has one tower: alexnet_single here"),
     (
         "darknet",
-        r"resnet\d+.*",
+        _RESNET,
         "Darknet's have leaky ReLUs, and shortcuts that add to some of the channels alone",
     ),
 )

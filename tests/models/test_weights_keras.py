@@ -9,15 +9,21 @@ import pytest
 from keras.src.legacy.saving import legacy_h5_format
 
 import models
-from models.weights import keras_h5, load
+from models.weights import keras_h5, load, sources
+from pipeline.pretrained import IMAGENET
 from tests.models.test_parity import assert_close
 from tests.parity import formula
 
 # ours: (theirs, input side, their pixels)
 NETWORKS = {
     "vgg16": ("VGG16", 32, "caffe"),
+    "vgg19": ("VGG19", 32, "caffe"),
     "resnet50_v1": ("ResNet50", 32, "caffe"),
+    "resnet101_v1": ("ResNet101", 32, "caffe"),
+    "resnet152_v1": ("ResNet152", 32, "caffe"),
     "resnet50_v2_keras": ("ResNet50V2", 32, "tf"),
+    "resnet101_v2_keras": ("ResNet101V2", 32, "tf"),
+    "resnet152_v2_keras": ("ResNet152V2", 32, "tf"),
     "mobilenet_v1": ("MobileNet", 32, "tf"),
     "mobilenet_v2": ("MobileNetV2", 32, "tf"),
     "mobilenet_v3_large": ("MobileNetV3Large", 32, "none"),
@@ -25,7 +31,7 @@ NETWORKS = {
     "inception_v3": ("InceptionV3", 75, "tf"),
     "inception_resnet_v2": ("InceptionResNetV2", 75, "tf"),
 }
-SLOW = ("resnet50_v2_keras", "mobilenet_v3_large", "inception_v3", "inception_resnet_v2")
+QUICK = ("vgg16", "resnet50_v1", "mobilenet_v1", "mobilenet_v2", "mobilenet_v3_small")
 
 
 def reference(network: str, classes: int = 7) -> keras.Model:
@@ -72,7 +78,7 @@ def pixels(network: str, images: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    "network", [pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in NETWORKS]
+    "network", [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in NETWORKS]
 )
 def test_outputs_are_keras_s(network, tmp_path):
     """Of today's layout and of the older one, with its names and with others."""
@@ -94,6 +100,13 @@ def test_outputs_are_keras_s(network, tmp_path):
         assert len(report.matched) == len(ours.weights)
         assert not report.unused
         assert_close(ours(images, training=False), expected)
+
+
+def test_all_of_keras_is_here():
+    assert set(NETWORKS) == {n for n in models.list_models() if sources.of("keras", n)}
+    assert NETWORKS.keys() == {n for n, url in IMAGENET.items() if "keras-applications" in url}
+    for network, (theirs, *_) in NETWORKS.items():
+        assert sources.of("keras", network).application == theirs
 
 
 def test_vgg16_of_another_input_size_says_what_differs(tmp_path):

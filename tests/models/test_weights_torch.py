@@ -40,11 +40,12 @@ def write_safetensors(path: pathlib.Path, tensors: dict[str, np.ndarray]) -> pat
     return path
 
 
-@functools.cache
+@functools.lru_cache(2)  # VGG has half a gigabyte
 def true_tensors(network: str) -> dict[str, np.ndarray]:
     """What the reference's state_dict() held when it computed the golden logits."""
     shapes = json.loads(lzma.decompress((GOLDEN / "weights_torch.json.xz").read_bytes()))[network]
-    return weights_formula.tensors({name: tuple(shape) for name, shape in shapes.items()})
+    shapes = {name: tuple(shape) for name, shape in shapes.items()}
+    return weights_formula.tensors(shapes, scaled=network != "inception_resnet_v2")
 
 
 def golden_logits(network: str) -> np.ndarray:
@@ -53,7 +54,7 @@ def golden_logits(network: str) -> np.ndarray:
 
 
 QUICK = ("resnet18", "resnet18_v2", "googlenet_bn")
-SIZES = {"inception_v3_aux": 299, "alexnet_owt": 224}
+SIZES = {"inception_v3_aux": 299, "inception_resnet_v2": 107, "alexnet_owt": 224}
 SIZES |= {f"vgg{depth}{norm}": 224 for depth in (11, 13, 16, 19) for norm in ("", "_bn")}
 DEEP = [f"resnet{depth}{kind}" for depth in (34, 50, 101, 152) for kind in ("", "_v2")]
 SLOW = [*DEEP, "resnet200", *(n for n in SIZES if n not in ("vgg16", "vgg19"))]

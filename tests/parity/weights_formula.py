@@ -12,8 +12,11 @@ from tests.parity import formula
 NORM = {"weight": "gamma", "bias": "beta", "running_mean": "moving_mean"}
 
 
-def tensors(shapes: dict[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
-    """{"layer1.0.conv1.weight": (64, 64, 3, 3), ...} -> float32 arrays in PyTorch's layout."""
+def tensors(shapes: dict[str, tuple[int, ...]], scaled: bool = True) -> dict[str, np.ndarray]:
+    """{"layer1.0.conv1.weight": (64, 64, 3, 3), ...} -> float32 arrays in PyTorch's layout.
+
+    scaled: else the scales of normalisations are 1, as of networks that were trained without.
+    """
     found = {}
     for name, shape in shapes.items():
         layer, _, part = name.rpartition(".")
@@ -24,7 +27,9 @@ def tensors(shapes: dict[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
             kind = NORM.get(part, "moving_variance")
         else:
             kind = "kernel" if part == "weight" else "bias"
-        if len(shape) == 4:  # depthwise: fan-in of one channel either way
+        if kind == "gamma" and not scaled:
+            found[name] = np.ones(shape, np.float32)
+        elif len(shape) == 4:  # depthwise: fan-in of one channel either way
             values = formula.weight(f"{layer}/{kind}", tuple(shape[i] for i in (2, 3, 1, 0)))
             found[name] = values.transpose(3, 2, 0, 1)
         elif len(shape) == 2:

@@ -28,6 +28,7 @@ NETWORKS = {
     "alexnet_owt": ("torchvision", "alexnet", 224, "imagenet"),
     "googlenet_bn": ("torchvision", "googlenet", 64, "half"),
     "inception_v3_aux": ("torchvision", "inception_v3", 299, "half"),
+    "inception_resnet_v2": ("timm", "inception_resnet_v2", 107, "half"),
     "resnet200": ("timm", "resnet200", 64, "imagenet"),
 }
 for _depth in (11, 13, 16, 19):
@@ -64,7 +65,7 @@ def outputs() -> None:
     for ours, (package, theirs, size, pixels) in NETWORKS.items():
         network = build(package, theirs).eval()
         shapes = {name: tuple(value.shape) for name, value in network.state_dict().items()}
-        values = weights_formula.tensors(shapes)
+        values = weights_formula.tensors(shapes, scaled=ours != "inception_resnet_v2")
         network.load_state_dict(
             {name: torch.from_numpy(np.ascontiguousarray(v)) for name, v in values.items()}
         )

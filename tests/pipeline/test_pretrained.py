@@ -85,6 +85,13 @@ def test_the_table_of_imagenet():
     assert set(sources.BACKBONES.values()) <= set(pretrained.IMAGENET)
 
 
+def test_a_width_has_an_address_of_its_own(served, monkeypatch):
+    folder, url = served
+    (folder / "half.h5").write_bytes(b"half")
+    monkeypatch.setitem(pretrained.WIDTHS, ("mobilenet_v1", 0.5), f"{url}/half.h5")
+    assert pretrained.find("imagenet", "ssd_mobilenet_v1", 0.5).read_bytes() == b"half"
+
+
 def test_weights_into_a_task(tmp_path):
     path = write_safetensors(tmp_path / "r.safetensors", true_tensors("resnet18"))
     task = models.build_task("resnet18", num_classes=3, input_size=(32, 32))
@@ -94,8 +101,8 @@ def test_weights_into_a_task(tmp_path):
     assert len(report["mismatched"]) == 2
     stem = np.asarray(task.model.get_layer("stem_norm").gamma)
     np.testing.assert_array_equal(stem, true_tensors("resnet18")["bn1.weight"])
-    with pytest.raises(ValueError, match=r"width 1\.0, got 0\.5"):
-        pretrained.load(task, "mobilenet_v1", "imagenet", 0.5)
+    with pytest.raises(ValueError, match=r"width 1\.0, 0\.25, 0\.5, 0\.75, got 0\.6"):
+        pretrained.load(task, "mobilenet_v1", "imagenet", 0.6)
 
 
 def test_a_class_count_that_differs_is_said(tmp_path, monkeypatch):
@@ -136,7 +143,7 @@ def test_the_addresses_are_keras_s():
     assert digits in source
     folder = pathlib.Path(utilities.__file__).parent
     everything = "".join(path.read_text() for path in folder.glob("*.py"))
-    for address in pretrained.IMAGENET.values():
+    for address in (*pretrained.IMAGENET.values(), *pretrained.WIDTHS.values()):
         if "keras-applications" in address and "#md5=" in address:
             assert address.partition("#md5=")[2] in everything, address
 

@@ -19,10 +19,12 @@ Made by `python -m tests.networks_page`.
 Parameters are learnable ones; multiply-accumulates are of convolutions and dense layers at the
 default input. Both are compared with the built network by tests. "Outputs checked against" names
 the independent implementation whose outputs, under identical random weights, ours equal to 1e-4 of
-the largest value; "counts" means that only the counts were compared.
+the largest value, and "at" the inputs: pixels, height first, or words. Where there is one, the
+network takes no other. Of every family with BatchNorm tests/models/test_parity_training.py compares
+a step of training, too: outputs on a batch's statistics, and the running ones after it.
 
-| name | task | parameters | MACs | input | paper | outputs checked against |
-|---|---|---|---|---|---|---|
+| name | task | parameters | MACs | input | paper | outputs checked against | at |
+|---|---|---|---|---|---|---|---|
 """
 
 
@@ -40,7 +42,7 @@ def _row(info: models.spec.ModelInfo, golden: dict) -> str:
     size = "x".join(map(str, info.preprocess.shape))
     return (
         f"| `{info.name}` | {info.task} | {info.params:,} | {info.macs:,} | {size} | "
-        f"{info.paper}, {info.year} | {golden['outputs']} |\n"
+        f"{info.paper}, {info.year} | {golden['outputs']} | {golden.get('sizes', '')} |\n"
     )
 
 

@@ -6,6 +6,7 @@ LeNet-5 of 1998 is checked against NumPy loops.
 
 from __future__ import annotations
 
+import json
 import pathlib
 import re
 
@@ -115,8 +116,12 @@ def test_equals_keras_applications(name, size):
     assert_close(ours(images, training=False), expected)
 
 
+DEEP = ("resnet34", "resnet152", "resnet200", "resnet200_v1")
+
+
 @pytest.mark.parametrize(
-    "name", ["resnet18", pytest.param("resnet34", marks=pytest.mark.slow), "resnet50"]
+    "name",
+    ["resnet18", "resnet50", "resnet101", *(pytest.param(n, marks=pytest.mark.slow) for n in DEEP)],
 )
 def test_equals_torchvision_resnet(name):
     golden = np.load(GOLDEN / "torch_resnet.npz")
@@ -124,15 +129,16 @@ def test_equals_torchvision_resnet(name):
         model = fill(models.build(name, num_classes=10, input_size=(height, width)))
         images = formula.pictures(2, height, width)
         assert_close(model(images, training=False), golden[f"{name}_{height}x{width}"])
-    assert_close(model(images, training=True), golden[f"{name}_training"], 1e-3)
-    norm = model.get_layer("stem_norm")
-    assert_close(norm.moving_mean, golden[f"{name}_stem_mean"])
-    # PyTorch keeps the unbiased variance: of 2 x 38 x 41 values here.
-    count = 2 * 38 * 41
-    before = formula.weight("stem_norm/moving_variance", norm.moving_variance.shape)
-    after = golden[f"{name}_stem_unbiased_variance"]
-    biased = 0.9 * before + (after - 0.9 * before) * (count - 1) / count
-    assert_close(norm.moving_variance, biased)
+
+
+@pytest.mark.parametrize("size", [pytest.param((64, 96), marks=pytest.mark.slow), (161, 129)])
+def test_weldon_equals_torchvision_and_the_authors_pooling(size):
+    """Of 6 positions one is the highest fifth, of 30 six."""
+    model = fill(models.build("weldon_resnet101", num_classes=10, input_size=size))
+    golden = np.load(GOLDEN / "torch_weldon.npz")
+    assert_close(
+        model(formula.pictures(2, *size), training=False), golden["x".join(map(str, size))]
+    )
 
 
 def test_equals_torchvision_ssd300():
@@ -141,11 +147,11 @@ def test_equals_torchvision_ssd300():
     fill(task.model)
     outputs = task.model(formula.pictures(2, 300, 300), training=False)
     assert outputs["cls"].shape == (2, 8732, 21)
-    assert_close(outputs["cls"][:, ::61], golden["cls"])
-    assert_close(outputs["box"][:, ::61], golden["box"])
+    assert_close(outputs["cls"][:, ::113], golden["cls"])
+    assert_close(outputs["box"][:, ::113], golden["box"])
 
     priors = task.encode.keywords["priors"]
-    np.testing.assert_allclose(priors[::61], golden["priors"], atol=1e-4)
+    np.testing.assert_allclose(priors[::113], golden["priors"], atol=1e-4)
     np.testing.assert_allclose(priors.sum(0, dtype=np.float64), golden["prior_sum"], rtol=1e-6)
 
     targets = [
@@ -159,6 +165,27 @@ def test_equals_torchvision_ssd300():
     assert float(normalizer) == golden["matched"].sum()
     np.testing.assert_allclose(losses["cls"] / normalizer, golden["cls_loss"], rtol=1e-4)
     np.testing.assert_allclose(losses["box"] / normalizer, golden["box_loss"], rtol=1e-4)
+
+
+def test_every_network_was_compared_at_two_sizes_one_of_them_odd():
+    """At one where it takes one alone; of ssd_mobilenet_v1 its parts were."""
+    rows: dict[str, dict] = {}
+    for path in (GOLDEN / "params").glob("*.json"):
+        rows |= json.loads(path.read_text())
+    assert {name for name, row in rows.items() if "sizes" not in row} == {"ssd_mobilenet_v1"}
+    sizes = {n: set(row["sizes"].split(", ")) for n, row in rows.items() if "sizes" in row}
+    for name, compared in sizes.items():
+        sides = [int(side) for size in compared for side in size.split("x")]
+        if len(compared) == 1:
+            with pytest.raises(ValueError, match=f"{sides[0]}x{sides[0]} px, got"):
+                models.build(name, input_size=(sides[0] + 1, sides[0] + 1))
+        else:
+            assert any(side % 2 for side in sides), name
+    for path in GOLDEN.glob("*.npz"):  # those that name network and size
+        for key in np.load(path):
+            found = re.match(r"(.+?)_(\d+x\d+)", key)
+            if found and found[1] in sizes:
+                assert found[2] in sizes[found[1]], key
 
 
 def test_lenet5_1998_equals_loops():

@@ -22,13 +22,17 @@ TORCHVISION = np.load(GOLDEN / "classics_torchvision.npz")
 
 SLOW = (
     *("alexnet_owt_224x224", "spp_net_zf5_180x180", "alexnet_single_112x75"),
+    "zfnet_large_93x75",
     *("overfeat_fast_103x119", "overfeat_accurate_77x77"),
-    *("vgg13", "vgg13_bn", "vgg16_bn", "vgg19_bn"),
+    *("vgg11_75x65", "vgg11_bn_64x97"),
 )
+DEEP = ("vgg13", "vgg16", "vgg19")
 
 
 def cases(names) -> list:
-    return [pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in names]
+    """SLOW ones, and all of VGG with more layers than vgg11, wait for -m slow."""
+    slow = {name for name in names if name in SLOW or name.startswith(DEEP)}
+    return [pytest.param(n, marks=pytest.mark.slow) if n in slow else n for n in names]
 
 
 def sides(case: str) -> tuple[str, tuple[int, int]]:
@@ -53,17 +57,24 @@ def test_equals_torchvision_alexnet(case):
     assert_close(logits(*sides(case)), TORCHVISION[case])
 
 
-@pytest.mark.parametrize(
-    "name", cases(["vgg11", "vgg11_bn", "vgg13", "vgg13_bn", "vgg16_bn", "vgg19_bn"])
-)
-def test_equals_torchvision_vgg(name):
-    """The maps at two sizes; the full layers on the 2 x 2 map of the odd one."""
+VGGS = ("vgg11", "vgg11_bn", "vgg13", "vgg13_bn", "vgg16_bn", "vgg19_bn")
+
+
+@pytest.mark.parametrize("name", cases(VGGS))
+def test_maps_equal_torchvision_vgg(name):
     for size in ((64, 64), (75, 65)):
         backbone = fill(models.build(name, num_classes=None, input_size=size))
         maps = backbone(formula.pictures(2, *size), training=False)
         assert_close(maps["s32"][..., ::16], TORCHVISION[f"{name}_{size[0]}x{size[1]}"])
-    if name != "vgg11":  # whose full layers the next test has
-        assert_close(logits(name, size), TORCHVISION[f"{name}_logits"])
+
+
+@pytest.mark.parametrize(
+    "case", cases([f"{n}_{size}" for n in VGGS for size in ("75x65", "64x97")])
+)
+def test_equals_torchvision_vgg(case):
+    """The full layers take maps of 2 x 2 and of 2 x 3 here."""
+    name, size = sides(case)
+    assert_close(logits(name, size), TORCHVISION[f"{name}_logits_{size[0]}x{size[1]}"])
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""The networks of 1989 and 2009 against NumPy, connection by connection."""
+"""The networks of 1989, 1998 and 2009, and of words, against NumPy, connection by connection."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from models import arithmetic, connections
 from models.classification import caltech, lecun1989
 from tests.models.test_normalization import contrast_by_loops
 from tests.models.test_parity import assert_close, fill
+from tests.models.test_text_cnn import NAMES as TEXT_CNNS
+from tests.models.test_text_cnn import WORDS, loops
 from tests.parity import formula
 
 
@@ -51,6 +53,25 @@ def test_lecun1989_equals_loops():
     assert_close(model(images), np.stack(expected))
 
 
+def test_lenet5_equals_loops():
+    """28 px alone: the full layers take the 5 x 5 map that it leaves."""
+    model = fill(models.build("lenet5"))
+    w = weights_of(model)
+    expected = []
+    for image in formula.pictures(3, 28, 28, channels=1):
+        x = np.pad(image.astype(float) / 255 * 1.275 - 0.1, [(2, 2), (2, 2), (0, 0)])
+        for layer, maps in (("conv1", 1), ("conv2", 6)):
+            kernel, bias = w[f"{layer}/kernel"], w[f"{layer}/bias"]
+            sources = list(zip(range(maps), range(maps), strict=True))
+            x = np.tanh(correlate_maps(x, kernel, [sources] * len(bias)) + bias)
+            x = (x[::2, ::2] + x[1::2, ::2] + x[::2, 1::2] + x[1::2, 1::2]) / 4
+        x = x.reshape(-1)
+        for layer in ("fc1", "fc2"):
+            x = np.tanh(x @ w[f"{layer}/kernel"] + w[f"{layer}/bias"])
+        expected.append(x @ w["logits/kernel"] + w["logits/bias"])
+    assert_close(model(formula.pictures(3, 28, 28, channels=1)), np.stack(expected))
+
+
 def test_lecun1989_has_the_papers_units_and_connections():
     """1,256 units with the input's 256; 64,660 connections with biases."""
     backbone = models.build("lecun1989", num_classes=None)
@@ -63,11 +84,25 @@ def test_lecun1989_has_the_papers_units_and_connections():
     np.testing.assert_array_equal(seen, 8)
 
 
-@pytest.mark.parametrize("name", ["caltech_convnet", "caltech_convnet_max", "caltech_convnet_rn"])
-def test_caltech_equals_numpy(name):
-    model = fill(models.build(name, num_classes=7))
+SMALL, LARGER = ((83, 83), (14, 14, 64)), ((104, 89), (18, 15, 64))
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "maps"),
+    [
+        ("caltech_convnet", *SMALL),
+        ("caltech_convnet", *LARGER),
+        ("caltech_convnet_max", *SMALL),
+        ("caltech_convnet_max", *LARGER),
+        ("caltech_convnet_rn", *SMALL),
+        pytest.param("caltech_convnet_rn", *LARGER, marks=pytest.mark.slow),
+    ],
+)
+def test_caltech_equals_numpy(name, size, maps):
+    """104 x 89 leaves both poolings a remainder, and the classes a map of 2 x 1."""
+    model = fill(models.build(name, num_classes=7, input_size=size))
     w = weights_of(model)
-    (image,) = formula.pictures(1, 83, 83, channels=1)
+    (image,) = formula.pictures(1, *size, channels=1)
     kind = "max" if name.endswith("max") else "average"
 
     def stage(x, size, stride):
@@ -80,11 +115,23 @@ def test_caltech_equals_numpy(name):
     x = image.astype(float) / 127.5 - 1
     x = correlate_maps(x, w["stage1_conv/kernel"], [[(0, 0)]] * 64) + w["stage1_conv/bias"]
     x = stage(x, 10, 5)
-    assert x.shape == (14, 14, 64)
+    assert x.shape == maps
     table = [list(enumerate(row)) for row in caltech.TABLE]
     x = correlate_maps(x, w["stage2_conv/kernel"], table) + w["stage2_conv/bias"]
     x = stage(x, 6, 4).reshape(-1)
     assert_close(model(image[None])[0], x @ w["logits/kernel"] + w["logits/bias"])
+
+
+@pytest.mark.parametrize("name", TEXT_CNNS)
+def test_text_cnn_equals_loops_on_sentences_of_its_own_length(name):
+    """64 words with the margins; tests/models/test_text_cnn.py has 15."""
+    task = models.build_task(name, vocabulary=WORDS, num_classes=3)
+    for weight in task.model.weights:
+        if "vectors" not in weight.path:
+            weight.assign(formula.weight(weight.path, weight.shape))
+    numbers = np.random.default_rng(0).integers(0, len(WORDS) + 2, (2, 64))
+    expected = np.stack([loops(task, row) for row in numbers])
+    assert_close(task.model(numbers), expected)
 
 
 def test_table_of_connections_is_drawn_once_and_evenly():

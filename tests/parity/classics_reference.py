@@ -20,11 +20,10 @@ import torch
 import torch.nn.functional as F
 
 from tests.parity import formula
-from tests.parity.torch_reference import GOLDEN, VARIABLES, fill, import_torchvision
+from tests.parity.torch_reference import GOLDEN, VARIABLES, fill, import_torchvision, pictures
 
 CLASSES = 10
 CAFFE_MEAN = np.float32([103.939, 116.779, 123.68])
-TORCH_MEAN, TORCH_STD = np.float32([0.485, 0.456, 0.406]), np.float32([0.229, 0.224, 0.225])
 
 
 def full(*widths):
@@ -54,16 +53,16 @@ def alexnet(groups, norm):
     ]
 
 
-def zfnet(last):
+def zfnet(last, filters=(384, 384, 256)):
     between = [("pool", 3, 2), ("lrn", 2.0, 1e-4)]
     return [
         *conv("conv1", 96, 7, 2, 1),
         *between,
         *conv("conv2", 256, 5, 2),
         *between,
-        *conv("conv3", 384, 3, 1, 1),
-        *conv("conv4", 384, 3, 1, 1),
-        *conv("conv5", 256, 3, 1, 1),
+        *conv("conv3", filters[0], 3, 1, 1),
+        *conv("conv4", filters[1], 3, 1, 1),
+        *conv("conv5", filters[2], 3, 1, 1),
         last,
         *full(4096, 4096),
     ]
@@ -98,6 +97,7 @@ NETWORKS = {
     "alexnet": (alexnet(2, ("lrn", 1.0, 1e-4 / 5)), True, ((95, 95), (131, 107))),
     "alexnet_single": (alexnet(1, None), False, ((99, 99), (112, 75))),
     "zfnet": (zfnet(("pool", 3, 2)), True, ((64, 64), (93, 75))),
+    "zfnet_large": (zfnet(("pool", 3, 2), (512, 1024, 512)), True, ((64, 64), (93, 75))),
     "spp_net_zf5": (zfnet(("spp", (6, 3, 2, 1))), True, ((180, 180), (93, 224))),
     "overfeat_fast": (OVERFEAT_FAST, False, ((71, 71), (103, 119))),
     "overfeat_accurate": (OVERFEAT_ACCURATE, False, ((77, 77), (121, 113))),
@@ -278,11 +278,6 @@ def vgg_name(depths, norm):
     return name_of
 
 
-def torch_pixels(height, width, count=2):
-    pixels = (formula.pictures(count, height, width) / 255 - TORCH_MEAN) / TORCH_STD
-    return torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)))
-
-
 def vgg_head(x, widths=(4096, 4096)):
     for index, width in enumerate((*widths, CLASSES), start=1):
         name = f"fc{index}" if index <= len(widths) else "logits"
@@ -310,12 +305,14 @@ def torchvision_nets(torchvision) -> None:
         fill(network.features, vgg_name(depths[name[:5]], norm))
         network.eval()
         for height, width in ((64, 64), (75, 65)):
-            maps = network.features(torch_pixels(height, width))
+            maps = network.features(pictures("torch", 2, height, width))
             found[f"{name}_{height}x{width}"] = maps.permute(0, 2, 3, 1)[..., ::16].numpy()
-        found[f"{name}_logits"] = vgg_head(maps).numpy()
+        for height, width in ((75, 65), (64, 97)):  # maps of 2 x 2 and 2 x 3
+            logits = vgg_head(network.features(pictures("torch", 2, height, width)))
+            found[f"{name}_logits_{height}x{width}"] = logits.numpy()
         if name == "vgg11":
             found["vgg11_224x224"] = vgg_head(
-                network.avgpool(network.features(torch_pixels(224, 224, 1)))
+                network.avgpool(network.features(pictures("torch", 1, 224, 224)))
             ).numpy()
     owt = torchvision.models.alexnet(num_classes=CLASSES).eval()
     layers = ("conv1", "conv2", "conv3", "conv4", "conv5")
@@ -333,7 +330,7 @@ def torchvision_nets(torchvision) -> None:
         linear.weight.copy_(torch.from_numpy(weights))
         linear.bias.copy_(torch.from_numpy(bias(layer, linear.out_features)))
     for height, width in ((224, 224), (75, 131)):
-        found[f"alexnet_owt_{height}x{width}"] = owt(torch_pixels(height, width)).numpy()
+        found[f"alexnet_owt_{height}x{width}"] = owt(pictures("torch", 2, height, width)).numpy()
     np.savez_compressed(GOLDEN / "classics_torchvision.npz", **found)
 
 

@@ -19,21 +19,19 @@ import numpy as np
 import timm
 import torch
 
-from tests.parity import formula
-from tests.parity.torch_reference import VARIABLES, fill
+from tests.parity.torch_reference import VARIABLES, fill, pictures
 
 OUTPUT = pathlib.Path(__file__).parents[1] / "golden" / "residual.npz"
 CLASSES = 10
-NORMAL = {
-    "timm": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
-    "cifar": ((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)),
+# Of LM-ResNet: blocks a stage, and the authors' class.
+LAYERS = {
+    20: (3, "BasicBlock"),
+    32: (5, "BasicBlock"),
+    44: (7, "BasicBlock"),
+    56: (9, "BasicBlock"),
+    110: (18, "BasicBlock"),
+    164: (18, "Bottleneck"),
 }
-
-
-def picture(kind: str, height: int, width: int):
-    mean, std = (torch.tensor(v)[:, None, None] for v in NORMAL[kind])
-    image = torch.from_numpy(formula.pictures(2, height, width)).permute(0, 3, 1, 2)
-    return (image / 255 - mean) / std
 
 
 def timm_name(name: str, _tensor) -> str:
@@ -51,12 +49,21 @@ def timm_name(name: str, _tensor) -> str:
     return f"{ours}/{'kernel' if variable == 'weight' else 'bias'}"
 
 
+def resnet(depth: int):
+    """timm has a name for none of 200 layers: its class with the paper's numbers of blocks."""
+    if depth == 200:
+        network = timm.create_model("resnetv2_50", layers=(3, 24, 36, 3), num_classes=CLASSES)
+    else:
+        network = timm.create_model(f"resnetv2_{depth}", num_classes=CLASSES)
+    fill(network, timm_name)
+    return network
+
+
 def resnets(found: dict) -> None:
-    for depth in (18, 34, 50):
-        network = timm.create_model(f"resnetv2_{depth}", num_classes=CLASSES).eval()
-        fill(network, timm_name)
+    for depth in (18, 34, 50, 101, 152, 200):
+        network = resnet(depth).eval()
         for height, width in ((64, 64), (75, 81)):
-            logits = network(picture("timm", height, width))
+            logits = network(pictures("torch", 2, height, width))
             found[f"resnet{depth}_v2_{height}x{width}"] = logits.numpy()
 
 
@@ -85,24 +92,25 @@ def multi_step_name(depth: int):
     return name_of
 
 
+def multi_step(authors, layers: int):
+    """LM-ResNet of so many layers; its average takes any map."""
+    depth, block = LAYERS[layers]
+    kind = getattr(authors, block)
+    network = authors.MResNet(kind, [depth] * 3, pretrain=False, num_classes=CLASSES)
+    fill(network, multi_step_name(depth))
+    for k in network.ks:
+        k.copy_(1 - k)
+    network.avgpool = torch.nn.AdaptiveAvgPool2d(1)
+    return network
+
+
 def multi_steps(authors, found: dict) -> None:
-    for layers, depth, block in (
-        (20, 3, authors.BasicBlock),
-        (44, 7, authors.BasicBlock),
-        (164, 18, authors.Bottleneck),
-    ):
-        network = authors.MResNet(block, [depth] * 3, pretrain=False, num_classes=CLASSES).eval()
-        fill(network, multi_step_name(depth))
-        for k in network.ks:
-            k.copy_(1 - k)
-        network.avgpool = torch.nn.AdaptiveAvgPool2d(1)
+    for layers in LAYERS:
+        network = multi_step(authors, layers).eval()
         for height, width in ((32, 32), (37, 34)):
-            logits = network(picture("cifar", height, width))
+            logits = network(pictures("cifar", 2, height, width))
             found[f"lm_resnet{layers}_{height}x{width}"] = logits.numpy()
         found[f"lm_resnet{layers}_params"] = sum(p.numel() for p in network.parameters())
-        if layers == 20:
-            trained = network.train()(picture("cifar", 32, 32))
-            found[f"lm_resnet{layers}_training"] = trained.numpy()
 
 
 def load(path: str):

@@ -1,8 +1,8 @@
 """Writes tests/golden/torch_*.npz: outputs of torchvision's networks under formula weights.
 
-Run by hand, in an environment of its own:
+The two of 200 layers are timm's. Run by hand, in an environment of its own:
 
-    python3 -m venv tv && tv/bin/pip install torch==2.13.0 numpy pillow
+    python3 -m venv tv && tv/bin/pip install torch==2.13.0 numpy pillow timm==1.0.31
     tv/bin/pip install --no-deps torchvision==0.28.0
     PYTHONPATH=. tv/bin/python tests/parity/torch_reference.py
 
@@ -88,24 +88,66 @@ def resnet_name(name: str, tensor) -> str:
     return f"stage{stage}_block{int(block) + 1}_{part}/{kind}"
 
 
+PIXELS = {
+    "torch": ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]),
+    "cifar": ([0.4914, 0.4822, 0.4465], [0.2023, 0.1994, 0.2010]),
+    "caffe": ([103.939 / 255, 116.779 / 255, 123.68 / 255], [1 / 255] * 3),
+}
+
+
+def pictures(kind: str, count: int, height: int, width: int):
+    """[count, 3, height, width], normalised; "caffe" is blue first."""
+    mean, std = (torch.tensor(v)[:, None, None] for v in PIXELS[kind])
+    image = torch.from_numpy(formula.pictures(count, height, width)).permute(0, 3, 1, 2)
+    if kind == "caffe":
+        image = image.flip(1)
+    return (image / 255 - mean) / std
+
+
+def resnet(torchvision, variant: str):
+    """The network in inference mode; "_v1" moves the strides of torchvision's to the first 1x1."""
+    name = variant.removesuffix("_v1")
+    if name == "resnet200":
+        import timm
+
+        network = timm.create_model(name, num_classes=CLASSES)
+    else:
+        network = getattr(torchvision.models, name)(num_classes=CLASSES)
+    fill(network, resnet_name)
+    for block in network.modules() if variant != name else ():
+        if hasattr(block, "conv3"):
+            block.conv1.stride, block.conv2.stride = block.conv2.stride, block.conv1.stride
+    return network.eval()
+
+
 def resnets(torchvision) -> None:
     found = {}
-    mean, std = (
-        torch.tensor(v)[:, None, None] for v in ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
-    )
-    for variant in ("resnet18", "resnet34", "resnet50"):
-        network = getattr(torchvision.models, variant)(num_classes=CLASSES)
-        fill(network, resnet_name)
+    for variant in ("18", "34", "50", "101", "152", "200", "200_v1"):
+        network = resnet(torchvision, f"resnet{variant}")
+        kind = "caffe" if variant.endswith("_v1") else "torch"
         for height, width in SIZES:
-            image = torch.from_numpy(formula.pictures(2, height, width)).permute(0, 3, 1, 2)
-            image = (image / 255 - mean) / std
-            logits = network.eval()(image)
-            found[f"{variant}_{height}x{width}"] = logits.numpy()
-        trained = network.train()(image)  # the odd size
-        found[f"{variant}_training"] = trained.numpy()
-        found[f"{variant}_stem_mean"] = network.bn1.running_mean.numpy()
-        found[f"{variant}_stem_unbiased_variance"] = network.bn1.running_var.numpy()
+            logits = network(pictures(kind, 2, height, width))
+            found[f"resnet{variant}_{height}x{width}"] = logits.numpy()
     np.savez_compressed(GOLDEN / "torch_resnet.npz", **found)
+
+
+def weldon(torchvision) -> None:
+    """The authors' two steps on torchvision's ResNet-101: classes by 1x1, then the extreme fifths.
+
+    Sorted scores of a class: the mean of the highest and the mean of the lowest, halved.
+    """
+    found = {}
+    network = resnet(torchvision, "resnet101")
+    kernel = torch.from_numpy(formula.weight("scores/kernel", (1, 1, 2048, CLASSES))[0, 0])
+    bias = torch.from_numpy(formula.weight("scores/bias", (CLASSES,)))
+    body = torch.nn.Sequential(*list(network.children())[:-2])  # no average, no classes
+    for height, width in ((64, 96), (161, 129)):
+        maps = body(pictures("torch", 2, height, width)).permute(0, 2, 3, 1)
+        scores = (maps @ kernel + bias).flatten(1, 2).sort(dim=1).values
+        extreme = round(0.2 * scores.shape[1])
+        logits = (scores[:, -extreme:].mean(1) + scores[:, :extreme].mean(1)) / 2
+        found[f"{height}x{width}"] = logits.numpy()
+    np.savez_compressed(GOLDEN / "torch_weldon.npz", **found)
 
 
 def vgg_names() -> dict[str, str]:
@@ -167,7 +209,7 @@ def ssd(torchvision) -> None:
             iou = torchvision.ops.box_iou(boxes, prior)
             matched.append(network.proposal_matcher(iou))
     losses = network.compute_loss(targets, outputs, priors, matched)
-    step = slice(None, None, 61)
+    step = slice(None, None, 113)
     np.savez_compressed(
         GOLDEN / "torch_ssd300.npz",
         cls=outputs["cls_logits"][:, step].numpy(),
@@ -185,4 +227,5 @@ if __name__ == "__main__":
     with torch.no_grad():
         _library, vision = import_torchvision()
         resnets(vision)
+        weldon(vision)
         ssd(vision)

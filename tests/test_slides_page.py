@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import importlib.util
+import math
 import pathlib
 import re
 
@@ -12,6 +13,7 @@ import yaml
 
 import models
 from data.augment.policies import POLICIES
+from models import structure
 from pipeline import config, model_table
 from pipeline.verbs import VERBS
 
@@ -106,6 +108,12 @@ def test_large_numbers_are_the_networks_own():
             assert int(number.replace(",", "")) in known, f"{number}: {line}"
             checked += 1
     assert checked >= 8
+
+
+def test_alexnets_neurons_are_counted():
+    found = structure.lines(model_table.build("alexnet"))
+    neurons = sum(math.prod(line.size) for line in found if line.macs)
+    assert f"{neurons:,} outputs of layers with weights" in TEXT
 
 
 def test_every_linked_file_is_there():

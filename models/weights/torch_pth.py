@@ -49,6 +49,7 @@ _BROKEN = (
 )
 # Where checkpoints of trainings keep the tensors; averaged ones only where there are no others.
 _WRAPPERS = ("state_dict", "model", "model_state_dict", "state_dict_ema", "model_ema", "ema")
+_DEEPEST = 4  # of one in the other; a pickle can hold itself
 
 
 class _Storage:
@@ -68,8 +69,8 @@ def read(path: str | os.PathLike) -> dict[str, np.ndarray]:
         else:
             with open(path, "rb") as file:
                 found = _read_legacy(file)
-        while isinstance(found, dict) and (inner := [k for k in _WRAPPERS if _holds(found, k)]):
-            found = found[inner[0]]
+        for _ in range(_DEEPEST):
+            found = _inner(found) or found
         if not isinstance(found, dict) or not found:
             raise ValueError(f"expected tensors by name, got {type(found).__name__}")
         strange = [name for name, value in found.items() if not isinstance(value, _Tensor)]
@@ -80,8 +81,16 @@ def read(path: str | os.PathLike) -> dict[str, np.ndarray]:
         raise ValueError(f"{path} cannot be read as what torch.save wrote: {error}") from None
 
 
-def _holds(found: dict, key: str) -> bool:
-    return isinstance(found.get(key), dict)
+def _inner(found) -> dict | None:
+    """The tensors of a training's checkpoint, or what leads to them; None where there is none."""
+    if not isinstance(found, dict):
+        return None
+    inner = {name: value for name, value in found.items() if isinstance(value, dict) and value}
+    for key in _WRAPPERS:
+        if key in inner:
+            return inner[key]
+    whole = [v for v in inner.values() if all(isinstance(t, _Tensor) for t in v.values())]
+    return whole[0] if len(whole) == 1 else None
 
 
 class _Tensor:
@@ -134,7 +143,7 @@ _UNREAD = {
     "numpy.core.multiarray": ("scalar",),
     "numpy._core.multiarray": ("scalar",),
     "_codecs": ("encode",),
-    "torch": ("device",),
+    "torch": ("device", "float64", "float32", "float16", "bfloat16", "int64", "int32", "uint8"),
 }
 
 

@@ -121,8 +121,8 @@ def forged_zip(pickled: bytes, compressed: bool = False) -> bytes:
     return file.getvalue()
 
 
-def forged_tensor(shape: tuple, strides: tuple) -> bytes:
-    """The pickle of {"a": a tensor}, two numbers of storage below it."""
+def forged_tensor(shape: tuple, strides: tuple, *within: str) -> bytes:
+    """The pickle of {"a": a tensor}, two numbers of storage below it; that `within` others."""
 
     class Storage:
         pass
@@ -135,8 +135,9 @@ def forged_tensor(shape: tuple, strides: tuple) -> bytes:
         def persistent_id(self, obj):
             return ("storage", "F32", "0", "cpu", 2) if isinstance(obj, Storage) else None
 
+    held = {"a": Tensor()}
     file = io.BytesIO()
-    Pickler(file, 2).dump({"a": Tensor()})
+    Pickler(file, 2).dump({"epoch": 3, **{key: held for key in within}} if within else held)
     found = file.getvalue()
     return found.replace(
         b"cmodels.weights.torch_pth\n_rebuild\n", b"ctorch._utils\n_rebuild_tensor_v2\n"
@@ -206,6 +207,25 @@ def test_what_a_forged_file_claims_is_not_believed(forged, tmp_path):
 def test_a_forged_tensor_that_is_right_is_read(tmp_path):
     (tmp_path / "a.pth").write_bytes(forged_zip(forged_tensor((2,), (1,))))
     np.testing.assert_array_equal(torch_pth.read(tmp_path / "a.pth")["a"], [0, 0])
+
+
+def test_the_one_part_of_a_checkpoint_that_is_all_tensors(tmp_path):
+    path = tmp_path / "a.pth"
+    path.write_bytes(forged_zip(forged_tensor((2,), (1,), "net")))
+    assert list(torch_pth.read(path)) == ["a"]
+    path.write_bytes(forged_zip(forged_tensor((2,), (1,), "net", "model")))
+    assert list(torch_pth.read(path)) == ["a"]
+    path.write_bytes(forged_zip(forged_tensor((2,), (1,), "painter", "judge")))
+    with pytest.raises(ValueError, match="expected tensors alone, but 'epoch' is none"):
+        torch_pth.read(path)
+
+
+def test_a_checkpoint_that_holds_itself_ends(tmp_path):
+    held: dict = {"epoch": 3}
+    held["model"] = held
+    (tmp_path / "a.pth").write_bytes(forged_zip(pickle.dumps(held, 2)))
+    with pytest.raises(ValueError, match="expected tensors alone"):
+        torch_pth.read(tmp_path / "a.pth")
 
 
 @pytest.mark.parametrize("kind", ["f4", "S8"])

@@ -106,9 +106,10 @@ def files() -> None:
     torch.save(whole, GOLDEN / "torch_zip.pth")
     torch.save(whole, GOLDEN / "torch_legacy.pth", _use_new_zipfile_serialization=False)
     averaged = {f"module.{name}": base[:2] for name in ("norm.weight", "norm.running_mean")}
+    kinds = {"device": torch.device("cpu"), "dtype": torch.bfloat16}
     training = {
         "epoch": np.float64(3),
-        "args": argparse.Namespace(output_dir=pathlib.PosixPath("out"), device=torch.device("cpu")),
+        "args": argparse.Namespace(output_dir=pathlib.PosixPath("out"), **kinds),
         "optimizer": {"state": {0: {"momentum_buffer": base}}, "param_groups": [{"lr": 0.1}]},
         "model_ema": {"n_averaged": torch.tensor(9)} | averaged,
     }

@@ -1,0 +1,144 @@
+"""Every network of the registry, as small as it goes: the rows of the conformance matrix.
+
+Its columns are the tests of test_conformance.py, and all of them hold for every row. What a network
+does not have, maps or a choice of sizes, its row says with the reason; the test expects that error.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """One row; sides of maps are by hand."""
+
+    options: Mapping  # of models.build_task
+    side: int = 64  # of the pictures that `maps` are of, pixels
+    maps: Mapping[int, int] | None = None  # stride -> side of the backbone's map
+    no_maps: str = ""  # why there is no backbone by this name
+    one_size: str = ""  # why it takes no larger picture
+
+
+def pictures(
+    height: int, width: int, side: int = 64, maps: Mapping[int, int] | None = None, /, **more
+) -> Case:
+    """A network for pictures of any size, here of five classes; padded maps are side / stride."""
+    options = {"input_size": (height, width), "num_classes": 5, **more}
+    return Case(options, side, maps or {stride: side // stride for stride in (4, 8, 16, 32)})
+
+
+ALEXNET = (227, {4: 55, 8: 27, 16: 13, 32: 6})
+ALEXNET_OWT = (224, {4: 55, 8: 27, 16: 13, 32: 6})
+ZFNET = (224, {2: 110, 8: 26, 16: 13, 32: 6})
+SPP_NET = (224, {2: 110, 8: 26, 16: 13})
+CALTECH = (83, {5: 14, 20: 1})
+OVERFEAT_FAST = (231, {4: 56, 8: 24, 16: 12, 32: 6})
+OVERFEAT_ACCURATE = (221, {2: 108, 6: 30, 12: 15, 36: 5})
+INCEPTION = (299, {4: 71, 8: 35, 16: 17, 32: 8})
+CIFAR = (32, {1: 32, 2: 16, 4: 8})
+DETECTOR = "a detector needs num_classes; build its backbone by its name"
+SENTENCE = "a text network needs num_classes"
+WORDS = {"vocabulary": ("the", "film", "is", "good", "bad"), "max_words": 7, "num_classes": 3}
+# fmt: off
+CASES = {
+    "lecun1989": Case({}, 16, {2: 8, 4: 4}, one_size="every unit has a bias of its own"),
+    "lenet5_1998": Case({}, 32, {2: 14, 4: 5}, one_size="C5 covers its whole input map"),
+    "lenet5": Case({}, 28, {2: 14, 4: 5}, one_size="fc1 is made for the 5x5 map"),
+    "caltech_convnet": pictures(83, 83, *CALTECH),
+    "caltech_convnet_rn": pictures(83, 88, *CALTECH),
+    "caltech_convnet_max": pictures(83, 88, *CALTECH),
+    "alexnet": pictures(63, 75, *ALEXNET),
+    "alexnet_single": pictures(67, 75, *ALEXNET),
+    "alexnet_owt": pictures(63, 75, *ALEXNET_OWT),
+    "zfnet": pictures(47, 50, *ZFNET),
+    "zfnet_large": pictures(47, 50, *ZFNET),
+    "overfeat_fast": pictures(71, 71, *OVERFEAT_FAST),
+    "overfeat_accurate": pictures(77, 77, *OVERFEAT_ACCURATE),
+    "spp_net_zf5": pictures(64, 93, *SPP_NET),
+    "vgg11": pictures(32, 33),
+    "vgg11_bn": pictures(32, 65),
+    "vgg13": pictures(32, 33),
+    "vgg13_bn": pictures(32, 65),
+    "vgg16": pictures(32, 33),
+    "vgg16_bn": pictures(32, 65),
+    "vgg19": pictures(32, 33),
+    "vgg19_bn": pictures(32, 65),
+    "googlenet": pictures(64, 65),
+    "googlenet_aux": pictures(79, 80),
+    "googlenet_bn": pictures(64, 65),
+    "googlenet_bn_aux": pictures(32, 33),
+    "inception_v2": pictures(32, 33),
+    "inception_v3": pictures(75, 76, *INCEPTION),
+    "inception_v3_aux": pictures(299, 299, *INCEPTION),
+    "inception_resnet_v2": pictures(75, 75, *INCEPTION),
+    "resnet18": pictures(65, 64),
+    "resnet34": pictures(65, 64),
+    "resnet50": pictures(64, 64),
+    "resnet101": pictures(64, 64),
+    "resnet152": pictures(64, 64),
+    "resnet200": pictures(64, 64),
+    "resnet50_v1": pictures(64, 64),
+    "resnet101_v1": pictures(64, 64),
+    "resnet152_v1": pictures(64, 64),
+    "resnet200_v1": pictures(64, 64),
+    "mobilenet_v1": pictures(64, 97, width=0.25),
+    "weldon_resnet101": pictures(64, 65),
+    "resnet18_v2": pictures(65, 64),
+    "resnet34_v2": pictures(65, 64),
+    "resnet50_v2": pictures(64, 64),
+    "resnet101_v2": pictures(64, 64),
+    "resnet152_v2": pictures(64, 64),
+    "resnet200_v2": pictures(64, 64),
+    "resnet50_v2_keras": pictures(64, 64),
+    "resnet101_v2_keras": pictures(64, 64),
+    "resnet152_v2_keras": pictures(64, 64),
+    "lm_resnet20": pictures(32, 33, *CIFAR),
+    "lm_resnet32": pictures(32, 33, *CIFAR),
+    "lm_resnet44": pictures(32, 33, *CIFAR),
+    "lm_resnet56": pictures(32, 33, *CIFAR),
+    "lm_resnet110": pictures(32, 33, *CIFAR),
+    "lm_resnet164": pictures(32, 33, *CIFAR),
+    "mobilenet_v2": pictures(64, 97, width=0.35),
+    "mobilenet_v3_large": pictures(64, 97, width=0.75),
+    "mobilenet_v3_small": pictures(64, 97, width=0.75),
+    "darknet19": pictures(33, 64),
+    "darknet53": pictures(33, 64),
+    "cspdarknet53": pictures(33, 64),
+    "ssd300_vgg16": Case({"num_classes": 2}, no_maps=DETECTOR),
+    "ssd_mobilenet_v1": Case(
+        {"input_size": (96, 131), "num_classes": 5, "width": 0.25}, no_maps=DETECTOR
+    ),
+    "text_cnn_rand": Case(WORDS, no_maps=SENTENCE),
+    "text_cnn_static": Case(WORDS, no_maps=SENTENCE),
+    "text_cnn_nonstatic": Case(WORDS, no_maps=SENTENCE),
+    "text_cnn_multichannel": Case(WORDS, no_maps=SENTENCE),
+}
+# fmt: on
+# The smallest of each family, and variants with layers of their own.
+QUICK = (
+    "lecun1989",
+    "lenet5_1998",
+    "lenet5",
+    "caltech_convnet",
+    "caltech_convnet_rn",
+    "alexnet",
+    "zfnet",
+    "overfeat_fast",
+    "spp_net_zf5",
+    "vgg11",
+    "googlenet_aux",
+    "inception_v2",
+    "resnet18",
+    "resnet18_v2",
+    "lm_resnet20",
+    "mobilenet_v1",
+    "mobilenet_v2",
+    "mobilenet_v3_small",
+    "darknet19",
+    "ssd_mobilenet_v1",
+    "text_cnn_rand",
+)
+# Families whose smallest network still has hundreds of layers: half a minute each, left to -m slow.
+DEEP = ("cspdarknet53", "inception_v3", "inception_resnet_v2", "weldon_resnet101")

@@ -20,6 +20,7 @@ from data.input import Stream, evaluation_batches
 from models import count, pruning
 from pipeline import compare, config, network, steps, trained
 from pipeline.artifacts import write_bytes, write_json
+from pipeline.cli import UsageError
 from pipeline.config import Recipe
 from pipeline.evaluation import predict, report
 from pipeline.training import loop
@@ -39,10 +40,13 @@ def run(
     tell: Callable[[str], None],
 ) -> dict:
     """Prunes, fine-tunes (unless epochs is 0) and compares; returns what `--json` prints."""
+    _check(keep, criterion, epochs)
     source, recipe = trained.find(path), _recipe(path, overrides)
     top = pathlib.Path(out).absolute()
+    if (top / "result.json").exists() and trained.find(top) == source:
+        raise UsageError(f"-o {out}: is the run that is pruned; name a folder for the smaller one")
     store = source.parents[1]
-    examples = pathlib.Path(json.loads((source / "run.json").read_text())["inputs"]["examples"])
+    examples = _examples(source)
     rows = _prune(source, recipe, examples, top / "pruned", keep, criterion, tell)
     if epochs:
         raw = recipe.model_dump(mode="json")
@@ -67,6 +71,28 @@ def run(
     page = report.page(f"{recipe.name}: pruned to {keep:g}", "", {"Networks": table})
     write_bytes(top / "prune.html", page.encode())
     return {"run_dir": str(top), "report": str(top / "prune.html"), **result}
+
+
+def _check(keep: float, criterion: str, epochs: float) -> None:
+    if not 0.0 < keep <= 1.0:
+        raise UsageError(f"--keep: expected a part in (0, 1], got {keep:g}")
+    if criterion not in pruning.CRITERIA:
+        raise UsageError(
+            f"--criterion: expected {' or '.join(pruning.CRITERIA)}, got {criterion!r}"
+        )
+    if epochs < 0:
+        raise UsageError(f"--epochs: expected 0 (no fine-tuning) or more, got {epochs:g}")
+
+
+def _examples(source: pathlib.Path) -> pathlib.Path:
+    """The records that a training learnt from."""
+    made = source / "run.json"
+    if not made.exists():
+        raise FileNotFoundError(
+            f"{source} was not trained: it says of no records. What `convoy prune` wrote is a run "
+            f"folder if it was fine-tuned: {source.parent}"
+        )
+    return pathlib.Path(json.loads(made.read_text())["inputs"]["examples"])
 
 
 def _recipe(path: str, overrides: list[str]) -> Recipe:

@@ -15,10 +15,14 @@ def find(path: str | pathlib.Path) -> pathlib.Path:
         return path
     result = path / "result.json"
     if result.exists():
-        trainer = json.loads(result.read_text()).get("artifacts", {}).get("trainer")
-        if trainer and (pathlib.Path(trainer) / META).exists():
-            return pathlib.Path(trainer)
+        named = json.loads(result.read_text()).get("artifacts", {}).get("trainer", "")
+        inside = path / "artifacts" / "trainer" / pathlib.Path(named).name  # of a folder that moved
+        for trainer in (pathlib.Path(named), inside):
+            if named and (trainer / META).exists():
+                return trainer
+    compared = sorted(str(each.parent) for each in path.glob("compare/*/result.json"))
+    hint = f"; `convoy compare` left {', '.join(compared)}" if compared else ""
     raise FileNotFoundError(
         f"{path} holds no trained network: expected a trainer's folder with {META}, or a run "
-        "folder whose result.json names one"
+        f"folder whose result.json names one{hint}"
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pathlib
+import shutil
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from pipeline import cli, config, network, steps, trained
+from pipeline.artifacts import write_json
 from pipeline.config import Train
 
 
@@ -114,6 +116,8 @@ def test_modes_side_by_side(top, recipe, capsys):
     assert len(list((top / "moved/artifacts/example_gen").glob("*/manifest.json"))) == 1
     scratch = config.load(top / "moved/compare/scratch/config.yaml")
     assert (scratch.model.init_from, scratch.train.stages) == (None, ())
+    with pytest.raises(FileNotFoundError, match=r"convoy compare. left .*moved/compare/extract"):
+        trained.find(top / "moved")
     code, again, err = _run(capsys, "compare", str(recipe), "--modes", "extract,scratch")
     assert again["rows"] == result["rows"]
     assert err.count("trainer: cached") == 2
@@ -159,6 +163,36 @@ def test_a_pruned_network_is_smaller_and_learns_on(top, recipe, capsys):
     assert "trainer: cached" in err
     assert code == cli.OK, err
     assert (pathlib.Path(exported["artifacts"]["exporter"]) / "saved_model").is_dir()
+
+
+def test_prune_refuses_before_it_works(top, recipe, source, capsys):
+    made = ["prune", str(source), "-o"]
+    for flag, value, message in (
+        ("--keep", "0", "--keep: expected a part in (0, 1], got 0"),
+        ("--keep", "2", "--keep: expected a part in (0, 1], got 2"),
+        ("--criterion", "size", "--criterion: expected activation or weights, got 'size'"),
+        ("--epochs", "-1", "--epochs: expected 0 (no fine-tuning) or more, got -1"),
+    ):
+        code, result, _ = _run(capsys, *made, str(top / "refused"), flag, value)
+        assert (code, result["error"]) == (cli.USAGE, message)
+    code, result, _ = _run(capsys, *made, str(source))
+    assert code == cli.USAGE
+    assert "is the run that is pruned" in result["error"]
+    assert not (top / "refused").exists()
+    assert not (source / "pruned").exists()
+    code, result, _ = _run(capsys, *made, str(top / "bare"), "--epochs", "0")
+    assert code == cli.OK
+    code, result, err = _run(capsys, "prune", result["pruned"], "-o", str(top / "again"))
+    assert (code, "Traceback" in err) == (cli.FAILURE, False)
+
+
+def test_a_run_folder_that_moved_is_still_found(source, tmp_path):
+    trainer = trained.find(source)
+    result = json.loads((source / "result.json").read_text())
+    result["artifacts"]["trainer"] = str(tmp_path / "before" / trainer.name)
+    write_json(tmp_path / "result.json", result)
+    shutil.copytree(trainer, tmp_path / "artifacts" / "trainer" / trainer.name)
+    assert trained.find(tmp_path) == tmp_path / "artifacts" / "trainer" / trainer.name
 
 
 def test_wrong_words_are_named(top, recipe, capsys):

@@ -111,6 +111,19 @@ def load(
 
 def find(weights: str, network: str, width: float = 1.0) -> pathlib.Path:
     """The file that model.weights means; fetched if it is an address and not in the cache."""
+    place = _place(weights, network, width)
+    return place if isinstance(place, pathlib.Path) else _fetched(place)
+
+
+def check(weights: str, network: str, width: float = 1.0) -> None:
+    """Raises what `load` would, as far as it is known before the file is fetched and read."""
+    place = _place(weights, network, width)
+    name = pathlib.Path(place if isinstance(place, pathlib.Path) else published(place).name)
+    importer.form(network, name)
+
+
+def _place(weights: str, network: str, width: float) -> pathlib.Path | str:
+    """A file that is there, or an address."""
     if weights == "imagenet":
         base = sources.BACKBONES.get(network, network)
         if base not in IMAGENET:
@@ -124,20 +137,20 @@ def find(weights: str, network: str, width: float = 1.0) -> pathlib.Path:
                 f"model.weights imagenet: {base} is published for model.width "
                 f"{', '.join(['1.0', *known])}, got {width}"
             )
-        weights = WIDTHS.get((base, width), IMAGENET[base])
-    if not re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", weights):
-        path = pathlib.Path(weights).expanduser()
-        if not path.exists():
-            raise FileNotFoundError(
-                f"model.weights {weights}: no such file; expected imagenet, a file or an address "
-                "that begins with https://"
-            )
-        if path.with_name(META).exists():
-            raise ValueError(
-                f"model.weights {weights}: of a training here; set model.init_from={path.parent}"
-            )
-        return path
-    return _fetched(weights)
+        return WIDTHS.get((base, width), IMAGENET[base])
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", weights):
+        return weights
+    path = pathlib.Path(weights).expanduser()
+    if not path.exists():
+        raise FileNotFoundError(
+            f"model.weights {weights}: no such file; expected imagenet, a file or an address "
+            "that begins with https://"
+        )
+    if path.with_name(META).exists():
+        raise ValueError(
+            f"model.weights {weights}: of a training here; set model.init_from={path.parent}"
+        )
+    return path
 
 
 def class_names() -> list[str]:

@@ -11,6 +11,7 @@ import dataclasses
 import os
 import pathlib
 import re
+from collections.abc import Callable
 
 import keras
 import numpy as np
@@ -53,21 +54,40 @@ class Report:
 def load(model: keras.Model, network: str, path: str | os.PathLike) -> Report:
     """Assigns the weights of the file to `model`, built as `network`; or raises ValueError."""
     path = pathlib.Path(path)
-    planned, report = plan(model, network, path, *_format(path))
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder; a trainer's folder is for model.init_from")
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no such file of weights")
+    planned, report = plan(model, network, path)
     for variable, value in planned:
         variable.assign(value)
     return report
 
 
-def plan(model: keras.Model, network: str, path: pathlib.Path, title: str, kind: str, read=None):
-    """([(variable, array)], Report) of a file that fits. read: instead of _read. ValueError."""
+def form(network: str, path: pathlib.PurePath) -> tuple[str, str]:
+    """The format that the name tells, for people and as sources.py has it, if it holds `network`.
+
+    Raises ValueError. The file need not be there.
+    """
+    fits = (found for pattern, found in FORMATS.items() if re.fullmatch(pattern, path.name))
+    title, kind = next(fits, ("", ""))
+    if not kind:
+        told = ".h5, .safetensors, .pth, .weights or .caffemodel"
+        raise ValueError(f"{path}: the format goes by the name: expected one that ends in {told}")
     base = sources.BACKBONES.get(network, network)
-    source = sources.of(kind, base)
-    if source is None:
+    if sources.of(kind, base) is None:
         raise ValueError(f"{path}: {_unknown(title, kind, base)}")
     if kind == "darknet" and base != network:
         told = f"a .weights file has no names, so that of {base} cannot be taken apart"
         raise ValueError(f"{path}: {told}; take another format for {network}")
+    return title, kind
+
+
+def plan(model: keras.Model, network: str, path: pathlib.Path, read: Callable | None = None):
+    """([(variable, array)], Report) of a file that fits. read: instead of _read. ValueError."""
+    title, kind = form(network, path)
+    base = sources.BACKBONES.get(network, network)
+    source = sources.of(kind, base)
     graph = convert.Graph(model)
     table = {
         ours: (theirs,) if isinstance(theirs, str) else theirs
@@ -90,18 +110,6 @@ def plan(model: keras.Model, network: str, path: pathlib.Path, title: str, kind:
     spare = "|".join([*map(re.escape, heads), source.spare or "(?!)"])
     _judge(path, title, network, base, table, spare, report)
     return planned, report
-
-
-def _format(path: pathlib.Path) -> tuple[str, str]:
-    if path.is_dir():
-        raise ValueError(f"{path} is a folder; a trainer's folder is for model.init_from")
-    if not path.exists():
-        raise FileNotFoundError(f"{path}: no such file of weights")
-    for pattern, (title, kind) in FORMATS.items():
-        if re.fullmatch(pattern, path.name):
-            return title, kind
-    endings = ".h5, .safetensors, .pth, .weights or .caffemodel"
-    raise ValueError(f"{path}: the format goes by the name: expected one that ends in {endings}")
 
 
 def _unknown(title: str, kind: str, network: str) -> str:
@@ -139,6 +147,8 @@ def _read(path, kind: str, source: sources.Source, table, graph: convert.Graph):
         norm = graph.norms.get(name)
         shape = tuple(graph.layers[name].kernel.shape)
         units.append(darknet.Unit(name, shape, norm.name if norm else ""))
+    if "logits" not in table:  # a body: the file's head is left in it
+        units.append(darknet.Unit("logits", (units[-1].outputs, 0)))
     found = darknet.read(path, units)
     table |= {unit.norm: (unit.norm,) for unit in units if unit.norm}
     return found

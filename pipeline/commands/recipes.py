@@ -34,6 +34,8 @@ def upto(step: str):
 
     def run(words: list[str], values: flags.FlagValues, unknown: list[str]) -> dict:
         recipe = load(words, values, unknown)
+        if "trainer" in steps.needed(step):
+            check_weights(recipe)
         result = steps.run(steps.Job(recipe, plan=values.dry_run, tell=say), step)
         for name, value in result["metrics"].items():
             print(f"{name} {value:.4f}" if value is not None else f"{name} -")
@@ -63,6 +65,20 @@ def load(words: list[str], values: flags.FlagValues, unknown: list[str]) -> conf
         return recipe
     ingest = recipe.ingest.model_copy(update={"beam": (*recipe.ingest.beam, *unknown)})
     return recipe.model_copy(update={"ingest": ingest})
+
+
+def check_weights(recipe: config.Recipe) -> None:
+    """Raises UsageError, FileNotFoundError for model.weights that cannot be loaded in the end."""
+    parts = [part for part in recipe.model.features or (recipe.model,) if part.weights]
+    if not parts:
+        return
+    from pipeline import pretrained
+
+    try:
+        for part in parts:
+            pretrained.check(part.weights, part.name, part.width)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
 
 
 def _recipe_verb(step: str, summary: str, second: str, passes_flags: bool = False) -> Verb:

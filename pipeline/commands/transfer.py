@@ -21,7 +21,9 @@ def _compare(words: list[str], values: flags.FlagValues, unknown: list[str]) -> 
     wrong = [mode for mode in values.modes if mode not in compare.MODES]
     if wrong or not values.modes:
         raise UsageError(f"--modes: expected some of {', '.join(compare.MODES)}, got {wrong}")
-    result = compare.run(recipes.load(words, values, unknown), values.modes, recipes.say)
+    recipe = recipes.load(words, values, unknown)
+    recipes.check_weights(recipe)
+    result = compare.run(recipe, values.modes, recipes.say)
     for row in result["rows"]:
         print(" ".join(f"{name} {value}" for name, value in row.items()))
     print(result["report"])

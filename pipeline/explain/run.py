@@ -66,6 +66,8 @@ def run(
         )
     upright, image, matrix = fitted(picture, task.info.preprocess)
     told = {"model": str(model), "network": task.info.name, "image": str(picture)}
+    if weights:
+        told["weights"] = weights
     told["input"] = list(image.shape)
     pages: dict[str, Image.Image] = {}
     kind = "random weights" if random else pathlib.PurePath(weights).name if weights else ""

@@ -25,7 +25,7 @@ from tests.models.test_parity import GOLDEN
 
 CLASSES = 10
 TORCH = json.loads(lzma.decompress((GOLDEN / "weights_torch.json.xz").read_bytes()))
-PATH = pathlib.Path("published")
+ENDINGS = {"torch": ".pth", "keras": ".h5", "caffe": ".caffemodel", "darknet": ".weights"}
 
 
 @functools.cache
@@ -33,6 +33,11 @@ def empty(network: str, classes: int = CLASSES) -> keras.Model:
     with keras.StatelessScope(initialize_variables=False):
         built = models.build(network, num_classes=classes)
     return built.model if hasattr(built, "model") else built
+
+
+def named(kind: str) -> pathlib.Path:
+    """No file: its name tells the format."""
+    return pathlib.Path(f"published{ENDINGS[kind]}")
 
 
 def blank(shape) -> np.ndarray:
@@ -43,7 +48,7 @@ def blank(shape) -> np.ndarray:
 def check(network: str, kind: str, found: dict, model: keras.Model | None = None) -> load.Report:
     """All of the model, and of the file all that belongs to it, each part once."""
     model = model or empty(network)
-    planned, report = load.plan(model, network, PATH, "file", kind, lambda *_: found)
+    planned, report = load.plan(model, network, named(kind), lambda *_: found)
     assert (report.missing, report.mismatched) == ([], [])
     assert {v.path for v, _ in planned} == {v.path for v in model.weights}
     for variable, value in planned:
@@ -148,7 +153,7 @@ def test_a_body_of_another_task():
     """WELDON takes ResNet-101's convolutions, and leaves its last layer in the file."""
     model = empty("weldon_resnet101")
     found = state_dict.layers({name: blank(shape) for name, shape in TORCH["resnet101"].items()})
-    planned, report = load.plan(model, "weldon_resnet101", PATH, "file", "torch", lambda *_: found)
+    planned, report = load.plan(model, "weldon_resnet101", named("torch"), lambda *_: found)
     assert (report.unused, report.mismatched) == (["fc"], [])
     assert {path.split("/")[0] for path in report.missing} == {"scores"}
     assert len(planned) == len(model.weights) - 2
@@ -167,13 +172,17 @@ def test_a_body_of_another_task():
         ("googlenet_aux", "torch", "googlenet_bn_aux here"),
         ("resnet50", "darknet", "leaky ReLUs"),
         ("resnet50", "caffe", "resnet50_v1"),
-        ("lenet5", "caffe", "not one of the networks of file files that are known: alexnet"),
+        (
+            "lenet5",
+            "caffe",
+            "not one of the networks of Caffe .caffemodel files that are known: alexnet",
+        ),
         ("ssd300_vgg16", "darknet", "has no names"),
     ],
 )
 def test_what_only_looks_alike_is_refused_with_the_reason(network, kind, told):
-    with pytest.raises(ValueError, match=f"published: .*{told}"):
-        load.plan(empty(network, 4), network, PATH, "file", kind)
+    with pytest.raises(ValueError, match=f"published.*: .*{told}"):
+        load.form(network, named(kind))
 
 
 def test_no_network_is_both_known_and_refused():

@@ -91,6 +91,20 @@ def test_lengths_have_to_fit(tmp_path):
     np.testing.assert_allclose(first, kernel(model, "stage1_conv1").transpose(2, 3, 1, 0))
 
 
+def test_a_body_leaves_the_head_in_the_file(tmp_path):
+    """Without a head the file's classes are not known: any number of them is."""
+    path, body = tmp_path / "net.weights", build("darknet19", num_classes=None)
+    for classes in (10, 7):
+        whole = write(path, "darknet19", build("darknet19", num_classes=classes))
+        report = load.load(body, "darknet19", path)
+        assert (report.unused, report.missing, report.mismatched) == (["logits"], [], [])
+    first = body.get_layer("stage1_conv1").kernel
+    np.testing.assert_allclose(first, kernel(body, "stage1_conv1").transpose(2, 3, 1, 0))
+    path.write_bytes(whole[:-4])
+    with pytest.raises(ValueError, match="weights of another network, or cut off"):
+        load.load(body, "darknet19", path)
+
+
 def test_connected_layers_are_turned_in_versions_over_1000(tmp_path):
     """biases, then (out, in), or (in, out) where minor > 1000; 16 bytes of header there."""
     weights = np.arange(6, dtype=np.float32)

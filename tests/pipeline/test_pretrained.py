@@ -182,6 +182,31 @@ def test_the_flag_against_the_recipe():
         recipe_of("train", "--weights", "")
 
 
+@pytest.mark.parametrize(
+    ("network", "weights", "code", "told"),
+    [
+        ("lenet5", "imagenet", 2, "no published weights of lenet5"),
+        ("resnet18", "nowhere.pth", 1, "nowhere.pth: no such file"),
+        ("resnet18", "https://host/a.npz", 2, "a.npz: the format goes by the name"),
+        ("mobilenet_v2", "https://host/a.pth", 2, "a.pth: PyTorch .pth does not hold mobilenet_v2"),
+        ("resnet18", "https://host/a.pth#md5=1", 2, "expected #sha256="),
+    ],
+)
+def test_weights_are_looked_at_before_the_data(network, weights, code, told, capfd):
+    """data.path names nothing: had the run begun, that would be the error."""
+    recipe = str(ROOT / "configs/transfer.yaml")
+    for verb in ("train", "run", "compare"):
+        words = [verb, recipe, "--set", f"model.name={network}", "--weights", weights]
+        words += ["--set", "model.input_size=null"]
+        assert cli.main(["convoy", *words]) == code
+        assert told in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("network", sorted({*pretrained.IMAGENET, *sources.BACKBONES}))
+def test_imagenet_passes_what_is_looked_at(network):
+    pretrained.check("imagenet", network)
+
+
 def test_one_beginning_alone():
     model = {"name": "resnet18", "weights": "imagenet", "init_from": "runs/x"}
     with pytest.raises(ConfigError, match="give one of them"):

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import keras
 
 from models import arithmetic, count
+from models.pooling import Pool
 
 WHOLE = "all"
 _WINDOWS = {  # of layers that do not tell: side, stride, padding
@@ -48,7 +49,7 @@ class Line(NamedTuple):
     """One layer of a network."""
 
     name: str
-    kind: str  # class of the layer
+    kind: str  # class of the layer; of a Pool what it takes, as in MaxPool
     inputs: tuple[str, ...]  # layers before it
     size: tuple[int, ...]  # of its output, without the batch
     kernel: tuple[int, int] | None  # values along the sides of its window
@@ -103,7 +104,7 @@ def _line(model, layer, before, size) -> tuple[Line, Any]:
     slides = sides and (has_kernel or any(side.f > 1 for side in sides))
     line = Line(
         name=layer.name,
-        kind=type(layer).__name__,
+        kind=f"{layer.kind.title()}Pool" if isinstance(layer, Pool) else type(layer).__name__,
         inputs=tuple(each.name for each, _ in before),
         size=size,
         kernel=tuple((side.f - 1) // side.hole + 1 for side in sides) if slides else None,

@@ -2,7 +2,9 @@
 
 Layers belong to a block by their names: stage3_block2_conv1 to stage3_block2, mixed5b_branch1_conv1
 to mixed5b, fc1 to fc1. Neighbouring blocks of the same layers are drawn once, with how often they
-come; strides and shortcuts of the first of them are noted.
+come; strides and shortcuts of the first of them are noted. A block ends where another one stands
+between its layers. One that does not read the block before it has no arrow and says what it reads;
+what does not lead to the logits, an auxiliary head, comes last.
 """
 
 from __future__ import annotations
@@ -42,6 +44,7 @@ class Block:
     special: list[str]  # one note for each of the folded: its stride and projection, or ""
     params: int
     macs: int
+    source: str = ""  # what it reads, where that is not the block before it
 
     @property
     def count(self) -> int:
@@ -70,14 +73,10 @@ class Block:
 
 def blocks(found: list[Line]) -> list[Block]:
     """The network's blocks in the order of computation, equal neighbours folded."""
-    units: dict[str, list[Line]] = {}
-    for line in found[1:]:
-        match = _UNIT.match(line.name)
-        units.setdefault(match.group() if match else line.name, []).append(line)
     before = _windows_before(found)
     folded: list[Block] = []
-    for name, members in units.items():
-        block = _block(name, members, before)
+    for name, members, source in _units(found):
+        block = dataclasses.replace(_block(name, members, before), source=source)
         last = folded[-1] if folded else None
         if last and last.steps == block.steps and _belong(last, block):
             last.special += block.special
@@ -88,6 +87,55 @@ def blocks(found: list[Line]) -> list[Block]:
         elif last:  # norms and reshapes alone belong to the block before them
             last.params += block.params
     return folded
+
+
+def _units(found: list[Line]) -> list[tuple[str, list[Line], str]]:
+    """(name, layers, source) of the blocks in the order drawn, see Block.
+
+    A layer begins a new block where one of its inputs is of another block that follows its own:
+    one drawn after the other, they could not both come first.
+    """
+    units: dict[tuple[str, int], list[Line]] = {}
+    part: dict[str, int] = {}  # of a name, the newest block
+    unit_of: dict[str, tuple[str, int]] = {}
+    follows: dict[str, set] = {found[0].name: set()}  # blocks on the way to a layer
+    for line in found[1:]:
+        match = _UNIT.match(line.name)
+        name = match.group() if match else line.name
+        unit = (name, part.get(name, 1))
+        follows[line.name] = {unit}.union(*(follows[each] for each in line.inputs))
+        inputs = [each for each in line.inputs if unit_of.get(each) != unit]
+        if any(unit in follows[each] for each in inputs):
+            unit = (name, unit[1] + 1)
+            part[name] = unit[1]
+            follows[line.name].add(unit)
+        unit_of[line.name] = unit
+        units.setdefault(unit, []).append(line)
+    main = _leading(found)
+    ordered = sorted(units, key=lambda unit: not any(line.name in main for line in units[unit]))
+    sizes = {line.name: sides(line.size) for line in found}
+    told, last = [], {None}  # layers before any block count as the first one's
+    for unit in ordered:
+        members = units[unit]
+        outside = [each for line in members for each in line.inputs if unit_of.get(each) != unit]
+        reads_last = any(unit_of.get(each) in last for each in outside)
+        told.append((unit[0], members, "" if reads_last else sizes[outside[0]]))
+        last = {unit} if any(_step(line) for line in members) else {*last, unit}
+    return told
+
+
+def _leading(found: list[Line]) -> set[str]:
+    """Layers that lead to the logits; all, where no layer is called so."""
+    known = {line.name: line for line in found}
+    if "logits" not in known:
+        return set(known)
+    leading, left = set(), ["logits"]
+    while left:
+        name = left.pop()
+        if name not in leading:
+            leading.add(name)
+            left += known[name].inputs
+    return leading
 
 
 def draw(title: str, found: list[Line]) -> Figure:
@@ -109,7 +157,8 @@ def draw(title: str, found: list[Line]) -> Figure:
     top = 0.75
     for block, height in zip(shown, heights, strict=True):
         arrow = {"arrowstyle": "->", "color": "#666666"}
-        axes.annotate("", (width / 2, top + GAP), (width / 2, top), arrowprops=arrow)
+        if not block.source:
+            axes.annotate("", (width / 2, top + GAP), (width / 2, top), arrowprops=arrow)
         top += GAP
         _box(axes, block, top, height, width, found[0].size)
         top += height
@@ -133,7 +182,8 @@ def _box(axes, block: Block, top: float, height: float, width: float, picture) -
     small = {"va": "center", "fontsize": 7.5, "color": "#555555"}
     told = [f"{_count(block.params)} par.", f"{_count(block.macs)} MACs"] if block.params else []
     axes.text(width + 0.8, middle, "\n".join(told), **small)
-    axes.text(-0.15, middle + 0.15, block.note, ha="right", **small | {"fontsize": 6.5})
+    note = f"reads {block.source}" if block.source else block.note
+    axes.text(-0.15, middle + 0.15, note, ha="right", **small | {"fontsize": 6.5})
     if block.skips:
         x, bottom, line = width + 0.16, top + height + 0.06, {"color": "#a03030", "lw": 1.1}
         axes.plot([width / 2, x, x], [top - 0.08, top - 0.08, bottom], **line)
@@ -208,6 +258,8 @@ def _step(line: Line, strides: bool = False) -> str:
 
 def _belong(one: Block, other: Block) -> bool:
     """Whether two equal blocks are of one stage."""
+    if one.source or other.source:
+        return False
     stages = [block.name.partition("_block") for block in (one, other)]
     if all(middle for _, middle, _ in stages):
         return stages[0][0] == stages[1][0]

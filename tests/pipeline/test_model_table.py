@@ -203,6 +203,32 @@ def test_vgg16_is_drawn_with_five_blocks():
     assert [count for _, count, _ in folded("vgg16")[5:]] == [2, 1]
 
 
+def test_googlenets_stem_and_heads_are_drawn_where_they_stand():
+    """Table 1 of the paper: convolution, pool, two convolutions, pool; the heads are beside."""
+    shown = model_diagram.blocks(lines("googlenet_aux"))
+    assert [(block.rows, block.size) for block in shown[:4]] == [
+        (["7x7 conv, 64, /2"], (112, 112, 64)),
+        (["3x3 max pool, /2"], (56, 56, 64)),
+        (["1x1 conv, 64", "3x3 conv, 192"], (56, 56, 192)),
+        (["3x3 max pool, /2"], (28, 28, 192)),
+    ]
+    last = [(block.name, block.source) for block in shown[-3:]]
+    assert last == [("logits", ""), ("aux1", "14x14x512"), ("aux2", "14x14x528")]
+    assert not any(block.source for block in shown[:-2])
+    assert sum(block.macs for block in shown) == sum(line.macs for line in lines("googlenet_aux"))
+
+
+def test_what_stands_side_by_side_is_no_chain():
+    shown = model_diagram.blocks(lines("text_cnn_rand"))
+    assert [(block.name, block.source) for block in shown] == [
+        ("vectors", ""),
+        ("conv3", ""),
+        ("conv4", "64x300"),
+        ("conv5", "64x300"),
+        ("logits", ""),
+    ]
+
+
 def test_notes_name_the_odd_ones_of_a_stage():
     found = lines("resnet50_v2_keras")
     blocks = model_diagram.blocks(found)

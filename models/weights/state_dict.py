@@ -41,9 +41,13 @@ def layers(tensors: Mapping[str, np.ndarray]) -> dict[str, dict[str, np.ndarray]
     """ "layer1.0.bn1.weight" -> {"layer1.0.bn1": {"gamma": ...}}, in the file's order.
 
     A layer with running_mean is a normalisation. Counters are left out, as is what training puts
-    before every name.
+    before every name, or within names where a part of the network was on several GPUs.
     """
-    tensors = {k: v for k, v in tensors.items() if k.rpartition(".")[2] not in _COUNTERS}
+    tensors = {
+        name.replace(".module.", "."): value
+        for name, value in tensors.items()
+        if name.rpartition(".")[2] not in _COUNTERS
+    }
     while prefix := _common_prefix(tensors):
         tensors = {name.removeprefix(prefix): value for name, value in tensors.items()}
     found: dict[str, dict[str, np.ndarray]] = {}

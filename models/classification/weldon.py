@@ -12,7 +12,7 @@ those as convolutions.
 Differences from the paper: ResNet-101 as in that repository, where the paper has VGG-16; k is a
 fifth of the positions, as in WILDCAT's published command (the repository's default is one).
 Softmax cross entropy trains it for one class a picture; for several (task multilabel) each class
-has a loss of its own, as on the paper's sets. Checked against NumPy.
+has a loss of its own, as on the paper's sets. Checked against PyTorch, the pooling against NumPy.
 """
 
 from __future__ import annotations

@@ -104,9 +104,9 @@ def test_damaged_bytes_are_read_or_an_error_for_people(kind, tmp_path):
     assert all(path.name in told for told in refused)
 
 
-def forged_safetensors(**changes) -> bytes:
+def forged_safetensors(names: str = "a", **changes) -> bytes:
     entry = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]} | changes
-    text = json.dumps({"a": entry}).encode()
+    text = json.dumps(dict.fromkeys(names, entry)).encode()
     return struct.pack("<Q", len(text)) + text + bytes(8)
 
 
@@ -121,8 +121,8 @@ def forged_zip(pickled: bytes, compressed: bool = False) -> bytes:
     return file.getvalue()
 
 
-def forged_tensor(shape: tuple, strides: tuple, *within: str) -> bytes:
-    """The pickle of {"a": a tensor}, two numbers of storage below it; that `within` others."""
+def forged_tensor(shape: tuple, strides: tuple, around=dict) -> bytes:
+    """The pickle of {"a": a tensor}, two numbers of storage below it, and what is `around` it."""
 
     class Storage:
         pass
@@ -135,9 +135,8 @@ def forged_tensor(shape: tuple, strides: tuple, *within: str) -> bytes:
         def persistent_id(self, obj):
             return ("storage", "F32", "0", "cpu", 2) if isinstance(obj, Storage) else None
 
-    held = {"a": Tensor()}
     file = io.BytesIO()
-    Pickler(file, 2).dump({"epoch": 3, **{key: held for key in within}} if within else held)
+    Pickler(file, 2).dump(around({"a": Tensor()}))
     found = file.getvalue()
     return found.replace(
         b"cmodels.weights.torch_pth\n_rebuild\n", b"ctorch._utils\n_rebuild_tensor_v2\n"
@@ -161,6 +160,7 @@ FORGED = {
     "sides that are no integers": ("a.safetensors", forged_safetensors(shape=[2.0])),
     "offsets that are none": ("a.safetensors", forged_safetensors(data_offsets=[None, "8"])),
     "three offsets": ("a.safetensors", forged_safetensors(data_offsets=[0, 4, 8])),
+    "two tensors of the same bytes": ("a.safetensors", forged_safetensors("ab")),
     "no object": ("a.safetensors", struct.pack("<Q", 2) + b"[]"),
     "a name of 2^40 zeros": ("a.caffemodel", one_field((1, 1 << 40), (7, b""))),
     "a type of 2^60": ("a.caffemodel", one_field((1, "conv"), (2, b"\xff"), (7, b""))),
@@ -179,7 +179,7 @@ FORGED = {
         "a.caffemodel",
         layer("bn", "BatchNorm", values(4), values(4), values(4)),
     ),
-    "an expanded tensor of 2^60": ("a.pth", forged_zip(forged_tensor((1 << 60,), (0,)))),
+    "an expanded tensor of 2^28": ("a.pth", forged_zip(forged_tensor((1 << 28,), (0,)))),
     "a tensor beyond its storage": ("a.pth", forged_zip(forged_tensor((3,), (1,)))),
     "a compressed archive": ("a.pth", forged_zip(forged_tensor((2,), (1,)), compressed=True)),
     "bytes of 2^60 in a pickle": (
@@ -211,11 +211,15 @@ def test_a_forged_tensor_that_is_right_is_read(tmp_path):
 
 def test_the_one_part_of_a_checkpoint_that_is_all_tensors(tmp_path):
     path = tmp_path / "a.pth"
-    path.write_bytes(forged_zip(forged_tensor((2,), (1,), "net")))
-    assert list(torch_pth.read(path)) == ["a"]
-    path.write_bytes(forged_zip(forged_tensor((2,), (1,), "net", "model")))
-    assert list(torch_pth.read(path)) == ["a"]
-    path.write_bytes(forged_zip(forged_tensor((2,), (1,), "painter", "judge")))
+    for around in (
+        lambda held: {"epoch": 3, "net": held},
+        lambda held: {"epoch": 3, "net": held, "model": held},
+        lambda held: {"epoch": 3, "model": {"state_dict": held, "more": {}}},
+    ):
+        path.write_bytes(forged_zip(forged_tensor((2,), (1,), around)))
+        assert list(torch_pth.read(path)) == ["a"]
+    several = forged_tensor((2,), (1,), lambda held: {"epoch": 3, "painter": held, "judge": held})
+    path.write_bytes(forged_zip(several))
     with pytest.raises(ValueError, match="expected tensors alone, but 'epoch' is none"):
         torch_pth.read(path)
 

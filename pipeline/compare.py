@@ -12,7 +12,7 @@ import json
 import pathlib
 from collections.abc import Callable, Sequence
 
-from pipeline import steps
+from pipeline import recipe_checks, steps
 from pipeline.artifacts import write_bytes, write_json
 from pipeline.config import Recipe
 from pipeline.config import parse as checked
@@ -24,9 +24,11 @@ def run(recipe: Recipe, modes: Sequence[str], tell: Callable[[str], None]) -> di
     """Trains and evaluates in each mode; returns what `--json` prints."""
     top = steps.Job(recipe).run_dir
     rows = []
-    for mode in modes:
+    recipes = {mode: in_mode(recipe, mode, top / "compare" / mode) for mode in modes}
+    for one in recipes.values():  # all, before the first of them trains
+        recipe_checks.run(one)
+    for mode, one in recipes.items():
         tell(f"--- {mode}")
-        one = in_mode(recipe, mode, top / "compare" / mode)
         job = steps.Job(one, tell=tell, store=top / "artifacts")
         done = steps.run(job, "evaluator")
         rows.append(row(job, mode, done["metrics"]))

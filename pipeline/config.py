@@ -241,6 +241,8 @@ def parse(raw: dict[str, Any], where: str = "recipe") -> Recipe:
 def _contradiction(recipe: Recipe) -> str:
     """What the sections say against each other about transfer learning; empty where nothing."""
     mode, networks = recipe.train.mode, recipe.model.features or (recipe.model,)
+    if mode == "extract" and recipe.task != "classification":
+        return f"train.mode: extract is for classification, the task is {recipe.task}"
     if mode != "scratch":
         for network in networks:
             if not (network.init_from or network.weights):
@@ -251,8 +253,6 @@ def _contradiction(recipe: Recipe) -> str:
             return "model.head: extract puts a linear layer on features: leave model.head out"
         if recipe.task not in ("classification", "multilabel"):
             return f"model.head: weldon is for classification and multilabel, not {recipe.task}"
-    if mode == "extract" and recipe.task != "classification":
-        return f"train.mode: extract is for classification, the task is {recipe.task}"
     if recipe.train.stages and mode != "fine_tune":
         return f"train.stages: only fine_tune has stages, train.mode is {mode}"
     if recipe.model.features and mode != "extract":

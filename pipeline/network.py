@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import pathlib
 from collections.abc import Sequence
 
@@ -173,13 +174,15 @@ def init_from(task: Task, path: pathlib.Path, labels: Sequence[str]) -> dict[str
     """Copies weights of equal name and shape from a trainer's folder; says what did not match.
 
     Weights that tell classes apart are kept fresh where theirs are other classes than `labels`:
-    as many classes are not the same ones.
+    as many classes are not the same ones. Raises ValueError, with nothing copied, where less than
+    half of either network, but for those, is found in the other.
     """
     precision = keras.config.dtype_policy().name
     source, known = load(path, precision)
     theirs = {v.path: v for v in source.model.variables}
     of_classes = set() if list(known) == list(labels) else _of_classes(path, source, precision)
     report = {"matched": [], "missing": [], "mismatched": []}
+    pairs = []
     for variable in task.model.variables:
         other = theirs.get(variable.path)
         if other is None:
@@ -189,14 +192,32 @@ def init_from(task: Task, path: pathlib.Path, labels: Sequence[str]) -> dict[str
         elif variable.path in of_classes:
             report["mismatched"].append(f"{variable.path}, of other classes: {_short(known)}")
         else:
-            variable.assign(other)
+            pairs.append((variable, other))
             report["matched"].append(variable.path)
-    if not report["matched"]:
-        raise ValueError(f"model.init_from {path}: not one weight has the name and shape of ours")
-    logging.warning("init_from %s: %s", path, {k: len(v) for k, v in report.items()})
+    matched = _numbers(variable for variable, _ in pairs)
+    ours, source_has = (
+        _numbers(v for v in model.variables if v.path not in of_classes)
+        for model in (task.model, source.model)
+    )
+    if 2 * matched < min(ours, source_has):
+        raise ValueError(
+            f"model.init_from {path}: holds {source.info.name}, the recipe's network is "
+            f"{task.info.name}: {matched:,} of its {ours:,} weights have "
+            "their name and shape there, too few to be the same network. Nothing was loaded. "
+            f"It differs in {_short([*report['mismatched'], *report['missing']])}"
+        )
+    for variable, other in pairs:
+        variable.assign(other)
+    counts = ", ".join(f"{len(names)} {kind}" for kind, names in report.items())
+    logging.warning("init_from %s, a %s: %s", path, source.info.name, counts)
     for name in (*report["missing"], *report["mismatched"]):
         logging.warning("init_from: keeps its fresh weights: %s", name)
     return report
+
+
+def _numbers(variables) -> int:
+    """How many numbers they hold."""
+    return sum(math.prod(variable.shape) for variable in variables)
 
 
 def _of_classes(path: pathlib.Path, source: Task, precision: str) -> set[str]:

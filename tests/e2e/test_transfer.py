@@ -186,6 +186,19 @@ def test_prune_refuses_before_it_works(top, recipe, source, capsys):
     assert (code, "Traceback" in err) == (cli.FAILURE, False)
 
 
+def test_another_networks_weights_are_refused_as_a_whole(source):
+    """Norms of the stem and the head's bias have the same names and shapes in both."""
+    model = config.Model(name="mobilenet_v2", input_size=(32, 32), init_from=str(source))
+    task = network.build(model, list("01234"), Train())
+    before = task.model.get_weights()
+    with pytest.raises(
+        ValueError, match="holds mobilenet_v1, the recipe's network is mobilenet_v2"
+    ):
+        network.initialise(task, model, list("01234"))
+    for mine, fresh in zip(task.model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(mine, fresh)
+
+
 def test_a_run_folder_that_moved_is_still_found(source, tmp_path):
     trainer = trained.find(source)
     result = json.loads((source / "result.json").read_text())
@@ -193,6 +206,19 @@ def test_a_run_folder_that_moved_is_still_found(source, tmp_path):
     write_json(tmp_path / "result.json", result)
     shutil.copytree(trainer, tmp_path / "artifacts" / "trainer" / trainer.name)
     assert trained.find(tmp_path) == tmp_path / "artifacts" / "trainer" / trainer.name
+
+
+def test_modes_are_all_checked_before_the_first_one_trains(top, source, capsys):
+    stages = [{"unfreeze": "s7", "epochs": 1, "learning_rate": 0.01}]
+    model = {"init_from": str(source)}
+    path = _recipe(top, "unchecked", "new", model, mode="fine_tune", stages=stages)
+    code, result, _ = _run(capsys, "compare", str(path), "--modes", "scratch,fine_tune")
+    assert code == cli.USAGE
+    assert "unfreeze 's7'" in result["error"]
+    assert not (top / "unchecked").exists()
+    code, result, _ = _run(capsys, "compare", str(path), "--set", "task=multilabel")
+    assert code == cli.USAGE
+    assert "extract is for classification, the task is multilabel" in result["error"]
 
 
 def test_wrong_words_are_named(top, recipe, capsys):

@@ -135,6 +135,10 @@ def write_json(path: pathlib.Path, value: Any) -> None:
 def write_bytes(path: pathlib.Path, content: bytes) -> None:
     """Writes aside and renames."""
     path = pathlib.Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder: expected the name of a file to write")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"{path}: no folder {path.parent} to write it into")
     aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with open(aside, "wb") as file:
         file.write(content)

@@ -63,6 +63,7 @@ def _layers(word: str, diagram: str | None) -> dict:
         from pipeline.evaluation.plots import png
 
         path = pathlib.Path(diagram)
+        path.parent.mkdir(parents=True, exist_ok=True)
         write_bytes(path, png(model_diagram.draw(word, found)))
         told |= {"text": f"{told['text']}\n{path}", "diagram": str(path)}
     return {

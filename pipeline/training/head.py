@@ -54,7 +54,8 @@ def train(
         factor = MEAN_NORM / float(np.linalg.norm(x, axis=1).mean())
     x = scaled(x, params.feature_scale, factor)
     classes = task.info.num_classes
-    progress = Progress(workdir, 1, params.batch_size, len(x))
+    at_once = params.batch_size if params.head == "linear" else len(x)
+    progress = Progress(workdir, 1, at_once, len(x))
     progress.say(f"{task.info.name}: {x.shape[1]} features of {len(x)} pictures, {params.head}")
     if params.head == "linear":
         kernel, bias = _softmax(x, y, classes, params, progress)

@@ -153,7 +153,7 @@ def _prepare(task, stream: Stream, params: Train, workdir, strategy, metric, sig
     progress.resume(at)
     progress.say(
         f"{task.info.name}: {task.info.params:,} parameters, {task.info.macs:,} MACs; "
-        f"{epoch_size} records, {total} steps of {params.batch_size} pictures on "
+        f"{epoch_size} records, {total} steps of {params.batch_size} on "
         f"{strategy.num_replicas_in_sync} replica(s), {params.precision}"
     )
     if restored:

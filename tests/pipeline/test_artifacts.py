@@ -246,3 +246,12 @@ def test_a_failed_write_keeps_the_old_file(tmp_path):
     with pytest.raises(TypeError):
         artifacts.write_json(path, {(1, 2): "keys of JSON are text"})
     assert json.loads(path.read_text()) == [1]
+
+
+def test_a_file_that_cannot_be_written_is_named_and_leaves_nothing(tmp_path):
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(IsADirectoryError, match="folder is a folder: expected the name of a file"):
+        artifacts.write_bytes(tmp_path / "folder", b"x")
+    with pytest.raises(FileNotFoundError, match=r"a.png: no folder .*missing to write it into"):
+        artifacts.write_bytes(tmp_path / "missing" / "a.png", b"x")
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]

@@ -157,6 +157,12 @@ def test_the_verb(capfd, tmp_path):
     picture = np.asarray(Image.open(drawn))
     assert picture.shape[0] > 400
     assert len(np.unique(picture.reshape(-1, picture.shape[-1]), axis=0)) > 50
+    deep = tmp_path / "not" / "yet" / "there.png"
+    assert cli.main(["convoy", "models", "lenet5", "--diagram", str(deep)]) == cli.OK
+    assert cli.main(["convoy", "models", "lenet5", "--diagram", str(tmp_path)]) == cli.FAILURE
+    out, err = capfd.readouterr()
+    assert out.splitlines()[-1] == str(deep)
+    assert "is a folder: expected the name of a file" in err
     assert cli.main(["convoy", "models", "--pattern", "vgg1?", "--task", "classification"]) == 0
     names = [line.split()[0] for line in capfd.readouterr().out.splitlines()[1:]]
     assert names == ["vgg11", "vgg13", "vgg16", "vgg19"]

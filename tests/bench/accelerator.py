@@ -12,8 +12,7 @@ Ours:   one jax.jit of a step, weights and statistics donated; pixels are normal
 Theirs: torch.compile, channels_last memory, autocast for mixed_bfloat16, fused SGD on a GPU; images
         come normalised. Its float32 takes TF32 on a GPU, as XLA's does.
 
-Share of peak: 2 operations a multiply-accumulate of convolutions and dense layers; a training step
-counts three times the forward ones.
+Share of peak: 2 operations a multiply-accumulate of convolutions and dense layers, 6 in training.
 """
 
 from __future__ import annotations
@@ -29,6 +28,7 @@ import models
 from pipeline.benchmark import aligned, alternate, in_child
 
 RATE = 1e-4
+WAYS = "ours: jax.jit, state donated; PyTorch: torch.compile, default mode, channels_last, autocast"
 # Dense bfloat16, TFLOP/s, of the SXM cards; others and other precisions by --peak-tflops.
 PEAKS = {"H200": 989.0, "H100": 989.0, "A100": 312.0}
 PLAIN = {"dropout": 0.0, "init_weights": False}  # of the networks that start slowly
@@ -227,7 +227,7 @@ def share(macs: int, images_per_s: float, what: str, peak_tflops: float) -> floa
 
 def text(rows: list[dict], peak_tflops: float | None = None) -> str:
     """The table, what it was measured on, and why a number is missing."""
-    lines = [aligned([_HEADS, *(_cells(row, peak_tflops) for row in rows)])]
+    lines = [aligned([_HEADS, *(_cells(row, peak_tflops) for row in rows)]), WAYS]
     for row in rows:
         if "error" in row:
             lines.append(row["error"])

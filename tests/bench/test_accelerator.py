@@ -46,6 +46,7 @@ def test_the_table_of_both_sides():
     expected = ["resnet50", "224x224", "4.00", "3000.0", "7.3%", "2500.0", "6.1%", "1.200"]
     assert lines[1].split() == [*expected, "10000.0", "8.1%", "12500.0", "10.1%", "0.800"]
     assert lines[2:] == [
+        accelerator.WAYS,
         "NVIDIA H200, mixed_bfloat16, batch 64, peak 989 TFLOP/s",
         "jax 0.10, torch 2.13",
     ]
@@ -58,8 +59,8 @@ def test_the_table_of_ours_alone_without_a_peak():
     lines = accelerator.text([alone, failed]).splitlines()
     assert lines[1].split() == ["resnet50", "224x224", "4.00", "3.0", "9.0"]
     assert lines[2].split() == ["vgg16", *["-"] * 12]
-    assert lines[3].endswith("its peak is not known: give --peak-tflops")
-    assert lines[5:] == ["ours alone: No module named 'timm'", failed["error"]]
+    assert lines[4].endswith("its peak is not known: give --peak-tflops")
+    assert lines[6:] == ["ours alone: No module named 'timm'", failed["error"]]
 
 
 def test_the_peak_given_counts():

@@ -36,6 +36,7 @@ SPP_NET = (224, {2: 110, 8: 26, 16: 13})
 CALTECH = (83, {5: 14, 20: 1})
 OVERFEAT_FAST = (231, {4: 56, 8: 24, 16: 12, 32: 6})
 OVERFEAT_ACCURATE = (221, {2: 108, 6: 30, 12: 15, 36: 5})
+# At 75 px one position is left: BatchNorm over two numbers has gradients beyond float16.
 INCEPTION = (299, {4: 71, 8: 35, 16: 17, 32: 8})
 CIFAR = (32, {1: 32, 2: 16, 4: 8})
 DETECTOR = "a detector needs num_classes; build its backbone by its name"
@@ -68,11 +69,11 @@ CASES = {
     "googlenet": pictures(64, 65),
     "googlenet_aux": pictures(79, 80),
     "googlenet_bn": pictures(64, 65),
-    "googlenet_bn_aux": pictures(32, 33),
+    "googlenet_bn_aux": pictures(64, 65),
     "inception_v2": pictures(32, 33),
-    "inception_v3": pictures(75, 76, *INCEPTION),
+    "inception_v3": pictures(107, 108, *INCEPTION),
     "inception_v3_aux": pictures(299, 299, *INCEPTION),
-    "inception_resnet_v2": pictures(75, 75, *INCEPTION),
+    "inception_resnet_v2": pictures(107, 107, *INCEPTION),
     "resnet18": pictures(65, 64),
     "resnet34": pictures(65, 64),
     "resnet50": pictures(64, 64),

@@ -8,8 +8,21 @@ import sys
 
 import pytest
 
-from tests.models.smallest import QUICK
-
+# A few of different layers; each is compiled for seconds.
+NAMES = (
+    "lecun1989",
+    "lenet5_1998",
+    "caltech_convnet_rn",
+    "alexnet",
+    "spp_net_zf5",
+    "googlenet_aux",
+    "resnet18",
+    "lm_resnet20",
+    "mobilenet_v3_small",
+    "cspdarknet53",
+    "ssd_mobilenet_v1",
+    "text_cnn_rand",
+)
 PROGRAM = """
 import sys
 sys.modules["tensorflow"] = None  # importing it fails, asking for it says that there is none
@@ -60,10 +73,10 @@ print("losses")
 def test_networks_and_losses_run_on_jax():
     pytest.importorskip("jax")
     found = subprocess.run(
-        [sys.executable, "-c", PROGRAM, *QUICK],
+        [sys.executable, "-c", PROGRAM, *NAMES],
         env={**os.environ, "KERAS_BACKEND": "jax"},
         capture_output=True,
         text=True,
         check=False,
     )
-    assert found.stdout.split() == [*QUICK, "losses"], found.stderr[-2000:]
+    assert found.stdout.split() == [*NAMES, "losses"], found.stderr[-2000:]

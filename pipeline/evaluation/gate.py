@@ -46,7 +46,9 @@ def decide(
         if value >= threshold - ROUNDING:
             in_favour.append(f"{metric} {value:.4f} reaches the threshold {threshold:.4f}.")
         else:
-            against.append(f"{metric} {value:.4f} is below the threshold {threshold:.4f}.")
+            against.append(
+                f"{metric} {value:.4f} is below the threshold {threshold:.4f} (evaluate.threshold)."
+            )
     else:
         in_favour.append(f"{metric} is {value:.4f}; no threshold is set.")
     old = None if previous_metrics is None else _number(previous_metrics.get(metric))

@@ -209,8 +209,9 @@ def _weights(model: Model) -> dict[str, pathlib.Path]:
     """Trained networks that the recipe starts from: other weights are another result."""
     networks = model.features or (model,)
     paths = [trained.find(part.init_from) for part in networks if part.init_from]
-    files = [pathlib.Path(part.weights) for part in networks if part.weights]
-    paths += [path for path in files if path.exists()]  # not: imagenet, an address
+    named = [part.weights for part in networks if part.weights not in (None, "imagenet")]
+    files = [pathlib.Path(name).expanduser() for name in named]
+    paths += [path for path in files if path.exists()]  # not: an address
     return {f"init{number}": path for number, path in enumerate(paths)}
 
 

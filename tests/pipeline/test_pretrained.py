@@ -13,9 +13,9 @@ import pytest
 import models
 from data.files import SourceError
 from models.weights import sources
-from pipeline import cli, pretrained
+from pipeline import cli, pretrained, steps
 from pipeline.commands import recipes
-from pipeline.config import ConfigError, parse
+from pipeline.config import ConfigError, Model, parse
 from pipeline.verbs import VERBS
 from tests.models.test_weights_torch import true_tensors, write_safetensors
 
@@ -211,3 +211,20 @@ def test_one_beginning_alone():
     model = {"name": "resnet18", "weights": "imagenet", "init_from": "runs/x"}
     with pytest.raises(ConfigError, match="give one of them"):
         parse({"name": "x", "task": "classification", "model": model})
+
+
+def test_a_file_of_weights_is_part_of_what_the_training_is_kept_by(tmp_path, monkeypatch):
+    """By its contents, wherever its name begins; a folder called imagenet is not what is meant."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.pth").write_bytes(b"weights")
+    (tmp_path / "imagenet").mkdir()
+
+    def found(**model):
+        return list(steps._weights(Model(name="resnet18", **model)).values())
+
+    assert found(weights="~/a.pth") == found(weights=str(tmp_path / "a.pth"))
+    assert found(weights="~/a.pth") == [tmp_path / "a.pth"]
+    assert found(weights="imagenet") == []
+    assert found(weights="https://example.org/a.pth") == []
+    assert found() == []

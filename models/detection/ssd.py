@@ -170,10 +170,10 @@ def detector(image, sources, levels, head, num_classes: int, info: ModelInfo) ->
 
 
 # What runs in tf.data and in the exported graph is TensorFlow: networks and losses do without it.
-def _encode(boxes, classes, valid, *, priors, num_classes):
+def _encode(boxes, classes, valid, *, priors, num_classes, threshold=0.5):
     from models import assign
 
-    return assign.encode_ssd(boxes, classes, valid, priors=priors, num_classes=num_classes)
+    return assign.encode_ssd(boxes, classes, valid, priors, num_classes, threshold)
 
 
 def _decode(outputs, score_threshold=0.01, iou_threshold=0.45, max_detections=200, *, priors, size):

@@ -129,7 +129,7 @@ QUICK = (
     "overfeat_fast",
     "spp_net_zf5",
     "vgg11",
-    "googlenet_aux",
+    "googlenet_bn_aux",
     "inception_v2",
     "resnet18",
     "resnet18_v2",

@@ -259,7 +259,7 @@ def verdict(job: Job) -> dict:
 def _check_gate(job: Job) -> None:
     decided = verdict(job)
     if not decided["blessed"]:
-        raise Refused(f"{decided['text']} Report: {job.run_dir / 'report.html'}")
+        raise Refused(f"{' '.join(decided['reasons'])} Report: {job.run_dir / 'report.html'}")
 
 
 def _push(job: Job) -> dict:

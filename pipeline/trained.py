@@ -1,4 +1,4 @@
-"""Where a finished training lies: a trainer's folder, or the run folder that names it."""
+"""Where a finished training lies: a trainer's folder, or the run folder that holds it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ META = "network.json"  # what the network is, beside its weights
 
 
 def find(path: str | pathlib.Path) -> pathlib.Path:
-    """The trainer's folder of itself or of a run folder. Raises FileNotFoundError."""
+    """The trainer's folder: itself, the one that a run's result names, or the run's newest.
+
+    A run that its gate refused has no result. Raises FileNotFoundError.
+    """
     path = pathlib.Path(path)
     if (path / META).exists():
         return path
@@ -21,8 +24,11 @@ def find(path: str | pathlib.Path) -> pathlib.Path:
             if named and (trainer / META).exists():
                 return trainer
     compared = sorted(str(each.parent) for each in path.glob("compare/*/result.json"))
+    made = [each for each in path.glob(f"artifacts/trainer/*/{META}") if not each.parent.suffix]
+    if made and not compared:  # without a suffix: finished
+        return max(made, key=lambda each: each.stat().st_mtime).parent
     hint = f"; `convoy compare` left {', '.join(compared)}" if compared else ""
     raise FileNotFoundError(
-        f"{path} holds no trained network: expected a trainer's folder with {META}, or a run "
-        f"folder whose result.json names one{hint}"
+        f"{path} holds no trained network: expected a trainer's folder with {META}, or a run's "
+        f"folder with one in artifacts/trainer{hint}"
     )

@@ -27,6 +27,8 @@ def _models(words: list[str], values: flags.FlagValues, _: list[str]) -> dict:
     if words and (values.task or values.pattern):
         raise UsageError("--task and --pattern choose what is listed: expected no name beside them")
     names = words or models.list_models(values.task, values.pattern)
+    if not names:
+        raise UsageError(f"--pattern: no network has a name like {values.pattern!r}")
     try:
         rows = [_row(models.describe(name.partition("@")[0])) for name in names]
         shown = _layers(words[0], values.diagram) if len(words) == 1 else {"text": ""}

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import difflib
 import io
-import json
 import pathlib
 
 import keras
@@ -23,7 +22,7 @@ from data.files import SourceError
 from data.images import load
 from models import resize
 from models.classification.task import without_heads
-from models.spec import Detector, Preprocess
+from models.spec import Detector, ModelInfo, Preprocess
 from models.structure import lines
 from models.weights import load as importer
 from pipeline import network, pretrained
@@ -53,10 +52,7 @@ def run(
     shorter side, and half the window.
     """
     task, labels = load_network(model, random, weights)
-    if not isinstance(task.info.preprocess, Preprocess):
-        raise ValueError(
-            f"{task.info.name}: expected a network of pictures, it is of {task.info.task}"
-        )
+    _check_pictures(task.info)
     detects = isinstance(task, Detector)
     if not detects:
         task = without_heads(task)
@@ -111,7 +107,7 @@ def load_network(model: str, random: bool = False, weights: str | None = None):
         if pathlib.Path(model).exists() and model not in models.list_models():
             flag = "--random" if random else "--weights"
             raise ValueError(f"{flag}: expected a network's name, got {model}, which has its own")
-        models.describe(model)  # or the closest names
+        _check_pictures(models.describe(model))  # or the closest names
         keras.config.set_dtype_policy("float32")
         keras.utils.set_random_seed(0)
         if weights:
@@ -123,7 +119,9 @@ def load_network(model: str, random: bool = False, weights: str | None = None):
             f"{model} is a network's name: expected a folder with trained weights; --weights "
             "imagenet takes published ones, --random draws them"
         )
-    return network.load(trained(pathlib.Path(model)), precision="float32")
+    if not pathlib.Path(model).is_dir():
+        raise FileNotFoundError(f"{model}: no such folder, and no network of that name")
+    return network.load(pathlib.Path(model), precision="float32")
 
 
 def published(name: str, weights: str):
@@ -149,28 +147,13 @@ def published(name: str, weights: str):
     return task, _numbers(task)
 
 
+def _check_pictures(info: ModelInfo) -> None:
+    if not isinstance(info.preprocess, Preprocess):
+        raise ValueError(f"{info.name}: expected a network of pictures, it is of {info.task}")
+
+
 def _numbers(task) -> list[str]:
     return [f"class {k}" for k in range(task.info.num_classes)]
-
-
-def trained(folder: pathlib.Path) -> pathlib.Path:
-    """The trainer's folder: itself, or the one that a run's result names, or its newest."""
-    if not folder.is_dir():
-        raise FileNotFoundError(f"{folder}: no such folder, and no network of that name")
-    if (folder / network.META).exists():
-        return folder
-    store, result = folder / "artifacts" / "trainer", folder / "result.json"
-    if result.exists():
-        named = json.loads(result.read_text()).get("artifacts", {}).get("trainer", "")
-        if named and (store / pathlib.Path(named).name / network.META).exists():
-            return store / pathlib.Path(named).name
-    found = [path for path in store.glob(f"*/{network.WEIGHTS}") if path.parent.suffix == ""]
-    if not found:
-        raise ValueError(
-            f"{folder}: expected a trainer's folder ({network.META}) or a run's "
-            "(artifacts/trainer); train first"
-        )
-    return max(found, key=lambda path: path.stat().st_mtime).parent
 
 
 def fitted(path: str, preprocess: Preprocess) -> tuple[Image.Image, np.ndarray, np.ndarray]:

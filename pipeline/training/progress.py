@@ -55,7 +55,8 @@ class Progress:
         parts = " ".join(f"{name} {value:.4f}" for name, value in losses.items())
         self._show(
             f"{_bar(step / self.total_steps)} epoch {row['epoch']:.2f} step {step}/"
-            f"{self.total_steps} {parts} lr {rate:.2e} {speed:.1f} images/s ETA {_duration(left)}",
+            f"{self.total_steps} {parts} lr {rate:.2e} {speed:.1f} examples/s "
+            f"ETA {_duration(left)}",
             passing=True,
         )
         self.start()

@@ -202,7 +202,7 @@ def test_a_refusal_is_3(capfd, recipe, devkit):
     for artifact in job.done.values():
         artifact.path.mkdir(parents=True)
     folder = job.done["evaluator"].path
-    gate = {"blessed": False, "reasons": [], "text": "Refused: low."}
+    gate = {"blessed": False, "reasons": ["Low."], "text": "Refused: Low."}
     write_json(folder / "gate.json", gate)
     write_json(folder / "metrics.json", {"AP50": 0.25, "per_class": {}})
     (folder / "report.html").write_text("<p>low</p>")
@@ -214,8 +214,8 @@ def test_a_refusal_is_3(capfd, recipe, devkit):
     code, out, err = convoy(capfd, "export", recipe, "--json")
     assert code == 3
     assert last_json(out)["exit_code"] == 3
-    assert last_json(out)["error"].startswith("Refused: low. Report: ")
-    assert "convoy: refused: Refused: low." in err
+    assert last_json(out)["error"].startswith("Low. Report: ")
+    assert "convoy: refused: Low. Report: " in err
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["models", "--json"], ["train", "--help"]])

@@ -322,6 +322,11 @@ def test_a_file_without_the_last_layer_explains_nothing(photograph, tmp_path):
         (["TRAINED", "PHOTO", "-o", "OUT", "--class", "cow"], 1, "the closest classes are"),
         (["TRAINED", "PHOTO", "-o", "OUT", "--layer", "x"], 1, "has no layer 'x'"),
         (["OUT", "PHOTO", "-o", "OUT"], 1, "expected a trainer's folder"),
+        (
+            ["text_cnn_rand", "PHOTO", "-o", "OUT", "--random"],
+            1,
+            "text_cnn_rand: expected a network of pictures, it is of text",
+        ),
     ],
 )
 def test_errors(capfd, photograph, trained, tmp_path, words, code, message):

@@ -175,6 +175,7 @@ def test_the_verb(capfd, tmp_path):
         (["vgg16", "--task", "detection"], "expected no name beside them"),
         (["resnet18@16"], "at least 32x32 px, got 16x16"),
         (["vgg61"], "unknown network 'vgg61'"),
+        (["--pattern", "vgg6*"], "no network has a name like 'vgg6*'"),
     ],
 )
 def test_wrong_usage(capfd, words, message):

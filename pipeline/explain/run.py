@@ -1,8 +1,8 @@
 """`convoy explain MODEL IMAGE -o DIR`: filters, feature maps, occlusion and Grad-CAM as pictures.
 
 MODEL is a trainer's folder, a run's folder, or the name of a network, whose weights are published
-ones (--weights) or random (--random). A detector's
-filters and feature maps are drawn; occlusion and Grad-CAM are of a classifier's score.
+ones (--weights) or random (--random). A detector's filters and feature maps are drawn; occlusion
+and Grad-CAM are of a classifier's score.
 """
 
 from __future__ import annotations

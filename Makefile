@@ -18,7 +18,7 @@ $(STAMP): requirements.lock setup.py
 	touch $(STAMP)
 
 demo: $(STAMP)
-	$(BIN)/python -m pipeline.demo
+	$(BIN)/python -m convoy.pipeline.demo
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -2,7 +2,19 @@
 
 from setuptools import find_namespace_packages, setup
 
-TOP_LEVEL = ("data", "models", "pipeline", "serving")
+# The top-level folders are installed as one package, `convoy`; pipeline/api is its own top, so that
+# a user's `models` or `data` never meets ours.
+FOLDERS = ("data", "models", "pipeline", "serving")
+API = "pipeline.api"
+
+
+def packages() -> dict[str, str]:
+    """{package: folder}: convoy, convoy.data, convoy.data.sources, ..."""
+    found = find_namespace_packages(include=[p for top in FOLDERS for p in (top, f"{top}.*")])
+    return {"convoy": "pipeline/api"} | {
+        f"convoy.{name}": name.replace(".", "/") for name in sorted(found) if name != API
+    }
+
 
 setup(
     name="convoy-vision",
@@ -10,11 +22,10 @@ setup(
     description="Convolutional networks from raw pictures to TensorFlow Serving",
     license="Apache-2.0",
     python_requires=">=3.10,<3.13",
-    packages=find_namespace_packages(
-        include=[pattern for name in TOP_LEVEL for pattern in (name, f"{name}.*")]
-    ),
-    package_data={"serving": ["deploy/*"], "pipeline": ["evaluation/*.html"]},
-    entry_points={"console_scripts": ["convoy=pipeline.cli:entry"]},
+    packages=list(packages()),
+    package_dir=packages(),
+    package_data={"convoy.serving": ["deploy/*"], "convoy.pipeline": ["report/*.html"]},
+    entry_points={"console_scripts": ["convoy=convoy.pipeline.cli:entry"]},
     install_requires=[
         "tensorflow>=2.20,<2.21",
         "keras>=3.15,<3.16",

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import numpy as np
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
-from data.sample import Sample
+from convoy.data.sample import Sample
 
 SCHEMA_VERSION = 1
 

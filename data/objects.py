@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from data import images
-from data.sample import Reference, Sample
+from convoy.data.images import images
+from convoy.data.sample import Reference, Sample
 
 
 class Objects:

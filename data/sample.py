@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from data.files import Where
+from convoy.data.files.files import Where
 
 
 class BadSample(ValueError):

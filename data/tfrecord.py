@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 import google_crc32c
 
-from data.files import Span
+from convoy.data.files.files import Span
 
 OVERHEAD = 16  # bytes a record
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from models import boxes as box_ops
-from models import coding
+from convoy.models import boxes as box_ops
+from convoy.models import coding
 
 MIN_IOU = 1e-6  # an object that touches no prior stays without one
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from models import boxes as box_ops
-from models import coding
+from convoy.models import boxes as box_ops
+from convoy.models import coding
 
 TOP_K = 400  # detections a class that suppression may keep (Caffe SSD's nms_param.top_k)
 

@@ -17,8 +17,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from models import arithmetic
-from models.pooling import AdaptivePool, Pool
+from convoy.models import arithmetic
+from convoy.models.pooling import AdaptivePool, Pool
 
 # What may follow the layer that turns a map into a vector; it works alike on maps.
 _POINTWISE = ("Activation", "BatchNorm", "Dropout", "ReLU", "ScaledTanh", "Softmax")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import keras
 from keras import ops
 
-from models.spec import Preprocess
+from convoy.models.spec import Preprocess
 
 HE = "he_normal"
 

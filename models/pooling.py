@@ -8,7 +8,7 @@ from __future__ import annotations
 import keras
 from keras import ops
 
-from models import arithmetic
+from convoy.models import arithmetic
 
 KINDS = arithmetic.POOLINGS
 

@@ -14,9 +14,9 @@ import importlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from models import rows_classification, rows_detection, rows_text
-from models.rows import Row
-from models.spec import Classifier, Detector, Localizer, ModelInfo, Sentence, TextClassifier
+from convoy.models import rows_classification, rows_detection, rows_text
+from convoy.models.rows import Row
+from convoy.models.spec import Classifier, Detector, Localizer, ModelInfo, Sentence, TextClassifier
 
 if TYPE_CHECKING:
     import keras
@@ -115,19 +115,19 @@ def build_task(
     if task == "detection":
         return built
     if task == "text":
-        from models.text.task import classifier
+        from convoy.models.text.task import classifier
 
         return classifier(built, info, vocabulary, label_smoothing)
     aux_weight = _row(name).family.aux_weight
     if task == "classification":
-        from models.classification.task import classifier
+        from convoy.models.classification.task import classifier
 
         return classifier(built, info, label_smoothing, aux_weight)
     if task == "multilabel":
-        from models.classification.multilabel import classifier
+        from convoy.models.classification.multilabel import classifier
 
         return classifier(built, info, label_loss, aux_weight)
-    from models.classification.localization import localizer
+    from convoy.models.classification.localization import localizer
 
     return localizer(built, info, aux_weight)
 
@@ -160,14 +160,14 @@ def _build(name, num_classes, input_size, width, dropout, words=None, head="own"
     info = dataclasses.replace(describe(name), num_classes=num_classes, preprocess=preprocess)
     module = importlib.import_module(row.family.module)
     if head == "weldon":
-        from models.classification import weldon
+        from convoy.models.classification import weldon
 
         maps = module.build(name, preprocess, num_classes=None, **options)
         built = weldon.on(maps, num_classes, dropout=dropout)
     else:
         given = info if detects else preprocess
         built = module.build(name, given, num_classes=num_classes, **options)
-    from models import count
+    from convoy.models import count
 
     model = built.model if detects else built
     info = dataclasses.replace(info, params=count.params(model), macs=count.macs(model))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from models.spec import Preprocess
+from convoy.models.spec import Preprocess
 
 LETTERBOX_GRAY = 127.5
 

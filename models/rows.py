@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import NamedTuple
 
-from models.spec import Preprocess, Sentence
+from convoy.models.spec import Preprocess, Sentence
 
 
 class Family(NamedTuple):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from models.rows import (
+from convoy.models.rows import (
     CAFFE,
     CAFFE_227,
     CAFFE_GOOGLENET,
@@ -24,47 +24,47 @@ from models.rows import (
 )
 
 LENET_1998 = Family(
-    "models.classification.lenet",
+    "convoy.models.classification.lenet",
     "classification",
     "LeCun, Gradient-Based Learning Applied to Document Recognition, Proc. IEEE 86(11)",
     1998,
 )
 LENET = LENET_1998._replace(options=("dropout",))
 VGG = Family(
-    "models.classification.vgg",
+    "convoy.models.classification.vgg",
     "classification",
     "Simonyan, Very Deep Convolutional Networks, https://arxiv.org/abs/1409.1556",
     2014,
     ("dropout",),
 )
 RESNET = Family(
-    "models.classification.resnet",
+    "convoy.models.classification.resnet",
     "classification",
     "He, Deep Residual Learning for Image Recognition, https://arxiv.org/abs/1512.03385",
     2015,
     ("dropout",),
 )
 MOBILENET = Family(
-    "models.classification.mobilenet",
+    "convoy.models.classification.mobilenet",
     "classification",
     "Howard, MobileNets, https://arxiv.org/abs/1704.04861",
     2017,
     ("width", "dropout"),
 )
 LECUN_1989 = Family(
-    "models.classification.lecun1989",
+    "convoy.models.classification.lecun1989",
     "classification",
     "LeCun, Backpropagation Applied to Handwritten Zip Code Recognition, Neural Computation 1(4)",
     1989,
 )
 CALTECH = Family(
-    "models.classification.caltech",
+    "convoy.models.classification.caltech",
     "classification",
     "Jarrett, What is the Best Multi-Stage Architecture for Object Recognition?, ICCV",
     2009,
 )
 ALEXNET = Family(
-    "models.classification.alexnet",
+    "convoy.models.classification.alexnet",
     "classification",
     "Krizhevsky, ImageNet Classification with Deep Convolutional Neural Networks, NIPS",
     2012,
@@ -74,62 +74,62 @@ ALEXNET_OWT = ALEXNET._replace(
     paper="Krizhevsky, One weird trick, https://arxiv.org/abs/1404.5997", year=2014
 )
 ZFNET = Family(
-    "models.classification.zfnet",
+    "convoy.models.classification.zfnet",
     "classification",
     "Zeiler, Visualizing and Understanding ConvNets, https://arxiv.org/abs/1311.2901",
     2013,
     ("dropout",),
 )
 OVERFEAT = Family(
-    "models.classification.overfeat",
+    "convoy.models.classification.overfeat",
     "classification",
     "Sermanet, OverFeat, https://arxiv.org/abs/1312.6229",
     2013,
     ("dropout",),
 )
 SPP_NET = Family(
-    "models.classification.sppnet",
+    "convoy.models.classification.sppnet",
     "classification",
     "He, Spatial Pyramid Pooling, https://arxiv.org/abs/1406.4729",
     2014,
     ("dropout",),
 )
 WELDON = Family(
-    "models.classification.weldon",
+    "convoy.models.classification.weldon",
     "classification",
     "Durand, WELDON: Weakly Supervised Learning of Deep CNNs, CVPR",
     2016,
     ("dropout",),
 )
 RESNET_V2 = Family(
-    "models.classification.resnet_v2",
+    "convoy.models.classification.resnet_v2",
     "classification",
     "He, Identity Mappings in Deep Residual Networks, https://arxiv.org/abs/1603.05027",
     2016,
     ("dropout",),
 )
 LM_RESNET = Family(
-    "models.classification.lm_resnet",
+    "convoy.models.classification.lm_resnet",
     "classification",
     "Lu, Beyond Finite Layer Neural Networks, https://arxiv.org/abs/1710.10121",
     2018,
 )
 MOBILENET_V2 = Family(
-    "models.classification.mobilenet_v2",
+    "convoy.models.classification.mobilenet_v2",
     "classification",
     "Sandler, MobileNetV2, https://arxiv.org/abs/1801.04381",
     2018,
     ("width", "dropout"),
 )
 MOBILENET_V3 = Family(
-    "models.classification.mobilenet_v3",
+    "convoy.models.classification.mobilenet_v3",
     "classification",
     "Howard, Searching for MobileNetV3, https://arxiv.org/abs/1905.02244",
     2019,
     ("width", "dropout"),
 )
 DARKNET_19 = Family(
-    "models.classification.darknet",
+    "convoy.models.classification.darknet",
     "classification",
     "Redmon, YOLO9000: Better, Faster, Stronger, https://arxiv.org/abs/1612.08242",
     2016,
@@ -139,14 +139,14 @@ DARKNET_53 = DARKNET_19._replace(
     paper="Redmon, YOLOv3: An Incremental Improvement, https://arxiv.org/abs/1804.02767", year=2018
 )
 CSPDARKNET = Family(
-    "models.classification.cspdarknet",
+    "convoy.models.classification.cspdarknet",
     "classification",
     "Wang, CSPNet, https://arxiv.org/abs/1911.11929",
     2019,
     ("dropout",),
 )
 GOOGLENET = Family(
-    "models.classification.googlenet",
+    "convoy.models.classification.googlenet",
     "classification",
     "Szegedy, Going Deeper with Convolutions, https://arxiv.org/abs/1409.4842",
     2014,
@@ -154,14 +154,14 @@ GOOGLENET = Family(
     aux_weight=0.3,  # the paper's and Caffe's
 )
 INCEPTION_V2 = Family(
-    "models.classification.inception_v2",
+    "convoy.models.classification.inception_v2",
     "classification",
     "Ioffe, Batch Normalization, https://arxiv.org/abs/1502.03167",
     2015,
     ("dropout",),
 )
 INCEPTION_V3 = Family(
-    "models.classification.inception_v3",
+    "convoy.models.classification.inception_v3",
     "classification",
     "Szegedy, Rethinking the Inception Architecture, https://arxiv.org/abs/1512.00567",
     2015,
@@ -169,7 +169,7 @@ INCEPTION_V3 = Family(
     aux_weight=0.4,  # torchvision's and tf_slim's
 )
 INCEPTION_RESNET = Family(
-    "models.classification.inception_resnet_v2",
+    "convoy.models.classification.inception_resnet_v2",
     "classification",
     "Szegedy, Inception-v4 and Inception-ResNet, https://arxiv.org/abs/1602.07261",
     2016,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from models.rows import Family, Row
-from models.spec import Preprocess
+from convoy.models.rows import Family, Row
+from convoy.models.spec import Preprocess
 
 SSD = Family(
-    "models.detection.ssd",
+    "convoy.models.detection.ssd",
     "detection",
     "Liu, SSD: Single Shot MultiBox Detector, https://arxiv.org/abs/1512.02325",
     2015,

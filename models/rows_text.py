@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from models.rows import Family, Row
-from models.spec import Sentence
+from convoy.models.rows import Family, Row
+from convoy.models.spec import Sentence
 
 TEXT_CNN = Family(
-    "models.text.text_cnn",
+    "convoy.models.text.text_cnn",
     "text",
     "Kim, Convolutional Neural Networks for Sentence Classification, "
     "https://arxiv.org/abs/1408.5882",

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 
 import keras
 
-from models import arithmetic, count
-from models.pooling import Pool
+from convoy.models import arithmetic, count
+from convoy.models.pooling import Pool
 
 WHOLE = "all"
 _WINDOWS = {  # of layers that do not tell: side, stride, padding

@@ -7,41 +7,30 @@ or recipe, 3 refused by a gate, 143 stopped by SIGTERM with everything saved (ru
 
 from __future__ import annotations
 
-import dataclasses
 import difflib
 import errno
 import json
-import logging as standard_logging
-import os
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from absl import app, flags, logging
+from absl import app, flags
 
-OK, FAILURE, USAGE, REFUSED, INTERRUPTED, STOPPED = 0, 1, 2, 3, 130, 143
-
-
-class UsageError(ValueError):
-    """The command line is wrong. Exit code 2."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Verb:
-    """One verb: `run` gets (positional arguments, flags, unknown flags) and returns the result."""
-
-    summary: str
-    usage: str
-    examples: tuple[str, str]
-    run: Callable[[list[str], flags.FlagValues, list[str]], dict]
-    define: Callable[[flags.FlagValues], None] = lambda _: None
-    passes_flags: bool = False  # unknown flags go on to Apache Beam
+from convoy.pipeline.commands.verb import Verb, quiet_tensorflow, set_up_logs
+from convoy.pipeline.commands.verbs import VERBS
+from convoy.pipeline.errors import (
+    FAILURE,
+    INTERRUPTED,
+    OK,
+    REFUSED,
+    STOPPED,
+    USAGE,
+    UsageError,
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; returns the exit code."""
-    from pipeline.verbs import VERBS
-
     arguments = list(sys.argv if argv is None else argv)[1:]
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(_overview(VERBS))
@@ -68,7 +57,7 @@ def _run(verb: Verb, values: flags.FlagValues, rest: list[str]) -> int:
     except KeyboardInterrupt:
         return _fail(RuntimeError("stopped by Ctrl-C"), INTERRUPTED, as_json, False)
     except Exception as error:
-        code = _exit_code(error)
+        code = getattr(error, "exit_code", FAILURE)
         return _fail(error, code, as_json, _is_bug(error) or "--verbosity=1" in rest)
     if as_json:
         print(json.dumps(result, default=str), flush=True)
@@ -97,27 +86,6 @@ def _flag_values(verb: Verb) -> flags.FlagValues:
     flags.DEFINE_integer("verbosity", -1, "-1 warnings, 0 info, 1 debug.", flag_values=values)
     verb.define(values)
     return values
-
-
-def set_up_logs(verbosity: int) -> None:
-    """At absl's `verbosity`; of Beam, which logs by the root logger too, only what went wrong."""
-    logging.use_absl_handler()
-    logging.set_verbosity(verbosity)
-    ours = logging.get_absl_logger()  # else its level would be the root logger's
-    ours.setLevel(logging.converter.absl_to_standard(verbosity))
-    for chatty in ("apache_beam", "root"):
-        standard_logging.getLogger(chatty).setLevel("DEBUG" if verbosity > 0 else "ERROR")
-    for server in ("serving", "uvicorn"):
-        standard_logging.getLogger(server).setLevel("INFO" if verbosity >= 0 else "WARNING")
-
-
-def _exit_code(error: BaseException) -> int:
-    names = {kind.__name__ for kind in type(error).__mro__}
-    if names & {"UsageError", "ConfigError"}:
-        return USAGE
-    if "Refused" in names:
-        return REFUSED
-    return STOPPED if "Interrupted" in names else FAILURE
 
 
 def _is_bug(error: BaseException) -> bool:
@@ -164,11 +132,6 @@ def _help(name: str, verb: Verb, values: flags.FlagValues) -> str:
 
 def _flags(values: flags.FlagValues) -> list[flags.Flag]:
     return [values[name] for name in sorted(values) if len(name) > 1]
-
-
-def quiet_tensorflow() -> None:
-    """Before its import: errors alone; without a GPU not even those, which only say so."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2" if os.path.exists("/dev/nvidia0") else "3")
 
 
 def entry() -> None:

@@ -16,15 +16,12 @@ import pydantic
 import yaml
 from pydantic import Field
 
-from data.augment.policy import Augment
-from data.sources import SOURCES
+from convoy.data.augment.policy import Augment
+from convoy.data.sources import SOURCES
+from convoy.pipeline.errors import ConfigError
 
 # Deprecated methods of pydantic's; what a recipe calls its keys matters more.
 warnings.filterwarnings("ignore", r'Field name "(validate|schema)" in "\w+" shadows')
-
-
-class ConfigError(ValueError):
-    """A recipe cannot be used; the message says which key, what was expected, and what came."""
 
 
 class Section(pydantic.BaseModel):

@@ -8,8 +8,7 @@ import os
 
 import dagster as dg
 
-from pipeline import config, steps
-from pipeline.components import pusher
+from convoy.pipeline import config, errors, steps
 
 RECIPE = os.environ.get("CONVOY_RECIPE", "configs/voc_detection.yaml")
 RETRY = dg.RetryPolicy(max_retries=1, delay=10)
@@ -27,7 +26,7 @@ def _asset(name: str, upstream: str | None) -> dg.AssetsDefinition:
         job = steps.Job(config.load(RECIPE), tell=context.log.info)
         try:
             result = steps.run(job, name)
-        except pusher.Refused as refusal:
+        except errors.Refused as refusal:
             raise dg.Failure(str(refusal), allow_retries=False) from refusal
         told = {k: v for k, v in result["metrics"].items() if v is not None}
         if name == "example_validator":

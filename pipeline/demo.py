@@ -7,7 +7,8 @@ import time
 
 import numpy as np
 
-from pipeline import cli, config, steps
+from convoy.pipeline import config, errors, steps
+from convoy.pipeline.commands.verb import quiet_tensorflow, set_up_logs
 
 RECIPE = "configs/demo.yaml"
 SCORE = 0.5  # of the boxes that are drawn
@@ -15,15 +16,15 @@ SCORE = 0.5  # of the boxes that are drawn
 
 def main() -> int:
     """Runs configs/demo.yaml, serves what it pushed, asks it, and draws the answer."""
-    cli.quiet_tensorflow()
-    cli.set_up_logs(-1)
+    quiet_tensorflow()
+    set_up_logs(-1)
     started = time.monotonic()
     job = steps.Job(config.load(RECIPE), tell=lambda text: print(text, file=sys.stderr, flush=True))
     try:
         result = steps.run(job, "pusher")
-    except steps.Refused as refusal:
+    except errors.Refused as refusal:
         print(f"convoy: refused: {refusal}", file=sys.stderr)
-        return cli.REFUSED
+        return errors.REFUSED
     picture = _ask(job)
     for name in ("AP", "AP50", "voc07_mAP", "voc_mAP"):
         print(f"{name:<10} {result['metrics'][name]:.4f}")
@@ -31,13 +32,13 @@ def main() -> int:
     print(f"model      {result['pushed_path']}")
     print(f"picture    {picture}")
     print(f"report     {job.run_dir / 'report.html'}")
-    return cli.OK
+    return errors.OK
 
 
 def _ask(job: steps.Job):
     """One gRPC and one REST request for the same picture; returns the drawn picture's path."""
-    from pipeline.evaluation.overlay import draw
-    from serving import client, server
+    from convoy.pipeline.report.overlay import draw
+    from convoy.serving import client, server
 
     image = [_fullest(job)]
     running = server.start(job.model_dir, name=job.recipe.name, port=0, rest_api_port=0)
@@ -69,8 +70,8 @@ def _ask(job: steps.Job):
 
 def _fullest(job: steps.Job) -> bytes:
     """The picture with the most objects in the first shard of the test split."""
-    from data import example, tfrecord
-    from data.input import shards
+    from convoy.data import example, tfrecord
+    from convoy.data.input.input import shards
 
     shard = shards(job.done["example_gen"].path, job.recipe.data.test)[0]
     samples = [example.decode(record) for record in tfrecord.read(shard)]

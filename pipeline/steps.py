@@ -14,12 +14,13 @@ import os
 import pathlib
 from collections.abc import Callable
 
-from pipeline import data_checks, recipe_checks, trained
-from pipeline.artifacts import Artifact, execute, write_bytes, write_json
-from pipeline.components import pusher
-from pipeline.components.pusher import Refused
-from pipeline.config import ConfigError, Model, Recipe, dump
-from pipeline.ingest_folder import summary
+from convoy.pipeline.artifacts import Artifact, execute, write_bytes, write_json
+from convoy.pipeline.components import pusher
+from convoy.pipeline.config import Model, Recipe, dump
+from convoy.pipeline.errors import ConfigError, Refused
+from convoy.pipeline.networks import trained
+from convoy.pipeline.tools.ingest_folder import summary
+from convoy.pipeline.validation import data_checks, recipe_checks
 
 NAMES = (
     "example_gen",
@@ -47,28 +48,34 @@ CODE = {
     "schema_gen": ("pipeline/validation", "pipeline/components/schema_gen.py"),
     "example_validator": (
         "models",
-        "pipeline/network.py",
+        "pipeline/networks/network.py",
         "pipeline/validation",
-        "pipeline/evaluation/plots.py",
-        "pipeline/evaluation/report.py",
-        "pipeline/evaluation/report.html",
+        "pipeline/report/plots.py",
+        "pipeline/report/report.py",
+        "pipeline/report/report.html",
         "pipeline/components/example_validator.py",
     ),
     "trainer": (
         "models",
-        "data/input.py",
+        "data/input",
         "data/augment",
         "pipeline/training",
-        "pipeline/network.py",
+        "pipeline/networks/network.py",
         "pipeline/components/trainer.py",
     ),
     "feature_gen": (
         "models",
-        "data/input.py",
-        "pipeline/network.py",
+        "data/input",
+        "pipeline/networks/network.py",
         "pipeline/components/feature_gen.py",
     ),
-    "evaluator": ("models", "pipeline/evaluation", "pipeline/components/evaluator.py"),
+    "evaluator": (
+        "models",
+        "pipeline/evaluation",
+        "pipeline/report",
+        "pipeline/tasks",
+        "pipeline/components/evaluator.py",
+    ),
     "exporter": ("models", "serving", "pipeline/components/exporter.py"),
     "infra_validator": ("serving", "pipeline/components/infra_validator.py"),
 }
@@ -98,11 +105,11 @@ class Job:
 def run(job: Job, upto: str) -> dict:
     """Runs the steps up to `upto`; returns what `--json` prints.
 
-    Raises pusher.Refused when the data is not valid, or when the gate refuses and a later step was
+    Raises errors.Refused when the data is not valid, or when the gate refuses and a later step was
     asked for.
     """
     if "TF_CONFIG" in os.environ and not job.plan and "trainer" in needed(upto):
-        from pipeline.training import strategy
+        from convoy.pipeline.training import strategy
 
         strategy.build(job.recipe.train.strategy)  # before anything uses TensorFlow
     if "trainer" in needed(upto):
@@ -154,7 +161,7 @@ def needed(upto: str) -> list[str]:
 
 
 def _step(job: Job, name: str) -> Artifact:
-    component = importlib.import_module(f"pipeline.components.{name}")
+    component = importlib.import_module(f"convoy.pipeline.components.{name}")
     return execute(
         name,
         component.run,
@@ -218,7 +225,7 @@ def _weights(model: Model) -> dict[str, pathlib.Path]:
 def _source(job: Job) -> Artifact | pathlib.Path:
     data = job.recipe.data
     if data.format.startswith("tfds:"):
-        from data.sources import tfds
+        from convoy.data.sources import tfds
 
         return pathlib.Path(tfds.folder(data.path, data.format.partition(":")[2]))
     if not data.path:
@@ -227,7 +234,7 @@ def _source(job: Job) -> Artifact | pathlib.Path:
     if data.format == "digits":
         if job.plan and not path.exists():
             return Artifact(path, "to be built", cached=False)
-        from data.sources import digits
+        from convoy.data.sources import digits
 
         digits.build(path, seed=job.recipe.seed)
     if not path.exists():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from models.spec import ModelInfo
+from convoy.models.spec import ModelInfo
 
 PICTURE_LIMITS = (
     "- pictures must be upright: EXIF orientation is not read",

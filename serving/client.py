@@ -25,9 +25,9 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
-from serving import warmup
-from serving.manager import versions_of
-from serving.servable import DEFAULT, Servable, read_signatures
+from convoy.serving import warmup
+from convoy.serving.manager import versions_of
+from convoy.serving.servable import DEFAULT, Servable, read_signatures
 
 Answers = dict[str, np.ndarray]
 UNLIMITED = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]

@@ -23,11 +23,11 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import fingerprint_pb2
 
-from models.classification.task import without_heads
-from models.spec import Classifier, Detector, Localizer, TextClassifier
-from serving import freeze, signatures, warmup
-from serving.card import model_card
-from serving.compare import difference
+from convoy.models.classification.task import without_heads
+from convoy.models.spec import Classifier, Detector, Localizer, TextClassifier
+from convoy.serving import freeze, signatures, warmup
+from convoy.serving.card import model_card
+from convoy.serving.compare import difference
 
 FORMS = {
     "auto": ("float32", "frozen_float32", "frozen_bfloat16"),

@@ -16,15 +16,9 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
-from serving.errors import (
-    INTERNAL,
-    INVALID_ARGUMENT,
-    UNIMPLEMENTED,
-    PortInUse,
-    ServingError,
-)
-from serving.manager import Manager
-from serving.servable import DEFAULT
+from convoy.serving.errors import INTERNAL, INVALID_ARGUMENT, UNIMPLEMENTED, PortInUse, ServingError
+from convoy.serving.manager import Manager
+from convoy.serving.servable import DEFAULT
 
 CODES = {code.value[0]: code for code in grpc.StatusCode}
 

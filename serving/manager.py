@@ -19,8 +19,8 @@ from collections.abc import Iterator
 
 from tensorflow_serving.apis import get_model_status_pb2
 
-from serving.errors import NOT_FOUND, ServingError
-from serving.servable import Servable, load
+from convoy.serving.errors import NOT_FOUND, ServingError
+from convoy.serving.servable import Servable, load
 
 log = logging.getLogger(__name__)
 

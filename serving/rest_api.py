@@ -20,8 +20,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from tensorflow_serving.apis import get_model_metadata_pb2
 
-from serving import rest_json
-from serving.errors import (
+from convoy.serving import rest_json
+from convoy.serving.errors import (
     HTTP_STATUS,
     INTERNAL,
     INVALID_ARGUMENT,
@@ -29,9 +29,9 @@ from serving.errors import (
     PortInUse,
     ServingError,
 )
-from serving.grpc_api import metadata
-from serving.manager import Manager
-from serving.servable import DEFAULT
+from convoy.serving.grpc_api import metadata
+from convoy.serving.manager import Manager
+from convoy.serving.servable import DEFAULT
 
 MODEL = r"/v1/models/([^/:]+)(?:/versions/(\d+)|/labels/([^/:]+))?"
 CALL = re.compile(rf"(?i){MODEL}:(classify|regress|predict)")

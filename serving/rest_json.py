@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from serving.errors import INVALID_ARGUMENT, ServingError
+from convoy.serving.errors import INVALID_ARGUMENT, ServingError
 
 
 def parse(body: bytes) -> dict[str, Any]:

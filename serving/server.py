@@ -14,9 +14,9 @@ import pathlib
 import signal
 import threading
 
-from serving import grpc_api
-from serving.manager import Manager
-from serving.rest_api import RestServer
+from convoy.serving import grpc_api
+from convoy.serving.manager import Manager
+from convoy.serving.rest_api import RestServer
 
 log = logging.getLogger(__name__)
 

@@ -24,8 +24,8 @@ from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
-from models import resize
-from models.spec import Classifier, Detector, Localizer, Preprocess, TextClassifier
+from convoy.models import resize
+from convoy.models.spec import Classifier, Detector, Localizer, Preprocess, TextClassifier
 
 DEFAULT, TENSOR = "serving_default", "serving_tensor"
 NOT_A_PICTURE = "of the request is not a picture: expected the bytes of a JPEG, PNG, BMP or GIF"

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from serving.compare import difference
+from convoy.serving.compare import difference
 
 SCRIPT = pathlib.Path(__file__).with_name("v1_check.py")
 

@@ -10,8 +10,8 @@ import pytest
 @pytest.fixture(scope="session")
 def digits_records(tmp_path_factory) -> pathlib.Path:
     """Records of a digits devkit of 24 training and 6 validation pictures, in several shards."""
-    from data.sources import digits
-    from pipeline.components import example_gen
+    from convoy.data.sources import digits
+    from convoy.pipeline.components import example_gen
 
     top = tmp_path_factory.mktemp("digits")
     devkit = digits.build(top / "devkit", seed=3, images=(24, 6))
@@ -26,7 +26,7 @@ def class_records(tmp_path_factory) -> pathlib.Path:
     from PIL import Image
     from sklearn.datasets import load_digits
 
-    from pipeline.components import example_gen
+    from convoy.pipeline.components import example_gen
 
     folder = tmp_path_factory.mktemp("classes")
     scans, labels = load_digits(return_X_y=True)

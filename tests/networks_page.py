@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import pathlib
 
-import models
+from convoy import models
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "networks.md"

@@ -11,7 +11,7 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 OURS = ("data", "models", "pipeline", "serving", "tests")
 MAY_IMPORT = {
-    "data": ("data", "models.resize", "models.spec", "models.assign", "models.coding"),
+    "data": ("data", "models.resize", "models.spec"),
     "models": ("models",),
     "serving": ("serving", "models"),
     "pipeline": ("pipeline", "data", "models", "serving"),
@@ -32,7 +32,11 @@ def tracked() -> list[str]:
 
 
 def imported(source: str) -> list[str]:
-    """Dotted names of all imports, wherever they stand."""
+    """Dotted names of all imports, wherever they stand; ours without "convoy."."""
+    return [name.removeprefix("convoy.") for name in _imported(source)]
+
+
+def _imported(source: str) -> list[str]:
     names = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
@@ -46,7 +50,7 @@ def imported(source: str) -> list[str]:
 def forbidden(package: str, name: str) -> bool:
     if name.split(".")[0] == "tf_keras":
         return True
-    if package not in MAY_IMPORT or name.split(".")[0] not in OURS:
+    if package not in MAY_IMPORT or name.split(".")[0] not in (*OURS, "convoy"):
         return False
     return not any(
         name == allowed or name.startswith(f"{allowed}.") for allowed in MAY_IMPORT[package]
@@ -81,6 +85,64 @@ def test_arrows(package):
         if file.split("/")[0] == package
         for name in imported((ROOT / file).read_text())
         if forbidden(package, name)
+    ]
+    assert not wrong
+
+
+def modules() -> dict[str, str]:
+    """{"data.files.tree": source} of all modules that are installed."""
+    return {
+        file.removesuffix(".py").replace("/", ".").removesuffix(".__init__"): (
+            ROOT / file
+        ).read_text()
+        for file in FILES
+        if file.split("/")[0] in MAY_IMPORT
+    }
+
+
+def circles(sources: dict[str, str]) -> list[list[str]]:
+    """Groups of modules that import each other, in functions or not."""
+    reads = {
+        module: {
+            known
+            for name in imported(source)
+            if (known := name if name in sources else name.rpartition(".")[0]) in sources
+        }
+        for module, source in sources.items()
+    }
+    reachable: dict[str, set[str]] = {}
+    for module in reads:
+        seen, waiting = set(), [module]
+        while waiting:
+            for other in reads[waiting.pop()] - seen:
+                seen.add(other)
+                waiting.append(other)
+        reachable[module] = seen
+    rings = {
+        tuple(sorted(o for o in reachable if o in reachable[m] and m in reachable[o]))
+        for m in reachable
+        if m in reachable[m]
+    }
+    return sorted(map(list, rings))
+
+
+def test_circles_are_found():
+    deferred = "def f():\n    from convoy.data import a"
+    sources = {"data.a": "from convoy.data import b", "data.b": deferred, "data.c": "import os"}
+    assert circles(sources) == [["data.a", "data.b"]]
+
+
+def test_no_circle_of_imports():
+    assert circles(modules()) == []
+
+
+def test_imports_say_the_package():
+    """`from convoy.models import ...`: a user's own `models` folder is another one."""
+    wrong = [
+        f"{file} imports {name}"
+        for file in FILES
+        for name in _imported((ROOT / file).read_text())
+        if name.split(".")[0] in MAY_IMPORT
     ]
     assert not wrong
 

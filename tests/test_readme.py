@@ -7,9 +7,9 @@ import re
 
 import pytest
 
-import models
-from pipeline import config
-from pipeline.verbs import VERBS
+from convoy import models
+from convoy.pipeline import config
+from convoy.pipeline.commands.verbs import VERBS
 from tests import networks_page
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent

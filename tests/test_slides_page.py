@@ -11,11 +11,12 @@ import re
 import pytest
 import yaml
 
-import models
-from data.augment.policies import POLICIES
-from models import structure
-from pipeline import config, model_table
-from pipeline.verbs import VERBS
+from convoy import models
+from convoy.data.augment.policy import POLICIES
+from convoy.models import structure
+from convoy.pipeline import config
+from convoy.pipeline.commands.verbs import VERBS
+from convoy.pipeline.tools import model_table
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PAGE = (ROOT / "docs" / "slides.md").read_text()
@@ -85,7 +86,7 @@ def _check_key(key: str) -> None:
 
 
 def _module(name: str):
-    for package in ("models", "models.classification"):
+    for package in ("convoy.models", "convoy.models.classification"):
         if importlib.util.find_spec(f"{package}.{name}"):
             return importlib.import_module(f"{package}.{name}")
     raise AssertionError(f"no module {name}")

@@ -8,9 +8,9 @@ from __future__ import annotations
 import pathlib
 import re
 
-import models
-from models.weights import sources
-from pipeline import pretrained
+from convoy import models
+from convoy.models.weights import sources
+from convoy.pipeline.networks import pretrained
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "weights.md"

@@ -17,8 +17,8 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from data.augment.draws import to_normal
-from data.augment.policy import Augment
+from convoy.data.augment.draws import to_normal
+from convoy.data.augment.policy import Augment
 
 DRAWS = 13  # uniform numbers used by random_map
 

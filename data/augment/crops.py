@@ -13,7 +13,7 @@ import math
 
 import tensorflow as tf
 
-from data.augment.policy import Augment
+from convoy.data.augment.policy import Augment
 
 TRIES = 50  # of an SSD sampler, as its Caffe code has it
 MIN_IOU = (0.1, 0.3, 0.5, 0.7, 0.9, 0.0)  # of five samplers, and of any window; the seventh: whole

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from data.augment.geometry import transform_points
+from convoy.data.augment.geometry import transform_points
 
 GRID = 3
 DRAWS = GRID * GRID * 2  # normal numbers used by field

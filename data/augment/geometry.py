@@ -12,7 +12,7 @@ import math
 
 import tensorflow as tf
 
-from data.augment.policy import Augment
+from convoy.data.augment.policy import Augment
 
 DRAWS = 9  # uniform numbers used by random_matrix
 

@@ -21,8 +21,8 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from data.augment import geometry
-from data.augment.policy import Augment
+from convoy.data.augment import geometry
+from convoy.data.augment.policy import Augment
 
 DRAWS = 5  # uniform numbers a row: MixUp's share, CutMix's, two of a centre, one of a choice
 PAIR, FOUR = 2, 4

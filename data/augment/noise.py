@@ -10,7 +10,7 @@ import math
 
 import tensorflow as tf
 
-from data.augment.policy import Augment
+from convoy.data.augment.policy import Augment
 
 DRAWS = 5  # uniform numbers used by disturb
 FILL = 127.5  # of the square, and of what lies around a picture

@@ -17,10 +17,10 @@ import cv2
 import numpy as np
 import tensorflow as tf
 
-from data.augment import color, draws, geometry, noise, plan, render
-from data.augment.noise import FILL
-from data.augment.policy import Augment
-from data.sample import Sample, keep_objects
+from convoy.data.augment import color, draws, geometry, noise, plan, render
+from convoy.data.augment.noise import FILL
+from convoy.data.augment.policy import Augment
+from convoy.data.sample import Sample, keep_objects
 
 JPEG_QUALITY = 95
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from data.augment import color, crops, draws, elastic, geometry, noise
-from data.augment.policy import Augment
+from convoy.data.augment import color, crops, draws, elastic, geometry, noise
+from convoy.data.augment.policy import Augment
 
 # Rows: {"key" [B], "matrix" [B, 3, 3]} and, where the policy asks for it, {"field" (elastic)
 # [B, F, F, 2], "color" ColorMap, "noise" [B, noise.DRAWS]}.

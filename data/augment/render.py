@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from data.augment import elastic
-from data.augment.noise import FILL
-from data.augment.plan import Plan, finish
-from data.augment.policy import Augment
-from models.resize import warp
+from convoy.data.augment import elastic
+from convoy.data.augment.noise import FILL
+from convoy.data.augment.plan import Plan, finish
+from convoy.data.augment.policy import Augment
+from convoy.models.resize import warp
 
 IGNORE = 255  # in class maps: what lies outside the picture
 

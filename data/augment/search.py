@@ -21,7 +21,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from data.augment.policy import Augment
+from convoy.data.augment.policy import Augment
 
 RANGE = (0, 255)
 GRAY = 127.5  # drawn outside the picture by RandAugment

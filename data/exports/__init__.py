@@ -23,10 +23,15 @@ from typing import Any
 import numpy as np
 import PIL.Image
 
-from data import example, files, labels, tfrecord
-from data.sample import Sample
+from convoy.data import example, labels, tfrecord
+from convoy.data.files import files
+from convoy.data.sample import Sample
 
-FORMATS = {"coco": "data.exports.coco", "voc": "data.exports.voc", "yolo": "data.exports.yolo"}
+FORMATS = {
+    "coco": "convoy.data.exports.coco",
+    "voc": "convoy.data.exports.voc",
+    "yolo": "convoy.data.exports.yolo",
+}
 Tell = Callable[[str, int], None]
 
 _NAME_BYTES = 180  # of a picture's file, before its ending; file systems allow 255

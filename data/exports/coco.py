@@ -18,9 +18,9 @@ import shutil
 from collections.abc import Iterator
 from typing import IO, Any
 
-from data import masks
-from data.exports import Records, Tell, ending, free, raster, stem, tell_lost
-from data.sample import Sample
+from convoy.data import masks
+from convoy.data.exports import Records, Tell, ending, free, raster, stem, tell_lost
+from convoy.data.sample import Sample
 
 KEPT = ("crowd", "masks", "areas", "keypoints", "captions")
 

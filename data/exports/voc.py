@@ -21,10 +21,10 @@ from typing import IO
 import numpy as np
 import PIL.Image
 
-from data import palette
-from data.exports import Records, Tell, ending, free, raster, stem, tell_lost
-from data.sample import Sample, keep_objects
-from data.sources.voc import IGNORE, NAMES, NO_CLASSES
+from convoy.data.exports import Records, Tell, ending, free, raster, stem, tell_lost
+from convoy.data.images import palette
+from convoy.data.sample import Sample, keep_objects
+from convoy.data.sources.voc import IGNORE, NAMES, NO_CLASSES
 
 KEPT = ("difficult", "truncated", "masks", "views", "segmentations", "actions", "parts")
 _TAG = re.compile(r"[A-Za-z_][\w.-]*", re.ASCII)  # a name that XML allows

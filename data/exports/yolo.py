@@ -11,8 +11,8 @@ import pathlib
 
 import yaml
 
-from data.exports import Records, Tell, ending, free, stem, tell_lost
-from data.sample import Sample
+from convoy.data.exports import Records, Tell, ending, free, stem, tell_lost
+from convoy.data.sample import Sample
 
 _STEPS = 10**9  # a side
 

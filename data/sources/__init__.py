@@ -16,34 +16,34 @@ import dataclasses
 import importlib
 import types
 
-from data import files
-from data.files import SourceError
+from convoy.data.files import files
+from convoy.data.files.files import SourceError
 
 # In the order of detection: what is recognised by more comes first.
 SOURCES = {
-    "digits": "data.sources.digits",
-    "tiny_imagenet": "data.sources.tiny_imagenet",
-    "imagenet": "data.sources.imagenet",  # its boxes are VOC's XML
-    "voc": "data.sources.voc",
-    "voc_text": "data.sources.voc_text",
-    "coco": "data.sources.coco",
-    "mpii": "data.sources.mpii",
-    "cifar": "data.sources.cifar",
-    "idx": "data.sources.idx",
-    "yolo": "data.sources.yolo",
-    "labelme": "data.sources.labelme",
-    "via": "data.sources.via",
-    "csv": "data.sources.csv",
-    "keypoints": "data.sources.keypoints",
-    "masks": "data.sources.masks",
-    "segmentation": "data.sources.segmentation",
-    "pairs": "data.sources.pairs",
-    "style": "data.sources.style",
-    "text": "data.sources.text",
-    "folder": "data.sources.folder",
-    "super_resolution": "data.sources.super_resolution",
-    "pictures": "data.sources.pictures",
-    "tfds": "data.sources.tfds",
+    "digits": "convoy.data.sources.digits",
+    "tiny_imagenet": "convoy.data.sources.tiny_imagenet",
+    "imagenet": "convoy.data.sources.imagenet",  # its boxes are VOC's XML
+    "voc": "convoy.data.sources.voc",
+    "voc_text": "convoy.data.sources.voc_text",
+    "coco": "convoy.data.sources.coco",
+    "mpii": "convoy.data.sources.mpii",
+    "cifar": "convoy.data.sources.cifar",
+    "idx": "convoy.data.sources.idx",
+    "yolo": "convoy.data.sources.yolo",
+    "labelme": "convoy.data.sources.labelme",
+    "via": "convoy.data.sources.via",
+    "csv": "convoy.data.sources.csv",
+    "keypoints": "convoy.data.sources.keypoints",
+    "masks": "convoy.data.sources.masks",
+    "segmentation": "convoy.data.sources.segmentation",
+    "pairs": "convoy.data.sources.pairs",
+    "style": "convoy.data.sources.style",
+    "text": "convoy.data.sources.text",
+    "folder": "convoy.data.sources.folder",
+    "super_resolution": "convoy.data.sources.super_resolution",
+    "pictures": "convoy.data.sources.pictures",
+    "tfds": "convoy.data.sources.tfds",
 }
 
 

@@ -16,11 +16,12 @@ import re
 
 import numpy as np
 
-from data import files, images
-from data.objects import sample_of
-from data.sample import Listing, Reference, Sample
-from data.sources import Options, SourceError, ignore, pixels
-from data.sources.numbered import named
+from convoy.data.files import files
+from convoy.data.images import images
+from convoy.data.objects import sample_of
+from convoy.data.sample import Listing, Reference, Sample
+from convoy.data.sources import Options, SourceError, ignore, pixels
+from convoy.data.sources.numbered import named
 
 _CIFAR10 = ["airplane", "automobile", "bird", "cat", "deer"]
 _CIFAR10 += ["dog", "frog", "horse", "ship", "truck"]

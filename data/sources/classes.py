@@ -25,9 +25,10 @@ from typing import NamedTuple
 import numpy as np
 import PIL.Image
 
-from data import files, images
-from data.sample import BadSample
-from data.sources import Options, SourceError
+from convoy.data.files import files
+from convoy.data.images import images
+from convoy.data.sample import BadSample
+from convoy.data.sources import Options, SourceError
 
 IGNORE = 255
 PROBES = 50

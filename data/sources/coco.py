@@ -24,11 +24,13 @@ import dataclasses
 import os
 import posixpath
 
-from data import files, images, json_stream, keypoints
-from data.sample import Listing, Reference, Sample
-from data.sources import Options, SourceError, coco_json, coco_rows, ignore
-from data.sources.coco_json import CocoFile
-from data.sources.split import hashed_split
+from convoy.data import keypoints
+from convoy.data.files import files, json_stream
+from convoy.data.images import images
+from convoy.data.sample import Listing, Reference, Sample
+from convoy.data.sources import Options, SourceError, coco_json, coco_rows, ignore
+from convoy.data.sources.coco_json import CocoFile
+from convoy.data.sources.split import hashed_split
 
 _LIKELY = ("instances", "keypoints", "captions", "panoptic", "coco", "train", "val", "image_info")
 _DETECT = 6  # JSON files looked into by detect

@@ -12,9 +12,9 @@ import math
 import posixpath
 import re
 
-from data import files, json_stream
-from data.files import SourceError
-from data.sources.split import SPLITS
+from convoy.data.files import files, json_stream
+from convoy.data.files.files import SourceError
+from convoy.data.sources.split import SPLITS
 
 # COCO-WholeBody's further lists of keypoints, in the order that makes its 133 points.
 # https://github.com/jin-s13/COCO-WholeBody

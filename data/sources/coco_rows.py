@@ -8,10 +8,12 @@ import json
 import numpy as np
 import PIL.Image
 
-from data import files, images, json_stream, masks
-from data.objects import Objects
-from data.sample import BadSample, Reference, Sample
-from data.sources.coco_json import WHOLE_BODY, key_of
+from convoy.data import masks
+from convoy.data.files import files, json_stream
+from convoy.data.images import images
+from convoy.data.objects import Objects
+from convoy.data.sample import BadSample, Reference, Sample
+from convoy.data.sources.coco_json import WHOLE_BODY, key_of
 
 
 def sample(reference: Reference, labels, max_pixels: int, warn) -> Sample:

@@ -21,14 +21,15 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from data import files, images
-from data.objects import Objects, sample_of
-from data.sample import BadSample, Listing, Reference, Sample
-from data.sources import Options, SourceError, csv_table, ignore
-from data.sources.csv_table import Table
-from data.sources.layout import pictures, split_of
-from data.sources.number import finite
-from data.sources.split import SPLITS, hashed_split
+from convoy.data.files import files
+from convoy.data.images import images
+from convoy.data.objects import Objects, sample_of
+from convoy.data.sample import BadSample, Listing, Reference, Sample
+from convoy.data.sources import Options, SourceError, csv_table, ignore
+from convoy.data.sources.csv_table import Table
+from convoy.data.sources.layout import pictures, split_of
+from convoy.data.sources.number import finite
+from convoy.data.sources.split import SPLITS, hashed_split
 
 OBJECT = "object"  # the class of boxes without one
 

@@ -15,11 +15,11 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from data import files
-from data.sources import SourceError
-from data.sources.layout import split_in, split_of
-from data.sources.split import SPLITS
-from data.sources.voc_layout import decoded
+from convoy.data.files import files
+from convoy.data.sources import SourceError
+from convoy.data.sources.layout import split_in, split_of
+from convoy.data.sources.split import SPLITS
+from convoy.data.sources.voc_layout import decoded
 
 _DELIMITERS = (",", ";", "\t")
 _LOOK = 50  # rows that decide

@@ -21,9 +21,10 @@ from collections.abc import Callable
 import numpy as np
 import PIL.Image
 
-from data import files, images, palette
-from data.sample import Listing, Reference, Sample
-from data.sources import Options, SourceError, ignore, voc
+from convoy.data.files import files
+from convoy.data.images import images, palette
+from convoy.data.sample import Listing, Reference, Sample
+from convoy.data.sources import Options, SourceError, ignore, voc
 
 LABELS = tuple("0123456789")
 YEAR = "VOC2007"

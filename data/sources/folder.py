@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from data import files, images
-from data.objects import sample_of
-from data.sample import Listing, Reference, Sample
-from data.sources import Options, SourceError, ignore
-from data.sources.layout import pictures, split_of
-from data.sources.split import SPLITS, hashed_split
+from convoy.data.files import files
+from convoy.data.images import images
+from convoy.data.objects import sample_of
+from convoy.data.sample import Listing, Reference, Sample
+from convoy.data.sources import Options, SourceError, ignore
+from convoy.data.sources.layout import pictures, split_of
+from convoy.data.sources.split import SPLITS, hashed_split
 
 
 def detect(tree: files.Tree) -> bool:

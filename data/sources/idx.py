@@ -17,13 +17,14 @@ import struct
 
 import numpy as np
 
-from data import files, images
-from data.objects import sample_of
-from data.sample import Listing, Reference, Sample
-from data.sources import Options, SourceError, ignore, pixels
-from data.sources.layout import split_in
-from data.sources.numbered import named
-from data.sources.split import hashed_split
+from convoy.data.files import files
+from convoy.data.images import images
+from convoy.data.objects import sample_of
+from convoy.data.sample import Listing, Reference, Sample
+from convoy.data.sources import Options, SourceError, ignore, pixels
+from convoy.data.sources.layout import split_in
+from convoy.data.sources.numbered import named
+from convoy.data.sources.split import hashed_split
 
 _NAME = re.compile(r"(?i)(.*?)(images|labels)[.-]idx([13])-ubyte(\.gz)?")
 _FASHION = ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"]  # names of its README

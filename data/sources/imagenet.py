@@ -24,15 +24,16 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from data import files, images
-from data.objects import Objects
-from data.sample import BadSample, Listing, Reference, Sample
-from data.sources import Options, SourceError, ignore, synsets
-from data.sources.layout import pictures, split_of
-from data.sources.number import finite
-from data.sources.split import hashed_split
-from data.sources.voc import parse
-from data.sources.voc_layout import decoded
+from convoy.data.files import files
+from convoy.data.images import images
+from convoy.data.objects import Objects
+from convoy.data.sample import BadSample, Listing, Reference, Sample
+from convoy.data.sources import Options, SourceError, ignore, synsets
+from convoy.data.sources.layout import pictures, split_of
+from convoy.data.sources.number import finite
+from convoy.data.sources.split import hashed_split
+from convoy.data.sources.voc import parse
+from convoy.data.sources.voc_layout import decoded
 
 _NUMBERED = re.compile(r"ILSVRC2012_(val|test)_(\d{8})\.\w+")
 _BESIDE = re.compile(r"(?i).*(devkit|bbox).*\.(tar|tar\.gz|tgz|zip)|n\d{8}\.(tar|tar\.gz|tgz)")

@@ -20,13 +20,14 @@ import re
 
 import numpy as np
 
-from data import files, images
-from data.keypoints import numbered, pairs
-from data.objects import Objects
-from data.sample import Listing, Reference, Sample
-from data.sources import Options, SourceError, ignore, layout
-from data.sources.number import finite
-from data.sources.split import hashed_split
+from convoy.data.files import files
+from convoy.data.images import images
+from convoy.data.keypoints import numbered, pairs
+from convoy.data.objects import Objects
+from convoy.data.sample import Listing, Reference, Sample
+from convoy.data.sources import Options, SourceError, ignore, layout
+from convoy.data.sources.number import finite
+from convoy.data.sources.split import hashed_split
 
 _BOXES = re.compile(r"(?i)(b?box|min|max|top|left|bottom|right|x\d*|y\d*|center|corner|tl|br)?")
 _HEAD = 1 << 16  # bytes that detect reads

@@ -14,8 +14,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from data import files
-from data.sources.split import SPLITS
+from convoy.data.files import files
+from convoy.data.sources.split import SPLITS
 
 Words = frozenset[tuple[str, str]]  # (part of a folder's name, the role that it says)
 _WORDS = re.compile(r"[^\W_]+")

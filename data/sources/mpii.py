@@ -16,11 +16,13 @@ import posixpath
 
 import numpy as np
 
-from data import files, images, json_stream, keypoints
-from data.objects import Objects
-from data.sample import Listing, Reference, Sample
-from data.sources import Options, SourceError, coco_json, ignore
-from data.sources.split import hashed_split
+from convoy.data import keypoints
+from convoy.data.files import files, json_stream
+from convoy.data.images import images
+from convoy.data.objects import Objects
+from convoy.data.sample import Listing, Reference, Sample
+from convoy.data.sources import Options, SourceError, coco_json, ignore
+from convoy.data.sources.split import hashed_split
 
 NAMES = (
     "right_ankle",

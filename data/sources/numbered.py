@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from data.sources import SourceError
+from convoy.data.sources import SourceError
 
 
 def named(

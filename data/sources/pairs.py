@@ -14,11 +14,12 @@ from __future__ import annotations
 
 import re
 
-from data import files, images
-from data.objects import sample_of
-from data.sample import BadSample, Listing, Reference, Sample
-from data.sources import Options, SourceError, ignore, layout
-from data.sources.split import hashed_split
+from convoy.data.files import files
+from convoy.data.images import images
+from convoy.data.objects import sample_of
+from convoy.data.sample import BadSample, Listing, Reference, Sample
+from convoy.data.sources import Options, SourceError, ignore, layout
+from convoy.data.sources.split import hashed_split
 
 _DEGRADED = (
     "blur|blurred|blurry|input|inputs|low|lr|lq|noisy|noise|rain|rainy|hazy|haze|degraded|damaged|"

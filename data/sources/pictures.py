@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 
-from data import files, images
-from data.objects import sample_of
-from data.sample import Listing, Reference, Sample
-from data.sources import Options, SourceError, ignore, layout
-from data.sources.split import hashed_split
+from convoy.data.files import files
+from convoy.data.images import images
+from convoy.data.objects import sample_of
+from convoy.data.sample import Listing, Reference, Sample
+from convoy.data.sources import Options, SourceError, ignore, layout
+from convoy.data.sources.split import hashed_split
 
 LABELS = ("picture",)
 _NOTES = re.compile("json|jsonl|xml|csv|tsv|mat|npy|npz|pkl|h5|yaml|yml|names|tfrecord|parquet")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from data import files, images
-from data.sample import BadSample
+from convoy.data.files import files
+from convoy.data.images import images
+from convoy.data.sample import BadSample
 
 
 def load(where: files.Where, shape: tuple[int, ...], max_pixels: int) -> np.ndarray:

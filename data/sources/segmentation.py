@@ -20,11 +20,12 @@ import re
 
 import numpy as np
 
-from data import files, images
-from data.objects import Objects
-from data.sample import BadSample, Listing, Reference, Sample
-from data.sources import Options, SourceError, classes, ignore, layout
-from data.sources.split import SPLITS, hashed_split
+from convoy.data.files import files
+from convoy.data.images import images
+from convoy.data.objects import Objects
+from convoy.data.sample import BadSample, Listing, Reference, Sample
+from convoy.data.sources import Options, SourceError, classes, ignore, layout
+from convoy.data.sources.split import SPLITS, hashed_split
 
 WORDS = layout.roles(
     label="annot|annots|annotation|annotations|label|labels|mask|masks|gt|gtfine|segmentation|"

@@ -17,11 +17,12 @@ import io
 import numpy as np
 import PIL.Image
 
-from data import files, images
-from data.objects import sample_of
-from data.sample import BadSample, Listing, Reference, Sample
-from data.sources import Options, SourceError, ignore
-from data.sources.pictures import listed
+from convoy.data.files import files
+from convoy.data.images import images
+from convoy.data.objects import sample_of
+from convoy.data.sample import BadSample, Listing, Reference, Sample
+from convoy.data.sources import Options, SourceError, ignore
+from convoy.data.sources.pictures import listed
 
 
 def detect(tree: files.Tree) -> bool:

@@ -15,9 +15,9 @@ import posixpath
 import re
 from collections.abc import Iterable, Mapping
 
-from data import files
-from data.sources import SourceError
-from data.sources.voc_layout import decoded
+from convoy.data.files import files
+from convoy.data.sources import SourceError
+from convoy.data.sources.voc_layout import decoded
 
 WNID = re.compile(r"n\d{8}")
 _ROW = re.compile(r"[\"']?(n\d{8})[\"']?(?:[\t ]|, *)[\t ]*(?:\d+[\t ]+)?(.*\S)")

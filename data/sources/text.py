@@ -22,11 +22,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data import files, images
-from data.sample import BadSample, Listing, Reference, Sample
-from data.sources import Options, SourceError, ignore, layout, text_lines
-from data.sources.split import hashed_split
-from data.sources.text_lines import Form, Row
+from convoy.data.files import files
+from convoy.data.images import images
+from convoy.data.sample import BadSample, Listing, Reference, Sample
+from convoy.data.sources import Options, SourceError, ignore, layout, text_lines
+from convoy.data.sources.split import hashed_split
+from convoy.data.sources.text_lines import Form, Row
 
 _ABOUT = re.compile(r"(?i)(readme|license|licence|copying|source|citation|changelog|notes?)(\..*)?")
 _TABLES = ("csv", "tsv", "txt", "label", "data", "")

@@ -12,7 +12,7 @@ import io
 import re
 from typing import NamedTuple
 
-from data.sources import SourceError
+from convoy.data.sources import SourceError
 
 _CLASS_COLUMNS = ("label", "class", "category", "sentiment", "target", "polarity", "v1")
 _TEXT_COLUMNS = ("text", "sentence", "review", "message", "tweet", "comment", "question", "v2")

@@ -16,12 +16,14 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from data import example, files, images, tfrecord
-from data.objects import Objects
-from data.sample import BadSample, Listing, Reference, Sample
-from data.sources import Options, SourceError, classes, ignore, tfds_features
-from data.sources.split import SPLITS
-from data.sources.tfds_features import Plan
+from convoy.data import example, tfrecord
+from convoy.data.files import files
+from convoy.data.images import images
+from convoy.data.objects import Objects
+from convoy.data.sample import BadSample, Listing, Reference, Sample
+from convoy.data.sources import Options, SourceError, classes, ignore, tfds_features
+from convoy.data.sources.split import SPLITS
+from convoy.data.sources.tfds_features import Plan
 
 _TEMPLATE = "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}"
 _NEEDED = ("features.json", "dataset_info.json")

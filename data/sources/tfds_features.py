@@ -16,8 +16,8 @@ import os
 import re
 from typing import NamedTuple
 
-from data import files
-from data.sources import SourceError
+from convoy.data.files import files
+from convoy.data.sources import SourceError
 
 _LABEL_PICTURE = re.compile(r"(?i).*(segmentation|semantic|mask|annotation|label|\bseg\b).*")
 _CAPTION = re.compile(r"(?i)(.*/)?(captions?|text|description)(/text)?")

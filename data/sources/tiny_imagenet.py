@@ -17,11 +17,12 @@ import re
 
 import numpy as np
 
-from data import files, images
-from data.objects import Objects
-from data.sample import BadSample, Listing, Reference, Sample
-from data.sources import Options, SourceError, ignore, synsets
-from data.sources.voc_layout import decoded
+from convoy.data.files import files
+from convoy.data.images import images
+from convoy.data.objects import Objects
+from convoy.data.sample import BadSample, Listing, Reference, Sample
+from convoy.data.sources import Options, SourceError, ignore, synsets
+from convoy.data.sources.voc_layout import decoded
 
 _BOXES = re.compile(r"(.*/|)train/(n\d{8})/\2_boxes\.txt")
 _FAR = 1 << 20  # pixels; no corner is there

@@ -25,11 +25,13 @@ from typing import Any
 
 import numpy as np
 
-from data import files, images, json_stream, masks
-from data.objects import Objects, sample_of
-from data.sample import BadSample, Listing, Reference, Sample
-from data.sources import Options, SourceError, coco_json, ignore
-from data.sources.split import hashed_split
+from convoy.data import masks
+from convoy.data.files import files, json_stream
+from convoy.data.images import images
+from convoy.data.objects import Objects, sample_of
+from convoy.data.sample import BadSample, Listing, Reference, Sample
+from convoy.data.sources import Options, SourceError, coco_json, ignore
+from convoy.data.sources.split import hashed_split
 
 _PROBE = 5  # files looked into by detect
 _PROBE_BYTES = 1 << 26  # ... none larger than this

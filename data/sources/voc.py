@@ -24,12 +24,13 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from data import files, images
-from data.objects import Objects
-from data.sample import BadSample, Listing, Reference, Sample
-from data.sources import Options, SourceError, ignore
-from data.sources.number import finite
-from data.sources.voc_layout import check_lists, decoded, lists, prefixes, split_of, years
+from convoy.data.files import files
+from convoy.data.images import images
+from convoy.data.objects import Objects
+from convoy.data.sample import BadSample, Listing, Reference, Sample
+from convoy.data.sources import Options, SourceError, ignore
+from convoy.data.sources.number import finite
+from convoy.data.sources.voc_layout import check_lists, decoded, lists, prefixes, split_of, years
 
 SETS = ("Main", "", "Segmentation", "Layout", "Action")  # folders of ImageSets, best first
 IMAGE_FOLDERS = ("JPEGImages", "PNGImages", "Images", "Image", "Imgs", "Img")  # in any case

@@ -13,9 +13,9 @@ import os
 import posixpath
 from collections.abc import Container, Iterable, Sequence
 
-from data import files
-from data.sources import Options, SourceError
-from data.sources.split import SPLITS, hashed_split
+from convoy.data.files import files
+from convoy.data.sources import Options, SourceError
+from convoy.data.sources.split import SPLITS, hashed_split
 
 ANNOTATIONS = ("annotations", "annotation", "xmls", "xml", "labels")  # in lower case
 _LISTS = {**SPLITS, "trainval": "trainval"}  # names of lists -> split

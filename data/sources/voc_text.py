@@ -23,11 +23,13 @@ from collections.abc import Callable
 
 import numpy as np
 
-from data import files, images, masks
-from data.objects import Objects
-from data.sample import BadSample, Listing, Reference, Sample
-from data.sources import Options, SourceError, ignore
-from data.sources.voc_layout import check_lists, lists, prefixes, split_of, years
+from convoy.data import masks
+from convoy.data.files import files
+from convoy.data.images import images
+from convoy.data.objects import Objects
+from convoy.data.sample import BadSample, Listing, Reference, Sample
+from convoy.data.sources import Options, SourceError, ignore
+from convoy.data.sources.voc_layout import check_lists, lists, prefixes, split_of, years
 
 SETS = ("", "Main")  # folders of ImageSets
 HEADER = b"PASCAL Annotation Version"

@@ -18,13 +18,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from data import files, images, masks
-from data.objects import Objects
-from data.sample import BadSample, Listing, Reference, Sample
-from data.sources import Options, SourceError, ignore, yolo_layout
-from data.sources.layout import pictures, split_of
-from data.sources.numbered import named
-from data.sources.split import hashed_split
+from convoy.data import masks
+from convoy.data.files import files
+from convoy.data.images import images
+from convoy.data.objects import Objects
+from convoy.data.sample import BadSample, Listing, Reference, Sample
+from convoy.data.sources import Options, SourceError, ignore, yolo_layout
+from convoy.data.sources.layout import pictures, split_of
+from convoy.data.sources.numbered import named
+from convoy.data.sources.split import hashed_split
 
 _PROBE = 20  # label files looked into by detect
 _ROUNDING = 1e-5

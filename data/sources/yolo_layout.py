@@ -15,10 +15,10 @@ from typing import NamedTuple
 
 import yaml
 
-from data import files
-from data.sources import SourceError
-from data.sources.split import SPLITS
-from data.sources.voc_layout import decoded
+from convoy.data.files import files
+from convoy.data.sources import SourceError
+from convoy.data.sources.split import SPLITS
+from convoy.data.sources.voc_layout import decoded
 
 _NAMES = ("classes.txt", "obj.names", "_darknet.labels", "predefined_classes.txt")
 _SPECIAL = re.compile(

@@ -10,11 +10,12 @@ from typing import Any
 
 import apache_beam as beam
 
-from data import beam_job, tfrecord
-from data.example import SchemaError
-from data.shards import IngestError
-from data.statistics.partial import Partial, describe
-from data.statistics.summary import files_of
+from convoy.data import tfrecord
+from convoy.data.example import SchemaError
+from convoy.data.ingest import beam_job
+from convoy.data.ingest.shards import IngestError
+from convoy.data.statistics.partial import Partial, describe
+from convoy.data.statistics.summary import files_of
 
 
 class Describe(beam.DoFn):

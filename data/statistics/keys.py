@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from data import example, tfrecord
+from convoy.data import example, tfrecord
 
 ROW = np.dtype([("image", "u8"), ("source", "u8"), ("shard", "u4"), ("index", "u4")])
 NAMED = 10  # shared records that are named

@@ -8,7 +8,7 @@ import io
 import numpy as np
 import PIL.Image
 
-from data import images  # noqa: F401  (sets PIL's limits and silences its remarks)
+from convoy.data.images import images  # noqa: F401  (sets PIL's limits and silences its remarks)
 
 SIDE_PX = 64  # the longer side of what is looked at; JPEGs are decoded at 1/2, 1/4 or 1/8 of theirs
 

@@ -13,10 +13,10 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from data import example
-from data.statistics import keys
-from data.statistics.looks import look
-from data.statistics.numbers import FRACTION, INTEGER, Numbers
+from convoy.data import example
+from convoy.data.statistics import keys
+from convoy.data.statistics.looks import look
+from convoy.data.statistics.numbers import FRACTION, INTEGER, Numbers
 
 GRID = 10  # cells a side of the map of box centres
 BOXES = 4096  # boxes a split that are kept for whatever needs whole boxes

@@ -13,8 +13,8 @@ from typing import Any
 
 from tensorflow_metadata.proto.v0 import statistics_pb2
 
-from data.statistics.numbers import Numbers
-from data.statistics.partial import DERIVED, Feature, Partial
+from convoy.data.statistics.numbers import Numbers
+from convoy.data.statistics.partial import DERIVED, Feature, Partial
 
 _KINDS = statistics_pb2.FeatureNameStatistics
 _TYPES = {"int64": _KINDS.INT, "float": _KINDS.FLOAT, "bytes": _KINDS.BYTES}

@@ -6,8 +6,8 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from data.statistics import keys
-from data.statistics.partial import Partial
+from convoy.data.statistics import keys
+from convoy.data.statistics.partial import Partial
 
 
 def files_of(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:

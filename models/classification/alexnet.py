@@ -23,10 +23,10 @@ import dataclasses
 
 import keras
 
-from models import layers
-from models.normalization import LocalResponseNorm
-from models.pooling import AdaptivePool, Pool
-from models.spec import Preprocess
+from convoy.models import layers
+from convoy.models.normalization import LocalResponseNorm
+from convoy.models.pooling import AdaptivePool, Pool
+from convoy.models.spec import Preprocess
 
 GAUSSIAN = keras.initializers.RandomNormal(stddev=0.01)
 

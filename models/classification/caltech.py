@@ -22,11 +22,11 @@ import dataclasses
 import keras
 from keras import ops
 
-from models import layers
-from models.connections import TableConv, random_table
-from models.normalization import LocalContrastNorm
-from models.pooling import Pool
-from models.spec import Preprocess
+from convoy.models import layers
+from convoy.models.connections import TableConv, random_table
+from convoy.models.normalization import LocalContrastNorm
+from convoy.models.pooling import Pool
+from convoy.models.spec import Preprocess
 
 
 @dataclasses.dataclass(frozen=True)

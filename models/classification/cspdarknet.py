@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import keras
 
-from models import layers
-from models.classification.darknet import DEPTHS_53, MINIMUM, conv, residual
-from models.spec import Preprocess
+from convoy.models import layers
+from convoy.models.classification.darknet import DEPTHS_53, MINIMUM, conv, residual
+from convoy.models.spec import Preprocess
 
 MISH = "mish"
 

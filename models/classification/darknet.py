@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import keras
 
-from models import activations, layers
-from models.spec import Preprocess
+from convoy.models import activations, layers
+from convoy.models.spec import Preprocess
 
 NORM = {"epsilon": 1e-5, "momentum": 0.9}
 # Darknet-19: filters between the poolings; convolutions are 3x3 and 1x1 by turns.

@@ -13,9 +13,9 @@ from collections.abc import Sequence
 
 import keras
 
-from models import count
-from models.classification.task import classifier
-from models.spec import Classifier, ModelInfo
+from convoy.models import count
+from convoy.models.classification.task import classifier
+from convoy.models.spec import Classifier, ModelInfo
 
 FEATURES = "features"  # the layer whose output [B, D] the head sees before any scaling
 HEAD = "logits"

@@ -16,11 +16,11 @@ from __future__ import annotations
 
 import keras
 
-from models import layers
-from models.classification import inception
-from models.normalization import LocalResponseNorm
-from models.pooling import Pool
-from models.spec import Preprocess
+from convoy.models import layers
+from convoy.models.classification import inception
+from convoy.models.normalization import LocalResponseNorm
+from convoy.models.pooling import Pool
+from convoy.models.spec import Preprocess
 
 # Filters: 1x1; 3x3 after its reduction; 5x5 after its reduction; 1x1 after the pooling.
 MODULES = {

@@ -11,7 +11,7 @@ import dataclasses
 
 import keras
 
-from models import layers
+from convoy.models import layers
 
 NORM = {"epsilon": 1e-3, "momentum": 0.9}
 

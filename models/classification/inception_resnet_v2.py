@@ -15,9 +15,9 @@ from __future__ import annotations
 
 import keras
 
-from models import layers
-from models.classification import inception, inception_v3
-from models.spec import Preprocess
+from convoy.models import layers
+from convoy.models.classification import inception, inception_v3
+from convoy.models.spec import Preprocess
 
 STYLE = inception.Style()
 # Stage: (blocks, scale, branches of a block).

@@ -15,9 +15,9 @@ from __future__ import annotations
 
 import keras
 
-from models import layers
-from models.classification import inception
-from models.spec import Preprocess
+from convoy.models import layers
+from convoy.models.classification import inception
+from convoy.models.spec import Preprocess
 
 STYLE = inception.Style(strided="same")
 # 1x1; 3x3 after its reduction; two 3x3 after their reduction; pooling and 1x1.

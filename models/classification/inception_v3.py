@@ -17,9 +17,9 @@ from __future__ import annotations
 
 import keras
 
-from models import layers
-from models.classification import inception
-from models.spec import Preprocess
+from convoy.models import layers
+from convoy.models.classification import inception
+from convoy.models.spec import Preprocess
 
 STYLES = {
     "inception_v3": inception.Style(),

@@ -17,10 +17,10 @@ from __future__ import annotations
 import keras
 from keras import ops
 
-from models import layers
-from models.classification.lenet import ScaledTanh, uniform
-from models.connections import TableConv
-from models.spec import Preprocess
+from convoy.models import layers
+from convoy.models.classification.lenet import ScaledTanh, uniform
+from convoy.models.connections import TableConv
+from convoy.models.spec import Preprocess
 
 BLOCKS = (range(8), range(4, 12), (*range(4), *range(8, 12)))
 H2_TABLE = [list(block) for block in BLOCKS for _ in range(4)]

@@ -18,8 +18,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from models import layers
-from models.spec import Preprocess
+from convoy.models import layers
+from convoy.models.spec import Preprocess
 
 # Maps of S2 that each map of C3 sees (table I of the paper).
 C3_TABLE = (

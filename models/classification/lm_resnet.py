@@ -18,9 +18,9 @@ from __future__ import annotations
 import keras
 from keras import ops
 
-from models import layers
-from models.classification import resnet_v2
-from models.spec import Preprocess
+from convoy.models import layers
+from convoy.models.classification import resnet_v2
+from convoy.models.spec import Preprocess
 
 # variant: (blocks of each of the three stages, bottleneck)
 VARIANTS = {

@@ -14,9 +14,9 @@ import dataclasses
 import keras
 from keras import ops
 
-from models import count
-from models.classification import task as classes
-from models.spec import Localizer, ModelInfo
+from convoy.models import count
+from convoy.models.classification import task as classes
+from convoy.models.spec import Localizer, ModelInfo
 
 START = (0.1, 0.1, 0.9, 0.9)  # the box of a network that has not learnt yet
 

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import keras
 
-from models import layers
-from models.spec import Preprocess
+from convoy.models import layers
+from convoy.models.spec import Preprocess
 
 NORM = {"epsilon": 1e-3, "momentum": 0.9}
 # (filters, stride) of the 13 separable blocks.

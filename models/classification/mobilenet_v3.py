@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import keras
 
-from models import layers
-from models.classification.mobilenet_v2 import MINIMUM, conv, depthwise, divisible
-from models.spec import Preprocess
+from convoy.models import layers
+from convoy.models.classification.mobilenet_v2 import MINIMUM, conv, depthwise, divisible
+from convoy.models.spec import Preprocess
 
 RELU, SWISH = "relu", "hard_swish"
 # (kernel, expanded channels over input's, filters, squeeze-and-excitation, activation, stride)

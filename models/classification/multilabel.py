@@ -11,7 +11,7 @@ from __future__ import annotations
 import keras
 from keras import ops
 
-from models.spec import Classifier, ModelInfo
+from convoy.models.spec import Classifier, ModelInfo
 
 THRESHOLD = {"sigmoid": 0.5, "softmax": 0.3}
 

@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import keras
 
-from models import layers
-from models.classification import alexnet
-from models.pooling import Pool
-from models.spec import Preprocess
+from convoy.models import layers
+from convoy.models.classification import alexnet
+from convoy.models.pooling import Pool
+from convoy.models.spec import Preprocess
 
 # (filters, kernel, stride, padding, pooling after it) of the convolutions; widths of fc6, fc7.
 VARIANTS = {

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import keras
 
-from models import layers
-from models.spec import Preprocess
+from convoy.models import layers
+from convoy.models.spec import Preprocess
 
 NORM = {"epsilon": 1e-5, "momentum": 0.9}
 # variant: (blocks a stage, bottleneck, stride on the first 1x1)

@@ -20,8 +20,8 @@ import math
 import keras
 from keras import ops
 
-from models import layers
-from models.spec import Preprocess
+from convoy.models import layers
+from convoy.models.spec import Preprocess
 
 NORM = {"epsilon": 1e-5, "momentum": 0.9}
 # variant: (blocks a stage, bottleneck, Keras' layout)

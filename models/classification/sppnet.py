@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import keras
 
-from models import layers
-from models.classification import alexnet, zfnet
-from models.pooling import SpatialPyramid
-from models.spec import Preprocess
+from convoy.models import layers
+from convoy.models.classification import alexnet, zfnet
+from convoy.models.pooling import SpatialPyramid
+from convoy.models.spec import Preprocess
 
 LEVELS = {"spp_net_zf5": (6, 3, 2, 1)}
 MINIMUM = 31

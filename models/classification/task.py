@@ -7,8 +7,8 @@ import dataclasses
 import keras
 from keras import ops
 
-from models import count, losses
-from models.spec import Classifier, Localizer, ModelInfo
+from convoy.models import count, losses
+from convoy.models.spec import Classifier, Localizer, ModelInfo
 
 
 def classifier(

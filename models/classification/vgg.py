@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import keras
 
-from models import layers
-from models.spec import Preprocess
+from convoy.models import layers
+from convoy.models.spec import Preprocess
 
 # Convolutions in each of the five blocks.
 DEPTHS = {

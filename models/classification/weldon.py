@@ -20,9 +20,9 @@ from __future__ import annotations
 import keras
 from keras import ops
 
-from models import layers
-from models.classification import resnet
-from models.spec import Preprocess
+from convoy.models import layers
+from convoy.models.classification import resnet
+from convoy.models.spec import Preprocess
 
 PREFIX = "weldon_"
 

@@ -16,11 +16,11 @@ import math
 
 import keras
 
-from models import layers
-from models.classification import alexnet
-from models.normalization import LocalResponseNorm
-from models.pooling import Pool
-from models.spec import Preprocess
+from convoy.models import layers
+from convoy.models.classification import alexnet
+from convoy.models.normalization import LocalResponseNorm
+from convoy.models.pooling import Pool
+from convoy.models.spec import Preprocess
 
 # Maps of conv3, conv4 and conv5.
 FILTERS = {"zfnet": (384, 384, 256), "zfnet_large": (512, 1024, 512)}

@@ -21,9 +21,9 @@ import math
 
 import keras
 
-from models import anchors, layers, losses
-from models.classification import mobilenet, vgg
-from models.spec import Detector, ModelInfo
+from convoy.models import anchors, layers, losses
+from convoy.models.classification import mobilenet, vgg
+from convoy.models.spec import Detector, ModelInfo
 
 RATIOS = ((2,), (2, 3), (2, 3), (2, 3), (2,), (2,))
 SSD300_SIZES_PX = (30, 60, 111, 162, 213, 264, 315)
@@ -171,13 +171,13 @@ def detector(image, sources, levels, head, num_classes: int, info: ModelInfo) ->
 
 # What runs in tf.data and in the exported graph is TensorFlow: networks and losses do without it.
 def _encode(boxes, classes, valid, *, priors, num_classes, threshold=0.5):
-    from models import assign
+    from convoy.models import assign
 
     return assign.encode_ssd(boxes, classes, valid, priors, num_classes, threshold)
 
 
 def _decode(outputs, score_threshold=0.01, iou_threshold=0.45, max_detections=200, *, priors, size):
-    from models import decode
+    from convoy.models import decode
 
     return decode.decode_softmax(
         outputs, priors, size, score_threshold, iou_threshold, max_detections

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import keras
 
-from models.classification import task as pictures
-from models.spec import ModelInfo, TextClassifier
+from convoy.models.classification import task as pictures
+from convoy.models.spec import ModelInfo, TextClassifier
 
 
 def classifier(
@@ -20,7 +20,7 @@ def classifier(
     """
     tokens = None
     if importlib.util.find_spec("tensorflow"):
-        from models.text.tokens import Tokens
+        from convoy.models.text.tokens import Tokens
 
         tokens = Tokens(words, info.preprocess)
 

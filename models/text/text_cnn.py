@@ -18,7 +18,7 @@ from __future__ import annotations
 import keras
 from keras import ops
 
-from models.spec import Sentence
+from convoy.models.spec import Sentence
 
 # variant: for each channel, whether its word vectors learn
 VARIANTS = {

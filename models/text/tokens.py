@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 
 import tensorflow as tf
 
-from models.spec import Sentence
+from convoy.models.spec import Sentence
 
 EMPTY, UNKNOWN = 0, 1  # numbers; the vocabulary's words follow
 RULES = (

@@ -14,7 +14,7 @@ from typing import BinaryIO
 import keras
 import numpy as np
 
-from models.text.text_cnn import VECTOR
+from convoy.models.text.text_cnn import VECTOR
 
 LONGEST = 1 << 16  # bytes of one word
 

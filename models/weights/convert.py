@@ -7,8 +7,8 @@ import math
 import keras
 import numpy as np
 
-from models.layers import Normalize
-from models.spec import Preprocess
+from convoy.models.layers import Normalize
+from convoy.models.spec import Preprocess
 
 Values = dict[str, np.ndarray]
 

@@ -16,9 +16,17 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
-from models.registry import describe
-from models.weights import caffe, convert, darknet, keras_h5, safetensors, sources, state_dict
-from models.weights import torch_pth as torch
+from convoy.models.registry import describe
+from convoy.models.weights import (
+    caffe,
+    convert,
+    darknet,
+    keras_h5,
+    safetensors,
+    sources,
+    state_dict,
+)
+from convoy.models.weights import torch_pth as torch
 
 # Of a file's name: its format's name for people, and the table of names that goes with it.
 FORMATS = {

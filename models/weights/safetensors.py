@@ -12,7 +12,7 @@ import os
 
 import numpy as np
 
-from models.weights import state_dict
+from convoy.models.weights import state_dict
 
 _LONGEST_HEADER = 100_000_000  # bytes; the format's own limit
 

@@ -6,9 +6,9 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
-from models.rows import DARKNET, INCEPTION, TORCH, Preprocess
-from models.weights import names, names_inception
-from models.weights.names import each
+from convoy.models.rows import DARKNET, INCEPTION, TORCH, Preprocess
+from convoy.models.weights import names, names_inception
+from convoy.models.weights.names import each
 
 
 class Source(NamedTuple):

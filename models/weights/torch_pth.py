@@ -18,7 +18,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from models.weights import state_dict
+from convoy.models.weights import state_dict
 
 _MAGIC = 0x1950A86A20F9469CFC6C
 _STORAGES = {

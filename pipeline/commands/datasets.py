@@ -6,9 +6,11 @@ import pathlib
 
 from absl import flags
 
-from pipeline import convert, fetch_sets, steps
-from pipeline.cli import UsageError, Verb
-from pipeline.commands import recipes
+from convoy.pipeline import steps
+from convoy.pipeline.commands import recipes
+from convoy.pipeline.commands.verb import Verb
+from convoy.pipeline.errors import UsageError
+from convoy.pipeline.tools import convert, fetch_sets
 
 
 def _digits_flags(values: flags.FlagValues) -> None:
@@ -18,7 +20,7 @@ def _digits_flags(values: flags.FlagValues) -> None:
 def _digits(words: list[str], values: flags.FlagValues, _: list[str]) -> dict:
     if len(words) != 1:
         raise UsageError("expected one folder to build the devkit in")
-    from data.sources import digits
+    from convoy.data.sources import digits
 
     digits.build(pathlib.Path(words[0]), seed=values.seed)
     print(words[0])
@@ -39,7 +41,7 @@ def _ingest(words: list[str], values: flags.FlagValues, unknown: list[str]) -> d
         return recipes.upto("example_gen")(words, values, unknown)
     if not values.input or not values.output:
         raise UsageError("expected a recipe file, or --input DIR --output DIR")
-    from pipeline import ingest_folder
+    from convoy.pipeline.tools import ingest_folder
 
     result = ingest_folder.run(values.input, values.output, values.format, unknown)
     print(result["output"])
@@ -57,7 +59,7 @@ def _validate(words: list[str], values: flags.FlagValues, unknown: list[str]) ->
         return recipes.upto("example_validator")(words, values, unknown)
     if not values.records or not values.output:
         raise UsageError("expected a recipe file, or --records DIR --output DIR")
-    from pipeline import validate_records
+    from convoy.pipeline.tools import validate_records
 
     result = validate_records.run(values.records, values.output, values.set, unknown, recipes.say)
     print(result["validation"]["text"])
@@ -77,7 +79,7 @@ def _preview(words: list[str], values: flags.FlagValues, unknown: list[str]) -> 
     recipe = recipes.load(words, values, unknown)
     job = steps.Job(recipe, tell=recipes.say)
     steps.run(job, "example_gen")
-    from pipeline import preview
+    from convoy.pipeline.tools import preview
 
     records = job.done["example_gen"].path
     result = preview.run(recipe, records, pathlib.Path(values.output), values.batches)

@@ -7,11 +7,12 @@ import pathlib
 
 from absl import flags
 
-from pipeline.cli import UsageError, Verb
+from convoy.pipeline.commands.verb import Verb
+from convoy.pipeline.errors import UsageError
 
 
 def _models_flags(values: flags.FlagValues) -> None:
-    from models.registry import MODELS
+    from convoy.models.registry import MODELS
 
     tasks = sorted({row.family.task for row in MODELS.values()})
     flags.DEFINE_enum("task", None, tasks, "List networks of one task.", flag_values=values)
@@ -20,7 +21,7 @@ def _models_flags(values: flags.FlagValues) -> None:
 
 
 def _models(words: list[str], values: flags.FlagValues, _: list[str]) -> dict:
-    import models
+    from convoy import models
 
     if values.diagram and len(words) != 1:
         raise UsageError(f"--diagram: expected the name of one network, got {words or 'none'}")
@@ -52,17 +53,17 @@ def _models(words: list[str], values: flags.FlagValues, _: list[str]) -> dict:
 
 def _layers(word: str, diagram: str | None) -> dict:
     """The table of one network's layers, and its drawing where a file is given."""
-    from models import structure
-    from pipeline import model_table
-    from pipeline.artifacts import write_bytes
+    from convoy.models import structure
+    from convoy.pipeline.artifacts import write_bytes
+    from convoy.pipeline.tools import model_table
 
     name, size = model_table.parse(word)
     found = structure.lines(model_table.build(name, size))
     depth = structure.depth(found)
     told = {"text": f"{model_table.text(found)}\n\ndepth {depth}: layers with kernels in a row"}
     if diagram:
-        from pipeline import model_diagram
-        from pipeline.evaluation.plots import png
+        from convoy.pipeline.report.plots import png
+        from convoy.pipeline.tools import diagram as model_diagram
 
         path = pathlib.Path(diagram)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -104,7 +105,7 @@ def _explain(words: list[str], values: flags.FlagValues, _: list[str]) -> dict:
         raise UsageError("expected a folder of trained weights, one picture, and -o DIR")
     if values.random and values.weights is not None:
         raise UsageError("--random and --weights: give one of them, both set all weights")
-    from pipeline.explain import run
+    from convoy.pipeline.tools.explain import run
 
     told = run.run(
         words[0],
@@ -139,7 +140,7 @@ def _benchmark_flags(values: flags.FlagValues) -> None:
 def _benchmark(words: list[str], values: flags.FlagValues, _: list[str]) -> dict:
     if not words:
         raise UsageError("expected at least one NAME or NAME@SIZE")
-    from pipeline import benchmark
+    from convoy.pipeline.tools import benchmark
 
     rows = benchmark.run(
         words,

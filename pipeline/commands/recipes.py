@@ -7,8 +7,9 @@ import sys
 
 from absl import flags
 
-from pipeline import config, steps
-from pipeline.cli import UsageError, Verb
+from convoy.pipeline import config, steps
+from convoy.pipeline.commands.verb import Verb
+from convoy.pipeline.errors import UsageError
 
 VOC = "configs/voc_detection.yaml"
 FOLDER = "configs/folder_classification.yaml"
@@ -72,7 +73,7 @@ def check_weights(recipe: config.Recipe) -> None:
     parts = [part for part in recipe.model.features or (recipe.model,) if part.weights]
     if not parts:
         return
-    from pipeline import pretrained
+    from convoy.pipeline.networks import pretrained
 
     try:
         for part in parts:

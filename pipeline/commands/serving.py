@@ -9,10 +9,11 @@ import sys
 
 from absl import flags
 
-from pipeline import config, steps
-from pipeline.artifacts import write_bytes
-from pipeline.cli import UsageError, Verb, set_up_logs
-from pipeline.commands import recipes
+from convoy.pipeline import config, steps
+from convoy.pipeline.artifacts import write_bytes
+from convoy.pipeline.commands import recipes
+from convoy.pipeline.commands.verb import Verb, set_up_logs
+from convoy.pipeline.errors import UsageError
 
 
 def _serve_flags(values: flags.FlagValues) -> None:
@@ -26,7 +27,7 @@ def _serve_flags(values: flags.FlagValues) -> None:
 def _serve(words: list[str], values: flags.FlagValues, _: list[str]) -> dict:
     if len(words) != 1:
         raise UsageError("expected one model folder")
-    from serving import server
+    from convoy.serving import server
 
     set_up_logs(max(values.verbosity, 0))  # which versions come and go is worth a line
     server.serve(
@@ -48,7 +49,7 @@ def _predict_flags(values: flags.FlagValues) -> None:
 def _predict(words: list[str], values: flags.FlagValues, _: list[str]) -> dict:
     if len(words) < 2:
         raise UsageError("expected a model folder and at least one picture, or sentence")
-    from pipeline import predict_pictures
+    from convoy.pipeline.tools import predict_pictures
 
     model, *pictures = words
     rows = predict_pictures.run(model, pictures, pathlib.Path(values.output), values.score)
@@ -86,7 +87,7 @@ def _ui(words: list[str], values: flags.FlagValues, unknown: list[str]) -> dict:
     write_bytes(home / "dagster.yaml", b"telemetry:\n  enabled: false\n")
     recipe = home / "recipe.yaml"
     write_bytes(recipe, config.dump(job.recipe).encode())
-    command = [sys.executable, "-m", "dagster", "dev", "-m", "pipeline.definitions"]
+    command = [sys.executable, "-m", "dagster", "dev", "-m", "convoy.pipeline.definitions"]
     command += ["-h", values.host, "-p", str(values.port)]
     environment = {**os.environ, "DAGSTER_HOME": str(home), "CONVOY_RECIPE": str(recipe)}
     schedule = job.recipe.schedule or "none"

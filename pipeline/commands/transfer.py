@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from absl import flags
 
-from pipeline.cli import UsageError, Verb
-from pipeline.commands import recipes
+from convoy.pipeline.commands import recipes
+from convoy.pipeline.commands.verb import Verb
+from convoy.pipeline.errors import UsageError
 
 TRANSFER = "configs/transfer.yaml"
 
@@ -16,7 +17,7 @@ def _compare_flags(values: flags.FlagValues) -> None:
 
 
 def _compare(words: list[str], values: flags.FlagValues, unknown: list[str]) -> dict:
-    from pipeline import compare
+    from convoy.pipeline.tools import compare
 
     wrong = [mode for mode in values.modes if mode not in compare.MODES]
     if wrong or not values.modes:
@@ -41,7 +42,7 @@ def _prune_flags(values: flags.FlagValues) -> None:
 def _prune(words: list[str], values: flags.FlagValues, _: list[str]) -> dict:
     if len(words) != 1 or not values.output:
         raise UsageError("expected one run or trainer's folder, and -o DIR")
-    from pipeline import prune
+    from convoy.pipeline.tools import prune
 
     result = prune.run(
         words[0],

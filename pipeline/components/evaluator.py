@@ -14,15 +14,16 @@ from collections.abc import Mapping
 
 from pydantic import Field
 
-from data.input import Stream
-from data.sample import Sample
-from pipeline import network
-from pipeline.artifacts import write_bytes, write_json
-from pipeline.components.exporter import payload
-from pipeline.config import Evaluate, Export, Recipe, Section, dump
-from pipeline.evaluation import gate, predict, tasks
-from pipeline.evaluation.summary import write_summary
-from serving import client
+from convoy.data.input.input import Stream
+from convoy.data.sample import Sample
+from convoy.pipeline import tasks
+from convoy.pipeline.artifacts import write_bytes, write_json
+from convoy.pipeline.components.exporter import payload
+from convoy.pipeline.config import Evaluate, Export, Recipe, Section, dump
+from convoy.pipeline.evaluation import gate, predict
+from convoy.pipeline.networks import network
+from convoy.pipeline.report.summary import write_summary
+from convoy.serving import client
 
 
 class Params(Section):

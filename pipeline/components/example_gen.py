@@ -22,13 +22,15 @@ from typing import Any
 import pydantic
 from absl import logging
 
-from data import example, files, labels, shards, tfds_metadata
-from data.augment.policy import Augment
-from data.sample import Listing, Reference
-from data.shards import IngestError, Shard, Work
-from data.sources import Options, SourceError, detect, source
-from pipeline.artifacts import write_bytes, write_json
-from pipeline.config import Recipe
+from convoy.data import example, labels
+from convoy.data.augment.policy import Augment
+from convoy.data.files import files
+from convoy.data.ingest import shards, tfds_metadata
+from convoy.data.ingest.shards import IngestError, Shard, Work
+from convoy.data.sample import Listing, Reference
+from convoy.data.sources import Options, SourceError, detect, source
+from convoy.pipeline.artifacts import write_bytes, write_json
+from convoy.pipeline.config import Recipe
 
 MIB = 1 << 20
 EXAMPLES = 20  # duplicates that the manifest names
@@ -110,7 +112,7 @@ def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Pat
     started = time.monotonic()
     if todo:
         _check_space(workdir, todo, work)
-        from data import example_gen  # imports Beam
+        from convoy.data.ingest import job as example_gen  # imports Beam
 
         example_gen.run(todo, work, params.beam)
     counts = [_counts(shard, work) for shard in planned]

@@ -19,12 +19,12 @@ import numpy as np
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2
 
-from pipeline.artifacts import write_bytes, write_json
-from pipeline.components.schema_gen import dataset, datasets
-from pipeline.config import Model, Recipe, Section, Validate
-from pipeline.validation import anomalies, checks, drift, priors
-from pipeline.validation.checks import Check
-from pipeline.validation.report import write_report
+from convoy.pipeline.artifacts import write_bytes, write_json
+from convoy.pipeline.components.schema_gen import dataset, datasets
+from convoy.pipeline.config import Model, Recipe, Section, Validate
+from convoy.pipeline.validation import anomalies, checks, drift, priors
+from convoy.pipeline.validation.checks import Check
+from convoy.pipeline.validation.report import write_report
 
 
 class Params(Section):

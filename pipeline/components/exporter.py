@@ -9,14 +9,14 @@ import json
 import pathlib
 from collections.abc import Mapping
 
-from data import tfrecord
-from data.example import decode
-from data.input import shards
-from data.sample import Sample
-from pipeline import network
-from pipeline.artifacts import write_json
-from pipeline.config import Export, Recipe, Section
-from serving.export import export
+from convoy.data import tfrecord
+from convoy.data.example import decode
+from convoy.data.input.input import shards
+from convoy.data.sample import Sample
+from convoy.pipeline.artifacts import write_json
+from convoy.pipeline.config import Export, Recipe, Section
+from convoy.pipeline.networks import network
+from convoy.serving.export import export
 
 SOURCE = "source.json"
 SAMPLES = 8  # pictures or sentences for measuring, comparing and warming up

@@ -16,14 +16,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from data import labels as label_map
-from data import tfrecord
-from data.example import decode
-from data.input import Stream, count, evaluation_batches
-from models.classification import extraction
-from pipeline import network
-from pipeline.artifacts import write_json
-from pipeline.config import Model, Recipe, Section, Train
+from convoy.data import labels as label_map
+from convoy.data import tfrecord
+from convoy.data.example import decode
+from convoy.data.input.input import Stream, count, evaluation_batches
+from convoy.models.classification import extraction
+from convoy.pipeline.artifacts import write_json
+from convoy.pipeline.config import Model, Recipe, Section, Train
+from convoy.pipeline.networks import network
 
 META = "features.json"
 

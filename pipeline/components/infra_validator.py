@@ -12,10 +12,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from pipeline.artifacts import write_json
-from pipeline.components.pusher import content_digest
-from pipeline.config import Recipe, Section
-from serving import client, server, verify, warmup
+from convoy.pipeline.artifacts import write_json
+from convoy.pipeline.components.pusher import content_digest
+from convoy.pipeline.config import Recipe, Section
+from convoy.serving import client, server, verify, warmup
 
 PICTURES = "image_bytes"  # the input that takes them
 NOT_A_PICTURE = b"this is no picture"

@@ -14,15 +14,12 @@ import pathlib
 import shutil
 from collections.abc import Mapping
 
-from pipeline.artifacts import write_json
-from pipeline.config import Push, Section
+from convoy.pipeline.artifacts import write_json
+from convoy.pipeline.config import Push, Section
+from convoy.pipeline.errors import Refused
 
 ASIDE = ".partial-"  # servers ignore folders whose name is no number
 MARK = "assets.extra/pushed.json"
-
-
-class Refused(RuntimeError):
-    """A gate said no (exit code 3); the message gives the reason."""
 
 
 class Params(Section):

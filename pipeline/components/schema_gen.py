@@ -13,9 +13,9 @@ from collections.abc import Mapping
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import statistics_pb2
 
-from pipeline.artifacts import write_bytes
-from pipeline.config import Recipe, Section
-from pipeline.validation.infer import infer
+from convoy.pipeline.artifacts import write_bytes
+from convoy.pipeline.config import Recipe, Section
+from convoy.pipeline.validation.infer import infer
 
 HEAD = """\
 # What the records must look like (tensorflow_metadata.v0.Schema). Inferred once; edit it freely:

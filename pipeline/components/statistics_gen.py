@@ -15,9 +15,9 @@ from collections.abc import Mapping
 import numpy as np
 import pydantic
 
-from pipeline.artifacts import write_bytes, write_json
-from pipeline.config import Recipe
-from pipeline.ingest_folder import manifest_of
+from convoy.pipeline.artifacts import write_bytes, write_json
+from convoy.pipeline.config import Recipe
+from convoy.pipeline.tools.ingest_folder import manifest_of
 
 
 class Params(pydantic.BaseModel):
@@ -35,7 +35,7 @@ def params_of(recipe: Recipe) -> Params:
 
 def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Path) -> None:
     """inputs: {"examples": an ExampleGen folder}. Raises FileNotFoundError, IngestError."""
-    from data.statistics import job, proto, summary  # imports Beam
+    from convoy.data.statistics import job, proto, summary  # imports Beam
 
     records, workdir = pathlib.Path(inputs["examples"]), pathlib.Path(workdir)
     workdir.mkdir(parents=True, exist_ok=True)

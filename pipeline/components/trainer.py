@@ -11,16 +11,16 @@ import math
 import pathlib
 from collections.abc import Mapping
 
-from data import labels as label_map
-from data import tfrecord
-from data.augment.policy import Augment
-from data.example import decode
-from data.input import Stream, shards
-from pipeline import network
-from pipeline.artifacts import write_json
-from pipeline.config import Export, Model, Recipe, Section, Train
-from pipeline.evaluation import predict
-from pipeline.training import head, loop, stages, strategy
+from convoy.data import labels as label_map
+from convoy.data import tfrecord
+from convoy.data.augment.policy import Augment
+from convoy.data.example import decode
+from convoy.data.input.input import Stream, shards
+from convoy.pipeline.artifacts import write_json
+from convoy.pipeline.config import Export, Model, Recipe, Section, Train
+from convoy.pipeline.evaluation import predict
+from convoy.pipeline.networks import network
+from convoy.pipeline.training import head, loop, stages, strategy
 
 
 class Params(Section):
@@ -50,7 +50,7 @@ def params_of(recipe: Recipe) -> Params:
 
 
 def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Path) -> None:
-    """Trains until done. Raises loop.Interrupted on SIGTERM with everything saved in workdir."""
+    """Trains until done. Raises errors.Interrupted on SIGTERM with everything saved in workdir."""
     labels = label_map.read(inputs["examples"] / "labels.txt")
     where = strategy.build(params.train.strategy)
     known = vocabulary(inputs["examples"], params.train_split) if params.task == "text" else ()
@@ -59,7 +59,7 @@ def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Pat
     with where.scope():
         task = network.build(model, labels, params.train, params.seed, **built_for)
     if params.model.word_vectors:
-        from models.text import vectors
+        from convoy.models.text import vectors
 
         report = vectors.assign(task.model, known, params.model.word_vectors)
         write_json(workdir / "word_vectors.json", report)
@@ -99,7 +99,7 @@ def _learn(task, stream, params: Params, model: Model, labels, workdir, where, f
 
 def vocabulary(examples: pathlib.Path, split: str) -> list[str]:
     """The words of a split's sentences, see models/text/tokens.py."""
-    from models.text import tokens
+    from convoy.models.text import tokens
 
     records = (record for shard in shards(examples, split) for record in tfrecord.read(shard))
     return tokens.vocabulary(decode(record).text for record in records)

@@ -20,9 +20,9 @@ import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from data.sample import Sample
-from pipeline.evaluation.matching import flags, pair
-from pipeline.evaluation.records import Detections
+from convoy.data.sample import Sample
+from convoy.pipeline.evaluation.matching import flags, pair
+from convoy.pipeline.evaluation.records import Detections
 
 KEYS = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
 

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from data.sample import Sample
-from pipeline.evaluation.matching import Matches, flags, overlap, pair
-from pipeline.evaluation.records import Detections
-from pipeline.evaluation.voc import pr_curve
+from convoy.data.sample import Sample
+from convoy.pipeline.evaluation.matching import Matches, flags, overlap, pair
+from convoy.pipeline.evaluation.records import Detections
+from convoy.pipeline.evaluation.voc import pr_curve
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

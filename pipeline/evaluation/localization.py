@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from data.sample import Sample
-from pipeline.evaluation.classification import classification_metrics
-from pipeline.evaluation.matching import flags, overlap
-from pipeline.evaluation.records import Located
+from convoy.data.sample import Sample
+from convoy.pipeline.evaluation.classification import classification_metrics
+from convoy.pipeline.evaluation.matching import flags, overlap
+from convoy.pipeline.evaluation.records import Located
 
 IOU = 0.5
 

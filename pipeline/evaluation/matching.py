@@ -11,8 +11,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from data.sample import Sample
-from pipeline.evaluation.records import Detections
+from convoy.data.sample import Sample
+from convoy.pipeline.evaluation.records import Detections
 
 TRUE, FALSE, IGNORED = 1, 0, -1  # outcome of one detection
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from data.sample import Sample
-from pipeline.evaluation.matching import FALSE, IGNORED, TRUE, Matches, flags
-from pipeline.evaluation.voc import Curve, ap_11_point, ap_area, pr_curve
+from convoy.data.sample import Sample
+from convoy.pipeline.evaluation.matching import FALSE, IGNORED, TRUE, Matches, flags
+from convoy.pipeline.evaluation.voc import Curve, ap_11_point, ap_area, pr_curve
 
 YES, NO, UNKNOWN = TRUE, FALSE, IGNORED
 SHUFFLES = 20  # rankings by chance

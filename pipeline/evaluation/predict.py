@@ -7,13 +7,13 @@ from typing import Any
 
 import tensorflow as tf
 
-from data.example import decode
-from data.input import Stream, evaluation_batches
-from data.sample import Sample
-from models.spec import TextClassifier
-from pipeline.config import Export
-from pipeline.evaluation import tasks
-from pipeline.evaluation.tasks import GATE_METRIC
+from convoy.data.example import decode
+from convoy.data.input.input import Stream, evaluation_batches
+from convoy.data.sample import Sample
+from convoy.models.spec import TextClassifier
+from convoy.pipeline import tasks
+from convoy.pipeline.config import Export
+from convoy.pipeline.tasks import GATE_METRIC
 
 __all__ = ["GATE_METRIC", "predictor", "run", "score"]
 # What of a recipe's `export` the decoding of a task takes.
@@ -37,7 +37,7 @@ def predictor(task, export: Export):
 
 
 def run(predict, stream: Stream) -> tuple[list[Sample], list]:
-    """All samples of a split with the prediction of each, see pipeline/evaluation/tasks."""
+    """All samples of a split with the prediction of each, see pipeline/tasks."""
     module = tasks.of(stream.task)
     samples: list[Sample] = []
     results: list = []

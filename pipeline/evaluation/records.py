@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 
-from data.sample import Sample
+from convoy.data.sample import Sample
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

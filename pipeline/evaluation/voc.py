@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from data.sample import Sample
-from pipeline.evaluation.matching import FALSE, TRUE, Matches, match
-from pipeline.evaluation.records import Detections
+from convoy.data.sample import Sample
+from convoy.pipeline.evaluation.matching import FALSE, TRUE, Matches, match
+from convoy.pipeline.evaluation.records import Detections
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -13,7 +13,7 @@ import zipfile
 
 import numpy as np
 
-from pipeline.artifacts import write_bytes
+from convoy.pipeline.artifacts import write_bytes
 
 _NUMBERED = re.compile(r"seed_generator_\d+")
 _NAME = re.compile(r"step-(\d{9})\.npz$")

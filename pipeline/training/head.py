@@ -22,13 +22,13 @@ import pathlib
 import keras
 import numpy as np
 
-from models.classification import extraction
-from models.spec import Classifier
-from pipeline.components import feature_gen
-from pipeline.config import Train
-from pipeline.network import WEIGHTS
-from pipeline.training import loop, optimizers
-from pipeline.training.progress import Progress
+from convoy.models.classification import extraction
+from convoy.models.spec import Classifier
+from convoy.pipeline.components import feature_gen
+from convoy.pipeline.config import Train
+from convoy.pipeline.networks.network import WEIGHTS
+from convoy.pipeline.training import loop, optimizers
+from convoy.pipeline.training.progress import Progress
 
 MEAN_NORM = 20.0  # R-CNN's
 BIAS = 10.0  # R-CNN's multiplier of the bias

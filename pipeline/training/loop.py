@@ -22,21 +22,18 @@ import numpy as np
 import orbit
 import tensorflow as tf
 
-from data.input import Stream, count, training_batches
-from models.spec import Classifier, Detector
-from pipeline.config import Train
-from pipeline.network import WEIGHTS
-from pipeline.training import checkpoints, optimizers, step
-from pipeline.training.progress import Progress
-from pipeline.training.strategy import is_chief
+from convoy.data.input.input import Stream, count, training_batches
+from convoy.models.spec import Classifier, Detector
+from convoy.pipeline.config import Train
+from convoy.pipeline.errors import Interrupted
+from convoy.pipeline.networks.network import WEIGHTS
+from convoy.pipeline.training import checkpoints, optimizers, step
+from convoy.pipeline.training.progress import Progress
+from convoy.pipeline.training.strategy import is_chief
 
 
 class NonFiniteLoss(RuntimeError):
     """The loss became NaN or infinite; the message names step, losses, rate and pictures."""
-
-
-class Interrupted(RuntimeError):
-    """SIGTERM or SIGINT came; everything is saved, and the same command goes on."""
 
 
 class Trainer(orbit.AbstractTrainer):

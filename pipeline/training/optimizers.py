@@ -7,7 +7,7 @@ import math
 import keras
 from keras import ops
 
-from pipeline.config import Train
+from convoy.pipeline.config import Train
 
 
 @keras.saving.register_keras_serializable("convoy")

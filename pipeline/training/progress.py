@@ -8,7 +8,7 @@ import pathlib
 import sys
 import time
 
-from pipeline.artifacts import write_bytes
+from convoy.pipeline.artifacts import write_bytes
 
 
 class Progress:

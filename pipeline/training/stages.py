@@ -23,12 +23,12 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
-import models
-from data.input import Stream
-from pipeline.artifacts import write_bytes
-from pipeline.config import Model, Stage, Train
-from pipeline.network import WEIGHTS
-from pipeline.training import loop
+from convoy import models
+from convoy.data.input.input import Stream
+from convoy.pipeline.artifacts import write_bytes
+from convoy.pipeline.config import Model, Stage, Train
+from convoy.pipeline.networks.network import WEIGHTS
+from convoy.pipeline.training import loop
 
 PLACES = ("head", "all")
 

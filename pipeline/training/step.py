@@ -5,8 +5,8 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
-from models.spec import Classifier, Detector
-from pipeline.config import Train
+from convoy.models.spec import Classifier, Detector
+from convoy.pipeline.config import Train
 
 
 def build(task: Classifier | Detector, optimizer, train: Train, strategy: tf.distribute.Strategy):

@@ -12,7 +12,7 @@ from typing import Any
 
 from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_pb2
 
-from pipeline.validation.infer import common_of
+from convoy.pipeline.validation.infer import common_of
 
 INFO = anomalies_pb2.AnomalyInfo
 _STATS = statistics_pb2.FeatureNameStatistics

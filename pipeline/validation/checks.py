@@ -6,9 +6,9 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from pipeline.config import Validate
-from pipeline.validation.drift import Measured
-from pipeline.validation.priors import Reach
+from convoy.pipeline.config import Validate
+from convoy.pipeline.validation.drift import Measured
+from convoy.pipeline.validation.priors import Reach
 
 ROUNDING = 1e-9
 BAD_BOXES = ("degenerate_box", "outside_box")

@@ -6,8 +6,8 @@ import dataclasses
 
 from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_pb2
 
-from pipeline.validation import distance
-from pipeline.validation.infer import common_of
+from convoy.pipeline.validation import distance
+from convoy.pipeline.validation.infer import common_of
 
 _TYPES = anomalies_pb2.DriftSkewInfo.Measurement
 NORMS = {

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 
-from data.example import FEATURES
-from data.statistics.proto import DERIVER
+from convoy.data.example import FEATURES
+from convoy.data.statistics.proto import DERIVER
 
 CLASSES = "classes"  # the string domain of class names
 MAX_DRIFT = 0.15  # Jensen-Shannon divergence in bits, beyond chance, from the last valid run

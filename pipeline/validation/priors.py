@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pipeline.config import Model, Train
+from convoy.pipeline.config import Model, Train
 
 VISIBLE = 0.3  # part of a box that must be inside the input, where the resize crops
 AT_ONCE = 512  # boxes
@@ -31,7 +31,7 @@ class Reach:
 
 def reach(boxes: np.ndarray, model: Model, labels: Sequence[str]) -> Reach | None:
     """boxes: rows of data.statistics.partial.BOX. None: the network has no priors, or no box."""
-    from pipeline import network  # imports TensorFlow
+    from convoy.pipeline.networks import network  # imports TensorFlow
 
     task = network.build(model, list(labels), Train())
     options = getattr(task.encode, "keywords", {})
@@ -57,7 +57,7 @@ def reach(boxes: np.ndarray, model: Model, labels: Sequence[str]) -> Reach | Non
 
 def in_input(boxes: np.ndarray, preprocess) -> np.ndarray:
     """[M, 4] pixels of the network's input, of the boxes that are seen there."""
-    from models.resize import fit_matrix
+    from convoy.models.resize import fit_matrix
 
     edges = np.stack([boxes[edge] for edge in ("ymin", "xmin", "ymax", "xmax")], axis=-1)
     sides = np.stack([boxes["height"], boxes["width"]] * 2, axis=-1).astype(np.float32)
@@ -75,7 +75,7 @@ def _area(boxes: np.ndarray) -> np.ndarray:
 
 def best_iou(boxes: np.ndarray, priors: np.ndarray) -> np.ndarray:
     """[M] largest intersection over union of each box with any prior."""
-    from models.boxes import pairwise_iou
+    from convoy.models.boxes import pairwise_iou
 
     parts = [boxes[i : i + AT_ONCE] for i in range(0, len(boxes), AT_ONCE)]
     return np.concatenate([pairwise_iou(part, priors).numpy().max(axis=1) for part in parts])

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.artifacts import write_bytes
-from pipeline.evaluation import plots, report
-from pipeline.validation import charts
-from pipeline.validation.checks import REFUSED, WARNING, Check, objects
+from convoy.pipeline.artifacts import write_bytes
+from convoy.pipeline.report import plots, report
+from convoy.pipeline.validation import charts
+from convoy.pipeline.validation.checks import REFUSED, WARNING, Check, objects
 
 ORDER = (REFUSED, WARNING)  # worth reading first
 

@@ -24,8 +24,8 @@ import os
 import sys
 from collections.abc import Callable
 
-import models
-from pipeline.benchmark import aligned, alternate, in_child
+from convoy import models
+from convoy.pipeline.tools.benchmark import aligned, alternate, in_child
 
 RATE = 1e-4
 WAYS = "ours: jax.jit, state donated; PyTorch: torch.compile, default mode, channels_last, autocast"
@@ -58,7 +58,7 @@ def measure(name: str, size, *, batch: int, rounds: int, steps: int, precision: 
     import keras
     import numpy as np
 
-    from models.classification.task import without_heads
+    from convoy.models.classification.task import without_heads
 
     if keras.backend.backend() != "jax":
         raise ValueError(f"expected KERAS_BACKEND=jax, got {keras.backend.backend()}")
@@ -174,7 +174,7 @@ def theirs(twin, task, images, labels, steps: int, precision: str):
     import numpy as np
     import torch
 
-    from models.registry import MODELS
+    from convoy.models.registry import MODELS
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.set_float32_matmul_precision("high")
@@ -269,7 +269,7 @@ def main() -> None:
     options = parser.parse_args()
     os.environ["KERAS_BACKEND"] = "jax"
     os.environ.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", ".45")  # the other half is PyTorch's
-    from pipeline.model_table import parse  # imports Keras
+    from convoy.pipeline.tools.model_table import parse  # imports Keras
 
     given = {key: getattr(options, key) for key in ("batch", "rounds", "steps", "precision")}
     try:

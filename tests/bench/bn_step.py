@@ -17,7 +17,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-import models
+from convoy import models
 
 
 def train_step(model: keras.Model):

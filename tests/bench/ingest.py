@@ -31,9 +31,9 @@ import xml.etree.ElementTree as ElementTree
 import numpy as np
 import PIL.Image
 
-from data import example, tfrecord
-from data.sample import Sample
-from pipeline.components import example_gen
+from convoy.data import example, tfrecord
+from convoy.data.sample import Sample
+from convoy.pipeline.components import example_gen
 
 _OBJECT = (
     "<object><name>{name}</name><bndbox><xmin>{x}</xmin><ymin>{y}</ymin>"
@@ -159,9 +159,9 @@ import json, os, pathlib, sys, time
 os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-1:])
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 import cv2, numpy as np
-from data.augment.offline import augment_copy
-from data.augment.policy import Augment
-from data.sources import voc
+from convoy.data.augment.offline import augment_copy
+from convoy.data.augment.policy import Augment
+from convoy.data.sources import voc
 cv2.setNumThreads(1)
 listing = voc.scan(pathlib.Path(sys.argv[1]))
 samples = [voc.read(reference, listing.labels) for reference in listing.references[:200]]

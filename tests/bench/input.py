@@ -28,13 +28,12 @@ import PIL.Image
 import tensorflow as tf
 from sklearn.datasets import load_sample_images
 
-import models
-from data import example, tfrecord
-from data.augment.policies import POLICIES
-from data.augment.policy import Augment
-from data.input import Stream, shards, training_batches
-from data.sample import Sample
-from models.spec import Preprocess
+from convoy import models
+from convoy.data import example, tfrecord
+from convoy.data.augment.policy import POLICIES, Augment
+from convoy.data.input.input import Stream, shards, training_batches
+from convoy.data.sample import Sample
+from convoy.models.spec import Preprocess
 
 GEOMETRY = {"flip_horizontal": 0.5, "zoom": (0.8, 1.25), "shift": 0.1}
 COLOR = {"brightness": 0.1, "contrast": 0.2, "saturation": 0.3, "hue": 0.1}

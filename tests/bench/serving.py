@@ -24,7 +24,7 @@ import numpy as np
 import tensorflow as tf
 
 SERVE = (
-    "import sys; from serving import server; "
+    "import sys; from convoy.serving import server; "
     "server.serve(sys.argv[1], port=0, rest_api_port=0, name='bench')"
 )
 
@@ -68,7 +68,7 @@ def alternate(calls: dict[str, Callable[[], object]], seconds: float) -> dict[st
 
 def measure(base: pathlib.Path, ports: tuple[int, int], rounds: int, seconds: float) -> dict:
     """{way: {clients: numbers}}; every round asks each way once."""
-    from serving import client
+    from convoy.serving import client
 
     samples = [picture(seed) for seed in range(4)]
     local = client.load_local(base)
@@ -119,8 +119,8 @@ def main() -> None:
     parser.add_argument("--score_threshold", type=float, default=0.3)
     options = parser.parse_args()
 
-    import models
-    from serving.export import export
+    from convoy import models
+    from convoy.serving.export import export
 
     size = (options.size, options.size)
     with tempfile.TemporaryDirectory() as folder:

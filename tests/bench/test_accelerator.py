@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-import models
+from convoy import models
 from tests.bench import accelerator
 
 ROW = {

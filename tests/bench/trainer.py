@@ -28,12 +28,13 @@ import numpy as np
 import orbit
 import tensorflow as tf
 
-import models
-from data import example, images, tfrecord
-from data.input import Stream, training_batches
-from data.sample import Sample
-from pipeline.config import Train
-from pipeline.training import loop, optimizers, step
+from convoy import models
+from convoy.data import example, tfrecord
+from convoy.data.images import images
+from convoy.data.input.input import Stream, training_batches
+from convoy.data.sample import Sample
+from convoy.pipeline.config import Train
+from convoy.pipeline.training import loop, optimizers, step
 
 BATCH, SIDE, CLASSES = 32, 96, 10
 PARAMS = Train(batch_size=BATCH, optimizer="momentum", learning_rate=0.01)

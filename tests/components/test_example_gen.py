@@ -11,12 +11,13 @@ import time
 import numpy as np
 import pytest
 
-from data import example, shards, tfrecord
-from data.sources import SourceError
-from pipeline.artifacts import execute
-from pipeline.components import example_gen
-from pipeline.components.example_gen import Params, TooManyRejected
-from pipeline.config import parse
+from convoy.data import example, tfrecord
+from convoy.data.ingest import shards
+from convoy.data.sources import SourceError
+from convoy.pipeline.artifacts import execute
+from convoy.pipeline.components import example_gen
+from convoy.pipeline.components.example_gen import Params, TooManyRejected
+from convoy.pipeline.config import parse
 from tests.data import build
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -144,7 +145,7 @@ def _work_and_plan(source_path, out):
 
 INGEST = """
 import pathlib, sys
-from pipeline.components import example_gen
+from convoy.pipeline.components import example_gen
 params = example_gen.Params(format="folder", shard_mb=0.2)
 example_gen.run({"source": pathlib.Path(sys.argv[1])}, params, pathlib.Path(sys.argv[2]))
 assert "tensorflow" not in sys.modules, "TensorFlow was imported without need"

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from pipeline.components import example_gen
+from convoy.pipeline.components import example_gen
 from tests.components.test_example_gen import ingest, records
 from tests.data import build
 

@@ -6,8 +6,8 @@ import pathlib
 
 import pytest
 
-from data import images
-from data.sample import BadSample
+from convoy.data.images import images
+from convoy.data.sample import BadSample
 from tests.components.test_example_gen import ingest
 
 DATA = pathlib.Path(os.environ.get("CONVOY_TEST_DATA", "/nonexistent"))

@@ -6,8 +6,8 @@ import pytest
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2
 
-from pipeline.components import example_validator, schema_gen
-from pipeline.validation import anomalies
+from convoy.pipeline.components import example_validator, schema_gen
+from convoy.pipeline.validation import anomalies
 from tests.components.test_statistics import (
     LABELS,
     edited,

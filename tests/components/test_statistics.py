@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from tensorflow_metadata.proto.v0 import statistics_pb2
 
-from data import example, tfrecord
-from data.sample import Sample
-from data.shards import IngestError
-from data.statistics import keys
-from data.statistics.looks import look
-from data.statistics.partial import BOXES, Partial, describe
-from pipeline.artifacts import write_json
-from pipeline.components import statistics_gen
+from convoy.data import example, tfrecord
+from convoy.data.ingest.shards import IngestError
+from convoy.data.sample import Sample
+from convoy.data.statistics import keys
+from convoy.data.statistics.looks import look
+from convoy.data.statistics.partial import BOXES, Partial, describe
+from convoy.pipeline.artifacts import write_json
+from convoy.pipeline.components import statistics_gen
 from tests.data import build
 
 LABELS = ("cat", "dog")

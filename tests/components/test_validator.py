@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from tensorflow_metadata.proto.v0 import anomalies_pb2, statistics_pb2
 
-from data.statistics.partial import BOX
-from models.spec import Preprocess
-from pipeline import cli, steps
-from pipeline.components import example_validator, schema_gen
-from pipeline.config import Model, Validate, parse
-from pipeline.validation import checks, distance, priors
+from convoy.data.statistics.partial import BOX
+from convoy.models.spec import Preprocess
+from convoy.pipeline import cli, errors, steps
+from convoy.pipeline.components import example_validator, schema_gen
+from convoy.pipeline.config import Model, Validate, parse
+from convoy.pipeline.validation import checks, distance, priors
 from tests.components.test_statistics import (
     LABELS,
     edited,
@@ -255,7 +255,7 @@ def test_records_without_a_recipe(tmp_path, capsys):
     out = tmp_path / "out"
     good = records(tmp_path, "good")
     code, result = convoy(capsys, "--records", good, "-o", out)
-    assert code == cli.OK
+    assert code == errors.OK
     assert result["validation"]["valid"]
     assert (out / "validation.html").exists()
     kept = (out / "validated" / "stats.pb").read_bytes()
@@ -266,32 +266,32 @@ def test_records_without_a_recipe(tmp_path, capsys):
     schema.write_text(schema.read_text().replace('value: "dog"', 'value: "wolf"'))
     mine = schema.read_text()
     code, result = convoy(capsys, "--records", good, "-o", out)
-    assert code == cli.REFUSED
+    assert code == errors.REFUSED
     assert "values that the domain lacks: 'dog'" in result["error"]
     assert f"Report: {out / 'validation.html'}" in result["error"]
     assert schema.read_text() == mine
     schema.unlink()
     fewer = records(tmp_path, "fewer", train=[sample(i) for i in range(9)])
     code, result = convoy(capsys, "--records", fewer, "-o", out)
-    assert code == cli.REFUSED
+    assert code == errors.REFUSED
     assert "drift: records lost: 0.775 is over 0.5" in result["error"]
     assert (out / "validated" / "stats.pb").read_bytes() == kept
     more = records(tmp_path, "more", train=[sample(i) for i in range(50)])
-    assert convoy(capsys, "--records", more, "-o", out)[0] == cli.OK
+    assert convoy(capsys, "--records", more, "-o", out)[0] == errors.OK
     assert (out / "validated" / "stats.pb").read_bytes() != kept
 
 
 def test_which_splits_play_which_part(tmp_path, capsys):
     folder = records(tmp_path, trainval=[sample(i) for i in (*range(40), *range(100, 120))])
     code, result = convoy(capsys, "--records", folder, "-o", tmp_path / "out")
-    assert code == cli.OK  # trainval holds train and val, and judges nothing
+    assert code == errors.OK  # trainval holds train and val, and judges nothing
     words = ("--set", "data.train=trainval")
     code, result = convoy(capsys, "--records", folder, "-o", tmp_path / "other", *words)
-    assert code == cli.REFUSED
+    assert code == errors.REFUSED
     assert "leakage trainval → val: 1 is over 0.01" in result["error"]
     path = tmp_path / "mine" / "schema.pbtxt"
     words = ("--set", f"validate.schema={path}")
-    assert convoy(capsys, "--records", folder, "-o", tmp_path / "third", *words)[0] == cli.OK
+    assert convoy(capsys, "--records", folder, "-o", tmp_path / "third", *words)[0] == errors.OK
     assert path.exists()
     assert not (tmp_path / "third" / "schema.pbtxt").exists()
 

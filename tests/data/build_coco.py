@@ -10,7 +10,7 @@ import pickle
 import numpy as np
 import PIL.Image
 
-from data.sources import Options, coco
+from convoy.data.sources import Options, coco
 from tests.data import build
 
 PEOPLE = {"id": 1, "name": "person", "keypoints": ["nose", "left_eye", "right_eye"]}

@@ -7,8 +7,9 @@ import json
 import numpy as np
 import PIL.Image
 
-from data import example, images, labels, tfrecord
-from data.sample import Sample
+from convoy.data import example, labels, tfrecord
+from convoy.data.images import images
+from convoy.data.sample import Sample
 from tests.data import build
 
 LABELS = ("zebra", "person", "tv/monitor")  # not in the order of their names

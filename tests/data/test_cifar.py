@@ -6,8 +6,8 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from data.sample import BadSample
-from data.sources import Options, SourceError, cifar, detect
+from convoy.data.sample import BadSample
+from convoy.data.sources import Options, SourceError, cifar, detect
 
 NAMES10 = ["airplane", "automobile", "bird", "cat", "deer"]
 NAMES10 += ["dog", "frog", "horse", "ship", "truck"]

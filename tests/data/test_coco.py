@@ -4,8 +4,8 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from data import masks
-from data.sources import Options, coco
+from convoy.data import masks
+from convoy.data.sources import Options, coco
 from tests.data import build
 from tests.data.build_coco import (
     ids,

@@ -5,8 +5,8 @@ import zipfile
 import numpy as np
 import pytest
 
-from data.sample import BadSample
-from data.sources import Options, SourceError, coco, detect
+from convoy.data.sample import BadSample
+from convoy.data.sources import Options, SourceError, coco, detect
 from tests.data.build_coco import (
     CATEGORIES,
     PEOPLE,

@@ -2,8 +2,8 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from data.sample import BadSample
-from data.sources import coco
+from convoy.data.sample import BadSample
+from convoy.data.sources import coco
 from tests.data.build_coco import pictures, row, samples, unpacked, write
 
 

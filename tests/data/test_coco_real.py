@@ -4,7 +4,7 @@ import pathlib
 import numpy as np
 import pytest
 
-from data.sources import SourceError, coco
+from convoy.data.sources import SourceError, coco
 from tests.data.build_coco import samples, unpacked
 
 DATA = pathlib.Path(os.environ.get("CONVOY_TEST_DATA", "/nonexistent"))

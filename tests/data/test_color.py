@@ -10,8 +10,8 @@ import PIL.ImageEnhance
 import pytest
 import tensorflow as tf
 
-from data.augment import color
-from data.augment.policy import Augment
+from convoy.data.augment import color
+from convoy.data.augment.policy import Augment
 
 
 def picture(seed=0, low=60, high=190) -> np.ndarray:

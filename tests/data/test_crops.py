@@ -8,9 +8,8 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.augment import crops
-from data.augment.policies import POLICIES
-from data.augment.policy import Augment
+from convoy.data.augment import crops
+from convoy.data.augment.policy import POLICIES, Augment
 
 
 def windows(policy: Augment, numbers, height=100, width=200, aspect=1.0, boxes=None):

@@ -4,8 +4,8 @@ import shutil
 import numpy as np
 import pytest
 
-from data.sample import BadSample
-from data.sources import Options, SourceError, csv, detect
+from convoy.data.sample import BadSample
+from convoy.data.sources import Options, SourceError, csv, detect
 from tests.data import build
 from tests.data.build import written
 

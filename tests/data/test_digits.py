@@ -4,7 +4,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from data.sources import SourceError, digits
+from convoy.data.sources import SourceError, digits
 
 NUMBERS = {"images": (12, 4)}
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from data.augment import draws, elastic, plan, render
-from data.augment.policy import Augment
+from convoy.data.augment import draws, elastic, plan, render
+from convoy.data.augment.policy import Augment
 
 HEIGHT, WIDTH = 96, 128
 POLICY = Augment(elastic=0.04, rotate_deg=20, zoom=(0.9, 1.1), min_visible=0.0)

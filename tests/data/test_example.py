@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from data import example, images
-from data.sample import Sample
+from convoy.data import example
+from convoy.data.images import images
+from convoy.data.sample import Sample
 from tests.data import build
 
 LABELS = ("cat", "dog", "猫")

@@ -9,11 +9,13 @@ import pytest
 import yaml
 from pycocotools.coco import COCO
 
-from data import images, masks
-from data.exports import ExportError, stem
-from data.sample import Sample
-from data.sources import coco, detect, yolo
-from pipeline import cli, convert
+from convoy.data import masks
+from convoy.data.exports import ExportError, stem
+from convoy.data.images import images
+from convoy.data.sample import Sample
+from convoy.data.sources import coco, detect, yolo
+from convoy.pipeline import cli
+from convoy.pipeline.tools import convert
 from tests.data.exported import LABELS, assert_same, pixels, plain, png, read_back, rectangle, write
 
 # --- COCO ------------------------------------------------------------------------------------

@@ -5,8 +5,8 @@ import dataclasses
 import numpy as np
 import PIL.Image
 
-from data.sources import voc
-from pipeline import convert
+from convoy.data.sources import voc
+from convoy.pipeline.tools import convert
 from tests.data.exported import (
     ACTIONS,
     LABELS,

@@ -10,9 +10,10 @@ import threading
 import numpy as np
 import pytest
 
-from data import fetch, fetch_table
-from data.fetch_table import File, Set
-from data.files import SourceError
+from convoy.data.fetch import fetch
+from convoy.data.fetch import table as fetch_table
+from convoy.data.fetch.table import File, Set
+from convoy.data.files.files import SourceError
 
 CONTENT = np.random.default_rng(0).bytes(3_000_000)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

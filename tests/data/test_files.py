@@ -8,8 +8,8 @@ import zipfile
 
 import pytest
 
-from data import files
-from data.files import SourceError, Span
+from convoy.data.files import files
+from convoy.data.files.files import SourceError, Span
 from tests.data.build import contents, saved, tar_bytes, zip_bytes
 
 CONTENT = {"a/1.jpg": b"one", "a/2.jpg": b"two" * 400, "b/é 猫.txt": b"", "top.txt": b"t"}

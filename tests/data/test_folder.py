@@ -2,8 +2,8 @@ import shutil
 
 import pytest
 
-from data.sample import BadSample
-from data.sources import Options, SourceError, detect, folder, source
+from convoy.data.sample import BadSample
+from convoy.data.sources import Options, SourceError, detect, folder, source
 from tests.data import build
 
 

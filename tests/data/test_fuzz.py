@@ -17,9 +17,9 @@ import zipfile
 import numpy as np
 import pytest
 
-from data import example
-from data.sample import BadSample
-from data.sources import SOURCES, Options, SourceError, detect, source
+from convoy.data import example
+from convoy.data.sample import BadSample
+from convoy.data.sources import SOURCES, Options, SourceError, detect, source
 from tests.data.fuzz_sets import SETS
 
 LIMIT_S = 20

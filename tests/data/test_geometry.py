@@ -10,10 +10,10 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.augment import draws as numbers_of
-from data.augment import geometry
-from data.augment.policy import Augment
-from models.resize import warp
+from convoy.data.augment import draws as numbers_of
+from convoy.data.augment import geometry
+from convoy.data.augment.policy import Augment
+from convoy.models.resize import warp
 
 HALF = [0.5] * geometry.DRAWS  # the middle of every range: changes nothing
 HEIGHT, WIDTH = 40, 60

@@ -7,8 +7,8 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from data.sample import BadSample
-from data.sources import Options, SourceError, detect, idx
+from convoy.data.sample import BadSample
+from convoy.data.sources import Options, SourceError, detect, idx
 from tests.data import build
 
 

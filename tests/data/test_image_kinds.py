@@ -12,8 +12,8 @@ import PIL.Image
 import pytest
 import tensorflow as tf
 
-from data import images, jpeg
-from data.sample import BadSample
+from convoy.data.images import images, jpeg
+from convoy.data.sample import BadSample
 from tests.data import build
 
 RNG = np.random.default_rng(0)

@@ -8,14 +8,14 @@ import sys
 
 import pytest
 
-from data import decoding
+from convoy.data.images import decoding
 
 # Builds a picture, then decodes it in a forked child, whose peak is its own. Prints JSON:
 # bytes a pixel at the peak over what the process had with the file, or the rejection.
 SCRIPT = """
 import io, json, os, resource, sys
 import cv2, numpy as np, PIL.Image
-from data import decoding, images
+from convoy.data.images import decoding, images
 
 kind, side, noise = sys.argv[1], int(sys.argv[2]), sys.argv[3] == "noise"
 

@@ -9,8 +9,9 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from data import decoding, files, images, jpeg
-from data.sample import BadSample
+from convoy.data.files import files
+from convoy.data.images import decoding, images, jpeg
+from convoy.data.sample import BadSample
 from tests.data import build
 from tests.data.test_image_kinds import RGB, from_array, pixels, rejected
 

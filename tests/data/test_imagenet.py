@@ -6,8 +6,8 @@ import PIL.Image
 import pytest
 import scipy.io
 
-from data.sample import BadSample
-from data.sources import Options, SourceError, detect, imagenet
+from convoy.data.sample import BadSample
+from convoy.data.sources import Options, SourceError, detect, imagenet
 from tests.data import build
 from tests.data.build import tar_bytes, written
 

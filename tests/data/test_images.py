@@ -6,8 +6,8 @@ import PIL.Image
 import pytest
 import tensorflow as tf
 
-from data import images, jpeg
-from data.sample import BadSample
+from convoy.data.images import images, jpeg
+from convoy.data.sample import BadSample
 from tests.data import build
 
 # A mark in the upright picture of 48x32 (H x W), away from every symmetry, on JPEG's 8x8 blocks.

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from data import example, tfrecord
-from data.augment.policy import Augment
-from data.input import Stream, count, evaluation_batches, shards, training_batches
-from data.sample import Sample
-from models.spec import Preprocess
+from convoy.data import example, tfrecord
+from convoy.data.augment.policy import Augment
+from convoy.data.input.input import Stream, count, evaluation_batches, shards, training_batches
+from convoy.data.sample import Sample
+from convoy.models.spec import Preprocess
 
 SQUARE = Preprocess(size=(32, 32))
 BUSY = Augment(flip_horizontal=0.5, shift=0.1, zoom=(0.8, 1.2), brightness=0.2, hue=0.1)

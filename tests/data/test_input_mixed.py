@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from data.augment.policy import Augment
-from data.input import Stream, training_batches
-from models.assign import encode_ssd
-from models.classification.task import encode
-from models.spec import Preprocess
+from convoy.data.augment.policy import Augment
+from convoy.data.input.input import Stream, training_batches
+from convoy.models.assign import encode_ssd
+from convoy.models.classification.task import encode
+from convoy.models.spec import Preprocess
 
 CASES = {
     "classification": Augment(mixup=0.3, cutmix=1.0, flip_horizontal=0.5),

@@ -9,13 +9,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from data import example, tfrecord
-from data.augment.offline import augment_copy
-from data.augment.policies import POLICIES
-from data.augment.policy import Augment
-from data.input import evaluation_batches, keypoints_of, training_batches
-from data.sample import Sample
-from models.spec import Preprocess
+from convoy.data import example, tfrecord
+from convoy.data.augment.offline import augment_copy
+from convoy.data.augment.policy import POLICIES, Augment
+from convoy.data.input.input import evaluation_batches, keypoints_of, training_batches
+from convoy.data.sample import Sample
+from convoy.models.spec import Preprocess
 from tests.data.test_input import BOXES, assert_equal, stream, take, written
 
 TASK_POLICY = Augment(flip_horizontal=1.0)

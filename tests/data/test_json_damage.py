@@ -7,9 +7,9 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from data import files
-from data.sample import BadSample
-from data.sources import SourceError, coco, labelme, mpii, via
+from convoy.data.files import files
+from convoy.data.sample import BadSample
+from convoy.data.sources import SourceError, coco, labelme, mpii, via
 from tests.data import build
 from tests.data.test_labelme import SQUARE, png_of, shape
 from tests.data.test_mpii import person

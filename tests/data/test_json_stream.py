@@ -7,8 +7,8 @@ import hypothesis
 import hypothesis.strategies as st
 import pytest
 
-from data import files, json_stream
-from data.json_stream import DamagedJson
+from convoy.data.files import files, json_stream
+from convoy.data.files.json_stream import DamagedJson
 
 NAMES = st.text(max_size=6) | st.sampled_from(["images", 'a"b', "é\\", "\u2028", "猫😀", ""])
 VALUES = st.recursive(

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from data.sample import BadSample
-from data.sources import Options, SourceError, keypoints
-from data.sources import detect as detect_format
+from convoy.data.sample import BadSample
+from convoy.data.sources import Options, SourceError, keypoints
+from convoy.data.sources import detect as detect_format
 from tests.data import build
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from data import keypoints
+from convoy.data import keypoints
 
 
 @pytest.mark.parametrize(

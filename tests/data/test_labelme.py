@@ -10,8 +10,8 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from data.sample import BadSample
-from data.sources import Options, SourceError, detect, labelme
+from convoy.data.sample import BadSample
+from convoy.data.sources import Options, SourceError, detect, labelme
 from tests.data import build
 
 DATA = pathlib.Path(os.environ.get("CONVOY_TEST_DATA", "/nonexistent"))

@@ -4,9 +4,9 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from data.sample import BadSample
-from data.sources import Options, SourceError, masks
-from data.sources import detect as detect_format
+from convoy.data.sample import BadSample
+from convoy.data.sources import Options, SourceError, masks
+from convoy.data.sources import detect as detect_format
 from tests.data import build
 
 

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from data import masks
+from convoy.data import masks
 
 
 def test_a_rectangle_covers_its_pixels():

@@ -7,8 +7,8 @@ import pytest
 import scipy.stats
 import tensorflow as tf
 
-from data.augment import mix
-from data.augment.policy import Augment
+from convoy.data.augment import mix
+from convoy.data.augment.policy import Augment
 
 H, W = 8, 12
 

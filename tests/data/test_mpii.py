@@ -4,8 +4,8 @@ import json
 import numpy as np
 import pytest
 
-from data import keypoints
-from data.sources import SourceError, coco, files, mpii
+from convoy.data import keypoints
+from convoy.data.sources import SourceError, coco, files, mpii
 from tests.data import build
 
 

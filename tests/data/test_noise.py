@@ -10,8 +10,8 @@ import pytest
 import scipy.ndimage
 import tensorflow as tf
 
-from data.augment import noise
-from data.augment.policy import Augment
+from convoy.data.augment import noise
+from convoy.data.augment.policy import Augment
 
 KEY = tf.constant(12345678901234567, tf.uint64)
 

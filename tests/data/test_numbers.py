@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from data.statistics.numbers import FRACTION, Numbers
+from convoy.data.statistics.numbers import FRACTION, Numbers
 
 RNG = np.random.default_rng(0)
 

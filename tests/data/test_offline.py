@@ -10,11 +10,11 @@ import PIL.Image
 import pytest
 import tensorflow as tf
 
-from data.augment import color, offline
-from data.augment.offline import augment_copy
-from data.augment.policy import Augment
-from data.sample import Sample
-from models import resize
+from convoy.data.augment import color, offline
+from convoy.data.augment.offline import augment_copy
+from convoy.data.augment.policy import Augment
+from convoy.data.sample import Sample
+from convoy.models import resize
 
 FLIP = Augment(flip_horizontal=1.0)
 HEIGHT, WIDTH = 24, 32

@@ -1,9 +1,9 @@
 import PIL.Image
 import pytest
 
-from data.sample import BadSample
-from data.sources import Options, SourceError, pairs
-from data.sources import detect as detect_format
+from convoy.data.sample import BadSample
+from convoy.data.sources import Options, SourceError, pairs
+from convoy.data.sources import detect as detect_format
 from tests.data import build
 
 

@@ -2,8 +2,8 @@ import tarfile
 
 import pytest
 
-from data.sample import BadSample
-from data.sources import Options, SourceError, detect, pictures
+from convoy.data.sample import BadSample
+from convoy.data.sources import Options, SourceError, detect, pictures
 from tests.data import build
 
 

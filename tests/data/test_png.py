@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from data import images, png
-from data.sample import BadSample
+from convoy.data.images import images, png
+from convoy.data.sample import BadSample
 from tests.data.test_image_kinds import GRAY, pixels
 
 

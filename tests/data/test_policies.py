@@ -6,9 +6,9 @@ import pydantic
 import pytest
 import yaml
 
-from data.augment.policies import POLICIES
-from data.augment.policy import Augment
-from pipeline.config import ConfigError, dump, parse
+from convoy.data.augment.policy import POLICIES, Augment
+from convoy.pipeline.config import dump, parse
+from convoy.pipeline.errors import ConfigError
 
 RECIPE = {"name": "a", "task": "detection"}
 

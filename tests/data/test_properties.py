@@ -9,8 +9,9 @@ import hypothesis.extra.numpy as arrays
 import hypothesis.strategies as st
 import numpy as np
 
-from data import example, images, masks
-from data.sample import Sample, keep_objects
+from convoy.data import example, masks
+from convoy.data.images import images
+from convoy.data.sample import Sample, keep_objects
 from tests.data import build
 from tests.data.test_example import assert_same
 

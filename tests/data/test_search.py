@@ -8,9 +8,9 @@ import pytest
 import tensorflow as tf
 from PIL import Image, ImageEnhance, ImageOps
 
-from data.augment import search
-from data.augment.policy import Augment
-from models.resize import warp
+from convoy.data.augment import search
+from convoy.data.augment.policy import Augment
+from convoy.models.resize import warp
 
 PLUS, MINUS = tf.constant(1.0), tf.constant(-1.0)
 

@@ -2,9 +2,9 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from data.sample import BadSample
-from data.sources import Options, SourceError, classes, segmentation
-from data.sources import detect as detect_format
+from convoy.data.sample import BadSample
+from convoy.data.sources import Options, SourceError, classes, segmentation
+from convoy.data.sources import detect as detect_format
 from tests.data import build
 
 VALUES = np.array([[0, 1, 1], [2, 2, 0]], np.uint8)

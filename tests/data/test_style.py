@@ -1,6 +1,6 @@
 import pytest
 
-from data.sources import SourceError, detect, style
+from convoy.data.sources import SourceError, detect, style
 from tests.data import build
 
 

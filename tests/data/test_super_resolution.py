@@ -4,8 +4,8 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from data.sample import BadSample
-from data.sources import Options, SourceError, super_resolution
+from convoy.data.sample import BadSample
+from convoy.data.sources import Options, SourceError, super_resolution
 from tests.data import build
 
 

@@ -3,10 +3,11 @@ import zipfile
 
 import pytest
 
-from data import example, files, tfrecord
-from data.sample import BadSample
-from data.sources import Options, SourceError, detect, text
-from pipeline.components import example_gen
+from convoy.data import example, tfrecord
+from convoy.data.files import files
+from convoy.data.sample import BadSample
+from convoy.data.sources import Options, SourceError, detect, text
+from convoy.pipeline.components import example_gen
 from tests.data import build
 
 

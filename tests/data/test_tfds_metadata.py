@@ -5,8 +5,8 @@ import PIL.Image
 import pytest
 import tensorflow as tf
 
-from data import example, tfrecord
-from pipeline.components import example_gen
+from convoy.data import example, tfrecord
+from convoy.pipeline.components import example_gen
 from tests.data import build
 
 tensorflow_datasets = pytest.importorskip("tensorflow_datasets")

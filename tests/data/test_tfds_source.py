@@ -7,9 +7,9 @@ import sys
 import numpy as np
 import pytest
 
-from data import files
-from data.sample import BadSample
-from data.sources import Options, SourceError, source, tfds
+from convoy.data.files import files
+from convoy.data.sample import BadSample
+from convoy.data.sources import Options, SourceError, source, tfds
 from tests.data import build
 
 tensorflow_datasets = pytest.importorskip("tensorflow_datasets")
@@ -205,7 +205,7 @@ def test_sentences(data_dir):
 
 def test_no_tensorflow_in_a_worker(data_dir):
     code = (
-        "import sys; from data.sources import Options, tfds; "
+        "import sys; from convoy.data.sources import Options, tfds; "
         f"listing = tfds.scan({str(data_dir)!r}, Options(name='tiny_objects')); "
         "[tfds.read(r, listing.labels) for r in listing.references]; "
         "print([m for m in ('tensorflow', 'tensorflow_datasets') if m in sys.modules])"

@@ -1,7 +1,7 @@
 import pytest
 import tensorflow as tf
 
-from data import labels, tfrecord
+from convoy.data import labels, tfrecord
 
 RECORDS = [b"", b"a", bytes(range(256)) * 500]
 

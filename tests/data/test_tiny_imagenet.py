@@ -3,8 +3,8 @@ import collections
 import numpy as np
 import pytest
 
-from data.sample import BadSample
-from data.sources import Options, SourceError, detect, files, tiny_imagenet
+from convoy.data.sample import BadSample
+from convoy.data.sources import Options, SourceError, detect, files, tiny_imagenet
 from tests.data import build
 
 FISH, BALL = "n01443537", "n02802426"

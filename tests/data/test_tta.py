@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from data.augment import tta
-from models.resize import warp
+from convoy.data.augment import tta
+from convoy.models.resize import warp
 
 SIZE = (6, 8)  # height, width
 EXACT = [

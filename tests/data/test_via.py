@@ -7,8 +7,8 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from data.sample import BadSample
-from data.sources import Options, SourceError, detect, via
+from convoy.data.sample import BadSample
+from convoy.data.sources import Options, SourceError, detect, via
 from tests.data import build
 
 RECT = {"name": "rect", "x": 10, "y": 5, "width": 20, "height": 15}

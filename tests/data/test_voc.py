@@ -5,8 +5,8 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from data.sample import BadSample
-from data.sources import Options, voc
+from convoy.data.sample import BadSample
+from convoy.data.sources import Options, voc
 from tests.data import build
 
 

@@ -7,8 +7,8 @@ import zipfile
 import numpy as np
 import pytest
 
-from data import files
-from data.sources import Options, SourceError, voc
+from convoy.data.files import files
+from convoy.data.sources import Options, SourceError, voc
 from tests.data import build
 
 LISTS = {"train", "val", "trainval", "test"}

@@ -5,9 +5,9 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from data import files
-from data.sample import BadSample
-from data.sources import Options, SourceError, detect, voc_text
+from convoy.data.files import files
+from convoy.data.sample import BadSample
+from convoy.data.sources import Options, SourceError, detect, voc_text
 from tests.data import build, test_fuzz
 
 

@@ -11,9 +11,9 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.augment import geometry, window
-from data.augment.policy import Augment
-from models.resize import warp
+from convoy.data.augment import geometry, window
+from convoy.data.augment.policy import Augment
+from convoy.models.resize import warp
 
 HEIGHT, WIDTH, SIZE = 60, 90, (40, 50)
 POLICY = Augment(flip_horizontal=0.5, flip_vertical=0.5, shift=0.3, zoom=(0.6, 1.8), stretch=0.2)

@@ -6,8 +6,8 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from data.sample import BadSample
-from data.sources import Options, SourceError, detect, yolo
+from convoy.data.sample import BadSample
+from convoy.data.sources import Options, SourceError, detect, yolo
 from tests.data import build
 from tests.data.build import written
 

@@ -10,9 +10,9 @@ import shlex
 
 import pytest
 
-from data import tfrecord
-from data.sources import digits
-from pipeline import cli
+from convoy.data import tfrecord
+from convoy.data.sources import digits
+from convoy.pipeline import cli
 from tests.data import build, test_fuzz
 from tests.data.test_tfds_source import data_dir  # noqa: F401, a fixture
 
@@ -38,7 +38,7 @@ REAL = {
 
 
 def test_the_page_names_every_reader():
-    from data.sources import SOURCES
+    from convoy.data.sources import SOURCES
 
     assert {name.partition(":")[0] for name in COMMANDS} == SOURCES.keys()
 

@@ -11,12 +11,13 @@ import pytest
 import yaml
 from PIL import Image
 
-from data import input, tfrecord
-from data.example import decode
-from data.sources import digits
-from pipeline import cli, config, network, steps
-from pipeline.evaluation import tasks
-from serving import client, server
+from convoy.data import tfrecord
+from convoy.data.example import decode
+from convoy.data.input import input
+from convoy.data.sources import digits
+from convoy.pipeline import cli, config, errors, steps, tasks
+from convoy.pipeline.networks import network
+from convoy.serving import client, server
 
 pytestmark = pytest.mark.e2e
 GOOD = ("fine", "great", "moving", "funny", "warm")
@@ -114,7 +115,7 @@ def test_a_server_takes_sentences(text):
 def test_predict_prints_sentences(text, tmp_path, capsys):
     (tmp_path / "many.txt").write_text("a warm story\n\nan awful plot\n")
     words = ["a great cast", str(tmp_path / "many.txt"), "-o", str(tmp_path), "--json"]
-    assert cli.main(["convoy", "predict", text["model_dir"], *words]) == cli.OK
+    assert cli.main(["convoy", "predict", text["model_dir"], *words]) == errors.OK
     printed = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in printed[:3]] == ["pos", "pos", "neg"]
     rows = json.loads(printed[-1])["predictions"]
@@ -129,14 +130,14 @@ def test_predict_reads_text_in_any_encoding(text, tmp_path, capsys):
     (tmp_path / "old.txt").write_bytes("a warm caf\xe9\x85 and more\r\n".encode("latin-1"))
     sentences = ["great " * 5000, "素晴らしい映画", "?!…", "\udce9t\udce9 is dull"]
     words = [str(tmp_path / "old.txt"), *sentences, "-o", str(tmp_path), "--json"]
-    assert cli.main(["convoy", "predict", text["model_dir"], *words]) == cli.OK
+    assert cli.main(["convoy", "predict", text["model_dir"], *words]) == errors.OK
     rows = json.loads(capsys.readouterr().out.splitlines()[-1])["predictions"]
     assert [row["text"] for row in rows[:1]] == ["a warm café… and more"]
     assert [row["text"] for row in rows[3:]] == ["?!…", "été is dull"]
     assert (rows[0]["class"], rows[1]["class"], rows[4]["class"]) == ("pos", "pos", "neg")
     (tmp_path / "blank.txt").write_text("\n \n")
     words = [str(tmp_path / "blank.txt"), "", "-o", str(tmp_path)]
-    assert cli.main(["convoy", "predict", text["model_dir"], *words]) == cli.FAILURE
+    assert cli.main(["convoy", "predict", text["model_dir"], *words]) == errors.FAILURE
     assert "expected sentences, or text files" in capsys.readouterr().err
 
 
@@ -174,7 +175,7 @@ def test_pictures_through_the_pipeline(devkit, tmp_path, capsys, task, metrics, 
     assert metrics <= result["metrics"].keys()
     picture = next(devkit.rglob("*.jpg"))
     words = [str(picture), "-o", str(tmp_path / "out"), "--json"]
-    assert cli.main(["convoy", "predict", result["model_dir"], *words]) == cli.OK
+    assert cli.main(["convoy", "predict", result["model_dir"], *words]) == errors.OK
     (row,) = json.loads(capsys.readouterr().out.splitlines()[-1])["predictions"]
     assert len(row["scores"]) == 10
     drawn = Image.open(row["picture"])

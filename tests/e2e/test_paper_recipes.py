@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline import cli
+from convoy.pipeline import cli
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 CONFIGS = pathlib.Path(__file__).resolve().parents[2] / "configs"

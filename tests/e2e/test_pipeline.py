@@ -10,8 +10,8 @@ import pytest
 import yaml
 from PIL import Image
 
-from data.sources import digits
-from pipeline import cli, config, steps
+from convoy.data.sources import digits
+from convoy.pipeline import cli, config, errors, steps
 
 COMPONENTS = list(steps.NAMES[:-1])
 
@@ -67,7 +67,7 @@ def test_every_component_left_its_outputs(first):
 
 def test_run_again_is_all_cache_and_pushes_nothing_new(first, recipe, capsys):
     code, result, _ = _run(capsys, "run", str(recipe))
-    assert code == cli.OK
+    assert code == errors.OK
     assert result["cached"] == COMPONENTS
     assert result["metrics"] == first["metrics"]
     assert (result["version"], result["new"]) == (1, False)
@@ -77,16 +77,16 @@ def test_another_seed_trains_again_and_is_compared_with_the_pushed_model(first, 
     code, result, err = _run(
         capsys, "run", str(recipe), "--set", "train.epochs=1", "--set", "evaluate.min_gain=0.9"
     )
-    assert code == cli.REFUSED
+    assert code == errors.REFUSED
     assert "of the pushed model" in result["error"]
-    assert result["exit_code"] == cli.REFUSED
+    assert result["exit_code"] == errors.REFUSED
     assert "example_gen: cached" in err
     assert not (pathlib.Path(first["model_dir"]) / "2").exists()
 
 
 def test_the_gate_refuses_below_the_threshold(first, recipe, capsys):
     code, result, _ = _run(capsys, "push", str(recipe), "--set", "evaluate.threshold=0.99")
-    assert code == cli.REFUSED
+    assert code == errors.REFUSED
     assert "below the threshold 0.9900" in result["error"]
 
 
@@ -95,7 +95,7 @@ def test_predict_draws_and_reports_a_file_that_is_no_picture(first, recipe, tmp_
     code, result, _ = _run(
         capsys, "predict", first["model_dir"], str(picture), "-o", str(tmp_path), "--score", "0"
     )
-    assert code == cli.OK
+    assert code == errors.OK
     drawn = Image.open(result["predictions"][0]["picture"])
     assert drawn.size == Image.open(picture).size
     assert not np.array_equal(np.asarray(drawn.convert("RGB")), np.asarray(Image.open(picture)))
@@ -103,7 +103,7 @@ def test_predict_draws_and_reports_a_file_that_is_no_picture(first, recipe, tmp_
     code, result, _ = _run(
         capsys, "predict", first["model_dir"], str(tmp_path / "note.txt"), "-o", str(tmp_path)
     )
-    assert code == cli.FAILURE
+    assert code == errors.FAILURE
     assert "note.txt" in result["error"]
 
 
@@ -113,7 +113,7 @@ def test_dagster_loads_the_same_steps(first, recipe, monkeypatch):
 
     from dagster import AssetKey, materialize
 
-    from pipeline import definitions
+    from convoy.pipeline import definitions
 
     definitions = importlib.reload(definitions)
     graph = definitions.definitions.resolve_asset_graph()

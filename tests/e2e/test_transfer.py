@@ -12,9 +12,10 @@ import yaml
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from pipeline import cli, config, network, steps, trained
-from pipeline.artifacts import write_json
-from pipeline.config import Train
+from convoy.pipeline import cli, config, errors, steps
+from convoy.pipeline.artifacts import write_json
+from convoy.pipeline.config import Train
+from convoy.pipeline.networks import network, trained
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +103,7 @@ def test_a_head_of_other_classes_is_kept_fresh(source, names):
 
 def test_modes_side_by_side(top, recipe, capsys):
     code, result, err = _run(capsys, "compare", str(recipe), "--modes", "extract,scratch")
-    assert code == cli.OK, err
+    assert code == errors.OK, err
     rows = {row["mode"]: row for row in result["rows"]}
     assert list(rows) == ["extract", "scratch"]
     assert rows["extract"]["learnt"] == 4 * 257
@@ -128,13 +129,13 @@ def test_an_extracted_network_is_pushed_and_predicts(top, source, capsys):
     model = {"features": [{"name": "mobilenet_v1", "width": 0.25, "init_from": str(source)}] * 2}
     path = _recipe(top, "joined", "new", model, mode="extract", head="svm", feature_scale="rcnn")
     code, result, err = _run(capsys, "run", str(path))
-    assert code == cli.OK, err
+    assert code == errors.OK, err
     assert result["pushed"]
     picture = sorted((top / "new/val").rglob("*.png"))[0]
     code, told, err = _run(
         capsys, "predict", str(top / "joined/served/joined"), str(picture), "-o", str(top / "out")
     )
-    assert code == cli.OK, err
+    assert code == errors.OK, err
     assert told["predictions"]
 
 
@@ -143,7 +144,7 @@ def test_a_pruned_network_is_smaller_and_learns_on(top, recipe, capsys):
     out = top / "small"
     words = ["prune", str(top / "moved"), "-o", str(out), "--keep", "0.6", "--epochs", "1"]
     code, result, err = _run(capsys, *words)
-    assert code == cli.OK, err
+    assert code == errors.OK, err
     whole, pruned, tuned = result["rows"]
     assert [row["network"] for row in result["rows"]] == ["whole", "pruned", "pruned, fine-tuned"]
     assert whole["params"] == 214_100
@@ -161,7 +162,7 @@ def test_a_pruned_network_is_smaller_and_learns_on(top, recipe, capsys):
     assert network.initialise(task, config.load(out / "config.yaml").model, labels)["missing"] == []
     code, exported, err = _run(capsys, "export", str(out / "config.yaml"))
     assert "trainer: cached" in err
-    assert code == cli.OK, err
+    assert code == errors.OK, err
     assert (pathlib.Path(exported["artifacts"]["exporter"]) / "saved_model").is_dir()
 
 
@@ -174,16 +175,16 @@ def test_prune_refuses_before_it_works(top, recipe, source, capsys):
         ("--epochs", "-1", "--epochs: expected 0 (no fine-tuning) or more, got -1"),
     ):
         code, result, _ = _run(capsys, *made, str(top / "refused"), flag, value)
-        assert (code, result["error"]) == (cli.USAGE, message)
+        assert (code, result["error"]) == (errors.USAGE, message)
     code, result, _ = _run(capsys, *made, str(source))
-    assert code == cli.USAGE
+    assert code == errors.USAGE
     assert "is the run that is pruned" in result["error"]
     assert not (top / "refused").exists()
     assert not (source / "pruned").exists()
     code, result, _ = _run(capsys, *made, str(top / "bare"), "--epochs", "0")
-    assert code == cli.OK
+    assert code == errors.OK
     code, result, err = _run(capsys, "prune", result["pruned"], "-o", str(top / "again"))
-    assert (code, "Traceback" in err) == (cli.FAILURE, False)
+    assert (code, "Traceback" in err) == (errors.FAILURE, False)
 
 
 def test_another_networks_weights_are_refused_as_a_whole(source):
@@ -213,18 +214,18 @@ def test_modes_are_all_checked_before_the_first_one_trains(top, source, capsys):
     model = {"init_from": str(source)}
     path = _recipe(top, "unchecked", "new", model, mode="fine_tune", stages=stages)
     code, result, _ = _run(capsys, "compare", str(path), "--modes", "scratch,fine_tune")
-    assert code == cli.USAGE
+    assert code == errors.USAGE
     assert "unfreeze 's7'" in result["error"]
     assert not (top / "unchecked").exists()
     code, result, _ = _run(capsys, "compare", str(path), "--set", "task=multilabel")
-    assert code == cli.USAGE
+    assert code == errors.USAGE
     assert "extract is for classification, the task is multilabel" in result["error"]
 
 
 def test_wrong_words_are_named(top, recipe, capsys):
     code, result, _ = _run(capsys, "compare", str(recipe), "--modes", "extract,tune")
-    assert code == cli.USAGE
+    assert code == errors.USAGE
     assert "expected some of extract, fine_tune, scratch, got ['tune']" in result["error"]
     code, result, _ = _run(capsys, "prune", str(top / "nothing"), "-o", str(top / "x"))
-    assert code == cli.FAILURE
+    assert code == errors.FAILURE
     assert "holds no trained network" in result["error"]

@@ -10,11 +10,13 @@ import pytest
 import yaml
 from PIL import Image
 
-import models
-from models.classification import weldon
-from pipeline import cli, config, network, steps
-from pipeline.config import ConfigError, Model, Train
-from serving import client
+from convoy import models
+from convoy.models.classification import weldon
+from convoy.pipeline import cli, config, errors, steps
+from convoy.pipeline.config import Model, Train
+from convoy.pipeline.errors import ConfigError
+from convoy.pipeline.networks import network
+from convoy.serving import client
 from tests.models.test_weights_torch import true_tensors, write_safetensors
 from tests.models.test_weldon import CROSS, RING
 
@@ -73,7 +75,7 @@ def _pictures(result) -> list[pathlib.Path]:
 @pytest.mark.e2e
 def test_its_evidence_is_drawn(result, tmp_path, capsys):
     words = [result["run_dir"], str(_pictures(result)[0]), "-o", str(tmp_path), "--layer", "scores"]
-    assert cli.main(["convoy", "explain", *words, "--json"]) == cli.OK
+    assert cli.main(["convoy", "explain", *words, "--json"]) == errors.OK
     told = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert told["maps"] == [{"layer": "scores", "size": [5, 5, 2], "constant": 0}]
     assert told["gradcam"]["size"] == [5, 5]
@@ -85,7 +87,7 @@ def test_extraction_beside_it_has_its_own_head(recipe, result, capsys):
     words = ["--set", f"model.init_from={result['run_dir']}", "--modes", "extract,fine_tune"]
     words += ["--set", "train.mode=fine_tune"]
     words += ["--set", "train.stages=[{unfreeze: head, epochs: 1, learning_rate: 0.01}]"]
-    assert cli.main(["convoy", "compare", str(recipe), *words, "--json"]) == cli.OK
+    assert cli.main(["convoy", "compare", str(recipe), *words, "--json"]) == errors.OK
     rows = json.loads(capsys.readouterr().out.splitlines()[-1])["rows"]
     plain = models.describe("lenet5").params - 10 * 85
     assert [row["params"] for row in rows] == [
@@ -99,7 +101,7 @@ def test_extraction_beside_it_has_its_own_head(recipe, result, capsys):
 def test_it_can_be_pruned(result, tmp_path, capsys):
     """Half of conv1's 6 and conv2's 16 channels."""
     words = [result["run_dir"], "-o", str(tmp_path / "small"), "--keep", "0.5", "--epochs", "0"]
-    assert cli.main(["convoy", "prune", *words, "--json"]) == cli.OK
+    assert cli.main(["convoy", "prune", *words, "--json"]) == errors.OK
     rows = json.loads(capsys.readouterr().out.splitlines()[-1])["rows"]
     task, _ = network.load(tmp_path / "small" / "pruned")
     one, two = (task.model.get_layer(name).filters for name in ("conv1", "conv2"))

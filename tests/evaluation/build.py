@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from data.sample import Sample
-from pipeline.evaluation.records import Detections
+from convoy.data.sample import Sample
+from convoy.pipeline.evaluation.records import Detections
 
 
 def sample(name, boxes, classes, difficult=None, crowd=None, image=b"", size=(200, 200)):

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from pipeline.evaluation.classification import classification_metrics
+from convoy.pipeline.evaluation.classification import classification_metrics
 
 NAMES = ["cat", "dog", "emu"]
 

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from pipeline.evaluation.coco import KEYS, coco_metrics
+from convoy.pipeline.evaluation.coco import KEYS, coco_metrics
 from tests.evaluation.build import found, random_set, sample
 
 A, B, C = [0, 0, 10, 10], [20, 20, 40, 40], [100, 100, 150, 150]

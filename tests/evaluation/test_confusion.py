@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from pipeline.evaluation.confusion import detection_confusion, operating_points
-from pipeline.evaluation.matching import match
+from convoy.pipeline.evaluation.confusion import detection_confusion, operating_points
+from convoy.pipeline.evaluation.matching import match
 from tests.evaluation.build import found, random_set, sample
 
 A, B, C = [0, 0, 10, 10], [20, 20, 40, 40], [100, 100, 150, 150]

@@ -3,7 +3,7 @@ import math
 
 import pytest
 
-from pipeline.evaluation.gate import decide
+from convoy.pipeline.evaluation.gate import decide
 
 
 @pytest.mark.parametrize(

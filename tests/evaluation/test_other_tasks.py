@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from data.sample import Sample
-from pipeline.evaluation import localization, multilabel
-from pipeline.evaluation.records import Located, to_picture
+from convoy.data.sample import Sample
+from convoy.pipeline.evaluation import localization, multilabel
+from convoy.pipeline.evaluation.records import Located, to_picture
 
 NAMES = ("ant", "bee", "cat")
 

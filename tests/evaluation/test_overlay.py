@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.evaluation.overlay import (
+from convoy.pipeline.report.overlay import (
     classification_gallery,
     color,
     draw,

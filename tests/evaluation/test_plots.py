@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.evaluation import plots
-from pipeline.evaluation.confusion import detection_confusion
-from pipeline.evaluation.matching import match
-from pipeline.evaluation.voc import Curve, pr_curve
+from convoy.pipeline.evaluation.confusion import detection_confusion
+from convoy.pipeline.evaluation.matching import match
+from convoy.pipeline.evaluation.voc import Curve, pr_curve
+from convoy.pipeline.report import plots
 from tests.evaluation.build import random_set
 
 

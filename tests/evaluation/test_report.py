@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.evaluation import plots
-from pipeline.evaluation.gate import decide
-from pipeline.evaluation.report import Parts, render, write_report
+from convoy.pipeline.evaluation.gate import decide
+from convoy.pipeline.report import plots
+from convoy.pipeline.report.report import Parts, render, write_report
 
 HOSTILE = "<script>alert('&')</script>"
 VOID = {"meta", "img", "link", "br"}

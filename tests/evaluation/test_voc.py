@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from pipeline.evaluation.matching import FALSE, IGNORED, TRUE, match, overlap, pair
-from pipeline.evaluation.voc import ap_11_point, ap_area, pr_curve, voc_metrics
+from convoy.pipeline.evaluation.matching import FALSE, IGNORED, TRUE, match, overlap, pair
+from convoy.pipeline.evaluation.voc import ap_11_point, ap_area, pr_curve, voc_metrics
 from tests.evaluation.build import found, random_set, sample
 
 A, B, C = [0, 0, 10, 10], [20, 20, 40, 40], [100, 100, 150, 150]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models import arithmetic as a
+from convoy.models import arithmetic as a
 
 COURSE_PICTURE = [
     [130, 136, 53, 44, 231, 67, 108],

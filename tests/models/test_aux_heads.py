@@ -6,10 +6,10 @@ import keras
 import numpy as np
 import pytest
 
-from models import count
-from models.classification import task
-from models.registry import MODELS
-from serving import export
+from convoy.models import count
+from convoy.models.classification import task
+from convoy.models.registry import MODELS
+from convoy.serving import export
 from tests.parity import formula
 from tests.serving import tiny
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from models.layers import BatchNorm, L2Normalization, Normalize
+from convoy.models.layers import BatchNorm, L2Normalization, Normalize
 
 TOLERANCE = {"float32": 2e-5, "bfloat16": 2e-2, "float16": 2e-3}
 
@@ -147,7 +147,7 @@ SYNCHRONIZED = """
 import numpy as np, keras, tensorflow as tf
 devices = [tf.config.LogicalDeviceConfiguration()] * 2
 tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], devices)
-from models.layers import BatchNorm
+from convoy.models.layers import BatchNorm
 x = np.random.default_rng(0).normal(3.0, 2.0, (8, 4, 4, 5)).astype("float32")
 weight = np.linspace(-1, 1, x.size).reshape(x.shape).astype("float32")
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from models import anchors, assign, boxes, coding, decode
+from convoy.models import anchors, assign, boxes, coding, decode
 
 
 def test_iou_by_hand():

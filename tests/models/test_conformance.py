@@ -14,14 +14,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import models
-from models import resize
-from models.classification.task import without_heads
-from models.registry import MODELS
-from models.spec import TextClassifier
-from pipeline.config import Train
-from pipeline.training import optimizers
-from serving import compare, export, signatures
+from convoy import models
+from convoy.models import resize
+from convoy.models.classification.task import without_heads
+from convoy.models.registry import MODELS
+from convoy.models.spec import TextClassifier
+from convoy.pipeline.config import Train
+from convoy.pipeline.training import optimizers
+from convoy.serving import compare, export, signatures
 from tests.models.smallest import CASES, DEEP, QUICK
 from tests.models.test_parity import fill
 from tests.parity import formula

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import models
+from convoy import models
 from tests.models.smallest import CASES
 from tests.parity import formula
 

@@ -57,7 +57,7 @@ for name in sys.argv[1:]:
     assert all(np.isfinite(slope).all() for slope in slopes), name
     print(name)
 
-from models import losses
+from convoy.models import losses
 codes = np.zeros((1, 5, 4), "float32")
 found, count = losses.multibox(
     {"cls": np.array([[2, 0, 0, 0, 0]]), "box": codes},

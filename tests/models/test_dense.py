@@ -6,10 +6,10 @@ import keras
 import numpy as np
 import pytest
 
-import models
-from models import dense
-from models.classification import overfeat
-from models.pooling import AdaptivePool, Pool
+from convoy import models
+from convoy.models import dense
+from convoy.models.classification import overfeat
+from convoy.models.pooling import AdaptivePool, Pool
 from tests.models.test_parity import assert_close, fill
 from tests.parity import formula
 

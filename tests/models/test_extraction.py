@@ -8,9 +8,9 @@ import keras
 import numpy as np
 import pytest
 
-import models
-from models import count
-from models.classification import extraction
+from convoy import models
+from convoy.models import count
+from convoy.models.classification import extraction
 
 SIZE = (32, 32)
 

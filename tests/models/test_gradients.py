@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models import arithmetic as a
-from models.classification.lm_resnet import MultiStep
+from convoy.models import arithmetic as a
+from convoy.models.classification.lm_resnet import MultiStep
 
 POOLED = [[1, 9, 8, 4], [4, 8, 6, 7], [4, 0, 5, 9], [7, 3, 5, 4]]
 NINE = [[1, 2, 3], [4, 5, 6], [7, 8, 9]]

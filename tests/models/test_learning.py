@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import models
-from models import boxes
+from convoy import models
+from convoy.models import boxes
 
 SIZE, STEPS = 128, 100
 

@@ -6,7 +6,12 @@ import keras
 import numpy as np
 import pytest
 
-from models.normalization import LocalContrastNorm, LocalResponseNorm, WithinChannelNorm, gaussian
+from convoy.models.normalization import (
+    LocalContrastNorm,
+    LocalResponseNorm,
+    WithinChannelNorm,
+    gaussian,
+)
 
 
 def maps(*shape):

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import models
-from models import anchors, assign, boxes
-from models.classification import lenet
+from convoy import models
+from convoy.models import anchors, assign, boxes
+from convoy.models.classification import lenet
 from tests.parity import formula
 
 GOLDEN = pathlib.Path(__file__).parents[1] / "golden"

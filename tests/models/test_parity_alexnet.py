@@ -11,8 +11,8 @@ import keras
 import numpy as np
 import pytest
 
-import models
-from models.classification import alexnet, zfnet
+from convoy import models
+from convoy.models.classification import alexnet, zfnet
 from tests.models.test_parity import GOLDEN, assert_close, fill
 from tests.parity import formula
 

@@ -6,9 +6,9 @@ import keras
 import numpy as np
 import pytest
 
-import models
-from models import arithmetic, connections
-from models.classification import caltech, lecun1989
+from convoy import models
+from convoy.models import arithmetic, connections
+from convoy.models.classification import caltech, lecun1989
 from tests.models.test_normalization import contrast_by_loops
 from tests.models.test_parity import assert_close, fill
 from tests.models.test_text_cnn import NAMES as TEXT_CNNS

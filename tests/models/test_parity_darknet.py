@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import models
-from models import activations
-from models.classification import darknet
+from convoy import models
+from convoy.models import activations
+from convoy.models.classification import darknet
 from tests.models.test_parity import GOLDEN, assert_close, fill
 from tests.parity import formula
 

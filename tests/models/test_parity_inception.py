@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 
-import models
+from convoy import models
 from tests.models.test_parity import GOLDEN, assert_close, fill
 from tests.parity import formula
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import keras
 import pytest
 
-import models
-from models import count
-from models.classification.mobilenet_v2 import divisible
+from convoy import models
+from convoy.models import count
+from convoy.models.classification.mobilenet_v2 import divisible
 from tests.models.test_parity import assert_close, copy_weights
 from tests.parity import formula
 

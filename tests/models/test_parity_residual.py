@@ -11,9 +11,9 @@ import keras
 import numpy as np
 import pytest
 
-import models
-from models import count
-from models.classification import lm_resnet, resnet_v2
+from convoy import models
+from convoy.models import count
+from convoy.models.classification import lm_resnet, resnet_v2
 from tests.models.test_parity import GOLDEN, assert_close, copy_weights, fill
 from tests.parity import formula
 

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import pytest
 
-import models
+from convoy import models
 from tests.models.test_parity import GOLDEN, assert_close, copy_weights, fill
 from tests.models.test_parity_residual import keras_name
 from tests.parity import formula

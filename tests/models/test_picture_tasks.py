@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import models
-from models.boxes import pairwise_iou
-from models.classification import localization, multilabel
-from models.spec import Classifier, Localizer
+from convoy import models
+from convoy.models.boxes import pairwise_iou
+from convoy.models.classification import localization, multilabel
+from convoy.models.spec import Classifier, Localizer
 
 SLIDE = np.log(np.float32([[0.1, 0.05, 0.8, 0.05]]))  # logits of these probabilities
 

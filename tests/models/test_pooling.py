@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from models import arithmetic
-from models.pooling import AdaptivePool, Pool, SpatialPyramid, adaptive_pool
+from convoy.models import arithmetic
+from convoy.models.pooling import AdaptivePool, Pool, SpatialPyramid, adaptive_pool
 
 
 def maps(*shape):

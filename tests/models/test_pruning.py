@@ -6,8 +6,8 @@ import keras
 import numpy as np
 import pytest
 
-import models
-from models import count, pruning
+from convoy import models
+from convoy.models import count, pruning
 
 
 def _weighted(name: str, size: int, **options) -> keras.Model:

@@ -10,9 +10,9 @@ import sys
 import keras
 import pytest
 
-import models
-from models import count
-from models.registry import MODELS
+from convoy import models
+from convoy.models import count
+from convoy.models.registry import MODELS
 
 GOLDEN_FILES = sorted((pathlib.Path(__file__).parents[1] / "golden" / "params").glob("*.json"))
 GOLDEN = {name: row for path in GOLDEN_FILES for name, row in json.loads(path.read_text()).items()}

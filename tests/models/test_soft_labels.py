@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from models import losses
-from models.classification import task
+from convoy.models import losses
+from convoy.models.classification import task
 
 LN2, LN4 = np.log(2), np.log(4)
 LOGITS = np.float32([[0, LN2, 0, 0]])  # 1/5, 2/5, 1/5, 1/5

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import models
-from models import count
-from models.registry import MODELS
-from models.spec import Sentence
-from models.text import text_cnn, tokens, vectors
-from pipeline.config import Train
-from pipeline.training import optimizers
+from convoy import models
+from convoy.models import count
+from convoy.models.registry import MODELS
+from convoy.models.spec import Sentence
+from convoy.models.text import text_cnn, tokens, vectors
+from convoy.pipeline.config import Train
+from convoy.pipeline.training import optimizers
 
 WORDS = ("the", "film", "is", "good", "bad")
 NAMES = sorted(text_cnn.VARIANTS)

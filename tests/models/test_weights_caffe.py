@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 import pytest
 
-import models
-from models.weights import caffe, load, sources
+from convoy import models
+from convoy.models.weights import caffe, load, sources
 from tests.models.test_parity import GOLDEN, assert_close
 from tests.parity import formula
 

@@ -17,9 +17,9 @@ import keras
 import numpy as np
 import pytest
 
-import models
-from models.weights import keras_h5, load, sources, state_dict
-from pipeline.pretrained import WIDTHS
+from convoy import models
+from convoy.models.weights import keras_h5, load, sources, state_dict
+from convoy.pipeline.networks.pretrained import WIDTHS
 from tests import weights_page
 from tests.models.test_parity import GOLDEN
 

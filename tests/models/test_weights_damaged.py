@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 import pytest
 
-from models.weights import caffe, darknet, keras_h5, safetensors, torch_pth
+from convoy.models.weights import caffe, darknet, keras_h5, safetensors, torch_pth
 from tests.models.test_weights_caffe import layer, layer_v1, message, varint
 from tests.models.test_weights_torch import write_safetensors
 

@@ -13,8 +13,8 @@ import keras
 import numpy as np
 import pytest
 
-import models
-from models.weights import darknet, load
+from convoy import models
+from convoy.models.weights import darknet, load
 from tests.models.test_parity import GOLDEN, assert_close
 from tests.parity import formula
 from tests.parity.darknet_reference import GAIN, names_of

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from keras.src.legacy.saving import legacy_h5_format
 
-import models
-from models.weights import keras_h5, load, sources
-from pipeline.pretrained import IMAGENET
+from convoy import models
+from convoy.models.weights import keras_h5, load, sources
+from convoy.pipeline.networks.pretrained import IMAGENET
 from tests.models.test_parity import assert_close
 from tests.parity import formula
 

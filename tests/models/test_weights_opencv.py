@@ -9,8 +9,8 @@ import keras
 import numpy as np
 import pytest
 
-import models
-from models.weights import load
+from convoy import models
+from convoy.models.weights import load
 from tests.models.test_parity import assert_close
 from tests.models.test_weights_caffe import layer
 from tests.parity import formula

@@ -14,9 +14,9 @@ import keras
 import numpy as np
 import pytest
 
-import models
-from models.rows import CAFFE, TORCH
-from models.weights import convert, load, safetensors, state_dict, torch_pth
+from convoy import models
+from convoy.models.rows import CAFFE, TORCH
+from convoy.models.weights import convert, load, safetensors, state_dict, torch_pth
 from tests.models.test_parity import GOLDEN, assert_close
 from tests.parity import formula, weights_formula
 

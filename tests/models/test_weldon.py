@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import models
-from models import count
-from models.classification import weldon
+from convoy import models
+from convoy.models import count
+from convoy.models.classification import weldon
 from tests.models.test_parity import assert_close, fill
 from tests.parity import formula
 

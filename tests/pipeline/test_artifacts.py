@@ -12,9 +12,9 @@ import time
 
 import pytest
 
-from pipeline import artifacts
-from pipeline.artifacts import Artifact, execute
-from pipeline.config import Export, Push
+from convoy.pipeline import artifacts
+from convoy.pipeline.artifacts import Artifact, execute
+from convoy.pipeline.config import Export, Push
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CODE = ("pipeline/artifacts.py",)
@@ -154,7 +154,7 @@ def test_a_failed_run_leaves_no_artifact_and_its_rerun_goes_on(tmp_path):
 SLOW = """
 import pathlib, sys, time
 sys.path.insert(0, {root!r})
-from pipeline.artifacts import execute
+from convoy.pipeline.artifacts import execute
 
 def run(inputs, params, workdir):
     with open(workdir / "ran.txt", "a") as file:

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import models
-from models import count, layers
-from pipeline import benchmark, cli
+from convoy import models
+from convoy.models import count, layers
+from convoy.pipeline import cli, errors
+from convoy.pipeline.tools import benchmark
 
 TWINS = sorted(benchmark.TWINS)
 QUICK = ("vgg16", "resnet50_v1", "mobilenet_v1", "inception_v3")
@@ -152,12 +153,12 @@ def test_wrong_usage(capfd, words, message):
     if words == ["text_cnn"]:
         texts = models.list_models("text")
         words = texts[:1] or pytest.skip("no network of texts")
-    assert cli.main(["convoy", "benchmark", *words]) == cli.USAGE
+    assert cli.main(["convoy", "benchmark", *words]) == errors.USAGE
     assert message in capfd.readouterr().err
 
 
 def test_a_child_that_fails_is_named(capfd):
-    assert cli.main(["convoy", "benchmark", "--batch", "1", "resnet18@16"]) == cli.FAILURE
+    assert cli.main(["convoy", "benchmark", "--batch", "1", "resnet18@16"]) == errors.FAILURE
     captured = capfd.readouterr()
     assert captured.out.splitlines()[1].split()[:2] == ["resnet18@16", "-"]
     assert "1 of 1 networks failed: resnet18: expected at least 32x32 px" in captured.err

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from pipeline.training import checkpoints
+from convoy.pipeline.training import checkpoints
 
 
 def variables(shape=(3, 4), seed=0) -> list:

@@ -10,10 +10,10 @@ import sys
 
 import pytest
 
-from data.sources import digits
-from pipeline import cli, config, steps
-from pipeline.artifacts import write_json
-from pipeline.verbs import VERBS
+from convoy.data.sources import digits
+from convoy.pipeline import cli, config, steps
+from convoy.pipeline.artifacts import write_json
+from convoy.pipeline.commands.verbs import VERBS
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -221,7 +221,7 @@ def test_a_refusal_is_3(capfd, recipe, devkit):
 @pytest.mark.parametrize("arguments", [["--help"], ["models", "--json"], ["train", "--help"]])
 def test_quick_verbs_import_no_tensorflow(arguments):
     program = (
-        "import sys; from pipeline import cli; code = cli.main(['convoy', *sys.argv[1:]]);"
+        "import sys; from convoy.pipeline import cli; code = cli.main(['convoy', *sys.argv[1:]]);"
         "names = 'tensorflow', 'keras', 'apache_beam', 'dagster';"
         "heavy = [name for name in names if name in sys.modules];"
         "sys.exit(f'imported {heavy}' if heavy else code)"
@@ -235,7 +235,7 @@ def test_quick_verbs_import_no_tensorflow(arguments):
 def test_the_installed_program(tmp_path):
     """`convoy` itself: exit code and both streams, from another folder."""
     program = pathlib.Path(sys.executable).with_name("convoy")
-    command = [str(program)] if program.exists() else [sys.executable, "-m", "pipeline.cli"]
+    command = [str(program)] if program.exists() else [sys.executable, "-m", "convoy.pipeline.cli"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         [*command, "run", "nothing.yaml", "--json"],
@@ -253,8 +253,9 @@ def test_the_installed_program(tmp_path):
 def test_our_warnings_are_shown(capfd, verbosity):
     """Whatever the root logger leaves out, which Beam writes to."""
     program = (
-        "import logging, sys; from absl import logging as ours; from pipeline import cli;"
-        "cli.set_up_logs(int(sys.argv[1])); ours.warning('kept fresh'); ours.info('a detail');"
+        "import logging, sys; from absl import logging as ours;"
+        "from convoy.pipeline.commands import verb;"
+        "verb.set_up_logs(int(sys.argv[1])); ours.warning('kept fresh'); ours.info('a detail');"
         "logging.warning('of Beam')"
     )
     subprocess.run([sys.executable, "-c", program, str(verbosity)], cwd=ROOT, check=True)

@@ -7,8 +7,9 @@ import pathlib
 import pydantic
 import pytest
 
-from pipeline import config
-from pipeline.config import ConfigError, Recipe
+from convoy.pipeline import config
+from convoy.pipeline.config import Recipe
+from convoy.pipeline.errors import ConfigError
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 MINIMAL = "name: cells\ntask: detection\n"

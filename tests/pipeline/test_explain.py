@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import models
-from models import structure
-from models.weights import load
-from pipeline import cli, config, network, pretrained
-from pipeline.explain import gradcam, heat, run, tiles
-from pipeline.explain.occlusion import occlusion, places
+from convoy import models
+from convoy.models import structure
+from convoy.models.weights import load
+from convoy.pipeline import cli, config
+from convoy.pipeline.networks import network, pretrained
+from convoy.pipeline.tools.explain import gradcam, heat, run, tiles
+from convoy.pipeline.tools.explain.occlusion import occlusion, places
 from tests.models.test_weights_torch import true_tensors, write_safetensors
 
 

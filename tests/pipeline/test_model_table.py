@@ -11,12 +11,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import models
-from models import arithmetic, count, structure
-from models.registry import MODELS
-from pipeline import cli, model_diagram, model_table
-from pipeline.cli import UsageError
-from pipeline.evaluation.plots import png
+from convoy import models
+from convoy.models import arithmetic, count, structure
+from convoy.models.registry import MODELS
+from convoy.pipeline import cli, errors
+from convoy.pipeline.errors import UsageError
+from convoy.pipeline.report.plots import png
+from convoy.pipeline.tools import diagram as model_diagram
+from convoy.pipeline.tools import model_table
 
 
 @functools.cache
@@ -158,8 +160,8 @@ def test_the_verb(capfd, tmp_path):
     assert picture.shape[0] > 400
     assert len(np.unique(picture.reshape(-1, picture.shape[-1]), axis=0)) > 50
     deep = tmp_path / "not" / "yet" / "there.png"
-    assert cli.main(["convoy", "models", "lenet5", "--diagram", str(deep)]) == cli.OK
-    assert cli.main(["convoy", "models", "lenet5", "--diagram", str(tmp_path)]) == cli.FAILURE
+    assert cli.main(["convoy", "models", "lenet5", "--diagram", str(deep)]) == errors.OK
+    assert cli.main(["convoy", "models", "lenet5", "--diagram", str(tmp_path)]) == errors.FAILURE
     out, err = capfd.readouterr()
     assert out.splitlines()[-1] == str(deep)
     assert "is a folder: expected the name of a file" in err
@@ -179,7 +181,7 @@ def test_the_verb(capfd, tmp_path):
     ],
 )
 def test_wrong_usage(capfd, words, message):
-    assert cli.main(["convoy", "models", *words]) == cli.USAGE
+    assert cli.main(["convoy", "models", *words]) == errors.USAGE
     assert message in capfd.readouterr().err
 
 

@@ -8,9 +8,9 @@ import keras
 import numpy as np
 import pytest
 
-from pipeline.config import Train
-from pipeline.training import optimizers
-from pipeline.training.optimizers import WarmupSchedule
+from convoy.pipeline.config import Train
+from convoy.pipeline.training import optimizers
+from convoy.pipeline.training.optimizers import WarmupSchedule
 
 
 def rates(steps, **train) -> list[float]:

@@ -10,13 +10,15 @@ import pathlib
 import numpy as np
 import pytest
 
-import models
-from data.files import SourceError
-from models.weights import sources
-from pipeline import cli, pretrained, steps
-from pipeline.commands import recipes
-from pipeline.config import ConfigError, Model, parse
-from pipeline.verbs import VERBS
+from convoy import models
+from convoy.data.files.files import SourceError
+from convoy.models.weights import sources
+from convoy.pipeline import cli, steps
+from convoy.pipeline.commands import recipes
+from convoy.pipeline.commands.verbs import VERBS
+from convoy.pipeline.config import Model, parse
+from convoy.pipeline.errors import ConfigError
+from convoy.pipeline.networks import pretrained
 from tests.models.test_weights_torch import true_tensors, write_safetensors
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]

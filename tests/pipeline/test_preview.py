@@ -8,7 +8,8 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from pipeline import config, preview
+from convoy.pipeline import config
+from convoy.pipeline.tools import preview
 
 DETECT = {
     "name": "seen",
@@ -40,7 +41,7 @@ def test_objects_masks_and_priors_of_a_detector(digits_records, tmp_path):
 def test_the_masks_follow_their_boxes(digits_records):
     """A mask's pixels fill its box to within a pixel, whatever was drawn."""
     recipe = config.parse({**DETECT, "augment": {"flip_horizontal": 0.5, "zoom": [0.7, 1.3]}}, "t")
-    from pipeline import network
+    from convoy.pipeline.networks import network
 
     task = network.build(recipe.model, labels_of(digits_records), recipe.train)
     stream = preview.stream_of(recipe, digits_records, task)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipeline import cli, config, recipe_checks, steps
-from pipeline.evaluation import classification, coco, localization, multilabel, tasks, voc
+from convoy.pipeline import cli, config, steps, tasks
+from convoy.pipeline.evaluation import classification, coco, localization, multilabel, voc
+from convoy.pipeline.validation import recipe_checks
 
 STAGE = {"epochs": 1, "learning_rate": 0.1}
 TUNED = {"name": "mobilenet_v1", "width": 0.25, "input_size": [32, 32], "weights": "a.pth"}

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from pipeline.trained import META, find
+from convoy.pipeline.networks.trained import META, find
 
 
 def test_a_run_without_a_result_is_its_newest_training(tmp_path):

@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from serving import export
+from convoy.serving import export
 from tests.serving import tiny
 from tests.serving.running import serving
 

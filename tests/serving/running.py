@@ -7,7 +7,7 @@ import pathlib
 import shutil
 import time
 
-from serving import client, server
+from convoy.serving import client, server
 from tests.serving import tiny
 
 PICTURE = tiny.jpeg(40, 60)

@@ -9,7 +9,7 @@ import yaml
 from google.protobuf import text_format
 from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
-from pipeline.components import pusher
+from convoy.pipeline.components import pusher
 
 DEPLOY = pathlib.Path(__file__).parents[2] / "serving" / "deploy"
 

@@ -10,9 +10,9 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
-import models
-from models.layers import BatchNorm
-from serving import client, compare, export, freeze, verify, warmup
+from convoy import models
+from convoy.models.layers import BatchNorm
+from convoy.serving import client, compare, export, freeze, verify, warmup
 from tests.serving import tiny
 
 

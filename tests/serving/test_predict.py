@@ -8,8 +8,8 @@ import json
 import pytest
 from PIL import Image
 
-from pipeline import cli
-from pipeline.evaluation.overlay import caption
+from convoy.pipeline import cli, errors
+from convoy.pipeline.report.overlay import caption
 from tests.serving import tiny
 
 
@@ -26,7 +26,7 @@ def test_a_picture_is_never_drawn_over(base, tmp_path, monkeypatch, capfd):
     for name in ("a.png", "sub/a.png", "b.png"):
         (tmp_path / name).write_bytes(tiny.png(30, 40))
     code, out, err = convoy(capfd, base, "a.png", "sub/a.png", "b.png", "--json")
-    assert code == cli.OK, err
+    assert code == errors.OK, err
     rows = json.loads(out[-1])["predictions"]
     assert [row["picture"] for row in rows] == ["a_2.png", "a_3.png", "b_2.png"]
     assert all((tmp_path / name).read_bytes() == tiny.png(30, 40) for name in ("a.png", "b.png"))
@@ -42,7 +42,7 @@ def test_any_kind_of_picture(base, tmp_path, capfd, mode):
     picture = picture.convert("L").convert("I;16") if mode == "I;16" else picture.convert(mode)
     picture.save(tmp_path / f"one.{kind}")
     code, out, err = convoy(capfd, base, tmp_path / f"one.{kind}", "-o", tmp_path / "out")
-    assert code == cli.OK, err
+    assert code == errors.OK, err
     with Image.open(tmp_path / "out" / "one.png") as drawn:
         assert drawn.height > 30
     assert len(out) == 1
@@ -54,7 +54,7 @@ def test_what_failed_is_told_once_and_the_rest_is_done(base, tmp_path, capfd):
     (tmp_path / "empty.jpg").touch()
     names = [tmp_path / name for name in ("good.png", "bad.jpg", "empty.jpg", "none.jpg")]
     code, out, err = convoy(capfd, base, *names, "-o", tmp_path / "out")
-    assert code == cli.FAILURE
+    assert code == errors.FAILURE
     assert "convoy: error: 3 of 4 pictures failed: " in err
     assert "Traceback" not in err
     assert [line.count(str(name)) for line, name in zip(out[1:], names[1:], strict=True)] == [1] * 3

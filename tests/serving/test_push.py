@@ -10,9 +10,10 @@ import sys
 
 import pytest
 
-from pipeline.components import infra_validator, pusher
-from pipeline.config import Push
-from serving import client, warmup
+from convoy.pipeline import errors
+from convoy.pipeline.components import infra_validator, pusher
+from convoy.pipeline.config import Push
+from convoy.serving import client, warmup
 from tests.serving import tiny
 
 
@@ -125,7 +126,7 @@ def test_push_numbers_versions_and_keeps_the_newest(inputs, tmp_path):
 def test_push_refuses(inputs, tmp_path, file, content, message):
     path = tmp_path / file
     path.unlink() if content is None else write(path, content)
-    with pytest.raises(pusher.Refused, match=message):
+    with pytest.raises(errors.Refused, match=message):
         push(inputs, tmp_path)
     assert not (tmp_path / "served").exists()
 
@@ -135,7 +136,7 @@ def test_a_killed_push_leaves_no_version_and_the_next_one_cleans_up(inputs, tmp_
     base = tmp_path / "served" / "tiny"
     code = (
         "import os, pathlib, sys, time\n"
-        "from pipeline.components import pusher\n"
+        "from convoy.pipeline.components import pusher\n"
         "def rename(*_):\n"
         "    print('copied', flush=True)\n"
         "    time.sleep(60)\n"
@@ -164,7 +165,7 @@ def test_two_pushers_take_turns(inputs, tmp_path):
     (other / "assets.extra" / "model_card.md").write_text("other")
     code = (
         "import pathlib, sys\n"
-        "from pipeline.components import pusher\n"
+        "from convoy.pipeline.components import pusher\n"
         "print(pusher.push(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), keep=9)[0])\n"
     )
     processes = [

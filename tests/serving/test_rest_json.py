@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from serving import rest_json
-from serving.errors import ServingError
+from convoy.serving import rest_json
+from convoy.serving.errors import ServingError
 
 TYPES = {"tag": tf.string, "signal": tf.float32, "sensor": tf.int32}
 ROWS = [

@@ -15,7 +15,7 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
-from serving import client, warmup
+from convoy.serving import client, warmup
 from tests.serving import tiny
 from tests.serving.running import PICTURE
 

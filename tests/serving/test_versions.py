@@ -13,7 +13,7 @@ import time
 import numpy as np
 import pytest
 
-from serving import client, errors, export, server, warmup
+from convoy.serving import client, errors, export, server, warmup
 from tests.serving import tiny
 from tests.serving.running import PICTURE, add_version, serving, wait_for
 
@@ -145,7 +145,7 @@ def test_port_in_use_is_one_clear_message(running, base):
 
 def test_sigterm_ends_a_server_in_order(base):
     code = (
-        "import sys; from serving import server; "
+        "import sys; from convoy.serving import server; "
         "server.serve(sys.argv[1], port=0, rest_api_port=0, name='m')"
     )
     process = subprocess.Popen(

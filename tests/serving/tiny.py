@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from models.spec import Classifier, Detector, ModelInfo, Preprocess
+from convoy.models.spec import Classifier, Detector, ModelInfo, Preprocess
 
 LABELS = ("ant", "bee", "cat")
 

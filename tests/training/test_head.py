@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from scipy.special import log_softmax
 
-from pipeline import network, steps
-from pipeline.components import feature_gen, trainer
-from pipeline.config import parse
-from pipeline.evaluation import predict
-from pipeline.training import head
+from convoy.pipeline import steps
+from convoy.pipeline.components import feature_gen, trainer
+from convoy.pipeline.config import parse
+from convoy.pipeline.evaluation import predict
+from convoy.pipeline.networks import network
+from convoy.pipeline.training import head
 from tests.training import train_once
 
 MODEL = {"name": "mobilenet_v1", "input_size": [32, 32], "width": 0.25}
@@ -62,7 +63,7 @@ def test_features_are_those_of_the_network(class_records, source, features):
 
 
 def _stream(records, task):
-    from data.input import Stream
+    from convoy.data.input.input import Stream
 
     return Stream(records, "val", "classification", task.info.preprocess, task.encode)
 
@@ -151,7 +152,7 @@ def test_rcnn_scaling_makes_the_mean_norm_20():
 def test_features_are_cached_across_heads_and_made_anew_for_other_weights(
     class_records, source, tmp_path
 ):
-    from pipeline.artifacts import Artifact
+    from convoy.pipeline.artifacts import Artifact
 
     def made(recipe):
         job = steps.Job(recipe, store=tmp_path / "store")

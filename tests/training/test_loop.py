@@ -7,9 +7,9 @@ import json
 import numpy as np
 import tensorflow as tf
 
-from data.input import Stream
-from pipeline import network
-from pipeline.training import loop
+from convoy.data.input.input import Stream
+from convoy.pipeline.networks import network
+from convoy.pipeline.training import loop
 from tests.training import train_once
 
 

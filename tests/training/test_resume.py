@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import yaml
 
-from pipeline.components import trainer
+from convoy.pipeline.components import trainer
 from tests.training import train_once
 
 
@@ -75,12 +75,12 @@ def test_sigterm_saves_and_exits_with_143(tmp_path):
         "model": {"name": "ssd_mobilenet_v1", "input_size": [64, 64], "width": 0.25},
         "train": {"batch_size": 4, "epochs": 500, "log_steps": 1, "checkpoint_minutes": 1e-6},
     }
-    from data.sources import digits
+    from convoy.data.sources import digits
 
     digits.build(tmp_path / "digits", images=(8, 4))
     path = tmp_path / "recipe.yaml"
     path.write_text(yaml.safe_dump(recipe))
-    command = [sys.executable, "-m", "pipeline.cli", "train", str(path), "--json"]
+    command = [sys.executable, "-m", "convoy.pipeline.cli", "train", str(path), "--json"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     _wait_for("run/artifacts/trainer/*/checkpoints/step-000000002.npz", tmp_path, process)
     process.send_signal(signal.SIGTERM)

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from data.input import Stream
-from pipeline import network
-from pipeline.config import Model, Stage
-from pipeline.training import stages
+from convoy.data.input.input import Stream
+from convoy.pipeline.config import Model, Stage
+from convoy.pipeline.networks import network
+from convoy.pipeline.training import stages
 from tests.training import train_once
 
 MODEL = {"name": "mobilenet_v1", "input_size": [32, 32], "width": 0.25, "dropout": 0.3}
@@ -213,7 +213,7 @@ def test_places_are_the_networks_own():
 
 def test_vggs_full_layers_are_its_head():
     with keras.StatelessScope(initialize_variables=False):
-        import models
+        from convoy import models
 
         built = models.build("vgg11", num_classes=4, input_size=(32, 32))
     still = stages.frozen(built, Model(name="vgg11", input_size=(32, 32)), "head")

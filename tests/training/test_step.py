@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import models
-from models import losses
-from models.spec import Classifier
-from pipeline.components import trainer
-from pipeline.config import Train
-from pipeline.training import loop, optimizers, step
+from convoy import models
+from convoy.models import losses
+from convoy.models.spec import Classifier
+from convoy.pipeline.components import trainer
+from convoy.pipeline.config import Train
+from convoy.pipeline.training import loop, optimizers, step
 from tests.training import train_once
 
 

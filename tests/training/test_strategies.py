@@ -18,7 +18,7 @@ import sys
 import numpy as np
 import pytest
 
-from pipeline.components import trainer
+from convoy.pipeline.components import trainer
 from tests.training import train_once
 
 LENET = {"name": "lenet5"}

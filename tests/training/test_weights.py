@@ -7,8 +7,8 @@ import json
 import numpy as np
 import pytest
 
-from pipeline import network
-from pipeline.components import trainer
+from convoy.pipeline.components import trainer
+from convoy.pipeline.networks import network
 from tests.models.test_weights_torch import true_tensors, write_safetensors
 from tests.training import train_once
 

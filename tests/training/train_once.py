@@ -11,8 +11,8 @@ import pathlib
 
 import tensorflow as tf
 
-from pipeline.components import trainer
-from pipeline.config import parse
+from convoy.pipeline.components import trainer
+from convoy.pipeline.config import parse
 
 PICTURES = 60  # in the train split of the `class_records` fixture
 

@@ -1,0 +1,1 @@
+"""Public data sets by name: addresses, checksums, resumable downloads."""

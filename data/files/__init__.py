@@ -1,0 +1,1 @@
+"""Files of a data set wherever they lie: folders, archives, large JSON files."""

@@ -1,0 +1,148 @@
+"""Files of a data set wherever they lie: in a folder, or in a .tar or .zip, or in several of them.
+
+A `Tree` lists names once; a file is then addressed by its path, or by the `Span` of bytes that
+holds it, so that a worker reads one picture out of a 150 GB archive without opening the rest. Tars
+inside a tar are listed as folders of their name (ILSVRC2012_img_train.tar).
+"""
+
+from __future__ import annotations
+
+import bisect
+import os
+import posixpath
+
+from convoy.data.files.archives import (
+    SourceError,
+    Span,
+    UnreadableFile,
+    Where,
+    is_archive,
+    length,
+    members,
+    name_of,
+    needed,
+    part,
+    read,
+    size,
+    without_ending,
+)
+
+__all__ = [
+    "PICTURES",
+    "SourceError",
+    "Span",
+    "Tree",
+    "UnreadableFile",
+    "Where",
+    "is_picture",
+    "length",
+    "name_of",
+    "needed",
+    "part",
+    "read",
+    "size",
+    "tree",
+]
+
+PICTURES = (".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm")
+
+
+def is_picture(name: str) -> bool:
+    """By extension, in any case; hidden files are not."""
+    base = name.rpartition("/")[2]
+    return base.lower().endswith(PICTURES) and not base.startswith(".")
+
+
+class Tree:
+    """The files below a folder or in an archive: POSIX names relative to `root`, sorted.
+
+    A folder without any picture but with archives is read as if they were unpacked where they lie,
+    which is how VOC, COCO and ImageNet are downloaded. Archives that hold different files under one
+    name are each taken as a folder of the archive's name.
+    """
+
+    def __init__(self, root: str | os.PathLike):
+        """Raises SourceError."""
+        self.root = os.path.normpath(os.fspath(root))
+        if os.path.isdir(self.root):
+            found: dict[str, Where] = dict(_walk(self.root))
+            archives = [name for name in sorted(found) if is_archive(name)]
+            if archives and not any(map(is_picture, found)):
+                found = {**_side_by_side({name: found[name] for name in archives}), **found}
+        elif os.path.isfile(self.root) and is_archive(self.root):
+            found = dict(members(self.root))
+        elif os.path.isfile(self.root):
+            found = {os.path.basename(self.root): self.root}
+        else:
+            raise SourceError(f"{self.root}: no such file or folder")
+        self._found = found
+        self.names: list[str] = sorted(found)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._found
+
+    def where(self, name: str) -> Where:
+        """Where a file lies, or would lie: reading that fails as for any missing file."""
+        return self._found.get(name) or os.path.join(self.root, *name.split("/"))
+
+    def read(self, name: str) -> bytes:
+        """The bytes of a file. Raises FileNotFoundError, or UnreadableFile, a SourceError."""
+        return needed(self.where(name))
+
+    def under(self, folder: str) -> list[str]:
+        """Names below a folder, itself not included; "" is the top."""
+        if not folder:
+            return self.names
+        first = bisect.bisect_left(self.names, f"{folder}/")
+        return self.names[first : bisect.bisect_left(self.names, f"{folder}0")]  # "0" follows "/"
+
+    def folders(self, folder: str = "") -> list[str]:
+        """Names, without their path, of the folders directly inside a folder; hidden ones left
+        out."""
+        prefix = f"{folder}/" if folder else ""
+        inside = (name[len(prefix) :] for name in self.under(folder))
+        found = {rest.partition("/")[0] for rest in inside if "/" in rest}
+        return sorted(name for name in found if not name.startswith("."))
+
+
+def tree(path: str | os.PathLike | Tree) -> Tree:
+    """The Tree of a path; a Tree is passed through."""
+    return path if isinstance(path, Tree) else Tree(path)
+
+
+def _walk(folder: str, prefix: str = "", above: frozenset[str] = frozenset()):
+    """(name, path) of the files below; links are followed unless they lead to a folder above."""
+    real = os.path.realpath(folder)
+    if real in above:
+        return
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                path, linked = entry.path, entry.is_symlink()
+                if os.path.isdir(path) if linked else entry.is_dir():
+                    yield from _walk(path, f"{prefix}{entry.name}/", above | {real})
+                # No pipes and no devices: opening them may wait. What a link misses is told later.
+                elif (
+                    not os.path.exists(path) or os.path.isfile(path) if linked else entry.is_file()
+                ):
+                    yield f"{prefix}{entry.name}", path
+    except OSError as error:
+        raise SourceError(f"{folder}: cannot be listed: {error.strerror}") from None
+
+
+def _side_by_side(archives: dict[str, Where]) -> dict[str, Where]:
+    """The files of several archives, as Tree says."""
+    listed = {name: dict(members(path)) for name, path in archives.items()}
+    together: dict[str, Where] = {}
+    for name, inside in listed.items():
+        folder = posixpath.dirname(name)
+        for below, where in inside.items():
+            target = posixpath.join(folder, below)
+            known = together.setdefault(target, where)
+            if is_picture(target) and size(known) != size(where):
+                return {
+                    f"{without_ending(archive)}/{member}": found
+                    for archive, held in listed.items()
+                    for member, found in held.items()
+                }
+    return together

@@ -1,0 +1,1 @@
+"""Encoded pictures: checked, decoded in bounded memory, turned upright."""

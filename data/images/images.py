@@ -1,0 +1,209 @@
+"""Encoded pictures: checked, turned upright, and of a kind that TensorFlow decodes.
+
+A plain JPEG or PNG is kept byte for byte. Re-encoded are: pictures that EXIF says are turned, and
+what TensorFlow does not decode or would decode differently (TIFF, WebP, BMP, GIF, CMYK, 16-bit,
+palettes, alpha, files that only a forgiving decoder reads). Lossy sources become JPEG, quality 95;
+others PNG. Gray stays gray, all else becomes RGB (data/images/decoding.py).
+
+EXIF rule: annotations are taken to be given for the pixels as stored, unless their own record of
+the picture's size says otherwise; `Picture` maps them to the upright picture.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+
+import numpy as np
+import PIL.Image
+
+from convoy.data.files import files
+from convoy.data.images import decoding, jpeg, png
+from convoy.data.sample import BadSample
+
+MAX_PIXELS = 100_000_000
+_MAX_JPEG_SIDE = 65_500
+# EXIF orientation -> PIL's operation, and the same on points: swap y and x, then mirror y, x.
+_TURNS = {
+    2: (PIL.Image.Transpose.FLIP_LEFT_RIGHT, False, False, True),
+    3: (PIL.Image.Transpose.ROTATE_180, False, True, True),
+    4: (PIL.Image.Transpose.FLIP_TOP_BOTTOM, False, True, False),
+    5: (PIL.Image.Transpose.TRANSPOSE, True, False, False),
+    6: (PIL.Image.Transpose.ROTATE_270, True, False, True),
+    7: (PIL.Image.Transpose.TRANSVERSE, True, True, True),
+    8: (PIL.Image.Transpose.ROTATE_90, True, True, False),
+}
+_LOSSY = {"JPEG", "MPO", "WEBP", "AVIF"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Header:
+    """What `inspect` found."""
+
+    format: str  # PIL's name: JPEG, PNG, TIFF, ...
+    height: int  # pixels as stored
+    width: int
+    orientation: int  # EXIF, 1..8; 1 = upright
+    plain: bool  # kept byte for byte when upright
+
+
+@dataclasses.dataclass(frozen=True)
+class Picture:
+    """An upright picture and how it came from the stored one."""
+
+    image: bytes
+    format: str  # "jpeg" or "png"
+    height: int  # pixels, upright
+    width: int
+    orientation: int = 1  # of the file that was read
+
+    @property
+    def stored_size(self) -> tuple[int, int]:
+        """Height and width of the file that was read."""
+        swap = self.orientation in _TURNS and _TURNS[self.orientation][1]
+        return (self.width, self.height) if swap else (self.height, self.width)
+
+    def points(self, points: np.ndarray) -> np.ndarray:
+        """[..., 2] (y, x) pixels of the stored picture -> of the upright one."""
+        if self.orientation not in _TURNS:
+            return points
+        _, swap, mirror_y, mirror_x = _TURNS[self.orientation]
+        y, x = points[..., 0], points[..., 1]
+        if swap:
+            y, x = x, y
+        y = self.height - y if mirror_y else y
+        x = self.width - x if mirror_x else x
+        return np.stack([y, x], axis=-1)
+
+    def boxes(self, boxes: np.ndarray) -> np.ndarray:
+        """[N, 4] pixels of the stored picture -> of the upright one."""
+        if self.orientation not in _TURNS:
+            return boxes
+        corners = self.points(boxes.reshape(-1, 2, 2))
+        return np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=-1)
+
+    def raster(self, values: np.ndarray) -> np.ndarray:
+        """[H, W] masks or classes of the stored picture -> of the upright one."""
+        if self.orientation not in _TURNS:
+            return values
+        _, swap, mirror_y, mirror_x = _TURNS[self.orientation]
+        values = values.T if swap else values
+        values = values[::-1] if mirror_y else values
+        return values[:, ::-1] if mirror_x else values
+
+
+def load(where: files.Where, max_pixels: int = MAX_PIXELS) -> Picture:
+    """Reads, checks and uprights a picture file. Raises BadSample."""
+    if files.length(where) > decoding.MAX_BYTES:
+        told = f"{files.name_of(where)}: {files.length(where):,} bytes"
+        raise BadSample("too_large", f"{told}, more than {decoding.MAX_BYTES:,}")
+    try:
+        data = files.read(where)
+    except FileNotFoundError:
+        raise BadSample("missing_image", f"{files.name_of(where)}: no such file") from None
+    except OSError as error:
+        detail = f"{files.name_of(where)}: {error.strerror}"
+        raise BadSample("unreadable_image", detail) from None
+    try:
+        return upright(data, max_pixels)
+    except BadSample as error:
+        raise BadSample(error.reason, f"{files.name_of(where)}: {error.detail}") from None
+
+
+def inspect(data: bytes, max_pixels: int = MAX_PIXELS) -> Header:
+    """Checks a picture, decoding it only where its structure alone does not prove it sound.
+
+    Raises BadSample: empty_image, too_large (before anything is decoded), corrupt_image,
+    unsupported_image.
+    """
+    found = _by_structure(data, max_pixels)
+    if found:
+        return found
+    with decoding.opened(data, max_pixels) as (picture, turn, turned):
+        return _header(picture, turn, turned)
+
+
+def upright(data: bytes, max_pixels: int = MAX_PIXELS) -> Picture:
+    """The picture as records keep it: upright, and decodable by TensorFlow. Raises BadSample."""
+    header = _by_structure(data, max_pixels)
+    if header and header.orientation == 1:
+        return Picture(data, header.format.lower(), header.height, header.width)
+    with decoding.opened(data, max_pixels) as (picture, turn, turned):
+        header = _header(picture, turn, turned)
+        pixels = decoding.colors(picture)
+    del picture  # so that at most two copies of the pixels are there at once
+    if header.orientation in _TURNS and not turned:
+        pixels = pixels.transpose(_TURNS[header.orientation][0])
+    width, height = pixels.size
+    kind = "jpeg" if header.format in _LOSSY and max(pixels.size) <= _MAX_JPEG_SIDE else "png"
+    return Picture(_encoded(pixels, kind), kind, height, width, header.orientation)
+
+
+def _by_structure(data: bytes, max_pixels: int) -> Header | None:
+    """Of a JPEG or PNG whose structure proves it sound; None: it has to be decoded."""
+    if not data:
+        raise BadSample("empty_image", "the file is empty")
+    found = jpeg.structure(data)
+    if found is None:
+        return _plain_png(data, max_pixels)
+    if not found.sound and found.scans <= jpeg.MAX_SCANS:
+        return None
+    decoding.check_size(found.height, found.width, max_pixels)
+    if found.scans > jpeg.MAX_SCANS:  # would take minutes to decode
+        raise BadSample("corrupt_image", f"a JPEG of {found.scans} scans; real ones have about 10")
+    turn = jpeg.orientation(found.exif) if found.exif else 1
+    return Header("JPEG", found.height, found.width, turn, plain=True)
+
+
+def _plain_png(data: bytes, max_pixels: int) -> Header | None:
+    found = png.structure(data)
+    if found is None or not found.plain:
+        return None
+    decoding.check_size(found.height, found.width, max_pixels)
+    if not png.pixels_ok(found):
+        return None
+    turn = jpeg.orientation(b"Exif\0\0" + found.exif) if found.exif else 1
+    return Header("PNG", found.height, found.width, turn, plain=True)
+
+
+def _header(picture: PIL.Image.Image, turn: int, turned: bool) -> Header:
+    width, height = picture.size
+    if turned and turn in _TURNS and _TURNS[turn][1]:
+        width, height = height, width
+    return Header(picture.format, height, width, turn, plain=False)
+
+
+def encode(pixels: np.ndarray, kind: str = "png") -> bytes:
+    """[H, W] or [H, W, 3] uint8 -> bytes of a PNG, or of a JPEG of quality 95."""
+    return _encoded(PIL.Image.fromarray(pixels), kind)
+
+
+def _encoded(picture: PIL.Image.Image, kind: str) -> bytes:
+    buffer = io.BytesIO()
+    options = {"compress_level": 3} if kind == "png" else {"quality": 95, "subsampling": 0}
+    picture.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def read_raster(where: files.Where, size: tuple[int, int]) -> np.ndarray:
+    """Indices of a palette or gray PNG: uint8 [H, W]; `size` is the wanted (H, W).
+
+    Raises BadSample bad_segmentation.
+    """
+    path = files.name_of(where)
+    try:
+        with decoding.opened(files.read(where), MAX_PIXELS) as (picture, _, _):
+            values, mode = np.asarray(picture), picture.mode
+    except OSError as error:
+        raise BadSample("bad_segmentation", f"{path}: {error.strerror}") from None
+    except BadSample as error:
+        raise BadSample("bad_segmentation", f"{path}: {error.detail}") from None
+    if mode not in ("P", "L"):
+        raise BadSample(
+            "bad_segmentation", f"{path}: expected a palette or gray PNG, got mode {mode}"
+        )
+    if values.shape != tuple(size):
+        raise BadSample(
+            "bad_segmentation", f"{path}: expected the picture's size {size}, got {values.shape}"
+        )
+    return values

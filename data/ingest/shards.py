@@ -1,0 +1,269 @@
+"""Record shards: which samples go into which, and writing one, whole or not at all.
+
+Nothing here depends on the number of workers: the plan is made of the references alone, so that
+any runner writes the same bytes.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import errno
+import hashlib
+import heapq
+import json
+import math
+import os
+import pathlib
+import pickle
+import platform
+import re
+import resource
+import threading
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from convoy.data import example, tfrecord
+from convoy.data.augment.policy import Augment
+from convoy.data.files import files
+from convoy.data.sample import BadSample, Reference, Sample
+from convoy.data.sources import source
+
+SPREAD = 8  # shards a split gets even if it is small, so that workers and readers share it
+SPREAD_SAMPLES = 32  # ... as long as each holds this many samples
+REMARKS = 200  # warnings a shard lists; all are counted
+
+
+class IngestError(RuntimeError):
+    """Ingest stopped as a whole; the message says where, why, and what to do."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Shard:
+    """One record file to be, and what goes into it, in this order."""
+
+    name: str  # "train-00000-of-00008.tfrecord"
+    split: str
+    references: tuple[Reference, ...]
+
+    def save(self, path: pathlib.Path) -> None:
+        """For a worker: a file is read where it is needed, a message goes through every hand."""
+        path.write_bytes(pickle.dumps(self))
+
+    @staticmethod
+    def load(path: str | os.PathLike) -> Shard:
+        """What `save` wrote."""
+        return pickle.loads(pathlib.Path(path).read_bytes())
+
+
+@dataclasses.dataclass(frozen=True)
+class Work:
+    """What a worker must know beside its shard."""
+
+    folder: str  # where record files are written
+    format: str  # of the source
+    labels: tuple[str, ...]
+    max_pixels: int
+    copies: int = 0  # augmented copies a sample of `augmented_split`
+    augmented_split: str = "train"
+    policy: Augment = Augment()
+    seed: int = 0
+    keypoint_pairs: tuple[tuple[int, int], ...] = ()  # (left, right), swapped in mirrored copies
+
+
+def plan(references: Sequence[Reference], shard_bytes: float, seed: int) -> list[Shard]:
+    """Shuffles each split and deals it to shards of about equal size in bytes of pictures."""
+    splits: dict[str, list[Reference]] = collections.defaultdict(list)
+    for reference in references:
+        splits[reference.split].append(reference)
+    shards = []
+    for split, members in sorted(splits.items()):
+        members = sorted(members, key=lambda reference: _shuffle_key(reference, seed))
+        sizes = [files.size(reference.image) for reference in members]
+        wanted = max(
+            math.ceil(sum(sizes) / shard_bytes), min(SPREAD, len(members) // SPREAD_SAMPLES), 1
+        )
+        count = min(wanted, len(members))
+        dealt: list[list[Reference]] = [[] for _ in range(count)]
+        lightest = [(0, 0, index) for index in range(count)]  # bytes, samples, shard
+        for reference, size in zip(members, sizes, strict=True):
+            load, held, index = heapq.heappop(lightest)
+            dealt[index].append(reference)
+            heapq.heappush(lightest, (load + size, held + 1, index))
+        shards += [
+            Shard(f"{split}-{index:05d}-of-{count:05d}.tfrecord", split, tuple(group))
+            for index, group in enumerate(dealt)
+        ]
+    return shards
+
+
+def bytes_needed(shard: Shard, work: Work) -> int:
+    """About what a shard takes on disk."""
+    size = sum(files.size(reference.image) + 2048 for reference in shard.references)
+    return size * (1 + _copies(shard.split, work))
+
+
+def explained(error: OSError, path: os.PathLike, need: int) -> Exception:
+    """What to raise for an error of writing `path`: of a full disk, what to do about it."""
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        return error
+    return IngestError(
+        f"{path}: the disk is full; it needs about {need:,} bytes. Free space there, or choose "
+        "another run_dir, and run again: finished shards are kept"
+    )
+
+
+def finished(shard: Shard, work: Work) -> dict[str, Any] | None:
+    """The counts of a shard that an earlier run completed with the same work, else None."""
+    final = pathlib.Path(work.folder, shard.name)
+    try:
+        counts = json.loads(_sidecar(final).read_text())
+        complete = counts["key"] == _key(shard, work)
+        return counts if complete and final.stat().st_size == counts["file_bytes"] else None
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def write(shard: Shard, work: Work) -> dict[str, Any]:
+    """Writes the shard aside, renames it, then its sidecar of counts; returns the counts.
+
+    Raises IngestError on a full disk, or on a failure that is not a fault of one sample.
+    """
+    done = finished(shard, work)
+    if done is not None:
+        return done
+    final = pathlib.Path(work.folder, shard.name)
+    aside = final.with_name(f".{shard.name}.{uuid.uuid4().hex}.tmp")
+    tally, started, cpu = Tally(), time.time(), time.thread_time()
+    try:
+        with open(aside, "wb", buffering=1 << 20) as file:
+            for record in _records(shard, work, tally):
+                tfrecord.write(file, record)
+            file.flush()
+            os.fsync(file.fileno())
+        counts = {
+            "key": _key(shard, work),
+            "split": shard.split,
+            "file_bytes": aside.stat().st_size,
+            "worker": f"{platform.node()}:{os.getpid()}:{threading.get_ident()}",
+            "started": started,
+            "ended": time.time(),
+            "cpu_seconds": time.thread_time() - cpu,
+            "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10,
+            **tally.counts(work.labels),
+        }
+        os.replace(aside, final)
+        aside.write_text(json.dumps(counts))
+        os.replace(aside, _sidecar(final))
+    except OSError as error:
+        raise explained(error, final, bytes_needed(shard, work)) from error
+    finally:
+        aside.unlink(missing_ok=True)
+    return counts
+
+
+class Tally:
+    """Counts of one shard."""
+
+    def __init__(self):
+        self.numbers = collections.Counter()
+        self.rejected: list[tuple[str, str, str]] = []
+        self.warned = collections.Counter()
+        self.warnings: list[tuple[str, str, str]] = []
+        self.images = collections.Counter()  # class -> records that hold it
+        self.objects = collections.Counter()  # class -> boxes
+        self.images_sha256: list[tuple[str, str]] = []  # (source_id, sha256) of each record
+
+    def warn(self, source_id: str, reason: str, detail: str) -> None:
+        self.warned[reason] += 1
+        if len(self.warnings) < REMARKS:
+            self.warnings.append((source_id, reason, detail))
+
+    def add(self, sample: Sample, sha256: str) -> None:
+        self.numbers["records"] += 1
+        self.numbers["objects"] += len(sample.boxes)
+        self.numbers["image_bytes"] += len(sample.image)
+        self.objects.update(sample.classes.tolist())
+        self.images.update({*sample.labels.tolist(), *sample.classes.tolist()})
+        self.images_sha256.append((sample.source_id, sha256))
+
+    def counts(self, labels: Sequence[str]) -> dict[str, Any]:
+        names = ("read", "records", "copies", "objects", "image_bytes")
+        return {
+            **{name: self.numbers[name] for name in names},
+            "images_by_class": {name: self.images[i] for i, name in enumerate(labels)},
+            "objects_by_class": {name: self.objects[i] for i, name in enumerate(labels)},
+            "images_sha256": self.images_sha256,
+            "rejected": self.rejected,
+            "warned": dict(sorted(self.warned.items())),
+            "warnings": self.warnings,
+        }
+
+
+def _records(shard: Shard, work: Work, tally: Tally) -> Iterator[bytes]:
+    """Serialized examples: every good sample, followed by its augmented copies."""
+    read, copies = source(work.format).read, _copies(shard.split, work)
+    for reference in shard.references:
+        tally.numbers["read"] += 1
+
+        def warn(reason: str, detail: str, source_id: str = reference.source_id) -> None:
+            tally.warn(source_id, reason, detail)
+
+        try:
+            sample = read(reference, work.labels, max_pixels=work.max_pixels, warn=warn)
+            variants = [sample, *_augmented(sample, copies, work)]
+        except BadSample as error:
+            tally.rejected.append((reference.source_id, error.reason, error.detail))
+            continue
+        except OSError:
+            raise
+        except Exception as error:
+            message = f"{reference.source_id}: {type(error).__name__}: {error}"
+            raise IngestError(message.replace("\n", " ")) from error
+        tally.numbers["copies"] += len(variants) - 1
+        for variant in variants:
+            sha256 = hashlib.sha256(variant.image or variant.text.encode()).hexdigest()
+            tally.add(variant, sha256)
+            yield example.encode(variant, work.labels, sha256)
+
+
+def _augmented(sample: Sample, copies: int, work: Work) -> Iterator[Sample]:
+    if copies:
+        from convoy.data.augment.offline import augment_copy  # imports TensorFlow
+
+        for copy in range(1, copies + 1):
+            augmented = augment_copy(sample, work.policy, work.seed, copy, work.keypoint_pairs)
+            yield dataclasses.replace(augmented, source_id=f"{sample.source_id}#aug{copy}")
+
+
+def _copies(split: str, work: Work) -> int:
+    return work.copies if split == work.augmented_split else 0
+
+
+def _key(shard: Shard, work: Work) -> str:
+    """Equal for equal shards of equal work, wherever they are written."""
+    policy = work.policy.model_dump(mode="json")
+    how = (work.copies, work.augmented_split, work.seed, policy, work.keypoint_pairs)
+    augmented = how if work.copies else None
+    parts = (example.SCHEMA_VERSION, work.format, work.labels, work.max_pixels, augmented)
+    sha256 = hashlib.sha256(repr((shard.name, parts)).encode("utf-8", "surrogateescape"))
+    for reference in shard.references:
+        told = (reference.source_id, reference.image, reference.annotation)
+        sha256.update(repr(told).encode("utf-8", "surrogateescape"))
+    return sha256.hexdigest()
+
+
+def _sidecar(final: pathlib.Path) -> pathlib.Path:
+    return final.with_name(f"{final.name}.json")
+
+
+def _shuffle_key(reference: Reference, seed: int) -> bytes:
+    text = f"{seed}:{reference.source_id}".encode("utf-8", "surrogateescape")
+    return hashlib.sha256(text).digest()
+
+
+def is_record_file(name: str) -> bool:
+    """Whether a file name is one that `plan` gives, or its sidecar's."""
+    return re.fullmatch(r".+-\d{5}-of-\d{5}\.tfrecord(\.json)?", name) is not None

@@ -1,0 +1,1 @@
+"""Record shards to batches of tensors."""

@@ -1,0 +1,347 @@
+"""TFRecords to batches.
+
+Training reads in this order, and why: list shards -> shuffle shards -> interleave -> shuffle
+records (all by (seed, epoch), so the order is known) -> skip to the step to resume at (still
+undecoded, so it is cheap) -> this worker's rows of each global batch -> parse, decode, augment,
+encode targets (in parallel, order kept) -> mix neighbours, where asked for -> batch -> prefetch.
+
+Epochs follow each other without a seam: batch k holds records k*B .. (k+1)*B - 1 of that endless
+stream, whatever the number of workers or replicas.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pathlib
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from convoy.data import labels as label_map
+from convoy.data.augment import crops, draws, geometry, mix, plan, render, search, window
+from convoy.data.augment.noise import FILL
+from convoy.data.augment.policy import Augment
+from convoy.data.input import parse
+from convoy.data.input.order import endless
+from convoy.models.resize import fit, fit_matrix
+from convoy.models.spec import Preprocess, Sentence
+
+BLOCK = 64  # records that are parsed, and whose changes are drawn, at once
+
+
+@dataclasses.dataclass(frozen=True)
+class Stream:
+    """One split of ingested records and how to turn it into a network's batches.
+
+    encode, by task: classification (labels [M]); detection (boxes [max_boxes, 4] pixels of the
+    input, classes, valid [max_boxes]); any other task, and a stream with `fields` of its own, one
+    dict, see `training_example`. It returns tensors of fixed shapes.
+    """
+
+    records: pathlib.Path  # folder with manifest.json and SPLIT-*.tfrecord
+    split: str
+    task: str  # one of data.parse.TASKS
+    preprocess: Preprocess | Sentence  # its `size` is the network's input
+    encode: Callable
+    augment: Augment = Augment()
+    seed: int = 0
+    batch_size: int = 32  # global
+    max_boxes: int = 100
+    shuffle_buffer: int = 2048
+    fields: tuple[str, ...] = ()  # of data.parse; () = what the task needs
+    keypoints: int = 0  # K, see `keypoints_of`
+    keypoint_pairs: tuple[tuple[int, int], ...] = ()  # (left, right), swapped by a mirrored picture
+    target_scale: int = 1  # restoration: sides of the target picture in sides of the input
+
+    @property
+    def wanted(self) -> tuple[str, ...]:
+        """The fields of annotation that are read."""
+        return self.fields or parse.TASKS[self.task]
+
+    @property
+    def kind(self) -> str:
+        """The task, of which augmentation knows the targets unless it has fields of its own."""
+        return f"{self.task} with fields of its own" if self.fields else self.task
+
+    @property
+    def together(self) -> int:
+        """How many rows the augmentation mixes, see mix.rows_together."""
+        return mix.rows_together(self.augment, self.kind)
+
+
+def count(records: pathlib.Path, split: str) -> int:
+    """Records of a split, by the manifest."""
+    manifest = json.loads((pathlib.Path(records) / "manifest.json").read_text())
+    if split not in manifest["splits"]:
+        raise ValueError(
+            f"split {split!r} is not in {records}: it holds {', '.join(sorted(manifest['splits']))}"
+        )
+    return int(manifest["splits"][split]["records"])
+
+
+def shards(records: pathlib.Path, split: str) -> list[str]:
+    """Record files of a split, sorted."""
+    found = sorted(str(path) for path in pathlib.Path(records).glob(f"{split}-*.tfrecord"))
+    if not found:
+        raise FileNotFoundError(f"no {split}-*.tfrecord in {records}: run `convoy ingest` first")
+    return found
+
+
+def keypoints_of(records: pathlib.Path) -> dict:
+    """{"keypoints": K, "keypoint_pairs": ...} by the manifest, as a Stream takes them."""
+    manifest = json.loads((pathlib.Path(records) / "manifest.json").read_text())
+    pairs = tuple((left, right) for left, right in manifest.get("keypoint_pairs", ()))
+    return {"keypoints": len(manifest.get("keypoints", ())), "keypoint_pairs": pairs}
+
+
+def training_batches(
+    stream: Stream, *, start_step: int = 0, context: tf.distribute.InputContext | None = None
+) -> tf.data.Dataset:
+    """Endless batches from `start_step` on: {"image", "targets", "source_id"}; text has no image.
+
+    Under tf.distribute this is one input pipeline's part: batches of batch_size / replicas rows.
+    """
+    pipelines = context.num_input_pipelines if context else 1
+    pipeline = context.input_pipeline_id if context else 0
+    replicas = context.num_replicas_in_sync if context else 1
+    if stream.batch_size % replicas:
+        raise ValueError(
+            f"train.batch_size {stream.batch_size} does not divide by the {replicas} replicas"
+        )
+    rows = stream.batch_size // pipelines
+    if rows % stream.together:
+        raise ValueError(
+            f"train.batch_size {stream.batch_size} gives each of {pipelines} workers {rows} rows: "
+            f"this augmentation mixes {stream.together} at a time, of which it must be a multiple"
+        )
+    size = count(stream.records, stream.split)
+    first = start_step * stream.batch_size
+    raw = endless(
+        shards(stream.records, stream.split),
+        *divmod(first, size),
+        seed=stream.seed,
+        buffer=stream.shuffle_buffer,
+    )
+    if pipelines > 1:
+        raw = raw.batch(stream.batch_size, drop_remainder=True)
+        raw = raw.map(
+            lambda serialized, epoch: (
+                serialized[pipeline * rows : (pipeline + 1) * rows],
+                epoch[pipeline * rows : (pipeline + 1) * rows],
+            )
+        ).unbatch()
+    planned = raw.batch(BLOCK).map(
+        lambda serialized, epoch: planned_block(stream, serialized, epoch),
+        num_parallel_calls=2,
+        deterministic=True,
+    )
+    examples = planned.unbatch().map(
+        lambda row: training_example(stream, row),
+        num_parallel_calls=tf.data.AUTOTUNE,
+        deterministic=True,
+    )
+    if stream.together > 1:
+        known = len(label_map.read(stream.records / "labels.txt"))
+        examples = mix.mixed(examples, stream.augment, stream.task, known, stream.encode)
+    batches = examples.batch(stream.batch_size // replicas, drop_remainder=True)
+    options = tf.data.Options()
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+    return batches.prefetch(2).with_options(options)
+
+
+def evaluation_batches(stream: Stream) -> tf.data.Dataset:
+    """Every record once, in file order: {"image", "matrix", "serialized"}; the last batch is short.
+
+    matrix [B, 3, 3] maps pixels of the picture to pixels of the network input. For the task text,
+    {"text", "serialized"}.
+    """
+    files = tf.data.TFRecordDataset(shards(stream.records, stream.split))
+
+    def prepare(serialized):
+        if not parse.has_picture(stream.wanted):
+            text = parse.block(serialized[None], ("text",))["text"][0]
+            return {"text": text, "serialized": serialized}
+        parsed = tf.io.parse_single_example(serialized, parse.PICTURE)
+        image = decode(parsed["image/encoded"], stream.preprocess.channels)
+        image, matrix = fit(image, stream.preprocess, stream.preprocess.size)
+        return {"image": image, "matrix": matrix, "serialized": serialized}
+
+    return (
+        files.map(prepare, num_parallel_calls=tf.data.AUTOTUNE).batch(stream.batch_size).prefetch(2)
+    )
+
+
+def planned_block(stream: Stream, serialized: tf.Tensor, epoch: tf.Tensor) -> dict:
+    """[B] records parsed, with all that is random drawn by (seed, source_id, epoch), boxes moved.
+
+    Nothing is decoded. The rows are what `training_example` takes.
+    """
+    parsed = parse.block(serialized, stream.wanted, stream.keypoints)
+    key = draws.key_for(stream.seed, parsed["source_id"], epoch)
+    if "captions" in parsed:
+        parsed["caption"] = _one_of(parsed["captions"], draws.uniform(key, "caption", 1)[:, 0])
+    if not parse.has_picture(stream.wanted):
+        return parsed
+    policy, size = stream.augment, stream.preprocess.size
+    if search.active(policy):
+        parsed["search"] = draws.uniform(key, "search", search.draws_of(policy))
+    if stream.together > 1:
+        parsed["mix"] = draws.uniform(key, "mix", mix.DRAWS)
+    shape = parsed["height"], parsed["width"]
+    made = plan.make(
+        policy,
+        key,
+        *shape,
+        aspect=None if stream.preprocess.resize == "stretch" else size[1] / size[0],
+        boxes=parsed.get("boxes"),
+        valid=parsed.get("valid"),
+    )
+    made["matrix"] = _onto_input(stream, *shape) @ made["matrix"]
+    if geometry.straight(policy):
+        seen = window.snap(made["matrix"], *shape, size)
+        made["matrix"] = seen.matrix
+        parsed["window"] = seen
+    if "boxes" in parsed:
+        parsed.update(_moved_objects(stream, parsed, made))
+    return {**parsed, "plan": made}
+
+
+def training_example(stream: Stream, row: dict) -> dict:
+    """One row of `planned_block` decoded, drawn, encoded: {"image", "targets", "source_id"}.
+
+    A row that will be mixed keeps its numbers, "mix", and its boxes as they are: see mix.mixed.
+
+    What `encode` receives in one dict has, by the stream's fields: labels [max_boxes] int64, filled
+    up with -1; boxes [max_boxes, 4] pixels of the input, classes and valid [max_boxes]; masks
+    [max_boxes, H, W] uint8 0 or 1; segmentation [H, W] uint8, 255 outside the picture; keypoints
+    [max_boxes, K, (y, x, visibility)] pixels; target float32 [H * target_scale, W * target_scale,
+    C]; captions [parse.CAPTIONS] strings, filled up with "", and one of them drawn: caption; text.
+    """
+    example = {"source_id": row["source_id"]}
+    if parse.has_picture(stream.wanted):
+        example["image"] = _image(stream, row)
+    if "search" in row:
+        image = example["image"]
+        example["image"] = search.searched(image, stream.augment, stream.kind, row["search"])
+    if "mix" in row:
+        example["mix"] = row["mix"]
+    if stream.task == "classification" and not stream.fields:
+        example["targets"] = stream.encode(row["labels"][: row["num_labels"]])
+    elif "mix" in row:  # boxes, which are encoded once they are mixed
+        example["targets"] = {name: row[name] for name in mix.OBJECTS}
+    elif stream.task == "detection" and not stream.fields:
+        example["targets"] = stream.encode(row["boxes"], row["classes"], row["valid"])
+    else:
+        example["targets"] = stream.encode(_annotation(stream, row))
+    return example
+
+
+def decode(encoded: tf.Tensor, channels: int) -> tf.Tensor:
+    """uint8 [H, W, channels] from JPEG, PNG, BMP or the first frame of a GIF."""
+    image = tf.io.decode_image(encoded, channels=channels, expand_animations=False)
+    image.set_shape([None, None, channels])
+    return image
+
+
+def _onto_input(stream: Stream, height, width) -> tf.Tensor:
+    """[B, 3, 3] from the canvas of the picture's size onto the network's input."""
+    preprocess = stream.preprocess
+    if crops.fills(stream.augment):
+        preprocess = dataclasses.replace(preprocess, resize="stretch")
+    return fit_matrix(height, width, preprocess, preprocess.size)
+
+
+def _image(stream: Stream, row: dict) -> tf.Tensor:
+    size, channels = stream.preprocess.size, stream.preprocess.channels
+    policy, made = stream.augment, row["plan"]
+    if "window" not in row:
+        return render.picture(decode(row["encoded"], channels), policy, made, size)
+    filled, axes = crops.inside(policy), geometry.flipped(policy)
+    image = window.draw(
+        row["encoded"], channels, row["window"], size, FILL, filled=filled, axes=axes
+    )
+    return plan.finish(image, policy, made)
+
+
+def _moved_objects(stream: Stream, parsed: dict, made: plan.Plan) -> dict:
+    """What is learnt of boxes, classes, keypoints, masks [B, max_boxes, ...]: none difficult."""
+    size, shape = stream.preprocess.size, (parsed["height"], parsed["width"])
+    sides = tf.cast(tf.stack(shape * 2, -1), tf.float32)[:, None, :]
+    boxes, keep = plan.move_boxes(stream.augment, made, parsed["boxes"] * sides, *shape, size)
+    objects = {"boxes": boxes, "classes": parsed["classes"]}
+    if "keypoints" in parsed:
+        points = parsed["keypoints"] * tf.pad(
+            sides[..., None, :2], [[0, 0]] * 3 + [[0, 1]], constant_values=1
+        )
+        objects["keypoints"] = plan.move_keypoints(
+            stream.augment, made, points, *shape, size, stream.keypoint_pairs
+        )
+    if "masks" in parsed:
+        objects["masks"] = parsed["masks"]
+    keep &= parsed["learn"]
+    most = tf.shape(keep)[1]
+    # Those that stay come first, in their order.
+    place = tf.range(most) + tf.where(keep, 0, most)
+    order = tf.math.top_k(-place, tf.minimum(most, stream.max_boxes)).indices
+    packed = {"valid": tf.gather(keep, order, batch_dims=1)}
+    for name, values in objects.items():
+        values = tf.gather(values, order, batch_dims=1)
+        valid = tf.reshape(
+            packed["valid"], [*tf.unstack(tf.shape(order)), *[1] * (values.shape.rank - 2)]
+        )
+        packed[name] = tf.where(
+            valid, values, tf.zeros([], values.dtype) if values.dtype != tf.string else ""
+        )
+    return {name: _filled_up(values, stream.max_boxes) for name, values in packed.items()}
+
+
+def _filled_up(values: tf.Tensor, rows: int) -> tf.Tensor:
+    """[B, n <= rows, ...] -> [B, rows, ...], with 0, False or ""."""
+    missing = rows - tf.shape(values)[1]
+    padding = [[0, 0], [0, missing]] + [[0, 0]] * (values.shape.rank - 2)
+    fill = "" if values.dtype == tf.string else tf.zeros([], values.dtype)
+    padded = tf.pad(values, padding, constant_values=fill)
+    return tf.ensure_shape(padded, [None, rows, *values.shape[2:]])
+
+
+def _annotation(stream: Stream, row: dict) -> dict:
+    """What `encode` receives in one dict; see `training_example`."""
+    size = getattr(stream.preprocess, "size", ())  # of a sentence: none
+    made, shape = row.get("plan"), (row.get("height"), row.get("width"))
+    given = {name: row[name] for name in ("text", "captions", "caption") if name in row}
+    if "labels" in row:
+        labels = row["labels"][: tf.minimum(row["num_labels"], stream.max_boxes)]
+        missing = stream.max_boxes - tf.shape(labels)[0]
+        labels = tf.pad(labels, [[0, missing]], constant_values=-1)
+        given["labels"] = tf.ensure_shape(labels, [stream.max_boxes])
+    given.update({name: row[name] for name in ("boxes", "classes", "valid") if name in row})
+    if "keypoints" in row:
+        given["keypoints"] = row["keypoints"]
+
+    def moved(png, fill, full):
+        def drawn():
+            return render.labels(tf.io.decode_png(png, 1), made, size, fill)[..., 0]
+
+        empty = tf.fill(size, tf.constant(fill, tf.uint8))
+        return tf.cond(tf.strings.length(png) > 0, drawn, lambda: empty) // full
+
+    if "masks" in row:
+        held = row["masks"][: tf.reduce_sum(tf.cast(row["valid"], tf.int32))]
+        masks = tf.map_fn(
+            lambda png: moved(png, 0, 255), held, fn_output_signature=tf.TensorSpec(size, tf.uint8)
+        )
+        given["masks"] = _filled_up(masks[None], stream.max_boxes)[0]
+    if "segmentation" in row:
+        given["segmentation"] = moved(row["segmentation"], render.IGNORE, 1)
+    if "target" in row:
+        larger = tuple(side * stream.target_scale for side in size)
+        image = decode(row["target"], stream.preprocess.channels)
+        given["target"] = render.pair(image, made, shape, size, larger)
+    return given
+
+
+def _one_of(captions: tf.Tensor, draw: tf.Tensor) -> tf.Tensor:
+    """[B] one of each row's captions [B, CAPTIONS] that are not empty."""
+    held = tf.reduce_sum(tf.cast(captions != "", tf.float32), -1)
+    return tf.gather(captions, tf.cast(draw * held, tf.int32), batch_dims=1)

@@ -1,0 +1,1 @@
+"""Convoy: convolutional networks from raw pictures to TensorFlow Serving."""

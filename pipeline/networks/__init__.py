@@ -1,0 +1,1 @@
+"""From a recipe or a finished training to a network in memory."""

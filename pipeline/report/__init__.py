@@ -1,0 +1,1 @@
+"""The HTML reports: plots, drawn pictures, the page."""

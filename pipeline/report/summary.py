@@ -1,0 +1,65 @@
+"""From samples and predictions to the parts of the HTML report."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from convoy.data.sample import Sample
+from convoy.pipeline import tasks
+from convoy.pipeline.evaluation.gate import Verdict
+from convoy.pipeline.report import plots
+from convoy.pipeline.report.report import Parts, write_report
+
+
+def write_summary(
+    path: pathlib.Path,
+    *,
+    task: str,
+    title: str,
+    labels: Sequence[str],
+    samples: Sequence[Sample],
+    predictions,
+    metrics: Mapping[str, Any],
+    verdict: Verdict,
+    examples: pathlib.Path,
+    model: pathlib.Path,
+    recipe: str,
+    gallery: int,
+) -> dict[str, float]:
+    """Writes the report; returns the score of best F1 of each class (detection; else nothing)."""
+    manifest = json.loads((examples / "manifest.json").read_text())
+    run = json.loads((model / "run.json").read_text())
+    lines = (model / "metrics.jsonl").read_text().splitlines()
+    figures = {
+        "Training": plots.png(plots.training_curves([json.loads(line) for line in lines])),
+        "Classes in the records": plots.png(plots.class_histogram(_histogram(manifest))),
+    }
+    shown = tasks.of(task).show(samples, predictions, labels, metrics, gallery)
+    write_report(
+        path,
+        Parts(
+            title=title,
+            verdict=verdict,
+            metrics={k: v for k, v in metrics.items() if v is None or isinstance(v, (int, float))},
+            per_class=metrics["per_class"],
+            manifest=manifest,
+            figures={**figures, **shown.figures},
+            gallery=shown.gallery,
+            gallery_note=shown.note,
+            examples=shown.examples,
+            recipe=recipe,
+            environment={**run["environment"], "training seconds": run["seconds"]},
+        ),
+    )
+    return dict(shown.points)
+
+
+def _histogram(manifest: Mapping[str, Any]) -> dict[str, dict[str, int]]:
+    """split -> class -> objects, or pictures where there are no objects."""
+    key = "objects_by_class"
+    if not any(split["objects"] for split in manifest["splits"].values()):
+        key = "images_by_class"
+    return {name: split[key] for name, split in manifest["splits"].items()}

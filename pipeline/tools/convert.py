@@ -1,0 +1,69 @@
+"""Records back into the formats of other programs: `convoy convert RECORDS --to coco -o DIR`."""
+
+from __future__ import annotations
+
+import collections
+import importlib
+import json
+import os
+import pathlib
+import shutil
+
+from absl import flags
+
+from convoy.data.exports import FORMATS, ExportError, records_of
+from convoy.pipeline.errors import UsageError
+
+
+def define(values: flags.FlagValues) -> None:
+    """The verb's flags."""
+    flags.DEFINE_enum("to", None, sorted(FORMATS), "Format to write.", flag_values=values)
+    flags.DEFINE_string("output", None, "Folder to make.", values, short_name="o")
+
+
+def verb(words: list[str], values: flags.FlagValues, _: list[str]) -> dict:
+    """What the verb does."""
+    if len(words) != 1 or not values.to or not values.output:
+        raise UsageError("expected one folder of records, --to coco, voc or yolo, and -o DIR")
+    result = run(pathlib.Path(words[0]), values.to, pathlib.Path(values.output))
+    for what, count in result["dropped"].items():
+        print(f"dropped: {count} {what}, which {values.to} cannot hold")
+    print(result["output"])
+    return result
+
+
+def run(folder: pathlib.Path, to: str, output: pathlib.Path) -> dict:
+    """Writes the records of a folder aside and renames.
+
+    Returns {"output", "format", "records": {split: count}, "dropped": {what: count}}. Raises
+    ExportError.
+    """
+    try:
+        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        records = records_of(folder, manifest)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise ExportError(
+            f"{folder}: expected a folder of records as `convoy ingest` writes it; "
+            f"{error.filename} is missing"
+        ) from None
+    except (KeyError, TypeError, json.JSONDecodeError) as error:
+        raise ExportError(
+            f"{folder}/manifest.json: not written by `convoy ingest`: {error}"
+        ) from None
+    output = output.absolute()
+    if os.path.lexists(output):
+        raise ExportError(f"{output}: already exists; remove it, or choose another folder")
+    dropped: collections.Counter[str] = collections.Counter()
+    counts = {split: told.get("records", 0) for split, told in manifest["splits"].items()}
+    output.parent.mkdir(parents=True, exist_ok=True)
+    aside = output.with_name(f".{output.name}.{os.getpid()}.tmp")
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir()
+    try:
+        write = importlib.import_module(FORMATS[to]).write
+        write(records, aside, lambda what, count: dropped.update({what: count}))
+        os.rename(aside, output)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    told = {what: count for what, count in sorted(dropped.items()) if count}
+    return {"output": str(output), "format": to, "records": counts, "dropped": told}

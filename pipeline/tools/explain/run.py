@@ -1,0 +1,231 @@
+"""`convoy explain MODEL IMAGE -o DIR`: filters, feature maps, occlusion and Grad-CAM as pictures.
+
+MODEL is a trainer's folder, a run's folder, or the name of a network, whose weights are published
+ones (--weights) or random (--random). A detector's filters and feature maps are drawn; occlusion
+and Grad-CAM are of a classifier's score.
+"""
+
+from __future__ import annotations
+
+import difflib
+import io
+import pathlib
+
+import keras
+import numpy as np
+import tensorflow as tf
+from absl import logging
+from PIL import Image
+
+from convoy import models
+from convoy.data.files.files import SourceError
+from convoy.data.images.images import load
+from convoy.models import resize
+from convoy.models.classification.task import without_heads
+from convoy.models.spec import Detector, ModelInfo, Preprocess
+from convoy.models.structure import lines
+from convoy.models.weights import load as importer
+from convoy.pipeline.artifacts import write_bytes, write_json
+from convoy.pipeline.networks import network, pretrained
+from convoy.pipeline.report.overlay import caption
+from convoy.pipeline.tools.explain import gradcam, heat, tiles
+from convoy.pipeline.tools.explain.occlusion import GRAY, occlusion
+
+PARTS = 7  # of the shorter side: the default window
+
+
+def run(
+    model: str,
+    picture: str,
+    output: pathlib.Path,
+    *,
+    layer: str | None = None,
+    class_name: str | None = None,
+    random: bool = False,
+    weights: str | None = None,
+    window: int | None = None,
+    stride: int | None = None,
+) -> dict:
+    """Draws into `output`; returns what explain.json holds. Raises ValueError, OSError.
+
+    window, stride: of the occluding square, pixels of the network's input; None: a seventh of its
+    shorter side, and half the window.
+    """
+    task, labels = load_network(model, random, weights)
+    _check_pictures(task.info)
+    detects = isinstance(task, Detector)
+    if not detects:
+        task = without_heads(task)
+    if detects and class_name:
+        raise ValueError(
+            f"{task.info.name} is a detector: its scores are of boxes, not of pictures"
+        )
+    upright, image, matrix = fitted(picture, task.info.preprocess)
+    told = {"model": str(model), "network": task.info.name, "image": str(picture)}
+    if weights:
+        told["weights"] = weights
+    told["input"] = list(image.shape)
+    pages: dict[str, Image.Image] = {}
+    kind = "random weights" if random else pathlib.PurePath(weights).name if weights else ""
+    kind = f", {kind}" if kind else ""
+    of = f"{task.info.name}{kind}"
+    _filters(task, of, told, pages)
+    if not detects:
+        scores = np.asarray(_scores(task, image[None]))[0]
+        chosen = int(np.argmax(scores)) if class_name is None else _index(class_name, labels)
+        best = np.argsort(-scores, kind="stable")[:5]
+        told |= {
+            "class": labels[chosen],
+            "class_id": chosen,
+            "score": float(scores[chosen]),
+            "top": [{"class": labels[k], "score": float(scores[k])} for k in best],
+        }
+        of = f"{labels[chosen]} {scores[chosen]:.2f}{kind}"
+    _maps(task, image, layer, of, told, pages)
+    if detects:
+        told["note"] = "a detector: filters and feature maps; the others are of a picture's score"
+    else:
+        side = window or max(1, round(min(image.shape[:2]) / PARTS))
+        _occlusion(task, image, chosen, (side, stride or max(1, side // 2)), told)
+        drawn = heat.over(upright, told["occlusion"].pop("heat"), matrix, signed=True)
+        most = told["occlusion"]["largest_drop"]
+        text = f"{side} px covered: falls by up to {most:.2g}"
+        pages["occlusion"] = caption(caption(drawn, of), text)
+        name = layer or gradcam.last_maps(lines(task.model))
+        found, _ = gradcam.gradcam(task.model, image, chosen, name)
+        told["gradcam"] = {"layer": name, "size": list(found.shape), "largest": float(found.max())}
+        drawn = heat.over(upright, heat.enlarged(found, image.shape[:2]), matrix)
+        pages["gradcam"] = caption(caption(drawn, of), f"Grad-CAM of {name}")
+    told["pictures"] = _write(output, pages)
+    write_json(output / "explain.json", told)
+    return told
+
+
+def load_network(model: str, random: bool = False, weights: str | None = None):
+    """(task, class names) of a trainer's folder, a run's, or of a network. Raises ValueError."""
+    if random or weights:
+        if pathlib.Path(model).exists() and model not in models.list_models():
+            flag = "--random" if random else "--weights"
+            raise ValueError(f"{flag}: expected a network's name, got {model}, which has its own")
+        _check_pictures(models.describe(model))  # or the closest names
+        keras.config.set_dtype_policy("float32")
+        keras.utils.set_random_seed(0)
+        if weights:
+            return published(model, weights)
+        task = models.build_task(model)
+        return task, _numbers(task)
+    if model in models.list_models():
+        raise ValueError(
+            f"{model} is a network's name: expected a folder with trained weights; --weights "
+            "imagenet takes published ones, --random draws them"
+        )
+    if not pathlib.Path(model).is_dir():
+        raise FileNotFoundError(f"{model}: no such folder, and no network of that name")
+    return network.load(pathlib.Path(model), precision="float32")
+
+
+def published(name: str, weights: str):
+    """(task, class names) with the weights of a file, for as many classes as that is."""
+    if models.describe(name).task != "classification":
+        raise ValueError(
+            f"--weights: {name} is for {models.describe(name).task}: a file of published weights "
+            "has no classes of it; expected a classification network"
+        )
+    path = pretrained.find(weights, name)
+    task = models.build_task(name)
+    report = importer.load(task.model, name, path)
+    if report.classes not in (None, task.info.num_classes):
+        task = models.build_task(name, num_classes=report.classes)
+        report = importer.load(task.model, name, path)
+    if rest := [*report.missing, *report.mismatched]:
+        raise ValueError(f"{path}: expected the whole of {name}, it lacks {', '.join(rest)}")
+    if weights == "imagenet":
+        try:
+            return task, pretrained.class_names()
+        except (SourceError, OSError) as error:
+            logging.warning("the classes have numbers, for their names are not here: %s", error)
+    return task, _numbers(task)
+
+
+def _check_pictures(info: ModelInfo) -> None:
+    if not isinstance(info.preprocess, Preprocess):
+        raise ValueError(f"{info.name}: expected a network of pictures, it is of {info.task}")
+
+
+def _numbers(task) -> list[str]:
+    return [f"class {k}" for k in range(task.info.num_classes)]
+
+
+def fitted(path: str, preprocess: Preprocess) -> tuple[Image.Image, np.ndarray, np.ndarray]:
+    """The upright picture (RGB), the network's input [H, W, C], and the matrix between them."""
+    stored = load(path).image
+    pixels = tf.io.decode_image(stored, channels=preprocess.channels, expand_animations=False)
+    image, matrix = resize.fit(pixels, preprocess, preprocess.size)
+    return Image.open(io.BytesIO(stored)).convert("RGB"), image.numpy(), matrix.numpy()
+
+
+def _scores(task, images):
+    return task.decode(task.model(tf.convert_to_tensor(images), training=False))["scores"]
+
+
+def _index(name: str, labels: list[str]) -> int:
+    if name not in labels:
+        close = difflib.get_close_matches(name, labels, n=3, cutoff=0.0)
+        raise ValueError(f"--class {name}: unknown; the closest classes are {', '.join(close)}")
+    return labels.index(name)
+
+
+def _filters(task, of: str, told: dict, pages: dict) -> None:
+    """Of the first layer with a kernel over positions."""
+    for layer in task.model.layers:
+        kernel = getattr(layer, "kernel", None)
+        if kernel is not None and len(kernel.shape) == 4:
+            break
+    else:
+        return
+    shown = tiles.filters(kernel.numpy(), task.info.preprocess.channel_order)[: tiles.SHOWN]
+    sides = "x".join(map(str, kernel.shape[:2]))
+    told["filters"] = {"layer": layer.name, "kernel": list(kernel.shape), "shown": len(shown)}
+    text = f"{layer.name}: {len(shown)} of {kernel.shape[-1]} filters {sides}"
+    pages["filters"] = caption(caption(tiles.grid(shown), of), text)
+
+
+def _maps(task, image, layer, of: str, told: dict, pages: dict) -> None:
+    names = [layer] if layer else gradcam.stage_ends(lines(task.model), isinstance(task, Detector))
+    wanted = gradcam.activations(task.model, names)
+    found = keras.Model(task.model.input, wanted)(image[None], training=False)
+    told["maps"] = []
+    for name in names:
+        values = tf.cast(found[name], tf.float32).numpy()[0]
+        shown = tiles.maps(values[..., : tiles.SHOWN])
+        dead = int(np.sum(values.max(axis=(0, 1)) == values.min(axis=(0, 1))))
+        told["maps"].append({"layer": name, "size": list(values.shape), "constant": dead})
+        sides = "x".join(map(str, values.shape[:2]))
+        text = f"{name}: {len(shown)} of {values.shape[-1]} maps {sides}"
+        pages[f"maps_{name}"] = caption(caption(tiles.grid(shown), of), text)
+
+
+def _occlusion(task, image, chosen: int, square: tuple[int, int], told: dict) -> None:
+    call = tf.function(lambda images: _scores(task, images)[:, chosen], reduce_retracing=True)
+    found = occlusion(lambda images: call(tf.constant(images)).numpy(), image, *square)
+    row, column = np.unravel_index(np.argmax(found.drops), found.drops.shape)
+    told["occlusion"] = {
+        "window_px": square[0],
+        "stride_px": square[1],
+        "gray": GRAY,
+        "squares": int(found.drops.size),
+        "largest_drop": float(found.drops.max()),
+        "at": [int(found.rows[row]), int(found.columns[column])],
+        "heat": found.heat,
+    }
+
+
+def _write(output: pathlib.Path, pages: dict[str, Image.Image]) -> list[str]:
+    output.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for name, page in pages.items():
+        buffer = io.BytesIO()
+        page.save(buffer, "png")
+        write_bytes(output / f"{name}.png", buffer.getvalue())
+        paths.append(str(output / f"{name}.png"))
+    return paths

@@ -1,0 +1,182 @@
+"""`convoy preview RECIPE -o DIR`: the first batches as the loss will see them, drawn.
+
+The pictures come out of the trainer's own input: augmented, fitted into the network's input, mixed
+where the recipe asks for it, with their targets encoded. Shown are boxes with the names of their
+classes, and, where the records hold them, masks, keypoints and segmentation; below each picture its
+labels (with their shares where pictures are mixed), for detectors how many priors learn an object,
+and its source_id.
+"""
+
+from __future__ import annotations
+
+import io
+import pathlib
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from convoy.data import example, tfrecord
+from convoy.data.input.input import Stream, keypoints_of, shards, training_batches
+from convoy.data.sample import Sample
+from convoy.pipeline.artifacts import write_bytes, write_json
+from convoy.pipeline.config import Recipe
+from convoy.pipeline.networks import network
+from convoy.pipeline.report import overlay
+from convoy.pipeline.tools.ingest_folder import manifest_of
+
+SHOWN = 16  # pictures a batch
+CELL_PX = 320  # least side of a drawn picture
+
+
+def run(recipe: Recipe, records: pathlib.Path, output: pathlib.Path, batches: int = 3) -> dict:
+    """Draws DIR/batch1.png and so on; returns what `--json` prints. Raises ValueError."""
+    manifest = manifest_of(records)
+    labels = manifest["labels"]
+    task = network.build(recipe.model, labels, recipe.train, recipe.seed, task=recipe.task)
+    stream = stream_of(recipe, records, task)
+    output.mkdir(parents=True, exist_ok=True)
+    pictures, told = [], []
+    for number, batch in enumerate(training_batches(stream).take(batches), start=1):
+        rows = [_row(batch, index) for index in range(min(stream.batch_size, SHOWN))]
+        names = manifest.get("segmentation_labels") or labels
+        drawn = [draw(row, labels, names) for row in rows]
+        path = output / f"batch{number}.png"
+        buffer = io.BytesIO()
+        overlay.sheet(drawn, columns=4).save(buffer, "png")
+        write_bytes(path, buffer.getvalue())
+        pictures.append(str(path))
+        told += [describe(row, labels) for row in rows]
+    write_json(output / "preview.json", told)
+    return {"pictures": pictures, "samples": told}
+
+
+def stream_of(recipe: Recipe, records: pathlib.Path, task) -> Stream:
+    """The trainer's stream, whose targets also tell what they were encoded from."""
+    common = {
+        "records": records,
+        "split": recipe.data.train,
+        "preprocess": task.info.preprocess,
+        "augment": recipe.augment,
+        "seed": recipe.seed,
+        "batch_size": recipe.train.batch_size,
+        "max_boxes": recipe.train.max_boxes,
+        "shuffle_buffer": recipe.train.shuffle_buffer,
+        **keypoints_of(records),
+    }
+
+    def encode_objects(boxes, classes, valid):
+        given = {"boxes": boxes, "classes": classes, "valid": valid}
+        return {**given, "encoded": task.encode(boxes, classes, valid)}
+
+    detects = recipe.task == "detection"
+    plain = Stream(**common, task=recipe.task, encode=encode_objects if detects else task.encode)
+    if plain.together > 1 or recipe.task not in ("detection", "classification"):
+        return plain
+
+    def encode_all(given):
+        if not detects:
+            return given
+        objects = (given["boxes"], given["classes"], given["valid"])
+        return {**given, "encoded": task.encode(*objects)}
+
+    fields = ("boxes" if detects else "labels", *_held(records, recipe.data.train, detects))
+    return Stream(**common, task=recipe.task, encode=encode_all, fields=fields)
+
+
+def draw(row: dict, labels, segmentation_labels=()) -> Image.Image:
+    """One picture of a batch with its annotation; the row is as `training_example` makes it."""
+    targets = row["targets"]
+    picture = np.clip(np.round(row["image"]), 0, 255).astype(np.uint8)
+    if picture.shape[-1] == 1:
+        picture = np.repeat(picture, 3, -1)
+    if "segmentation" in targets:
+        picture = _tinted(picture, targets["segmentation"], len(segmentation_labels))
+    valid = targets.get("valid", np.zeros(0, bool))
+    for mask, k in zip(targets.get("masks", ()), targets.get("classes", ()), strict=False):
+        shade = np.array(overlay.color(k), np.float32)
+        blend = (0.5 * picture + 0.5 * shade).astype(np.uint8)
+        picture = np.where(mask[..., None] > 0, blend, picture)
+    scale = max(1, -(-CELL_PX // min(picture.shape[:2])))
+    large = Image.fromarray(picture).resize(
+        (picture.shape[1] * scale, picture.shape[0] * scale), Image.Resampling.NEAREST
+    )
+    if valid.any():
+        boxes, classes = targets["boxes"][valid] * scale, targets["classes"][valid]
+        large = overlay.draw(large, boxes, classes, None, labels)
+    if "keypoints" in targets:
+        _draw_points(large, targets["keypoints"][valid] * [scale, scale, 1])
+    return overlay.caption(large, "  ".join((*_notes(describe(row, labels)), row["source_id"])))
+
+
+def describe(row: dict, labels) -> dict:
+    """What is said of one picture: {"source_id", "labels", "objects", "priors"}, what it has."""
+    targets, told = row["targets"], {"source_id": row["source_id"]}
+    if "distribution" in targets:
+        order = np.argsort(-targets["distribution"], kind="stable")
+        shares = [(labels[k], float(targets["distribution"][k])) for k in order]
+        told["labels"] = [f"{name} {share:.2f}" for name, share in shares if share > 0.005]
+    elif "labels" in targets:
+        told["labels"] = [labels[k] for k in targets["labels"] if k >= 0]
+    elif "label" in targets:
+        told["labels"] = [labels[int(targets["label"])]]
+    if "valid" in targets:
+        told["objects"] = [labels[k] for k in targets["classes"][targets["valid"]]]
+    if "cls" in targets.get("encoded", {}):
+        told["priors"] = int(np.count_nonzero(targets["encoded"]["cls"]))
+    return told
+
+
+def _notes(told: dict) -> list[str]:
+    notes = [", ".join(told["labels"])] if told.get("labels") else []
+    if "objects" in told:
+        notes.append(f"{len(told['objects'])} objects")
+    return notes + ([f"{told['priors']} priors"] if "priors" in told else [])
+
+
+def _row(batch: dict, index: int) -> dict:
+    """One row of a batch as NumPy, its source_id as text."""
+
+    def taken(value):
+        if isinstance(value, dict):
+            return {name: taken(inner) for name, inner in value.items()}
+        return value.numpy()[index]
+
+    row = taken(batch)
+    return {**row, "source_id": row["source_id"].decode("utf-8", "replace")}
+
+
+def _held(records: pathlib.Path, split: str, detects: bool) -> list[str]:
+    """Which further annotation the records hold, by the first that has objects."""
+    found: Sample | None = None
+    for path in shards(records, split):
+        for record in tfrecord.read(path):
+            found = example.decode(record)
+            if len(found.boxes) or not detects:
+                break
+        if found is not None and (len(found.boxes) or not detects):
+            break
+    held = {
+        "masks": detects and bool(found.masks),
+        "keypoints": detects and bool(found.keypoints.size),
+        "segmentation": bool(found.segmentation),
+    }
+    return [name for name, there in held.items() if there]
+
+
+def _tinted(picture: np.ndarray, values: np.ndarray, count: int) -> np.ndarray:
+    """The picture mixed with the colours of its classes; 0 of several and 255 stay as they are."""
+    colors = np.array([overlay.color(k) for k in range(256)], np.float32)
+    shown = (values < min(count, 255)) & ((values > 0) | (count < 2))
+    blend = (0.6 * picture + 0.4 * colors[values]).astype(np.uint8)
+    return np.where(shown[..., None], blend, picture)
+
+
+def _draw_points(picture: Image.Image, keypoints: np.ndarray) -> None:
+    """[N, K, (y, x, visibility)]: a dot a point, hollow where it is hidden; K by colour."""
+    pen, radius = ImageDraw.Draw(picture), max(2, min(picture.size) // 120)
+    for points in keypoints:
+        for k, (y, x, seen) in enumerate(points):
+            if seen > 0:
+                corners = (x - radius, y - radius, x + radius, y + radius)
+                shade = overlay.color(k)
+                pen.ellipse(corners, fill=shade if seen > 1 else None, outline=shade)

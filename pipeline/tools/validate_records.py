@@ -1,0 +1,48 @@
+"""`convoy validate --records DIR --output DIR`: a folder of records, without a recipe.
+
+The output is a run folder: its schema.pbtxt is yours to edit, and later records are compared with
+the last valid ones.
+"""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Callable, Sequence
+
+from convoy.pipeline import config, steps
+from convoy.pipeline.artifacts import Artifact, fingerprint
+from convoy.pipeline.tools.ingest_folder import manifest_of
+
+TRAIN = ("train", "trainval")  # the first that exists is the training split
+
+
+def run(
+    records: str,
+    output: str,
+    overrides: Sequence[str] = (),
+    beam: Sequence[str] = (),
+    tell: Callable[[str], None] = lambda _: None,
+) -> dict:
+    """Statistics, schema and verdict. Raises errors.Refused for data that is not valid."""
+    path = pathlib.Path(records).absolute()
+    splits = manifest_of(path)["splits"]
+    train = next(
+        (name for name in TRAIN if name in splits), max(splits, key=lambda n: splits[n]["records"])
+    )
+    judges = [name for name in splits if name not in (train, *TRAIN)]
+    raw = {
+        "name": "records",
+        "task": "classification",  # no network is known whose priors could be checked
+        "run_dir": str(pathlib.Path(output).absolute()),
+        "data": {
+            "train": train,
+            "val": judges[0] if judges else None,
+            "test": (judges or [train])[-1],
+        },
+        "ingest": {"beam": list(beam)},
+    }
+    for override in overrides:
+        config.override_key(raw, override)
+    job = steps.Job(config.parse(raw), tell=tell)
+    job.done["example_gen"] = Artifact(path, fingerprint(path), cached=True)
+    return steps.run(job, "example_validator")

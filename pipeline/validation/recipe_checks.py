@@ -1,0 +1,63 @@
+"""What a recipe says about its network, looked at before any work is done for it.
+
+`words` reads tables alone; `graph` builds the network without weights.
+"""
+
+from __future__ import annotations
+
+import difflib
+
+from convoy import models
+from convoy.pipeline.config import Recipe
+from convoy.pipeline.errors import ConfigError
+from convoy.pipeline.networks import trained
+from convoy.pipeline.tasks import METRICS
+
+
+def run(recipe: Recipe) -> None:
+    """Raises ConfigError, and FileNotFoundError where model.init_from names nothing."""
+    try:
+        words(recipe)
+        for part in recipe.model.features or (recipe.model,):
+            if part.init_from:
+                trained.find(part.init_from)
+        graph(recipe)
+    except ValueError as error:
+        raise ConfigError(f"recipe {recipe.name}: {error}") from error
+
+
+def words(recipe: Recipe) -> None:
+    """Names of networks, what they are for, and of the gate's metric. Raises ValueError."""
+    for part in recipe.model.features or (recipe.model,):
+        known = models.tasks_of(part.name)  # or the closest names
+        if recipe.task not in known and part.head == "own":
+            raise ValueError(
+                f"model.name: {part.name} is for {' and '.join(known)}, not for {recipe.task}; "
+                "`convoy models` lists what is"
+            )
+    metric, known = recipe.evaluate.metric, METRICS[recipe.task]
+    if metric and metric not in known:
+        close = difflib.get_close_matches(metric, known, n=1, cutoff=0.6)
+        hint = f"did you mean {close[0]!r}? " if close else ""
+        raise ValueError(
+            f"evaluate.metric {metric!r}: {hint}of {recipe.task} there are {', '.join(known)}"
+        )
+
+
+def graph(recipe: Recipe) -> None:
+    """Whether the network can be built as the recipe says, and has what its stages name.
+
+    Raises ValueError.
+    """
+    import keras
+
+    from convoy.pipeline.networks import network
+    from convoy.pipeline.training import stages
+
+    model = network.with_source_widths(recipe.model)
+    with keras.StatelessScope(initialize_variables=False):  # no weights are drawn
+        task = network.build(model, ("a", "b"), recipe.train, task=recipe.task, vocabulary=("a",))
+    for stage in recipe.train.stages:
+        stages.frozen(task.model, model, stage.unfreeze)
+    if recipe.train.backbone_rate != 1.0:
+        stages.backbone(model)

@@ -1,7 +1,0 @@
-"""All verbs of the command line, in the order of the help; importing them imports no TensorFlow."""
-
-from __future__ import annotations
-
-from pipeline.commands import datasets, networks, recipes, serving, transfer
-
-VERBS = datasets.VERBS | recipes.VERBS | transfer.VERBS | serving.VERBS | networks.VERBS

@@ -1,0 +1,87 @@
+"""The table of tasks: what a network can be made to learn and to answer. Reading it imports nothing.
+
+A task is three things: its row here; `models/TASK/`, what is learnt and what is answered (the row's
+module); `pipeline/tasks/TASK.py`, how its answers are measured, drawn and written. Nothing else
+names a task.
+"""
+
+from __future__ import annotations
+
+import difflib
+from typing import NamedTuple
+
+
+class TaskRow(NamedTuple):
+    module: str  # dotted path; its build(network, **options) makes a models.spec.Task
+    networks: str  # task of the families of networks that it is built from
+    fields: tuple[str, ...]  # of data/input/parse.py: what `encode` is given of a record
+    request: str  # what a served model is sent: "image" | "text"
+    metrics: tuple[str, ...]  # that the gate may look at: more is better
+    gate: str  # what it looks at where the recipe names no metric
+    options: tuple[str, ...] = ()  # that its build takes beside the network's own
+    limits: tuple[str, ...] = ()  # keys of a recipe's `export` that its decoding takes
+    label_map: str = "labels"  # of the records: the file and the manifest's key of class names
+
+
+_CLASSES = ("top1", "top5")
+_BOXES = (
+    *("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl"),
+    *("voc07_mAP", "voc_mAP"),
+)
+
+TASKS = {
+    "classification": TaskRow(
+        "convoy.models.classification.task",
+        "classification",
+        ("labels",),
+        "image",
+        _CLASSES,
+        "top1",
+        options=("label_smoothing",),
+    ),
+    "multilabel": TaskRow(
+        "convoy.models.classification.multilabel",
+        "classification",
+        ("labels", "boxes"),  # classes of the picture, or of its objects
+        "image",
+        ("voc_mAP", "voc07_mAP", "exact_match", "F1", "macro_F1"),
+        "voc_mAP",
+        options=("label_loss",),
+        limits=("label_threshold", "label_count"),
+    ),
+    "localization": TaskRow(
+        "convoy.models.classification.localization",
+        "classification",
+        ("boxes",),
+        "image",
+        ("loc_top1", "loc_top5", "iou50", "mean_iou", *_CLASSES),
+        "loc_top1",
+    ),
+    "detection": TaskRow(
+        "convoy.models.detection.task",
+        "detection",
+        ("boxes",),
+        "image",
+        _BOXES,
+        "AP50",
+        limits=("score_threshold", "iou_threshold", "max_detections"),
+    ),
+    "text": TaskRow(
+        "convoy.models.text.task",
+        "text",
+        ("text", "labels"),  # without a picture
+        "text",
+        _CLASSES,
+        "top1",
+        options=("label_smoothing", "vocabulary"),
+    ),
+}
+
+
+def row(task: str) -> TaskRow:
+    """Raises ValueError that names the closest task for a name that is none."""
+    if task not in TASKS:
+        close = difflib.get_close_matches(task, TASKS, n=1, cutoff=0.4)
+        hint = f"did you mean {close[0]!r}?" if close else f"expected one of {', '.join(TASKS)}"
+        raise ValueError(f"no task is called {task!r}; {hint}")
+    return TASKS[task]

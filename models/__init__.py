@@ -1,5 +1,12 @@
 """Networks: `build`, `list_models`, `describe`. Knows nothing of data, pipeline or Beam."""
 
-from convoy.models.registry import build, build_task, describe, list_models, tasks_of
+from convoy.models.registry import (
+    backbone_of,
+    build,
+    build_task,
+    describe,
+    list_models,
+    tasks_of,
+)
 
-__all__ = ["build", "build_task", "describe", "list_models", "tasks_of"]
+__all__ = ["backbone_of", "build", "build_task", "describe", "list_models", "tasks_of"]

@@ -29,3 +29,15 @@ def clip(boxes, size: tuple[int, int]):
     """Cuts boxes [..., 4] to a picture of size = (height, width)."""
     height, width = float(size[0]), float(size[1])
     return tf.clip_by_value(boxes, 0.0, [height, width, height, width])
+
+
+def in_picture(boxes, matrices, sizes):
+    """Boxes [B, D, 4] in pixels of the network's input -> of the pictures, clipped to them.
+
+    matrices [B, 3, 3] as `models.resize.fit` returns them (scale and shift only), sizes [B, 2]
+    (height, width).
+    """
+    scale = tf.stack([matrices[:, 1, 1], matrices[:, 0, 0]] * 2, axis=-1)[:, None]
+    shift = tf.stack([matrices[:, 1, 2], matrices[:, 0, 2]] * 2, axis=-1)[:, None]
+    limit = tf.cast(tf.tile(sizes, [1, 2]), tf.float32)[:, None]
+    return tf.clip_by_value((boxes - shift) / scale, 0.0, limit)

@@ -18,7 +18,7 @@ def decode_softmax(
     iou_threshold: float = 0.45,
     max_detections: int = 200,
 ):
-    """{"cls": [B, N, K + 1] logits, background first, "box": [B, N, 4]} -> Detector.decode's dict.
+    """{"cls": [B, N, K + 1] logits, background first, "box": [B, N, 4]} -> a detector's `decode`.
 
     Boxes are clipped to the network input of `size`, then suppressed class by class; detections
     come in the order of falling score, rows beyond the last one are 0 with valid=False.
@@ -32,7 +32,7 @@ def suppress(boxes, scores, score_threshold, iou_threshold, max_detections):
     """Per-class non-maximum suppression of boxes [B, N, 4] with scores [B, N, K].
 
     A box goes where a better one of its class overlaps it by IoU > iou_threshold. Returns the
-    dict of Detector.decode with D = max_detections.
+    dict of models/detection/task.py with D = max_detections.
     """
     found = tf.image.combined_non_max_suppression(
         boxes[:, :, None, :],

@@ -6,6 +6,8 @@ step of ResNet-50 or MobileNet 1.4 to 1.9 times faster on a CPU than Keras' sing
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import keras
 from keras import ops
 
@@ -98,6 +100,18 @@ def _replicas() -> int:
     if tf.distribute.get_replica_context() is None:
         return 1
     return tf.distribute.get_strategy().num_replicas_in_sync
+
+
+def maps_of(name: str, backbone: keras.Model, strides: Sequence[str]) -> list:
+    """The backbone's maps of these strides, such as ("s8", "s16"). Raises ValueError."""
+    maps = backbone.output
+    missing = [stride for stride in strides if stride not in maps]
+    if missing:
+        raise ValueError(
+            f"{name}: expected a backbone with maps of stride {', '.join(strides)}; "
+            f"{backbone.name} has {', '.join(maps)}"
+        )
+    return [maps[stride] for stride in strides]
 
 
 @keras.saving.register_keras_serializable("convoy")

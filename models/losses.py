@@ -8,6 +8,11 @@ from __future__ import annotations
 from keras import ops
 
 
+def total(parts: dict):
+    """{name: (sum over the batch, its normalizer)} -> the sum of all sum / max(normalizer, 1)."""
+    return sum(value / ops.maximum(count, 1.0) for value, count in parts.values())
+
+
 def cross_entropy(labels, logits):
     """-log softmax(logits)[label]: labels [...] int, logits [..., K] -> [...] in [0, inf).
 
@@ -52,11 +57,11 @@ def hard_negative_weights(loss, positive, ratio: float = 3.0):
 
 
 def multibox(targets, outputs, ratio: float = 3.0):
-    """The SSD loss: ({"cls": scalar, "box": scalar}, normalizer), summed over the batch.
+    """The SSD loss: {"cls": (scalar, normalizer), "box": (scalar, normalizer)} over the batch.
 
     targets: cls [B, N] int (0 = background), box [B, N, 4] codes; outputs: cls [B, N, K + 1]
-    logits, box [B, N, 4]. The normalizer is the number of positives, 0.0 where there are none, and
-    then both losses are 0 as well: the caller divides by max(normalizer, 1).
+    logits, box [B, N, 4]. The normalizer of both is the number of positives, 0.0 where there are
+    none, and then the losses are 0 as well: the caller divides by max(normalizer, 1).
     """
     labels = targets["cls"]
     positive = labels > 0
@@ -64,4 +69,5 @@ def multibox(targets, outputs, ratio: float = 3.0):
     cls = ops.sum(each * hard_negative_weights(each, positive, ratio))
     codes = ops.sum(smooth_l1(targets["box"], outputs["box"]), axis=-1)
     box = ops.sum(ops.where(positive, codes, 0.0))
-    return {"cls": cls, "box": box}, ops.sum(ops.cast(positive, "float32"))
+    count = ops.sum(ops.cast(positive, "float32"))
+    return {"cls": (cls, count), "box": (box, count)}

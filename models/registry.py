@@ -1,8 +1,14 @@
 """Networks by name. Reading the tables imports neither Keras nor TensorFlow; building does.
 
-The tables are literal: rows_classification.py, rows_detection.py, rows_text.py. A row's module has
-`build(variant, ...)`; it is imported when the network is built. The parameter and
-multiply-accumulate counts are checked against the built networks by tests/models.
+The tables are literal: rows_classification.py, rows_detection.py, rows_text.py. A row's module is
+imported when the network is built:
+
+    build(variant, preprocess, num_classes=, **options) -> keras.Model; num_classes=None gives its
+        backbone, {"s4": ..., "s8": ..., ...}
+    build(variant, info, backbone, num_classes=, **options) -> models.spec.Task, of a row that names
+        a backbone: a network of the table, built with num_classes=None
+
+The parameter and multiply-accumulate counts are checked against the built networks by tests/models.
 """
 
 from __future__ import annotations
@@ -11,21 +17,30 @@ import dataclasses
 import difflib
 import fnmatch
 import importlib
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from convoy.models import rows_classification, rows_detection, rows_text
+from convoy.models import rows_classification, rows_detection, rows_text, tasks
 from convoy.models.rows import Row
-from convoy.models.spec import Classifier, Detector, Localizer, ModelInfo, Sentence, TextClassifier
+from convoy.models.spec import ModelInfo, Preprocess, Sentence, Task
 
 if TYPE_CHECKING:
     import keras
 
 
 MODELS = rows_classification.ROWS | rows_detection.ROWS | rows_text.ROWS
-# What networks of a family's task can be built for.
-SERVES = {"classification": ("classification", "multilabel", "localization")}
-# What a classification network can end with: its own layers, or evidence of a map's positions.
+# What can be asked of a network or a task, and the value that asks for nothing. Rows of networks
+# (Family.options) and of tasks (TaskRow.options) say which of them have a use for it.
+OPTIONS: dict[str, Any] = {
+    "width": 1.0,  # factor of the numbers of channels
+    "dropout": 0.0,  # before the last layer
+    "backbone": None,  # name of the network that a detector stands on; None its own
+    "head": "own",  # of a classification network: one of HEADS
+    "label_smoothing": 0.0,
+    "label_loss": "sigmoid",  # of several classes per picture: "sigmoid" | "softmax"
+    "vocabulary": (),  # words of a text network
+    "max_words": None,  # of a sentence that are seen; None the network's own number
+}
+# A network's own layers behind its last map, or evidence of that map's positions.
 HEADS = ("own", "weldon")
 
 
@@ -55,8 +70,15 @@ def describe(name: str) -> ModelInfo:
 
 def tasks_of(name: str) -> tuple[str, ...]:
     """The tasks that a network can be built for, its family's own first."""
-    task = _row(name).family.task
-    return SERVES.get(task, (task,))
+    own = _row(name).family.task
+    return tuple(
+        sorted((t for t, row in tasks.TASKS.items() if row.networks == own), key=own.__ne__)
+    )
+
+
+def backbone_of(name: str) -> str:
+    """Name of the network that a detector stands on where no other is asked for; "" for none."""
+    return _row(name).backbone
 
 
 def build(
@@ -64,16 +86,18 @@ def build(
     *,
     num_classes: int | str | None = "default",
     input_size: tuple[int, int] | None = None,
-    width: float = 1.0,
-    dropout: float = 0.0,
-) -> keras.Model | Detector:
-    """A new network with random weights: a keras.Model, or a Detector for detection.
+    **options,
+) -> keras.Model:
+    """A new network with random weights.
 
-    num_classes "default" is the reference's; None returns a classifier's backbone, whose outputs
-    are maps by stride, {"s4": ..., "s8": ..., ...}. input_size is (height, width) in pixels, None
-    the network's own. Options that the network does not have must keep their defaults.
+    num_classes "default" is the reference's; None returns the backbone, whose outputs are maps by
+    stride, {"s4": ..., "s8": ..., ...}. input_size is (height, width) in pixels, None the
+    network's own. options: those of OPTIONS that the network has a use for; others must keep their
+    defaults. Raises ValueError.
     """
-    return _build(name, num_classes, input_size, width, dropout)[0]
+    own, _ = _options(name, _row(name).family.task, options)
+    made, _ = _make(name, num_classes, input_size, own)
+    return made.model if isinstance(made, Task) else made
 
 
 def build_task(
@@ -82,20 +106,11 @@ def build_task(
     task: str | None = None,
     num_classes: int | str = "default",
     input_size: tuple[int, int] | None = None,
-    width: float = 1.0,
-    dropout: float = 0.0,
-    label_smoothing: float = 0.0,
-    label_loss: str = "sigmoid",
-    head: str = "own",
-    vocabulary: Sequence[str] = (),
-    max_words: int | None = None,
-) -> Classifier | Localizer | TextClassifier | Detector:
-    """`build` with encode, loss and decode. Its info tells what was built, not the reference.
+    **options,
+) -> Task:
+    """`build` with what is learnt and answered. Its info tells what was built, not the reference.
 
-    task: one of tasks_of(name), None its own. label_loss: of multilabel, "sigmoid" | "softmax".
-    head: of classification and multilabel; "weldon" replaces all behind the network's last map, see
-    models/classification/weldon.py.
-    Text: its vocabulary, and how many words of a sentence are seen; None the network's own.
+    task: one of tasks_of(name), None its own. options: as `build`'s, and those of the task.
     """
     if num_classes is None:
         raise ValueError(f"{name}: a task needs num_classes; only build() makes backbones")
@@ -103,75 +118,109 @@ def build_task(
     task = task or known[0]
     if task not in known:
         raise ValueError(f"{name} is for {' and '.join(known)}, not for {task}")
-    if label_smoothing and task not in ("classification", "text"):
-        raise ValueError(f"{name}: label_smoothing is for classification, got {label_smoothing}")
-    if head not in HEADS:
-        raise ValueError(f"{name}: head: expected one of {', '.join(HEADS)}, got {head!r}")
-    if head != "own" and task not in ("classification", "multilabel"):
-        raise ValueError(f"{name}: head {head} is for classification and multilabel, not {task}")
-    words = (len(vocabulary), max_words) if task == "text" else None
-    built, info = _build(name, num_classes, input_size, width, dropout, words, head)
-    info = dataclasses.replace(info, task=task)
-    if task == "detection":
-        return built
-    if task == "text":
-        from convoy.models.text.task import classifier
-
-        return classifier(built, info, vocabulary, label_smoothing)
-    aux_weight = _row(name).family.aux_weight
-    if task == "classification":
-        from convoy.models.classification.task import classifier
-
-        return classifier(built, info, label_smoothing, aux_weight)
-    if task == "multilabel":
-        from convoy.models.classification.multilabel import classifier
-
-        return classifier(built, info, label_loss, aux_weight)
-    from convoy.models.classification.localization import localizer
-
-    return localizer(built, info, aux_weight)
+    own, learning = _options(name, task, options)
+    made, info = _make(name, num_classes, input_size, own)
+    if aux_weight := _row(name).family.aux_weight:
+        learning["aux_weight"] = aux_weight
+    module = importlib.import_module(tasks.TASKS[task].module)
+    return module.build(made, dataclasses.replace(info, task=task), **learning)
 
 
-def _build(name, num_classes, input_size, width, dropout, words=None, head="own"):
-    """(keras.Model or Detector, ModelInfo with the actual size, classes and counts)."""
+def _options(name: str, task: str, options: dict[str, Any]) -> tuple[dict, dict]:
+    """(what the network is built with, what its task is built with). Raises ValueError."""
+    of_network, of_task = _row(name).family.options, tasks.TASKS[task].options
+    own: dict[str, Any] = {}
+    learning: dict[str, Any] = {}
+    for key, value in options.items():
+        if key not in OPTIONS:
+            close = difflib.get_close_matches(key, OPTIONS, n=1, cutoff=0.4)
+            hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(OPTIONS)}"
+            raise ValueError(f"{name}: no option is called {key!r}; {hint}")
+        if key in of_network or (key in of_task and key in ("head", "max_words")):
+            own[key] = value
+        elif key in of_task:
+            learning[key] = value
+        elif value != OPTIONS[key]:
+            known = [other for other, row in tasks.TASKS.items() if key in row.options]
+            if known:
+                raise ValueError(f"{name}: {key} is for {' and '.join(known)}, not for {task}")
+            raise ValueError(f"{name} has no {key}: leave it at {OPTIONS[key]}")
+    if own.get("head", "own") not in HEADS:
+        raise ValueError(f"{name}: head: expected one of {', '.join(HEADS)}, got {own['head']!r}")
+    if own.get("head") == "weldon":  # it has dropout of its own, whatever the network has
+        own["dropout"] = options.get("dropout", OPTIONS["dropout"])
+    if learning.get("vocabulary"):
+        own["words"] = len(learning["vocabulary"])
+    return own, learning
+
+
+def _make(
+    name: str, num_classes, input_size, options: dict
+) -> tuple[keras.Model | Task, ModelInfo]:
+    """The network, and its ModelInfo with the actual size, classes and counts."""
     row = _row(name)
-    options = {"width": width, "dropout": dropout}
-    if head == "weldon":  # it has dropout of its own, whatever the network has
-        del options["dropout"]
-    for key, default in (("width", 1.0), ("dropout", 0.0)):
-        if key not in row.family.options and options.pop(key, default) != default:
-            raise ValueError(f"{name} has no {key}: leave it at {default}")
-    detects = row.family.task == "detection"
     if num_classes == "default":
         num_classes = row.num_classes
-    if num_classes is None and row.family.task != "classification":
-        kind = "detector" if detects else "text network"
-        raise ValueError(f"{name}: a {kind} needs num_classes; build its backbone by its name")
     if num_classes is not None and num_classes < 1:
         raise ValueError(f"{name}: expected num_classes >= 1, got {num_classes}")
-    preprocess = row.preprocess
-    if not isinstance(preprocess, Sentence):
-        preprocess = dataclasses.replace(preprocess, size=tuple(input_size or preprocess.size))
-    elif input_size:
-        raise ValueError(f"{name} reads words: leave input_size out, got {tuple(input_size)}")
-    elif words:
-        options["words"] = words[0]
-        preprocess = dataclasses.replace(preprocess, words=words[1] or preprocess.words)
+    options = dict(options)
+    preprocess = _fitted(name, input_size, options.pop("max_words", None))
+    if num_classes is None and isinstance(preprocess, Sentence):
+        raise ValueError(f"{name} needs num_classes: it has no maps by stride")
     info = dataclasses.replace(describe(name), num_classes=num_classes, preprocess=preprocess)
     module = importlib.import_module(row.family.module)
-    if head == "weldon":
+    head = options.pop("head", "own")
+    if row.backbone:
+        backbone, info = _backbone(name, options.pop("backbone", None), info, options)
+        if num_classes is None:
+            return backbone, info
+        made = module.build(name, info, backbone, num_classes=num_classes, **options)
+    elif head == "weldon":
         from convoy.models.classification import weldon
 
+        dropout = options.pop("dropout")
         maps = module.build(name, preprocess, num_classes=None, **options)
-        built = weldon.on(maps, num_classes, dropout=dropout)
+        made = weldon.on(maps, num_classes, dropout=dropout)
     else:
-        given = info if detects else preprocess
-        built = module.build(name, given, num_classes=num_classes, **options)
+        made = module.build(name, preprocess, num_classes=num_classes, **options)
     from convoy.models import count
 
-    model = built.model if detects else built
-    info = dataclasses.replace(info, params=count.params(model), macs=count.macs(model))
-    return dataclasses.replace(built, info=info) if detects else built, info
+    model = made.model if isinstance(made, Task) else made
+    return made, dataclasses.replace(info, params=count.params(model), macs=count.macs(model))
+
+
+def _fitted(name: str, input_size, max_words: int | None) -> Preprocess | Sentence:
+    """The network's preprocessing for another size, or number of words."""
+    preprocess = _row(name).preprocess
+    if not isinstance(preprocess, Sentence):
+        return dataclasses.replace(preprocess, size=tuple(input_size or preprocess.size))
+    if input_size:
+        raise ValueError(f"{name} reads words: leave input_size out, got {tuple(input_size)}")
+    return dataclasses.replace(preprocess, words=max_words or preprocess.words)
+
+
+def _backbone(name: str, asked: str | None, info: ModelInfo, options: dict):
+    """(the network that `name` stands on, info with the pixels as that network wants them).
+
+    Another backbone than the row's brings its own normalisation of pixels, so that its trained
+    weights see what they know; size and way of resizing stay the detector's.
+    """
+    row = _row(name)
+    body = _row(asked or row.backbone)
+    if body.backbone or isinstance(body.preprocess, Sentence):
+        raise ValueError(f"{name}: backbone: {asked} has no maps by stride: expected a classifier")
+    if asked in (None, row.backbone):
+        preprocess, given = info.preprocess, dict(row.backbone_options)
+    else:
+        size, resize = info.preprocess.size, info.preprocess.resize
+        preprocess = dataclasses.replace(body.preprocess, size=size, resize=resize, crop_pct=1.0)
+        given = {}
+    if options.get("width", 1.0) != 1.0 and "width" not in body.family.options:
+        raise ValueError(f"{name}: its backbone {asked or row.backbone} has no width")
+    given |= {key: options[key] for key in body.family.options if key in options}
+    module = importlib.import_module(body.family.module)
+    backbone = module.build(asked or row.backbone, preprocess, num_classes=None, **given)
+    return backbone, dataclasses.replace(info, preprocess=preprocess)
 
 
 def _row(name: str) -> Row:

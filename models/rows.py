@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from convoy.models.spec import Preprocess, Sentence
@@ -10,10 +11,10 @@ from convoy.models.spec import Preprocess, Sentence
 
 class Family(NamedTuple):
     module: str  # dotted path; its build(variant, ...) makes the network
-    task: str  # "classification" | "detection" | "text"
+    task: str  # a name of models/tasks.py
     paper: str
     year: int
-    options: tuple[str, ...] = ()  # what build() takes of "width" and "dropout"
+    options: tuple[str, ...] = ()  # of models.registry.OPTIONS: what its build() takes
     aux_weight: float = 0.0  # of the loss of each auxiliary head, where a variant has heads
 
 
@@ -23,6 +24,8 @@ class Row(NamedTuple):
     macs: int  # for one input of the default size
     num_classes: int
     preprocess: Preprocess | Sentence
+    backbone: str = ""  # of a detector: the network that it stands on
+    backbone_options: Mapping[str, object] = {}  # that network's, beside those asked for
 
 
 # Preprocessing that the published weights of each source were trained with.

@@ -12,13 +12,19 @@ SSD = Family(
     2015,
 )
 SSD_MOBILENET = SSD._replace(year=2017, options=("width",))
+SSD_ON_ANY = SSD_MOBILENET._replace(options=("width", "backbone"))
 
 CENTERED = Preprocess(size=(300, 300), mean=(127.5,), std=(127.5,))
 VOC_MEAN = Preprocess(size=(300, 300), mean=(123.0, 117.0, 104.0))
 
 # fmt: off
 ROWS = {
-    "ssd300_vgg16": Row(SSD, 26_285_486, 31_373_537_792, 20, VOC_MEAN),
-    "ssd_mobilenet_v1": Row(SSD_MOBILENET, 5_755_694, 1_099_798_080, 20, CENTERED),
+    "ssd": Row(SSD_ON_ANY, 5_755_694, 1_099_798_080, 20, CENTERED, "mobilenet_v1"),
+    "ssd300_vgg16": Row(
+        SSD, 26_285_486, 31_373_537_792, 20, VOC_MEAN, "vgg16", {"pool_padding": "same"}
+    ),
+    "ssd_mobilenet_v1": Row(
+        SSD_MOBILENET, 5_755_694, 1_099_798_080, 20, CENTERED, "mobilenet_v1"
+    ),
 }
 # fmt: on

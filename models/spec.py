@@ -1,7 +1,7 @@
 """The contracts between networks and everything that runs them.
 
-A task object (`Classifier`, `Detector`, ...) carries the same five fields, so the training step,
-the evaluator and the export never ask which network they hold. `info.task` says what it is for.
+One `Task` for every network: the training step, the evaluator, the server and the export call its
+functions and never ask which network, or which task, they hold.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # listing networks must not import TensorFlow
     import keras
+    import numpy as np
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +61,7 @@ class ModelInfo:
     """What is known of a network without building it."""
 
     name: str
-    task: str  # "classification" | "detection" | "text"; built ones: what they were built for
+    task: str  # a name of models/tasks.py: of a built network what it was built for
     paper: str  # title and address
     year: int
     params: int  # learnable parameters (BatchNorm's running statistics not counted), at num_classes
@@ -69,80 +70,59 @@ class ModelInfo:
     preprocess: Preprocess | Sentence
 
 
-@dataclasses.dataclass(frozen=True)
-class Classifier:
-    """A classification network, for one class a picture or several, and how to train and read it.
+@dataclasses.dataclass(frozen=True, eq=False)
+class Priors:
+    """A detector's reference boxes, and how much an object must overlap one to be learnt by it."""
 
-    model:  images [B, H, W, C] float32 0..255 -> logits [B, K] float32; with auxiliary heads
-            {"logits": [B, K], "aux1": [B, K], ...}
-    encode: (labels [M] int64) -> {"label": int64 scalar}; TensorFlow, runs inside tf.data.
-            Several: (dict of labels and objects) -> {"labels": [K] float32}
-    loss:   (targets, outputs) -> ({"cls": float32 scalar summed over the batch, and a weighted one
-            for each auxiliary head}, normalizer)
-    decode: (outputs) -> {"scores": [B, K] float32, "classes": [B] int64}. Several:
-            (outputs, label_threshold, label_count) -> {"scores": [B, K], "chosen": [B, K] bool}
+    boxes: np.ndarray  # [N, 4] float32 ymin, xmin, ymax, xmax in pixels of the network's input
+    threshold: float  # least intersection over union
+
+
+def on_pictures(model, batch):
+    """The outputs for the pictures of a batch, in training mode: what most networks learn from."""
+    return model(batch["image"], training=True)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Task:
+    """A network, what it learns and what it answers. B pictures, K classes.
+
+    model:      pictures [B, H, W, C] float32 0..255 (text: numbers of words [B, L] int32) -> a
+                tensor, or a dict of tensors, float32
+    encode:     one dict of a picture's annotation, the fields that the task's row names, as
+                `data.input.input.training_example` describes them -> a dict of tensors of fixed
+                shapes; TensorFlow, runs inside tf.data
+    loss:       (targets, outputs) -> {name: (scalar summed over the batch, its normalizer)}, both
+                float32. The trainer sums each over all replicas, divides by max(normalizer, 1) and
+                adds up
+    decode:     (outputs, **limits) -> what was predicted, in pixels of the network's input; part
+                of the exported graph. limits: keys of a recipe's `export` that the row names
+    answer:     (decoded, matrices, sizes, names) -> what is served, in pixels of the pictures sent.
+                matrices [B, 3, 3] map those onto the network's input, sizes [B, 2] are theirs
+                (height, width), both None for text; names [K] is a string tensor. TensorFlow
+    difference: (expected, received, **limits) -> how far two batches of answers are apart, as one
+                number that `export.tolerance` bounds; NumPy
+    reads:      the outputs that `decode` reads, where the model gives a dict; the others serve
+                training alone and are not exported. () = all
+    wiring:     (model, batch) -> outputs in training; a network that needs the truth of a batch
+                to choose what it looks at, as two-stage detectors do, has its own
+    tokens:     of text: a tf.Module, strings [B] -> the model's input; it goes into the export.
+                None without TensorFlow
+    priors:     of a detector that has them
     """
 
     model: keras.Model
+    info: ModelInfo
     encode: Callable
     loss: Callable
     decode: Callable
-    info: ModelInfo
+    answer: Callable
+    difference: Callable
+    reads: tuple[str, ...] = ()
+    wiring: Callable = on_pictures
+    tokens: Callable | None = None
+    priors: Priors | None = None
 
-
-@dataclasses.dataclass(frozen=True)
-class Localizer:
-    """A classification network with a second head, for the box of the picture's one object.
-
-    model:  images [B, H, W, C] float32 0..255 -> {"logits": [B, K], "box": [B, 4], ...} float32
-    encode: (dict of boxes [M, 4] pixels of the input, classes [M], valid [M]) ->
-            {"label": int64, "box": [4] in parts of the input's sides, "there": float32 0 or 1}
-    loss:   (targets, outputs) -> ({"cls": scalar, "loc": scalar} summed over the batch, normalizer)
-    decode: (outputs) -> {"scores": [B, K] float32, "classes": [B] int64,
-            "box": [B, 4] pixels of the input}
-    """
-
-    model: keras.Model
-    encode: Callable
-    loss: Callable
-    decode: Callable
-    info: ModelInfo
-
-
-@dataclasses.dataclass(frozen=True)
-class TextClassifier:
-    """A network for sentences and how to train and read it.
-
-    model:  numbers of words [B, L] int32 -> logits [B, K] float32
-    encode: (dict of text and labels) -> {"label": int64 scalar, "tokens": [L] int32}
-    loss, decode: as a Classifier's
-    tokens: a tf.Module, strings [B] -> [B, L] int32; goes into the export; None without TensorFlow
-    """
-
-    model: keras.Model
-    encode: Callable
-    loss: Callable
-    decode: Callable
-    info: ModelInfo
-    tokens: Callable | None
-
-
-@dataclasses.dataclass(frozen=True)
-class Detector:
-    """A detection network and how to train and read it. K classes, N priors, D detections.
-
-    model:  images [B, H, W, 3] float32 0..255 -> dict of raw float32 outputs, e.g.
-            {"cls": [B, N, K + 1], "box": [B, N, 4]}
-    encode: (boxes [M, 4] pixels of the network input, classes [M] int64, valid [M] bool) ->
-            targets, a dict of tensors of fixed shape; TensorFlow, runs inside tf.data
-    loss:   (targets, outputs) -> ({"cls": scalar, "box": scalar} summed over the batch, normalizer)
-    decode: (outputs, score_threshold, iou_threshold, max_detections) ->
-            {"boxes": [B, D, 4] pixels of the network input, "scores": [B, D],
-             "classes": [B, D] int64, "valid": [B, D] bool}; goes into the export graph
-    """
-
-    model: keras.Model
-    encode: Callable
-    loss: Callable
-    decode: Callable
-    info: ModelInfo
+    def forward(self, batch):
+        """The model's outputs for a batch {"image", "targets", ...}, in training mode."""
+        return self.wiring(self.model, batch)

@@ -1,8 +1,8 @@
-"""The table of tasks: what a network can be made to learn and to answer. Reading it imports nothing.
+"""The table of tasks: what a network can learn and answer. Reading it imports no TensorFlow.
 
 A task is three things: its row here; `models/TASK/`, what is learnt and what is answered (the row's
 module); `pipeline/tasks/TASK.py`, how its answers are measured, drawn and written. Nothing else
-names a task.
+names a task. Of the tasks of one kind of network its own comes first.
 """
 
 from __future__ import annotations
@@ -15,11 +15,14 @@ class TaskRow(NamedTuple):
     module: str  # dotted path; its build(network, **options) makes a models.spec.Task
     networks: str  # task of the families of networks that it is built from
     fields: tuple[str, ...]  # of data/input/parse.py: what `encode` is given of a record
-    request: str  # what a served model is sent: "image" | "text"
+    request: str  # name of the input of a served model: encoded pictures, or sentences
     metrics: tuple[str, ...]  # that the gate may look at: more is better
     gate: str  # what it looks at where the recipe names no metric
     options: tuple[str, ...] = ()  # that its build takes beside the network's own
     limits: tuple[str, ...] = ()  # keys of a recipe's `export` that its decoding takes
+    extract: bool = False  # whether `train.mode: extract` and `convoy prune` can make it
+    priors: bool = False  # whether its networks may learn by reference boxes
+    picture_scores: bool = True  # whether an answer's `scores` [K] are of the whole picture
     label_map: str = "labels"  # of the records: the file and the manifest's key of class names
 
 
@@ -34,26 +37,27 @@ TASKS = {
         "convoy.models.classification.task",
         "classification",
         ("labels",),
-        "image",
+        "image_bytes",
         _CLASSES,
         "top1",
-        options=("label_smoothing",),
+        options=("label_smoothing", "head"),
+        extract=True,
     ),
     "multilabel": TaskRow(
         "convoy.models.classification.multilabel",
         "classification",
         ("labels", "boxes"),  # classes of the picture, or of its objects
-        "image",
+        "image_bytes",
         ("voc_mAP", "voc07_mAP", "exact_match", "F1", "macro_F1"),
         "voc_mAP",
-        options=("label_loss",),
+        options=("label_loss", "head"),
         limits=("label_threshold", "label_count"),
     ),
     "localization": TaskRow(
         "convoy.models.classification.localization",
         "classification",
         ("boxes",),
-        "image",
+        "image_bytes",
         ("loc_top1", "loc_top5", "iou50", "mean_iou", *_CLASSES),
         "loc_top1",
     ),
@@ -61,19 +65,21 @@ TASKS = {
         "convoy.models.detection.task",
         "detection",
         ("boxes",),
-        "image",
+        "image_bytes",
         _BOXES,
         "AP50",
         limits=("score_threshold", "iou_threshold", "max_detections"),
+        priors=True,
+        picture_scores=False,
     ),
     "text": TaskRow(
         "convoy.models.text.task",
         "text",
-        ("text", "labels"),  # without a picture
+        ("sentence", "labels"),  # without a picture
         "text",
         _CLASSES,
         "top1",
-        options=("label_smoothing", "vocabulary"),
+        options=("label_smoothing", "vocabulary", "max_words"),
     ),
 }
 

@@ -86,6 +86,7 @@ class Model(Section):
 
     name: str = "ssd_mobilenet_v1"  # see `convoy models`
     input_size: tuple[int, int] | None = None  # height, width in pixels; None = the network's own
+    backbone: str | None = None  # of a detector that takes any, such as ssd; None = its own
     width: float = Field(1.0, gt=0)  # MobileNet's width multiplier; 1.0 for every other network
     dropout: float = Field(0.0, ge=0, lt=1)  # before the last layer, where the network has it
     head: Literal["own", "weldon"] = "own"  # weldon: on the last map, by its extreme positions

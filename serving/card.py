@@ -5,17 +5,28 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from convoy.models.spec import ModelInfo
+from convoy.models.spec import ModelInfo, Preprocess, Sentence
 
-PICTURE_LIMITS = (
-    "- pictures must be upright: EXIF orientation is not read",
-    "- of an animated GIF the first frame is looked at",
-    "- transparency is ignored",
-)
-TEXT_LIMITS = (
-    "- words that training did not see are all alike",
-    "- letters other than a to z and A to Z part words and are lost",
-)
+# What the network does not see of pictures, and of sentences.
+UNSEEN = {
+    Preprocess: (
+        "- pictures must be upright: EXIF orientation is not read",
+        "- of an animated GIF the first frame is looked at",
+        "- transparency is ignored",
+    ),
+    Sentence: (
+        "- words that training did not see are all alike",
+        "- letters other than a to z and A to Z part words and are lost",
+    ),
+}
+# Limits of the decoding, where the report has them.
+LIMITS = {
+    "score_threshold": "detections below a score of {} are not returned",
+    "iou_threshold": "non-maximum suppression above an overlap of {}",
+    "max_detections": "at most {} detections per picture",
+    "label_threshold": "classes above a score of {} are chosen",
+    "label_count": "the {} classes of the highest scores are chosen",
+}
 
 
 def model_card(
@@ -40,17 +51,16 @@ def model_card(
         _input(info, report),
         f"- classes ({len(labels)}): {', '.join(labels)}",
     ]
-    if info.task == "detection":
-        lines += [
-            f"- detections below a score of {report['score_threshold']} are not returned",
-            f"- non-maximum suppression above an overlap of {report['iou_threshold']}",
-            f"- at most {report['max_detections']} detections a picture",
-        ]
+    lines += [
+        f"- {text.format(report[name])}"
+        for name, text in LIMITS.items()
+        if report.get(name) is not None
+    ]
     lines += [
         f"- scores lie within {report['tolerance']} of the float32 network",
         "",
         "## Limits",
-        *(TEXT_LIMITS if info.task == "text" else PICTURE_LIMITS),
+        *UNSEEN[type(info.preprocess)],
         "- the network knows the classes above and nothing else; what it was not trained on gets a"
         " score as well",
     ]
@@ -58,7 +68,7 @@ def model_card(
 
 
 def _input(info: ModelInfo, report: Mapping[str, Any]) -> str:
-    if info.task == "text":
+    if isinstance(info.preprocess, Sentence):
         return f"- input: sentences, of which the first {info.preprocess.words} words are seen"
     height, width = report["input_size"]
     return f"- input: {height} x {width} pixels, pictures fitted by {info.preprocess.resize!r}"

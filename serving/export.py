@@ -8,6 +8,7 @@ Three forms with the same signatures are tried (see `serving.signatures`):
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import pathlib
@@ -23,11 +24,10 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import fingerprint_pb2
 
-from convoy.models.classification.task import without_heads
-from convoy.models.spec import Classifier, Detector, Localizer, TextClassifier
+from convoy.models.heads import without_heads
+from convoy.models.spec import Task
 from convoy.serving import freeze, signatures, warmup
 from convoy.serving.card import model_card
-from convoy.serving.compare import difference
 
 FORMS = {
     "auto": ("float32", "frozen_float32", "frozen_bfloat16"),
@@ -35,7 +35,6 @@ FORMS = {
     "bfloat16": ("frozen_bfloat16",),
 }
 EXTRA = "assets.extra"
-Task = Classifier | Localizer | TextClassifier | Detector
 
 
 class ExportError(ValueError):
@@ -49,38 +48,27 @@ def export(
     labels: Sequence[str],
     input_size: tuple[int, ...],
     samples: Sequence[bytes],
-    score_threshold: float = 0.01,
-    iou_threshold: float = 0.45,
-    max_detections: int = 200,
-    label_threshold: float | None = None,
-    label_count: int | None = None,
     precision: str = "auto",
     tolerance: float = 0.02,
     name: str | None = None,
     card: Mapping[str, Any] | None = None,
     budget_s: float = 4.0,
+    **limits,
 ) -> dict[str, Any]:
     """Writes the SavedModel `path` (aside, then renamed) and returns the report.
 
     samples: encoded pictures, or sentences, to measure, compare and warm up with; at least one.
     input_size: of pictures (height, width) in pixels, of sentences (length,).
     precision: "auto" | "float32" | "bfloat16": which forms compete.
-    tolerance: largest `serving.compare.difference` from the float32 network in memory.
+    tolerance: largest `task.difference` from the float32 network in memory.
     name: the model's name in warm-up requests.
     card: {"data": {name: value}, "metrics": {name: value}}, for the model card.
+    limits: of the task's decoding, as its row in models/tasks.py names them.
     The report is also written as `export_report.json` beside `path` and in its assets.extra.
     """
     path = pathlib.Path(path)
-    if isinstance(task, (Classifier, Localizer)):
-        task = without_heads(task)
+    task = without_heads(task)
     _check(task, labels, precision, samples)
-    limits = {
-        "score_threshold": score_threshold,
-        "iou_threshold": iou_threshold,
-        "max_detections": max_detections,
-    }
-    if task.info.task == "multilabel":
-        limits = {"label_threshold": label_threshold, "label_count": label_count}
     build = {"labels": labels, "input_size": tuple(input_size), **limits}
     reference = in_memory(task, **build)
     expected = [reference([sample]) for sample in samples]
@@ -93,7 +81,8 @@ def export(
             save(task, aside / form, form, **build)
             found[form] = {"bytes": _size(aside / form)}
         name_of_input = signatures.input_of(task)
-        _measure(aside, found, expected, samples, iou_threshold, budget_s, name_of_input)
+        apart = functools.partial(task.difference, **limits)
+        _measure(aside, found, expected, samples, apart, budget_s, name_of_input)
         chosen = _choose(found, tolerance)
         report = {
             "network": task.info.name,
@@ -143,11 +132,10 @@ def in_memory(task: Task, **build):
 def save(task: Task, path: pathlib.Path, form: str, **build) -> None:
     """Writes one form of the network as a SavedModel."""
     module = tf.Module()
-    if isinstance(task, TextClassifier):
-        shape, dtype = task.info.preprocess.shape, tf.int32
+    size, given = build["input_size"], task.model.input
+    shape, dtype = (*size, *given.shape[1 + len(size) :]), tf.as_dtype(given.dtype)
+    if task.tokens is not None:
         module.tokens = task.tokens
-    else:
-        shape, dtype = (*build["input_size"], task.info.preprocess.channels), tf.float32
     if form == "float32":
         network = freeze.live(task.model)
         module.weights = [variable.value for variable in task.model.variables]
@@ -172,20 +160,14 @@ def _check(task, labels, precision, samples) -> None:
         raise ExportError(
             "samples: expected at least one encoded picture or sentence to compare with, got none"
         )
-    outputs = task.model.output
-    scores = outputs.get("cls", outputs.get("logits")) if isinstance(outputs, dict) else outputs
-    if scores is None or isinstance(scores, (list, tuple)):
-        return
-    width = scores.shape[-1]
-    allowed = (width, width - 1) if isinstance(task, Detector) else (width,)
-    if len(labels) not in allowed:
+    if len(labels) != task.info.num_classes:
         raise ExportError(
-            f"labels: {task.info.name} has {width} outputs, so expected "
-            f"{' or '.join(map(str, allowed))} names, got {len(labels)}"
+            f"labels: {task.info.name} has {task.info.num_classes} outputs for classes, so "
+            f"expected as many names, got {len(labels)}"
         )
 
 
-def _measure(folder, found, expected, samples, iou_threshold, budget_s, input_name) -> None:
+def _measure(folder, found, expected, samples, difference, budget_s, input_name) -> None:
     """Fills in the difference and the median time at batch 1, runs of the forms alternating."""
     calls = {}
     for form, entry in found.items():
@@ -195,7 +177,7 @@ def _measure(folder, found, expected, samples, iou_threshold, budget_s, input_na
         for sample, truth in zip(samples, expected, strict=True):
             answers = call(**{input_name: tf.constant([sample])})
             received = {key: value.numpy() for key, value in answers.items()}
-            apart = max(apart, difference(truth, received, iou_threshold))
+            apart = max(apart, difference(truth, received))
         entry["score_difference"] = round(apart, 6)
     times: dict[str, list[float]] = {form: [] for form in calls}
     requests = [{input_name: tf.constant([sample])} for sample in samples]
@@ -203,7 +185,8 @@ def _measure(folder, found, expected, samples, iou_threshold, budget_s, input_na
     for turn in range(200):
         for form, call in calls.items():
             before = time.perf_counter()
-            call(**requests[turn % len(requests)])["scores"].numpy()
+            for value in call(**requests[turn % len(requests)]).values():
+                value.numpy()
             times[form].append(time.perf_counter() - before)
         if turn >= 4 and time.perf_counter() - started > budget_s:
             break

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import importlib
 import json
 import os
 import pathlib
@@ -13,7 +14,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from convoy.serving.compare import difference
+from convoy.models import tasks
 
 SCRIPT = pathlib.Path(__file__).with_name("v1_check.py")
 
@@ -28,7 +29,6 @@ def verify(
     samples: Sequence[bytes],
     *,
     tolerance: float = 0.02,
-    iou_threshold: float = 0.45,
     timeout_s: float = 300.0,
 ) -> dict[str, np.ndarray]:
     """Answers of the SavedModel for `samples`, from a fresh process with TensorFlow's V1 loader.
@@ -54,15 +54,21 @@ def verify(
         with np.load(answer) as arrays:
             answers = dict(arrays)
     if reference is not None:
-        check(reference(samples), answers, tolerance, iou_threshold)
+        check(reference(samples), answers, tolerance, difference_of(pathlib.Path(path)))
     return answers
 
 
-def check(expected, answers, tolerance: float, iou_threshold: float = 0.45) -> None:
-    """Raises VerificationError where the scores are further apart than `tolerance`."""
-    apart = difference(expected, answers, iou_threshold)
+def difference_of(path: pathlib.Path) -> Callable:
+    """`models.spec.Task.difference` of an exported model's task."""
+    report = json.loads((path / "assets.extra" / "export_report.json").read_text())
+    return importlib.import_module(tasks.row(report["task"]).module).difference
+
+
+def check(expected, answers, tolerance: float, difference: Callable) -> None:
+    """Raises VerificationError where the answers are further apart than `tolerance`."""
+    apart = difference(expected, answers)
     if apart > tolerance:
         raise VerificationError(
-            f"scores of the SavedModel in a fresh process differ by {apart:.4g} from the network "
+            f"answers of the SavedModel in a fresh process differ by {apart:.4g} from the network "
             f"in memory, expected at most {tolerance}"
         )

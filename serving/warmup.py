@@ -46,7 +46,7 @@ def request(
     signature_name: str = "serving_default",
     input_name: str = "image_bytes",
 ) -> predict_pb2.PredictRequest:
-    """A PredictRequest with encoded pictures, or sentences where the input is "text"."""
+    """A PredictRequest with encoded pictures, or sentences."""
     message = predict_pb2.PredictRequest()
     message.model_spec.name = name
     message.model_spec.signature_name = signature_name

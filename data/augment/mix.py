@@ -27,37 +27,46 @@ from convoy.data.augment.policy import Augment
 DRAWS = 5  # uniform numbers a row: MixUp's share, CutMix's, two of a centre, one of a choice
 PAIR, FOUR = 2, 4
 OBJECTS = ("boxes", "classes", "valid")
-TASKS = {"classification": ("mixup", "cutmix"), "detection": ("mixup", "mosaic")}
+# What can be mixed, by the fields of annotation that are read: of others it is not known how.
+MIXES = {("labels",): ("mixup", "cutmix"), ("boxes",): ("mixup", "mosaic")}
 
 
-def rows_together(policy: Augment, task: str) -> int:
+def rows_together(policy: Augment, fields: tuple[str, ...]) -> int:
     """How many rows next to each other the policy mixes, 1 = none.
 
-    What a worker reads of a batch must be a multiple of it. Raises ValueError for a task whose
-    targets a kind of mixing cannot follow.
+    What a worker reads of a batch must be a multiple of it. Raises ValueError for fields of
+    annotation that a kind of mixing cannot follow.
     """
     asked = [name for name in ("mixup", "cutmix", "mosaic") if getattr(policy, name)]
     for name in asked:
-        if name not in TASKS.get(task, ()):
-            known = [task for task, names in TASKS.items() if name in names]
-            raise ValueError(f"augment.{name} is for {' and '.join(known)}, the task is {task}")
+        if name not in MIXES.get(fields, ()):
+            known = [*(" and ".join(read) for read, names in MIXES.items() if name in names)]
+            raise ValueError(
+                f"augment.{name} mixes {' or '.join(known)}, the task learns {', '.join(fields)}"
+            )
     return FOUR if policy.mosaic else PAIR if asked else 1
 
 
 def mixed(
-    rows: tf.data.Dataset, policy: Augment, task: str, num_classes: int, encode: Callable
+    rows: tf.data.Dataset,
+    policy: Augment,
+    fields: tuple[str, ...],
+    num_classes: int,
+    encode: Callable,
 ) -> tf.data.Dataset:
     """Rows {"image", "targets", "mix" [DRAWS], ...} of which image and targets are mixed.
 
-    "mix", uniform numbers of [0, 1), is taken out. Targets of classification, {"label"}, become
-    {"distribution" [num_classes] float32}. Those of detection are {"boxes" [M, 4] pixels,
-    "classes" [M], "valid" [M]} and become what `encode` makes of these three.
+    "mix", uniform numbers of [0, 1), is taken out. Targets of labels, {"label"}, become
+    {"distribution" [num_classes] float32}. Those of boxes are {"boxes" [M, 4] pixels,
+    "classes" [M], "valid" [M]} and become what `encode` makes of this dict.
     """
+
+    of_labels = "labels" in fields
 
     def mix(batch: dict) -> dict:
         draws, targets = batch["mix"], batch["targets"]
         rest = {name: batch[name] for name in batch if name != "mix"}
-        if task == "classification":
+        if of_labels:
             batch = {"image": batch["image"], "labels": tf.one_hot(targets["label"], num_classes)}
             batch = mix_labels(batch, draws, policy.mixup, policy.cutmix)
             return {**rest, "image": batch["image"], "targets": {"distribution": batch["labels"]}}
@@ -67,14 +76,11 @@ def mixed(
         return {**rest, "image": batch["image"], "targets": targets}
 
     parallel = {"num_parallel_calls": tf.data.AUTOTUNE, "deterministic": True}
-    groups = rows.batch(rows_together(policy, task), drop_remainder=True)
+    groups = rows.batch(rows_together(policy, fields), drop_remainder=True)
     rows = groups.map(mix, **parallel).unbatch()
-    if task == "classification":
+    if of_labels:
         return rows
-    return rows.map(
-        lambda row: {**row, "targets": encode(*(row["targets"][name] for name in OBJECTS))},
-        **parallel,
-    )
+    return rows.map(lambda row: {**row, "targets": encode(row["targets"])}, **parallel)
 
 
 def beta(draws: tf.Tensor, alpha: float) -> tf.Tensor:

@@ -43,16 +43,21 @@ def draws_of(policy: Augment) -> int:
     return own + (POLICY if policy.autoaugment else 0)
 
 
-def searched(image: tf.Tensor, policy: Augment, task: str, draws: tf.Tensor) -> tf.Tensor:
+def searched(
+    image: tf.Tensor, policy: Augment, fields: tuple[str, ...], draws: tf.Tensor
+) -> tf.Tensor:
     """Float image [H, W, C] in 0..255 after AutoAugment and RandAugment, as far as asked for.
 
-    draws: [draws_of(policy)] uniform in [0, 1). Pixels move for classification alone; AutoAugment
-    is not for other tasks.
+    draws: [draws_of(policy)] uniform in [0, 1). fields: of annotation that are read; pixels move
+    where labels alone are, and AutoAugment is for those.
     """
-    moving = task == "classification"
+    moving = fields == ("labels",)
     if policy.autoaugment:
         if not moving:
-            raise ValueError(f"augment.autoaugment is for classification, the task is {task}")
+            raise ValueError(
+                f"augment.autoaugment moves pixels: it is for labels alone, the task learns "
+                f"{', '.join(fields)}"
+            )
         image = autoaugment(image, policy.autoaugment, draws[:POLICY])
     if policy.randaugment:
         count, magnitude = policy.randaugment

@@ -34,14 +34,12 @@ BLOCK = 64  # records that are parsed, and whose changes are drawn, at once
 class Stream:
     """One split of ingested records and how to turn it into a network's batches.
 
-    encode, by task: classification (labels [M]); detection (boxes [max_boxes, 4] pixels of the
-    input, classes, valid [max_boxes]); any other task, and a stream with `fields` of its own, one
-    dict, see `training_example`. It returns tensors of fixed shapes.
+    encode: the dict of a picture's annotation, see `training_example`, -> tensors of fixed shapes.
     """
 
     records: pathlib.Path  # folder with manifest.json and SPLIT-*.tfrecord
     split: str
-    task: str  # one of data.parse.TASKS
+    fields: tuple[str, ...]  # of data.input.parse.FIELDS: the annotation that is read
     preprocess: Preprocess | Sentence  # its `size` is the network's input
     encode: Callable
     augment: Augment = Augment()
@@ -49,25 +47,14 @@ class Stream:
     batch_size: int = 32  # global
     max_boxes: int = 100
     shuffle_buffer: int = 2048
-    fields: tuple[str, ...] = ()  # of data.parse; () = what the task needs
     keypoints: int = 0  # K, see `keypoints_of`
     keypoint_pairs: tuple[tuple[int, int], ...] = ()  # (left, right), swapped by a mirrored picture
     target_scale: int = 1  # restoration: sides of the target picture in sides of the input
 
     @property
-    def wanted(self) -> tuple[str, ...]:
-        """The fields of annotation that are read."""
-        return self.fields or parse.TASKS[self.task]
-
-    @property
-    def kind(self) -> str:
-        """The task, of which augmentation knows the targets unless it has fields of its own."""
-        return f"{self.task} with fields of its own" if self.fields else self.task
-
-    @property
     def together(self) -> int:
         """How many rows the augmentation mixes, see mix.rows_together."""
-        return mix.rows_together(self.augment, self.kind)
+        return mix.rows_together(self.augment, self.fields)
 
 
 def count(records: pathlib.Path, split: str) -> int:
@@ -143,7 +130,7 @@ def training_batches(
     )
     if stream.together > 1:
         known = len(label_map.read(stream.records / "labels.txt"))
-        examples = mix.mixed(examples, stream.augment, stream.task, known, stream.encode)
+        examples = mix.mixed(examples, stream.augment, stream.fields, known, stream.encode)
     batches = examples.batch(stream.batch_size // replicas, drop_remainder=True)
     options = tf.data.Options()
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
@@ -151,21 +138,23 @@ def training_batches(
 
 
 def evaluation_batches(stream: Stream) -> tf.data.Dataset:
-    """Every record once, in file order: {"image", "matrix", "serialized"}; the last batch is short.
+    """Every record once, in file order; the last batch is short.
 
-    matrix [B, 3, 3] maps pixels of the picture to pixels of the network input. For the task text,
-    {"text", "serialized"}.
+    {"image", "matrix", "size", "serialized"}: matrix [B, 3, 3] maps pixels of the picture to pixels
+    of the network's input, size [B, 2] int32 is the picture's (height, width). Of sentences,
+    {"sentence", "serialized"}.
     """
     files = tf.data.TFRecordDataset(shards(stream.records, stream.split))
 
     def prepare(serialized):
-        if not parse.has_picture(stream.wanted):
-            text = parse.block(serialized[None], ("text",))["text"][0]
-            return {"text": text, "serialized": serialized}
+        if not parse.has_picture(stream.fields):
+            parsed = parse.block(serialized[None], ("sentence",))
+            return {"sentence": parsed["sentence"][0], "serialized": serialized}
         parsed = tf.io.parse_single_example(serialized, parse.PICTURE)
         image = decode(parsed["image/encoded"], stream.preprocess.channels)
+        size = tf.shape(image)[:2]
         image, matrix = fit(image, stream.preprocess, stream.preprocess.size)
-        return {"image": image, "matrix": matrix, "serialized": serialized}
+        return {"image": image, "matrix": matrix, "size": size, "serialized": serialized}
 
     return (
         files.map(prepare, num_parallel_calls=tf.data.AUTOTUNE).batch(stream.batch_size).prefetch(2)
@@ -177,11 +166,11 @@ def planned_block(stream: Stream, serialized: tf.Tensor, epoch: tf.Tensor) -> di
 
     Nothing is decoded. The rows are what `training_example` takes.
     """
-    parsed = parse.block(serialized, stream.wanted, stream.keypoints)
+    parsed = parse.block(serialized, stream.fields, stream.keypoints)
     key = draws.key_for(stream.seed, parsed["source_id"], epoch)
     if "captions" in parsed:
         parsed["caption"] = _one_of(parsed["captions"], draws.uniform(key, "caption", 1)[:, 0])
-    if not parse.has_picture(stream.wanted):
+    if not parse.has_picture(stream.fields):
         return parsed
     policy, size = stream.augment, stream.preprocess.size
     if search.active(policy):
@@ -216,24 +205,20 @@ def training_example(stream: Stream, row: dict) -> dict:
     up with -1; boxes [max_boxes, 4] pixels of the input, classes and valid [max_boxes]; masks
     [max_boxes, H, W] uint8 0 or 1; segmentation [H, W] uint8, 255 outside the picture; keypoints
     [max_boxes, K, (y, x, visibility)] pixels; target float32 [H * target_scale, W * target_scale,
-    C]; captions [parse.CAPTIONS] strings, filled up with "", and one of them drawn: caption; text.
+    C]; captions [parse.CAPTIONS] strings, filled up with "", and one of them drawn: caption; sentence.
     """
     example = {"source_id": row["source_id"]}
-    if parse.has_picture(stream.wanted):
+    if parse.has_picture(stream.fields):
         example["image"] = _image(stream, row)
     if "search" in row:
         image = example["image"]
-        example["image"] = search.searched(image, stream.augment, stream.kind, row["search"])
+        example["image"] = search.searched(image, stream.augment, stream.fields, row["search"])
     if "mix" in row:
         example["mix"] = row["mix"]
-    if stream.task == "classification" and not stream.fields:
-        example["targets"] = stream.encode(row["labels"][: row["num_labels"]])
-    elif "mix" in row:  # boxes, which are encoded once they are mixed
-        example["targets"] = {name: row[name] for name in mix.OBJECTS}
-    elif stream.task == "detection" and not stream.fields:
-        example["targets"] = stream.encode(row["boxes"], row["classes"], row["valid"])
-    else:
-        example["targets"] = stream.encode(_annotation(stream, row))
+    annotation = _annotation(stream, row)
+    # Boxes are encoded once they are mixed.
+    later = "mix" in row and "boxes" in stream.fields
+    example["targets"] = annotation if later else stream.encode(annotation)
     return example
 
 
@@ -309,7 +294,7 @@ def _annotation(stream: Stream, row: dict) -> dict:
     """What `encode` receives in one dict; see `training_example`."""
     size = getattr(stream.preprocess, "size", ())  # of a sentence: none
     made, shape = row.get("plan"), (row.get("height"), row.get("width"))
-    given = {name: row[name] for name in ("text", "captions", "caption") if name in row}
+    given = {name: row[name] for name in ("sentence", "captions", "caption") if name in row}
     if "labels" in row:
         labels = row["labels"][: tf.minimum(row["num_labels"], stream.max_boxes)]
         missing = stream.max_boxes - tf.shape(labels)[0]

@@ -1,24 +1,12 @@
-"""Blocks of serialized records to padded tensors, no more than a task needs: each feature costs.
+"""Blocks of serialized records to padded tensors, no more than is asked for: each feature costs.
 
-Which annotation is read is named by fields: a task has its own, and a stream may ask for others.
+Which annotation is read is named by fields, the keys of FIELDS; a task names its own.
 """
 
 from __future__ import annotations
 
 import tensorflow as tf
 
-TASKS = {
-    "classification": ("labels",),
-    "multilabel": ("labels", "boxes"),  # classes of the picture, or of its objects
-    "localization": ("boxes",),
-    "detection": ("boxes",),
-    "instance_segmentation": ("boxes", "masks"),
-    "segmentation": ("segmentation",),
-    "keypoints": ("boxes", "keypoints"),
-    "restoration": ("target",),
-    "captioning": ("captions",),
-    "text": ("text", "labels"),  # without a picture
-}
 CAPTIONS = 5  # that a picture keeps; COCO's have 5, a few 6 or 7
 
 _STRING = tf.io.FixedLenFeature([], tf.string)
@@ -35,7 +23,7 @@ PICTURE = {
     "image/height": _SIDE,
     "image/width": _SIDE,
 }
-_FEATURES = {
+FIELDS = {
     "labels": {"image/class/label": _NUMBERS},
     "boxes": {
         **dict.fromkeys(_EDGES, _FLOATS),
@@ -48,13 +36,13 @@ _FEATURES = {
     "keypoints": {**dict.fromkeys(_POINT[:2], _FLOATS), _POINT[2]: _NUMBERS},
     "target": {"image/target/encoded": _STRING},
     "captions": {"image/caption/string": _STRINGS},
-    "text": {"text/string": _STRING},
+    "sentence": {"text/string": _STRING},
 }
 
 
 def has_picture(fields) -> bool:
     """Whether these fields go with a picture."""
-    return "text" not in fields
+    return "sentence" not in fields
 
 
 def block(serialized: tf.Tensor, fields: tuple[str, ...], keypoints: int = 0) -> dict:
@@ -63,12 +51,12 @@ def block(serialized: tf.Tensor, fields: tuple[str, ...], keypoints: int = 0) ->
     source_id [B], encoded [B], height, width [B] int64; labels [B, M] int64 and num_labels [B];
     boxes [B, N, 4] in parts of the sides, N >= 1, classes [B, N], valid and learn [B, N] bool
     (valid: no padding, no crowd; learn: nor difficult); masks [B, N] PNGs or ""; segmentation,
-    target, text [B]; keypoints [B, N, K, (y, x, visibility)] in parts of the sides; captions
+    target, sentence [B]; keypoints [B, N, K, (y, x, visibility)] in parts of the sides; captions
     [B, CAPTIONS].
     """
     features = dict(PICTURE if has_picture(fields) else _SOURCE_ID)
     for field in fields:
-        features.update(_FEATURES[field])
+        features.update(FIELDS[field])
     found = tf.io.parse_example(serialized, features)
     parsed = {name.removeprefix("image/"): found[name] for name in PICTURE if name in found}
     if "labels" in fields:
@@ -89,8 +77,8 @@ def block(serialized: tf.Tensor, fields: tuple[str, ...], keypoints: int = 0) ->
         parsed["target"] = found["image/target/encoded"]
     if "captions" in fields:
         parsed["captions"] = _padded(found["image/caption/string"], CAPTIONS)
-    if "text" in fields:
-        parsed["text"] = found["text/string"]
+    if "sentence" in fields:
+        parsed["sentence"] = found["text/string"]
     return parsed
 
 

@@ -158,7 +158,7 @@ def read(reference: Reference, labels, *, max_pixels=images.MAX_PIXELS, warn=ign
     return objects.sample()
 
 
-def parse(text: str | bytes, where: str = "text") -> Annotation:
+def parse(text: str | bytes, where: str = "annotation") -> Annotation:
     """The annotation of one text. Raises BadSample corrupt_annotation.
 
     Objects that are announced without a box have one of four None. Line breaks mean nothing, as

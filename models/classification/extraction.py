@@ -14,11 +14,12 @@ from collections.abc import Sequence
 import keras
 
 from convoy.models import count
-from convoy.models.classification.task import classifier
-from convoy.models.spec import Classifier, ModelInfo
+from convoy.models.classification import task
+from convoy.models.spec import ModelInfo, Task
 
 FEATURES = "features"  # the layer whose output [B, D] the head sees before any scaling
 HEAD = "logits"
+TASK = "classification"  # of the networks and of what is learnt
 
 
 def read(model: keras.Model, layer: str | None):
@@ -49,7 +50,7 @@ def build(
     num_classes: int,
     unit_length: bool = False,
     label_smoothing: float = 0.0,
-) -> Classifier:
+) -> Task:
     """(name, network, layer to read) each -> pictures [B, H, W, C] -> logits [B, num_classes].
 
     info: of the first network; its size is the input's, to which a network of another size gets
@@ -79,7 +80,7 @@ def build(
     info = dataclasses.replace(
         info, name=name, num_classes=num_classes, params=count.params(whole), macs=_macs(whole)
     )
-    return classifier(whole, info, label_smoothing)
+    return task.build(whole, info, label_smoothing)
 
 
 def part_names(names: Sequence[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""One object a picture: its class and its box, by two heads on one classification network.
+"""One object per picture: its class and its box, by two heads on one classification network.
 
 The box head is a linear layer of four outputs on what the last layer of the class head reads (of a
 map, its average). E = E_cls + E_loc: the cross entropy of softmax, and the squared distance of the
@@ -16,12 +16,13 @@ from keras import ops
 
 from convoy.models import count
 from convoy.models.classification import task as classes
-from convoy.models.spec import Localizer, ModelInfo
+from convoy.models.detection.task import iou
+from convoy.models.spec import ModelInfo, Task
 
 START = (0.1, 0.1, 0.9, 0.9)  # the box of a network that has not learnt yet
 
 
-def localizer(model: keras.Model, info: ModelInfo, aux_weight: float = 0.0) -> Localizer:
+def build(model: keras.Model, info: ModelInfo, aux_weight: float = 0.0) -> Task:
     """A box head beside the logits of a classification network."""
     heads = dict(model.output) if isinstance(model.output, dict) else {"logits": model.output}
     box = keras.layers.Dense(
@@ -37,19 +38,21 @@ def localizer(model: keras.Model, info: ModelInfo, aux_weight: float = 0.0) -> L
     info = dataclasses.replace(info, preprocess=seen, **counts)
     height, width = seen.size
 
-    def encode(given):
-        return largest(given["boxes"], given["classes"], given["valid"], (height, width))
+    def encode(annotation):
+        objects = (annotation[name] for name in ("boxes", "classes", "valid"))
+        return largest(*objects, (height, width))
 
     def loss(targets, outputs):
         there = ops.cast(targets["there"], "float32")
         heads = {name: value for name, value in outputs.items() if name != "box"}
-        sums = {}
-        for name, logits in heads.items():
-            each = classes.losses.cross_entropy(targets["label"], logits)
-            weight = 1.0 if name == "logits" else aux_weight
-            sums["cls" if name == "logits" else name] = weight * ops.sum(there * each)
+        errors = classes.of_heads(
+            lambda logits: ops.sum(there * classes.losses.cross_entropy(targets["label"], logits)),
+            heads,
+            aux_weight,
+        )
+        sums = {name: value for name, (value, _) in errors.items()}
         sums["loc"] = ops.sum(there * corner_loss(targets["box"], outputs["box"]))
-        return sums, ops.sum(there)
+        return {name: (value, ops.sum(there)) for name, value in sums.items()}
 
     def decode(outputs):
         corners = ops.clip(ops.cast(outputs["box"], "float32"), 0.0, 1.0)
@@ -57,7 +60,31 @@ def localizer(model: keras.Model, info: ModelInfo, aux_weight: float = 0.0) -> L
         sides = ops.convert_to_tensor([height, width] * 2, "float32")
         return {**classes.decode(outputs), "box": ops.concatenate([low, high], axis=-1) * sides}
 
-    return Localizer(model=model, encode=encode, loss=loss, decode=decode, info=info)
+    return Task(
+        model=model,
+        info=info,
+        encode=encode,
+        loss=loss,
+        decode=decode,
+        answer=answer,
+        difference=difference,
+        reads=("logits", "box"),
+    )
+
+
+def answer(decoded, matrices, sizes, names):
+    """What classification answers, and box [B, 4] float32 in pixels of the picture sent."""
+    from convoy.models.boxes import in_picture
+
+    box = in_picture(decoded["box"][:, None], matrices, sizes)[:, 0]
+    return {**classes.answer(decoded, matrices, sizes, names), "box": box}
+
+
+def difference(expected, received, **limits) -> float:
+    """Of the scores, or by how much less than wholly two boxes overlap, if that is more."""
+    apart = [classes.difference(expected, received)]
+    pairs = zip(expected["box"], received["box"], strict=True)
+    return max([*apart, *(1.0 - float(iou(box, other[None])[0]) for box, other in pairs)])
 
 
 def features(logits):

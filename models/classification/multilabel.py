@@ -1,4 +1,4 @@
-"""Several classes a picture: a classification network's logits, with another loss and decision.
+"""Several classes per picture: a classification network's logits, another loss and decision.
 
 label_loss "sigmoid": each class is a question of its own, yes above a probability of 0.5.
 label_loss "softmax": the classes of a picture share a mass of 1, y / sum(y); a class is chosen
@@ -11,29 +11,28 @@ from __future__ import annotations
 import keras
 from keras import ops
 
-from convoy.models.spec import Classifier, ModelInfo
+from convoy.models.classification import task as single
+from convoy.models.spec import ModelInfo, Task
 
 THRESHOLD = {"sigmoid": 0.5, "softmax": 0.3}
+difference = single.difference
 
 
-def classifier(
+def build(
     model: keras.Model, info: ModelInfo, label_loss: str = "sigmoid", aux_weight: float = 0.0
-) -> Classifier:
+) -> Task:
     """Wraps a network of logits [B, K]; auxiliary heads as in models/classification/task.py."""
     if label_loss not in THRESHOLD:
         raise ValueError(f"label_loss: expected one of {', '.join(THRESHOLD)}, got {label_loss!r}")
-    each = sigmoid_loss if label_loss == "sigmoid" else shared_mass_loss
+    per_picture = sigmoid_loss if label_loss == "sigmoid" else shared_mass_loss
 
-    def encode(given):
-        return {"labels": present(given, info.num_classes)}
+    def encode(annotation):
+        return {"labels": present(annotation, info.num_classes)}
 
     def loss(targets, outputs):
-        heads = dict(outputs) if isinstance(outputs, dict) else {"logits": outputs}
-        logits = heads.pop("logits")
-        sums = {"cls": ops.sum(each(targets["labels"], logits))}
-        for name, aux in heads.items():
-            sums[name] = aux_weight * ops.sum(each(targets["labels"], aux))
-        return sums, ops.cast(ops.shape(logits)[0], "float32")
+        return single.of_heads(
+            lambda logits: ops.sum(per_picture(targets["labels"], logits)), outputs, aux_weight
+        )
 
     def decode(outputs, label_threshold=None, label_count=None):
         logits = outputs["logits"] if isinstance(outputs, dict) else outputs
@@ -43,7 +42,34 @@ def classifier(
         limit = THRESHOLD[label_loss] if label_threshold is None else label_threshold
         return {"scores": scores, "chosen": chosen(scores, limit, label_count)}
 
-    return Classifier(model=model, encode=encode, loss=loss, decode=decode, info=info)
+    return Task(
+        model=model,
+        info=info,
+        encode=encode,
+        loss=loss,
+        decode=decode,
+        answer=answer,
+        difference=difference,
+        reads=("logits",),
+    )
+
+
+def answer(decoded, matrices, sizes, names):
+    """scores [B, K]; chosen [B, K] bool; num_labels [B] int32; class_names [B, K] string.
+
+    The names are of the chosen classes by falling score, then empty.
+    """
+    import tensorflow as tf
+
+    scores, chosen = decoded["scores"], decoded["chosen"]
+    order = tf.argsort(tf.where(chosen, scores, -1.0), axis=1, direction="DESCENDING", stable=True)
+    ranked = tf.gather(chosen, order, batch_dims=1)
+    return {
+        "scores": scores,
+        "chosen": chosen,
+        "class_names": tf.where(ranked, tf.gather(names, order), ""),
+        "num_labels": tf.reduce_sum(tf.cast(chosen, tf.int32), axis=1),
+    }
 
 
 def sigmoid_loss(labels, logits):
@@ -73,12 +99,13 @@ def chosen(scores, threshold: float, count: int | None = None):
     return rank < count
 
 
-def present(given, num_classes: int):
+def present(annotation, num_classes: int):
     """{labels [M], filled up with -1; classes and valid [N]} -> [num_classes] float32, 0 or 1.
 
     The classes of the picture and of its objects; runs inside tf.data.
     """
     import tensorflow as tf
 
-    classes = tf.concat([given["labels"], tf.where(given["valid"], given["classes"], -1)], axis=0)
+    of_objects = tf.where(annotation["valid"], annotation["classes"], -1)
+    classes = tf.concat([annotation["labels"], of_objects], axis=0)
     return tf.reduce_max(tf.one_hot(classes, num_classes), axis=0)

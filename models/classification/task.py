@@ -1,19 +1,18 @@
-"""A classification network with its loss and its reading: what the trainer and the export hold."""
+"""One class per picture: what a classification network learns and answers."""
 
 from __future__ import annotations
 
-import dataclasses
-
 import keras
+import numpy as np
 from keras import ops
 
-from convoy.models import count, losses
-from convoy.models.spec import Classifier, Localizer, ModelInfo
+from convoy.models import losses
+from convoy.models.spec import ModelInfo, Task
 
 
-def classifier(
+def build(
     model: keras.Model, info: ModelInfo, label_smoothing: float = 0.0, aux_weight: float = 0.0
-) -> Classifier:
+) -> Task:
     """Wraps a network of logits [B, K]; `label_smoothing` in [0, 1) is spread over all classes.
 
     A network with auxiliary heads answers {"logits": [B, K], "aux1": [B, K], ...}; each head's loss
@@ -33,27 +32,28 @@ def classifier(
         return losses.classification(targets["label"], logits, label_smoothing)
 
     def loss(targets, outputs):
-        heads = dict(outputs) if isinstance(outputs, dict) else {"logits": outputs}
-        logits = heads.pop("logits")
-        sums = {"cls": ops.sum(cross_entropy(targets, logits))}
-        for name, aux in heads.items():
-            sums[name] = aux_weight * ops.sum(cross_entropy(targets, aux))
-        return sums, ops.cast(ops.shape(logits)[0], "float32")
+        return of_heads(lambda logits: ops.sum(cross_entropy(targets, logits)), outputs, aux_weight)
 
-    return Classifier(model=model, encode=encode, loss=loss, decode=decode, info=info)
+    return Task(
+        model=model,
+        info=info,
+        encode=encode,
+        loss=loss,
+        decode=decode,
+        answer=answer,
+        difference=difference,
+        reads=("logits",),
+    )
 
 
-def without_heads(task: Classifier | Localizer) -> Classifier | Localizer:
-    """The network that answers: auxiliary heads serve training alone and are left out here."""
-    outputs = task.model.output
-    if not isinstance(outputs, dict):
-        return task
-    kept = outputs["logits"]
-    if "box" in outputs:
-        kept = {"logits": kept, "box": outputs["box"]}
-    model = keras.Model(task.model.input, kept, name=task.model.name)
-    info = dataclasses.replace(task.info, params=count.params(model), macs=count.macs(model))
-    return dataclasses.replace(task, model=model, info=info)
+def of_heads(summed, outputs, aux_weight: float) -> dict:
+    """{"cls": (summed(logits), B), "aux1": (aux_weight * summed(its logits), B), ...}."""
+    heads = dict(outputs) if isinstance(outputs, dict) else {"logits": outputs}
+    logits = heads.pop("logits")
+    count = ops.cast(ops.shape(logits)[0], "float32")
+    sums = {"cls": summed(logits)}
+    sums |= {name: aux_weight * summed(aux) for name, aux in heads.items()}
+    return {name: (value, count) for name, value in sums.items()}
 
 
 def soft_classification(distribution, logits, label_smoothing: float = 0.0):
@@ -68,13 +68,14 @@ def soft_classification(distribution, logits, label_smoothing: float = 0.0):
     return -ops.sum(target * log_p, axis=-1)
 
 
-def encode(labels):
-    """labels [M] int64 with M >= 1 -> {"label": int64 scalar}, the first; runs inside tf.data."""
+def encode(annotation):
+    """{"labels" [M] int64, filled up with -1} -> {"label": int64 scalar}, the first of them."""
     import tensorflow as tf
 
+    label = tf.cast(annotation["labels"][0], tf.int64)
     message = "classification: a picture without a label reached the trainer"
-    with tf.control_dependencies([tf.debugging.assert_positive(tf.size(labels), message)]):
-        return {"label": tf.cast(labels[0], tf.int64)}
+    with tf.control_dependencies([tf.debugging.assert_non_negative(label, message)]):
+        return {"label": tf.identity(label)}
 
 
 def decode(outputs):
@@ -86,3 +87,16 @@ def decode(outputs):
         outputs = outputs["logits"]
     scores = ops.softmax(ops.cast(outputs, "float32"))
     return {"scores": scores, "classes": ops.cast(ops.argmax(outputs, axis=-1), "int64")}
+
+
+def answer(decoded, matrices, sizes, names):
+    """scores [B, K] in the order of labels.txt, class_id [B] int64, class_name [B] of the best."""
+    import tensorflow as tf
+
+    best = tf.cast(decoded["classes"], tf.int64)
+    return {"scores": decoded["scores"], "class_id": best, "class_name": tf.gather(names, best)}
+
+
+def difference(expected, received, **limits) -> float:
+    """The largest difference of a score, of any class of any picture."""
+    return float(np.max(np.abs(expected["scores"] - received["scores"]), initial=0.0))

@@ -66,12 +66,16 @@ def build(
     *,
     num_classes: int | None = 1000,
     dropout: float = 0.0,
+    pool_padding: str = "valid",
 ) -> keras.Model:
-    """Images [B, H, W, 3] -> logits [B, num_classes]; None: the maps by stride."""
+    """Images [B, H, W, 3] -> logits [B, num_classes]; None: the maps by stride.
+
+    pool_padding: see `features`.
+    """
     why = "five poolings halve the picture, and fc1 needs at least one pixel after them"
     layers.check_input(variant, preprocess.size, minimum=MINIMUM, why=why)
     image, x = layers.image_input(preprocess)
-    maps = features(x, variant)
+    maps = features(x, variant, pool_padding)
     maps["s32"] = keras.layers.MaxPooling2D(2, name="block5_pool")(maps["s16"])
     if num_classes is None:
         return keras.Model(image, maps, name=variant)

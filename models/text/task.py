@@ -1,20 +1,26 @@
-"""A text network with its loss and its reading: what the trainer and the export hold."""
+"""One class per sentence: what a text network learns and answers."""
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 from collections.abc import Sequence
 
 import keras
 
 from convoy.models.classification import task as pictures
-from convoy.models.spec import ModelInfo, TextClassifier
+from convoy.models.spec import ModelInfo, Task
+
+answer, difference = pictures.answer, pictures.difference
 
 
-def classifier(
-    model: keras.Model, info: ModelInfo, words: Sequence[str], label_smoothing: float = 0.0
-) -> TextClassifier:
-    """Wraps a network of numbers of words -> logits [B, K]; `words` is its vocabulary.
+def build(
+    model: keras.Model,
+    info: ModelInfo,
+    vocabulary: Sequence[str] = (),
+    label_smoothing: float = 0.0,
+) -> Task:
+    """Wraps a network of numbers of words [B, L] int32 -> logits [B, K].
 
     Where TensorFlow is not installed `tokens` is None: network, loss and decoding do without.
     """
@@ -22,15 +28,18 @@ def classifier(
     if importlib.util.find_spec("tensorflow"):
         from convoy.models.text.tokens import Tokens
 
-        tokens = Tokens(words, info.preprocess)
+        tokens = Tokens(vocabulary, info.preprocess)
 
-    def encode(given):
-        import tensorflow as tf
+    def encode(annotation):
+        return {
+            **pictures.encode(annotation),
+            "tokens": tokens(annotation["sentence"][None])[0],
+        }
 
-        label = pictures.encode(tf.boolean_mask(given["labels"], given["labels"] >= 0))
-        return {**label, "tokens": tokens(given["text"][None])[0]}
+    same = pictures.build(model, info, label_smoothing)
+    return dataclasses.replace(same, encode=encode, wiring=on_tokens, tokens=tokens)
 
-    same = pictures.classifier(model, info, label_smoothing)
-    return TextClassifier(
-        model=model, encode=encode, loss=same.loss, decode=same.decode, info=info, tokens=tokens
-    )
+
+def on_tokens(model, batch):
+    """The outputs for the sentences of a batch, in training mode."""
+    return model(batch["targets"]["tokens"], training=True)

@@ -59,20 +59,25 @@ class Report:
     classes: int | None = None  # of the file's last layer; None: it has none
 
 
-def load(model: keras.Model, network: str, path: str | os.PathLike) -> Report:
-    """Assigns the weights of the file to `model`, built as `network`; or raises ValueError."""
+def load(
+    model: keras.Model, network: str, path: str | os.PathLike, backbone: str | None = None
+) -> Report:
+    """Assigns the weights of the file to `model`, built as `network`; or raises ValueError.
+
+    backbone: of a detector, the network that it was built on; None its own.
+    """
     path = pathlib.Path(path)
     if path.is_dir():
         raise ValueError(f"{path} is a folder; a trainer's folder is for model.init_from")
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such file of weights")
-    planned, report = plan(model, network, path)
+    planned, report = plan(model, network, path, backbone=backbone)
     for variable, value in planned:
         variable.assign(value)
     return report
 
 
-def form(network: str, path: pathlib.PurePath) -> tuple[str, str]:
+def form(network: str, path: pathlib.PurePath, backbone: str | None = None) -> tuple[str, str]:
     """The format that the name tells, for people and as sources.py has it, if it holds `network`.
 
     Raises ValueError. The file need not be there.
@@ -82,7 +87,7 @@ def form(network: str, path: pathlib.PurePath) -> tuple[str, str]:
     if not kind:
         told = ".h5, .safetensors, .pth, .weights or .caffemodel"
         raise ValueError(f"{path}: the format goes by the name: expected one that ends in {told}")
-    base = sources.BACKBONES.get(network, network)
+    base = backbone or sources.BACKBONES.get(network, network)
     if sources.of(kind, base) is None:
         raise ValueError(f"{path}: {_unknown(title, kind, base)}")
     if kind == "darknet" and base != network:
@@ -91,10 +96,16 @@ def form(network: str, path: pathlib.PurePath) -> tuple[str, str]:
     return title, kind
 
 
-def plan(model: keras.Model, network: str, path: pathlib.Path, read: Callable | None = None):
+def plan(
+    model: keras.Model,
+    network: str,
+    path: pathlib.Path,
+    read: Callable | None = None,
+    backbone: str | None = None,
+):
     """([(variable, array)], Report) of a file that fits. read: instead of _read. ValueError."""
-    title, kind = form(network, path)
-    base = sources.BACKBONES.get(network, network)
+    title, kind = form(network, path, backbone)
+    base = backbone or sources.BACKBONES.get(network, network)
     source = sources.of(kind, base)
     graph = convert.Graph(model)
     table = {

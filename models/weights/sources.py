@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
+from convoy.models.registry import MODELS
 from convoy.models.rows import DARKNET, INCEPTION, TORCH, Preprocess
 from convoy.models.weights import names, names_inception
 from convoy.models.weights.names import each
@@ -21,11 +22,8 @@ class Source(NamedTuple):
 
 
 # Networks whose body is another network's, under whose names their layers go.
-BACKBONES = {
-    "ssd300_vgg16": "vgg16",
-    "ssd_mobilenet_v1": "mobilenet_v1",
-    "weldon_resnet101": "resnet101",
-}
+BACKBONES = {name: row.backbone for name, row in MODELS.items() if row.backbone}
+BACKBONES["weldon_resnet101"] = "resnet101"
 _TIMM_VGG = {
     "pre_logits.fc1": "classifier.0",
     "pre_logits.fc2": "classifier.3",

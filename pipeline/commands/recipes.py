@@ -77,7 +77,7 @@ def check_weights(recipe: config.Recipe) -> None:
 
     try:
         for part in parts:
-            pretrained.check(part.weights, part.name, part.width)
+            pretrained.check(part.weights, part.name, part.width, part.backbone)
     except ValueError as error:
         raise UsageError(str(error)) from error
 

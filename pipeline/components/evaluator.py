@@ -16,6 +16,7 @@ from pydantic import Field
 
 from convoy.data.input.input import Stream
 from convoy.data.sample import Sample
+from convoy.models import tasks as table
 from convoy.pipeline import tasks
 from convoy.pipeline.artifacts import write_bytes, write_json
 from convoy.pipeline.components.exporter import payload
@@ -50,12 +51,12 @@ def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Pat
     stream = Stream(
         records=inputs["examples"],
         split=params.split,
-        task=params.task,
+        fields=table.TASKS[params.task].fields,
         preprocess=task.info.preprocess,
         encode=task.encode,
         batch_size=params.evaluate.batch_size,
     )
-    samples, predictions = predict.run(predict.predictor(task, params.export), stream)
+    samples, predictions = predict.run(predict.predictor(task, params.export), stream, params.task)
     metrics = predict.score(params.task, samples, predictions, labels)
     previous, note = None, ""
     if "pushed" in inputs:

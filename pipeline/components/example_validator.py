@@ -19,6 +19,7 @@ import numpy as np
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2
 
+from convoy.models import tasks
 from convoy.pipeline.artifacts import write_bytes, write_json
 from convoy.pipeline.components.schema_gen import dataset, datasets
 from convoy.pipeline.config import Model, Recipe, Section, Validate
@@ -32,7 +33,7 @@ class Params(Section):
 
     train: str
     judges: tuple[str, ...]  # the splits that choose the checkpoint and judge the model
-    model: Model | None = None  # of a detection recipe: its priors must reach the boxes
+    model: Model | None = None  # where boxes are all that is learnt: its priors must reach them
     limits: Validate = Validate()
 
 
@@ -43,7 +44,7 @@ def params_of(recipe: Recipe) -> Params:
     return Params(
         train=data.train,
         judges=tuple(others),
-        model=recipe.model if recipe.task == "detection" else None,
+        model=recipe.model if tasks.TASKS[recipe.task].priors else None,
         limits=recipe.validate.model_copy(update={"schema": ""}),  # an input, not a number
     )
 

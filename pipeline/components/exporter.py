@@ -13,6 +13,7 @@ from convoy.data import tfrecord
 from convoy.data.example import decode
 from convoy.data.input.input import shards
 from convoy.data.sample import Sample
+from convoy.models import tasks
 from convoy.pipeline.artifacts import write_json
 from convoy.pipeline.config import Export, Recipe, Section
 from convoy.pipeline.networks import network
@@ -35,19 +36,14 @@ def params_of(recipe: Recipe) -> Params:
 def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Path) -> None:
     """Exports and compares with the network in memory."""
     task, labels = network.load(inputs["model"], precision="float32")
-    preprocess = task.info.preprocess
-    input_size = preprocess.shape if task.info.task == "text" else preprocess.size
+    preprocess, limits = task.info.preprocess, tasks.TASKS[task.info.task].limits
     model = workdir / "saved_model"
     export(
         task,
         model,
         labels=labels,
-        input_size=input_size,
-        score_threshold=params.export.score_threshold,
-        iou_threshold=params.export.iou_threshold,
-        max_detections=params.export.max_detections,
-        label_threshold=params.export.label_threshold,
-        label_count=params.export.label_count,
+        input_size=getattr(preprocess, "size", preprocess.shape),
+        **{name: getattr(params.export, name) for name in limits},
         precision=params.export.precision,
         tolerance=params.export.tolerance,
         samples=payloads(inputs["examples"], params.split, SAMPLES),

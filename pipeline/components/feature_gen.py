@@ -20,6 +20,7 @@ from convoy.data import labels as label_map
 from convoy.data import tfrecord
 from convoy.data.example import decode
 from convoy.data.input.input import Stream, count, evaluation_batches
+from convoy.models import tasks
 from convoy.models.classification import extraction
 from convoy.pipeline.artifacts import write_json
 from convoy.pipeline.config import Model, Recipe, Section, Train
@@ -60,7 +61,7 @@ def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Pat
         stream = Stream(
             records=inputs["examples"],
             split=split,
-            task="classification",
+            fields=tasks.TASKS[extraction.TASK].fields,
             preprocess=task.info.preprocess,
             encode=task.encode,
             batch_size=params.batch_size,

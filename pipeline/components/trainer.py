@@ -16,11 +16,14 @@ from convoy.data import tfrecord
 from convoy.data.augment.policy import Augment
 from convoy.data.example import decode
 from convoy.data.input.input import Stream, shards
+from convoy.models import tasks
 from convoy.pipeline.artifacts import write_json
 from convoy.pipeline.config import Export, Model, Recipe, Section, Train
 from convoy.pipeline.evaluation import predict
 from convoy.pipeline.networks import network
 from convoy.pipeline.training import head, loop, stages, strategy
+
+VOCABULARY = "vocabulary"  # the option of a task that learns from words
 
 
 class Params(Section):
@@ -41,7 +44,7 @@ def params_of(recipe: Recipe) -> Params:
         seed=recipe.seed,
         train_split=recipe.data.train,
         val_split=recipe.data.val,
-        metric=recipe.evaluate.metric or predict.GATE_METRIC[recipe.task],
+        metric=recipe.evaluate.metric or tasks.TASKS[recipe.task].gate,
         model=recipe.model,
         augment=recipe.augment,
         train=recipe.train,
@@ -53,7 +56,8 @@ def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Pat
     """Trains until done. Raises errors.Interrupted on SIGTERM with everything saved in workdir."""
     labels = label_map.read(inputs["examples"] / "labels.txt")
     where = strategy.build(params.train.strategy)
-    known = vocabulary(inputs["examples"], params.train_split) if params.task == "text" else ()
+    learnt = tasks.TASKS[params.task].options
+    known = vocabulary(inputs["examples"], params.train_split) if VOCABULARY in learnt else ()
     built_for = {"task": params.task, "vocabulary": known}
     model = network.with_source_widths(params.model)
     with where.scope():
@@ -69,7 +73,7 @@ def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Pat
     stream = Stream(
         records=inputs["examples"],
         split=params.train_split,
-        task=params.task,
+        fields=tasks.TASKS[params.task].fields,
         preprocess=task.info.preprocess,
         encode=task.encode,
         augment=params.augment,
@@ -110,7 +114,7 @@ def _validation(task, stream: Stream, params: Params, labels: list[str]):
     held_out = Stream(
         records=stream.records,
         split=params.val_split,
-        task=params.task,
+        fields=tasks.TASKS[params.task].fields,
         preprocess=task.info.preprocess,
         encode=task.encode,
         batch_size=params.train.batch_size,
@@ -118,7 +122,7 @@ def _validation(task, stream: Stream, params: Params, labels: list[str]):
     say = predict.predictor(task, params.export)
 
     def validate() -> dict[str, float]:
-        samples, predictions = predict.run(say, held_out)
+        samples, predictions = predict.run(say, held_out, params.task)
         scores = predict.score(params.task, samples, predictions, labels)
         return {k: v for k, v in scores.items() if v is None or isinstance(v, float)}
 

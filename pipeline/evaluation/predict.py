@@ -10,7 +10,6 @@ import tensorflow as tf
 from convoy.data.example import decode
 from convoy.data.input.input import Stream, evaluation_batches
 from convoy.data.sample import Sample
-from convoy.models.spec import TextClassifier
 from convoy.pipeline import tasks
 from convoy.pipeline.config import Export
 from convoy.pipeline.tasks import GATE_METRIC
@@ -29,21 +28,21 @@ def predictor(task, export: Export):
 
     @tf.function(reduce_retracing=True)
     def predict(inputs):
-        if isinstance(task, TextClassifier):
+        if task.tokens is not None:
             inputs = task.tokens(inputs)
         return task.decode(task.model(inputs, training=False), **limits)
 
     return predict
 
 
-def run(predict, stream: Stream) -> tuple[list[Sample], list]:
+def run(predict, stream: Stream, task: str) -> tuple[list[Sample], list]:
     """All samples of a split with the prediction of each, see pipeline/tasks."""
-    module = tasks.of(stream.task)
+    module = tasks.of(task)
     samples: list[Sample] = []
     results: list = []
     for batch in evaluation_batches(stream):
         found = [decode(record) for record in batch["serialized"].numpy()]
-        inputs = batch["image"] if "image" in batch else batch["text"]
+        inputs = batch["image"] if "image" in batch else batch["sentence"]
         outputs = {name: value.numpy() for name, value in predict(inputs).items()}
         matrices = batch["matrix"].numpy() if "matrix" in batch else None
         samples += found

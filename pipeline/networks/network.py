@@ -12,16 +12,19 @@ import keras
 from absl import logging
 
 from convoy import models
-from convoy.models import count, pruning
+from convoy.models import pruning
 from convoy.models.classification import extraction, weldon
-from convoy.models.spec import Classifier, Detector, Localizer, TextClassifier
+from convoy.models.heads import with_model
+from convoy.models.spec import Task
 from convoy.pipeline.artifacts import write_bytes, write_json
 from convoy.pipeline.config import Model, Train
 from convoy.pipeline.networks.trained import META, find
 
 WEIGHTS = "model.weights.h5"
-VOCABULARY = "vocabulary.txt"  # of a text network, a word a line
-Task = Classifier | Localizer | TextClassifier | Detector
+VOCABULARY = "vocabulary.txt"  # of a text network, one word per line
+# Keys of a recipe's sections that are options of networks and tasks (models.registry.OPTIONS).
+OF_MODEL = ("width", "dropout", "backbone", "head", "max_words")
+OF_TRAIN = ("label_smoothing", "label_loss")
 
 
 def build(
@@ -41,37 +44,29 @@ def build(
     keras.utils.set_random_seed(seed)
     if train.mode == "extract":
         return _extraction(model, labels, train)
-    options = {"width": model.width, "dropout": model.dropout, "head": model.head}
-    task = task or models.describe(model.name).task
-    if task in ("classification", "text"):
-        options["label_smoothing"] = train.label_smoothing
-    if task == "multilabel":
-        options["label_loss"] = train.label_loss
-    if task == "text":
-        options.update(vocabulary=vocabulary, max_words=model.max_words)
     built = models.build_task(
-        model.name, task=task, num_classes=len(labels), input_size=model.input_size, **options
+        model.name,
+        task=task,
+        num_classes=len(labels),
+        input_size=model.input_size,
+        **{name: getattr(model, name) for name in OF_MODEL},
+        **{name: getattr(train, name) for name in OF_TRAIN},
+        vocabulary=tuple(vocabulary),
     )
     if not model.widths:
         return built
-    return _with_model(built, pruning.narrowed(built.model, model.widths))
+    return with_model(built, pruning.narrowed(built.model, model.widths))
 
 
-def _with_model(task: Task, model: keras.Model) -> Task:
-    """The same task by another network."""
-    info = dataclasses.replace(task.info, params=count.params(model), macs=count.macs(model))
-    return dataclasses.replace(task, model=model, info=info)
-
-
-def _extraction(model: Model, labels: Sequence[str], train: Train) -> Classifier:
+def _extraction(model: Model, labels: Sequence[str], train: Train) -> Task:
     """Networks up to the layer that is read, and a fresh linear layer."""
     parts = model.features or (model,)
     networks = []
     for part in parts:
         size = part.input_size or model.input_size
         built = models.build(part.name, input_size=size, width=part.width)
-        if models.describe(part.name).task != "classification":
-            raise ValueError(f"train.mode extract: {part.name} is no classification network")
+        if models.describe(part.name).task != extraction.TASK:
+            raise ValueError(f"train.mode extract: {part.name} is no {extraction.TASK} network")
         if part.widths:
             built = pruning.narrowed(built, part.widths)
         networks.append((part.name, built, part.feature_layer))
@@ -162,7 +157,7 @@ def _published(task: Task, model: Model) -> dict[str, list[str]]:
 
     name = model.name.removeprefix(weldon.PREFIX)
     if model.head == "own" and name == model.name:
-        return pretrained.load(task, name, model.weights, model.width)
+        return pretrained.load(task, name, model.weights, model.width, model.backbone)
     before = dataclasses.replace(task, model=weldon.backbone(task.model))
     report = pretrained.load(before, name, model.weights, model.width)
     fresh = [f"scores/{weight.name}" for weight in task.model.get_layer("scores").weights]

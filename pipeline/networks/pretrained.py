@@ -20,7 +20,7 @@ from absl import logging
 
 from convoy.data.fetch import fetch
 from convoy.data.fetch.table import File
-from convoy.models.spec import Classifier, Detector
+from convoy.models.spec import Task
 from convoy.models.weights import load as importer
 from convoy.models.weights import sources
 from convoy.pipeline.networks.trained import META
@@ -92,11 +92,11 @@ CLASSES = (
 
 
 def load(
-    task: Classifier | Detector, network: str, weights: str, width: float = 1.0
+    task: Task, network: str, weights: str, width: float = 1.0, backbone: str | None = None
 ) -> dict[str, list[str]]:
     """Puts the weights into the task's model; says what did not match. Nothing or all of it."""
-    path = find(weights, network, width)
-    report = importer.load(task.model, network, path)
+    path = find(weights, network, width, backbone)
+    report = importer.load(task.model, network, path, backbone)
     counts = {key: len(getattr(report, key)) for key in ("matched", "missing", "mismatched")}
     logging.warning("weights %s: %s, unused layers of the file: %s", path, counts, report.unused)
     for entry in (*report.missing, *report.mismatched):
@@ -109,23 +109,25 @@ def load(
     return vars(report)
 
 
-def find(weights: str, network: str, width: float = 1.0) -> pathlib.Path:
+def find(
+    weights: str, network: str, width: float = 1.0, backbone: str | None = None
+) -> pathlib.Path:
     """The file that model.weights means; fetched if it is an address and not in the cache."""
-    place = _place(weights, network, width)
+    place = _place(weights, network, width, backbone)
     return place if isinstance(place, pathlib.Path) else _fetched(place)
 
 
-def check(weights: str, network: str, width: float = 1.0) -> None:
+def check(weights: str, network: str, width: float = 1.0, backbone: str | None = None) -> None:
     """Raises what `load` would, as far as it is known before the file is fetched and read."""
-    place = _place(weights, network, width)
+    place = _place(weights, network, width, backbone)
     name = pathlib.Path(place if isinstance(place, pathlib.Path) else published(place).name)
-    importer.form(network, name)
+    importer.form(network, name, backbone)
 
 
-def _place(weights: str, network: str, width: float) -> pathlib.Path | str:
+def _place(weights: str, network: str, width: float, backbone: str | None) -> pathlib.Path | str:
     """A file that is there, or an address."""
     if weights == "imagenet":
-        base = sources.BACKBONES.get(network, network)
+        base = backbone or sources.BACKBONES.get(network, network)
         if base not in IMAGENET:
             raise ValueError(
                 f"model.weights imagenet: no published weights of {base} are known; known are "

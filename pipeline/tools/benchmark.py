@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Hashable, Sequence
 
 from convoy import models
+from convoy.models.spec import Preprocess
 from convoy.pipeline.errors import UsageError
 
 # name -> network of keras.applications, and what makes it the same.
@@ -65,7 +66,7 @@ def run(
             info = models.describe(name)
         except ValueError as error:
             raise UsageError(str(error)) from error
-        if info.task not in ("classification", "detection"):
+        if not isinstance(info.preprocess, Preprocess):
             raise UsageError(f"{name}: expected a network of pictures, it is for {info.task}")
     shared = {"batch": batch, "rounds": rounds, "precision": precision}
     return [
@@ -164,16 +165,15 @@ def _batch(task, batch: int):
     import numpy as np
     import tensorflow as tf
 
-    from convoy.models.spec import Detector
-
     draw, pixels = np.random.default_rng(0), task.info.preprocess.shape
     images = tf.constant(draw.uniform(0, 255, (batch, *pixels)).astype(np.float32))
     classes = draw.integers(0, task.info.num_classes, (batch, 1))
-    if isinstance(task, Detector):
-        box = np.float32([[0.2, 0.3, 0.7, 0.8]]) * np.float32([*pixels[:2], *pixels[:2]])
-        rows = [task.encode(box, label, np.array([True])) for label in classes]
-    else:
-        rows = [task.encode(label) for label in classes]
+    box = np.float32([[0.2, 0.3, 0.7, 0.8]]) * np.float32([*pixels[:2], *pixels[:2]])
+    annotations = (
+        {"labels": label, "boxes": box, "classes": label, "valid": np.array([True])}
+        for label in classes
+    )
+    rows = [task.encode(annotation) for annotation in annotations]
     return images, tf.nest.map_structure(lambda *parts: tf.stack(parts), *rows)
 
 
@@ -185,11 +185,12 @@ def _steps(model, loss: Callable, images, targets) -> dict[str, Callable]:
     """
     import tensorflow as tf
 
+    from convoy.models import losses
+
     weights = [variable.value for variable in model.trainable_variables]
 
     def total():
-        sums, normalizer = loss(targets, model(images, training=True))
-        return tf.add_n(list(sums.values())) / tf.maximum(normalizer, 1.0)
+        return losses.total(loss(targets, model(images, training=True)))
 
     def both():
         with tf.GradientTape() as tape:

@@ -26,8 +26,7 @@ def build(name: str, size: tuple[int, int] | None = None):
     import keras
 
     with keras.StatelessScope(initialize_variables=False):
-        built = models.build(name, input_size=size)
-    return built.model if hasattr(built, "model") else built
+        return models.build(name, input_size=size)
 
 
 def text(found: list[Line]) -> str:

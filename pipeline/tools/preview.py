@@ -18,6 +18,7 @@ from PIL import Image, ImageDraw
 from convoy.data import example, tfrecord
 from convoy.data.input.input import Stream, keypoints_of, shards, training_batches
 from convoy.data.sample import Sample
+from convoy.models import tasks
 from convoy.pipeline.artifacts import write_bytes, write_json
 from convoy.pipeline.config import Recipe
 from convoy.pipeline.networks import network
@@ -64,23 +65,17 @@ def stream_of(recipe: Recipe, records: pathlib.Path, task) -> Stream:
         **keypoints_of(records),
     }
 
-    def encode_objects(boxes, classes, valid):
-        given = {"boxes": boxes, "classes": classes, "valid": valid}
-        return {**given, "encoded": task.encode(boxes, classes, valid)}
-
-    detects = recipe.task == "detection"
-    plain = Stream(**common, task=recipe.task, encode=encode_objects if detects else task.encode)
-    if plain.together > 1 or recipe.task not in ("detection", "classification"):
+    fields = tasks.TASKS[recipe.task].fields
+    plain = Stream(**common, fields=fields, encode=task.encode)
+    if plain.together > 1 and "boxes" not in fields:  # what is mixed is the encoded targets
         return plain
+    held = () if plain.together > 1 else _held(records, recipe.data.train, "boxes" in fields)
 
-    def encode_all(given):
-        if not detects:
-            return given
-        objects = (given["boxes"], given["classes"], given["valid"])
-        return {**given, "encoded": task.encode(*objects)}
+    def encode_all(annotation):
+        encoded = task.encode({name: annotation[name] for name in annotation if name not in held})
+        return {**annotation, "encoded": encoded}
 
-    fields = ("boxes" if detects else "labels", *_held(records, recipe.data.train, detects))
-    return Stream(**common, task=recipe.task, encode=encode_all, fields=fields)
+    return Stream(**common, fields=(*fields, *held), encode=encode_all)
 
 
 def draw(row: dict, labels, segmentation_labels=()) -> Image.Image:

@@ -8,7 +8,6 @@ compare the three. How channels are chosen: models/pruning.py.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import pathlib
 import shutil
@@ -17,7 +16,8 @@ from collections.abc import Callable
 import numpy as np
 
 from convoy.data.input.input import Stream, evaluation_batches
-from convoy.models import count, pruning
+from convoy.models import pruning, tasks
+from convoy.models.heads import with_model
 from convoy.pipeline import config, steps
 from convoy.pipeline.artifacts import write_bytes, write_json
 from convoy.pipeline.config import Recipe
@@ -110,22 +110,21 @@ def _recipe(path: str, overrides: list[str]) -> Recipe:
 
 
 def _metric(recipe: Recipe) -> str:
-    return recipe.evaluate.metric or predict.GATE_METRIC[recipe.task]
+    return recipe.evaluate.metric or tasks.TASKS[recipe.task].gate
 
 
 def _prune(source, recipe: Recipe, examples, folder, keep, criterion, tell) -> list[dict]:
     """Writes the pruned network; returns the lines of the whole and of the small one."""
-    if recipe.task != "classification" or recipe.train.mode == "extract":
+    if not tasks.TASKS[recipe.task].extract or recipe.train.mode == "extract":
         raise ValueError(
             f"prune: expected a trained classification network, got task {recipe.task}, train.mode "
             f"{recipe.train.mode}"
         )
     task, labels = network.load(source, precision="float32")
+    fields = tasks.TASKS[recipe.task].fields
 
     def batches(split: str):
-        stream = Stream(
-            examples, split, recipe.task, task.info.preprocess, task.encode, batch_size=32
-        )
+        stream = Stream(examples, split, fields, task.info.preprocess, task.encode, batch_size=32)
         return (batch["image"].numpy() for batch in evaluation_batches(stream))
 
     found = pruning.importance(task.model, criterion, _first(batches(recipe.data.train), PICTURES))
@@ -142,8 +141,7 @@ def _prune(source, recipe: Recipe, examples, folder, keep, criterion, tell) -> l
     before = sum(len(values) for values in found.values())
     after = sum(len(kept) for kept in stays.values())
     tell(f"prune: {after} of {before} channels stay, outputs differ by {difference:.1e}")
-    info = dataclasses.replace(task.info, params=count.params(small), macs=count.macs(small))
-    less = dataclasses.replace(task, model=small, info=info)
+    less = with_model(task, small)
     _write(folder, source, less, labels, {name: len(kept) for name, kept in stays.items()})
     rows = []
     for name, each in (("whole", task), ("pruned", less)):
@@ -184,11 +182,11 @@ def _score(task, recipe: Recipe, examples: pathlib.Path, labels) -> dict:
     stream = Stream(
         examples,
         recipe.data.test,
-        recipe.task,
+        tasks.TASKS[recipe.task].fields,
         task.info.preprocess,
         task.encode,
         batch_size=size,
     )
-    samples, predictions = predict.run(predict.predictor(task, recipe.export), stream)
+    samples, predictions = predict.run(predict.predictor(task, recipe.export), stream, recipe.task)
     scores = predict.score(recipe.task, samples, predictions, labels)
     return {_metric(recipe): scores[_metric(recipe)]}

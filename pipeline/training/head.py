@@ -23,7 +23,7 @@ import keras
 import numpy as np
 
 from convoy.models.classification import extraction
-from convoy.models.spec import Classifier
+from convoy.models.spec import Task
 from convoy.pipeline.components import feature_gen
 from convoy.pipeline.config import Train
 from convoy.pipeline.networks.network import WEIGHTS
@@ -36,7 +36,7 @@ NEVER = -1e4  # logit of a class that has no picture to learn from
 
 
 def train(
-    task: Classifier,
+    task: Task,
     features: pathlib.Path,
     params: Train,
     workdir: pathlib.Path,

@@ -23,7 +23,7 @@ import orbit
 import tensorflow as tf
 
 from convoy.data.input.input import Stream, count, training_batches
-from convoy.models.spec import Classifier, Detector
+from convoy.models.spec import Task
 from convoy.pipeline.config import Train
 from convoy.pipeline.errors import Interrupted
 from convoy.pipeline.networks.network import WEIGHTS
@@ -76,7 +76,7 @@ class Trainer(orbit.AbstractTrainer):
 class Run:
     """One training under way."""
 
-    task: Classifier | Detector
+    task: Task
     params: Train
     workdir: pathlib.Path
     metric: str  # of the validation
@@ -99,7 +99,7 @@ class Run:
 
 
 def train(
-    task: Classifier | Detector,
+    task: Task,
     stream: Stream,
     params: Train,
     workdir: pathlib.Path,

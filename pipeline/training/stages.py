@@ -131,7 +131,11 @@ def _backbone(model: Model) -> keras.Model:
     try:
         with keras.StatelessScope(initialize_variables=False):
             return models.build(
-                model.name, num_classes=None, input_size=model.input_size, width=model.width
+                model.name,
+                num_classes=None,
+                input_size=model.input_size,
+                width=model.width,
+                backbone=model.backbone,
             )
     except ValueError as error:
         raise ValueError(f"train.stages and backbone_rate need a backbone: {error}") from error

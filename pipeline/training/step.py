@@ -5,15 +5,16 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
-from convoy.models.spec import Classifier, Detector
+from convoy.models.spec import Task
 from convoy.pipeline.config import Train
 
 
-def build(task: Classifier | Detector, optimizer, train: Train, strategy: tf.distribute.Strategy):
+def build(task: Task, optimizer, train: Train, strategy: tf.distribute.Strategy):
     """Returns `step(batch) -> {loss name: scalar}`, a tf.function that updates the weights once.
 
-    The loss of a global batch is (sum over all its pictures) / (sum of their normalizers), so any
-    number of replicas computes the same numbers as one process. "loss" is the total, with L2.
+    Each loss of a global batch is (sum over all its pictures) / (sum of their normalizers, at least
+    1), so any number of replicas computes the same numbers as one process. "loss" is the total,
+    with L2.
     """
     model = task.model
     weights = model.trainable_variables
@@ -27,11 +28,13 @@ def build(task: Classifier | Detector, optimizer, train: Train, strategy: tf.dis
 
     def replica_step(batch):
         with tf.GradientTape() as tape:
-            inputs = batch["image"] if "image" in batch else batch["targets"]["tokens"]
-            outputs = model(inputs, training=True)
-            sums, normalizer = task.loss(batch["targets"], outputs)
-            normalizer = tf.maximum(over_replicas(tf.cast(normalizer, tf.float32)), 1.0)
-            losses = {name: value / normalizer for name, value in sums.items()}
+            sums = task.loss(batch["targets"], task.forward(batch))
+            counts = tf.stack([tf.cast(count, tf.float32) for _, count in sums.values()])
+            counts = tf.unstack(tf.maximum(over_replicas(counts), 1.0))
+            losses = {
+                name: value / count
+                for (name, (value, _)), count in zip(sums.items(), counts, strict=True)
+            }
             total = tf.add_n(list(losses.values()))
             if train.weight_decay and decayed:
                 # Every replica adds its share, so that the sum over replicas is one L2 term.

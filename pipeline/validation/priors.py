@@ -6,7 +6,6 @@ The boxes are taken in pixels of the network's input, after its own resize.
 from __future__ import annotations
 
 import dataclasses
-import inspect
 from collections.abc import Sequence
 
 import numpy as np
@@ -31,24 +30,25 @@ class Reach:
 
 def reach(boxes: np.ndarray, model: Model, labels: Sequence[str]) -> Reach | None:
     """boxes: rows of data.statistics.partial.BOX. None: the network has no priors, or no box."""
+    import keras
+
     from convoy.pipeline.networks import network  # imports TensorFlow
 
-    task = network.build(model, list(labels), Train())
-    options = getattr(task.encode, "keywords", {})
-    if "priors" not in options:
+    with keras.StatelessScope(initialize_variables=False):  # its weights are not needed
+        task = network.build(model, list(labels), Train())
+    if task.priors is None:
         return None
-    threshold = inspect.signature(task.encode).parameters["threshold"].default
     preprocess = task.info.preprocess
     fitted = in_input(boxes, preprocess)
     if not len(fitted):
         return None
-    best = best_iou(fitted, options["priors"])
+    best = best_iou(fitted, task.priors.boxes)
     sides = np.sqrt(_area(fitted))
-    missed = best < threshold
+    missed = best < task.priors.threshold
     return Reach(
         boxes=len(fitted),
         unmatched=int(missed.sum()),
-        threshold=float(threshold),
+        threshold=task.priors.threshold,
         size=preprocess.size,
         side_px=float(np.median(sides)),
         unmatched_side_px=float(np.median(sides[missed])) if missed.any() else 0.0,

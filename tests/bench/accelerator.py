@@ -58,7 +58,7 @@ def measure(name: str, size, *, batch: int, rounds: int, steps: int, precision: 
     import keras
     import numpy as np
 
-    from convoy.models.classification.task import without_heads
+    from convoy.models.heads import without_heads
 
     if keras.backend.backend() != "jax":
         raise ValueError(f"expected KERAS_BACKEND=jax, got {keras.backend.backend()}")
@@ -101,13 +101,14 @@ def ours(task, bare, images, labels, steps: int) -> dict[str, Callable]:
     import jax
     import jax.numpy as jnp
 
+    from convoy.models import losses
+
     whole = task.model
     images, labels = jax.device_put(images), jax.device_put(labels.astype("int32"))
 
     def total(weights, state, images, labels):
         outputs, state = whole.stateless_call(weights, state, images, training=True)
-        sums, normalizer = task.loss({"label": labels}, outputs)
-        return sum(sums.values()) / normalizer, state
+        return losses.total(task.loss({"label": labels}, outputs)), state
 
     def step(weights, state, images, labels):
         slope_of = jax.value_and_grad(total, has_aux=True)

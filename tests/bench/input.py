@@ -162,14 +162,14 @@ def streams(folder: pathlib.Path) -> dict[str, tf.data.Dataset]:
     common = {"records": folder, "split": "train", "batch_size": BATCH}
     classify = {
         **common,
-        "task": "classification",
+        "fields": ("labels",),
         "preprocess": Preprocess(size=(224, 224), resize="crop", crop_pct=0.875),
-        "encode": lambda labels: {"label": labels[0]},
+        "encode": lambda annotation: {"label": annotation["labels"][0]},
     }
     task = models.build_task("ssd_mobilenet_v1", num_classes=10)
     detect = {
         **common,
-        "task": "detection",
+        "fields": ("boxes",),
         "preprocess": task.info.preprocess,
         "encode": task.encode,
     }

@@ -123,7 +123,7 @@ def main() -> None:
         stream = Stream(
             records=pathlib.Path(name),
             split="train",
-            task="classification",
+            fields=("labels",),
             preprocess=task.info.preprocess,
             encode=task.encode,
             batch_size=BATCH,

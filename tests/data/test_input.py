@@ -21,12 +21,12 @@ BUSY = Augment(flip_horizontal=0.5, shift=0.1, zoom=(0.8, 1.2), brightness=0.2, 
 TRAIN = 24  # records
 
 
-def encode_boxes(boxes, classes, valid):
-    return {"boxes": boxes, "classes": classes, "valid": valid}
+def encode_boxes(annotation):
+    return annotation
 
 
 def stream(records, **changed) -> Stream:
-    given = {"task": "detection", "preprocess": SQUARE, "encode": encode_boxes, "batch_size": 5}
+    given = {"fields": ("boxes",), "preprocess": SQUARE, "encode": encode_boxes, "batch_size": 5}
     return Stream(records=records, split="train", **{**given, "max_boxes": 8, **changed})
 
 
@@ -200,8 +200,11 @@ def test_training_without_augmentation_is_a_plain_resize(digits_records):
 def test_classification_gets_the_labels_of_the_picture(digits_records):
     given = stream(
         digits_records,
-        task="classification",
-        encode=lambda labels: {"label": labels[0], "count": tf.size(labels)},
+        fields=("labels",),
+        encode=lambda got: {
+            "label": got["labels"][0],
+            "count": tf.reduce_sum(tf.cast(got["labels"] >= 0, tf.int32)),
+        },
         batch_size=TRAIN,
     )
     (batch,) = take(training_batches(given), 1)

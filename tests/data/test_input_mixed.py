@@ -12,26 +12,27 @@ from convoy.models.assign import encode_ssd
 from convoy.models.classification.task import encode
 from convoy.models.spec import Preprocess
 
+LABELS, BOXES = ("labels",), ("boxes",)
 CASES = {
-    "classification": Augment(mixup=0.3, cutmix=1.0, flip_horizontal=0.5),
-    "detection": Augment(mosaic=0.8, mixup=1.5, zoom=(0.8, 1.2), randaugment=(1, 9)),
+    LABELS: Augment(mixup=0.3, cutmix=1.0, flip_horizontal=0.5),
+    BOXES: Augment(mosaic=0.8, mixup=1.5, zoom=(0.8, 1.2), randaugment=(1, 9)),
 }
 
 
-def encode_boxes(boxes, classes, valid):
-    return {"boxes": boxes, "classes": classes, "valid": valid}
+def encode_boxes(annotation):
+    return annotation
 
 
-def stream(records, task: str, **changed) -> Stream:
+def stream(records, fields, **changed) -> Stream:
     given = {
-        "encode": encode if task == "classification" else encode_boxes,
-        "augment": CASES[task],
+        "encode": encode if fields == LABELS else encode_boxes,
+        "augment": CASES[fields],
         "batch_size": 8,
         "max_boxes": 6,
         "preprocess": Preprocess(size=(32, 32)),
         **changed,
     }
-    return Stream(records=records, split="train", task=task, **given)
+    return Stream(records=records, split="train", fields=fields, **given)
 
 
 def take(batches, number: int) -> list[dict]:
@@ -44,7 +45,7 @@ def assert_equal(left: dict, right: dict) -> None:
         np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.parametrize("task", CASES)
+@pytest.mark.parametrize("fields", CASES)
 def test_a_mixed_batch_does_not_depend_on_where_it_is_made(digits_records, task):
     given = stream(digits_records, task)
     whole = take(training_batches(given), 4)
@@ -60,9 +61,9 @@ def test_a_mixed_batch_does_not_depend_on_where_it_is_made(digits_records, task)
 
 
 def test_labels_are_the_weights_of_a_pair(digits_records):
-    plain = stream(digits_records, "classification", augment=Augment())
+    plain = stream(digits_records, LABELS, augment=Augment())
     (labels,) = [batch["targets"]["label"] for batch in take(training_batches(plain), 1)]
-    mixing = stream(digits_records, "classification", augment=Augment(mixup=1.0))
+    mixing = stream(digits_records, LABELS, augment=Augment(mixup=1.0))
     (batch,) = take(training_batches(mixing), 1)
     (one,) = [b["image"] for b in take(training_batches(plain), 1)]
     weights = batch["targets"]["distribution"]
@@ -77,8 +78,8 @@ def test_labels_are_the_weights_of_a_pair(digits_records):
 
 
 def test_objects_of_a_mosaic_reach_the_encoder(digits_records):
-    given = stream(digits_records, "detection", augment=Augment(mosaic=1.0), max_boxes=20)
-    plain = stream(digits_records, "detection", augment=Augment(), max_boxes=20)
+    given = stream(digits_records, BOXES, augment=Augment(mosaic=1.0), max_boxes=20)
+    plain = stream(digits_records, BOXES, augment=Augment(), max_boxes=20)
     (mosaic,), (alone,) = (take(training_batches(each), 1) for each in (given, plain))
     for row in range(8):
         found = mosaic["targets"]["classes"][row][mosaic["targets"]["valid"][row]]
@@ -91,18 +92,19 @@ def test_objects_of_a_mosaic_reach_the_encoder(digits_records):
     assert mosaic["targets"]["valid"].sum() > 0
     priors = np.array([[8, 8, 24, 24], [0, 0, 16, 16]], np.float32)
 
-    def codes(*objects):
+    def codes(annotation):
+        objects = (annotation[name] for name in ("boxes", "classes", "valid"))
         return encode_ssd(*objects, priors=priors, num_classes=10)
 
-    (encoded,) = take(training_batches(stream(digits_records, "detection", encode=codes)), 1)
+    (encoded,) = take(training_batches(stream(digits_records, BOXES, encode=codes)), 1)
     assert encoded["targets"]["cls"].shape == (8, 2)
 
 
 def test_what_does_not_divide_or_fit_is_an_error(digits_records):
     with pytest.raises(ValueError, match=r"batch_size 6 gives .* 6 rows.* mixes 4 at a time"):
-        training_batches(stream(digits_records, "detection", batch_size=6))
+        training_batches(stream(digits_records, BOXES, batch_size=6))
     context = tf.distribute.InputContext(4, 0, 4)
     with pytest.raises(ValueError, match=r"batch_size 8 gives each of 4 workers 2 rows"):
-        training_batches(stream(digits_records, "detection"), context=context)
-    with pytest.raises(ValueError, match="cutmix is for classification, the task is detection"):
-        training_batches(stream(digits_records, "detection", augment=Augment(cutmix=1.0)))
+        training_batches(stream(digits_records, BOXES), context=context)
+    with pytest.raises(ValueError, match="cutmix mixes labels, the task learns boxes"):
+        training_batches(stream(digits_records, BOXES, augment=Augment(cutmix=1.0)))

@@ -20,10 +20,10 @@ from tests.data.test_input import BOXES, assert_equal, stream, take, written
 TASK_POLICY = Augment(flip_horizontal=1.0)
 
 
-def annotated(folder, policy=TASK_POLICY, task="detection", fields=(), **changed):
+def annotated(folder, policy=TASK_POLICY, fields=("boxes",), **changed):
     """The targets of a picture of 20 x 40 pixels drawn on 40 x 80, mirrored."""
     size = {"preprocess": Preprocess(size=(40, 80)), "augment": policy, "batch_size": 1}
-    given = {**size, "task": task, "fields": fields, "encode": lambda got: got, "max_boxes": 3}
+    given = {**size, "fields": fields, "encode": lambda got: got, "max_boxes": 3}
     (batch,) = take(training_batches(stream(folder, **{**given, **changed})), 1)
     return {name: value[0] for name, value in batch["targets"].items()}, batch
 
@@ -46,7 +46,7 @@ def test_masks_follow_their_objects(tmp_path, policy):
     folder = written(
         tmp_path, boxes=boxes, masks=tuple(masks), crowd=np.array([False, True, False])
     )
-    found, _ = annotated(folder, policy, task="instance_segmentation")
+    found, _ = annotated(folder, policy, fields=("boxes", "masks"))
     assert found["valid"].tolist() == [True, True, False]
     assert found["classes"].tolist() == [0, 2, 0]
     assert found["masks"].dtype == np.uint8
@@ -60,7 +60,7 @@ def test_masks_follow_their_objects(tmp_path, policy):
 
 
 def test_objects_without_masks_have_empty_ones(tmp_path):
-    found, _ = annotated(written(tmp_path, boxes=BOXES), task="instance_segmentation")
+    found, _ = annotated(written(tmp_path, boxes=BOXES), fields=("boxes", "masks"))
     assert found["valid"].tolist() == [True] * 3
     assert found["masks"].shape == (3, 40, 80)
     assert not found["masks"].any()
@@ -70,7 +70,7 @@ def test_segmentation_is_ignored_outside(tmp_path):
     """Half as large about the centre: the picture covers rows 10..30 and columns 20..60."""
     folder = written(tmp_path, segmentation=picture(block(0, 0, 20, 20, value=7)))
     policy = Augment(flip_horizontal=1.0, zoom=(0.5, 0.5))
-    found, batch = annotated(folder, policy, task="segmentation")
+    found, batch = annotated(folder, policy, fields=("segmentation",))
     expected = np.full((40, 80), 255)
     expected[10:30, 20:60] = 0
     expected[10:30, 40:60] = 7
@@ -79,7 +79,7 @@ def test_segmentation_is_ignored_outside(tmp_path):
 
 
 def test_no_segmentation_is_all_ignored(tmp_path):
-    found, _ = annotated(written(tmp_path), task="segmentation")
+    found, _ = annotated(written(tmp_path), fields=("segmentation",))
     assert (found["segmentation"] == 255).all()
 
 
@@ -91,7 +91,7 @@ def test_keypoints_are_mirrored_with_their_pairs(tmp_path):
     (folder / "manifest.json").write_text(json.dumps(manifest))
     known = keypoints_of(folder)
     assert known == {"keypoints": 2, "keypoint_pairs": ((0, 1),)}
-    found, _ = annotated(folder, task="keypoints", **known)
+    found, _ = annotated(folder, fields=("boxes", "keypoints"), **known)
     expected = [[[8, 20, 1], [4, 74, 2]], [[38, 2, 2], [0, 0, 0]], [[0, 0, 0], [0, 0, 0]]]
     np.testing.assert_allclose(found["keypoints"], expected, atol=1e-3)
 
@@ -105,7 +105,7 @@ def test_restoration_draws_the_larger_picture_alike(tmp_path):
     ramp = np.tile(np.arange(80, dtype=np.uint8) * 3, (40, 1))
     folder = written(tmp_path, target=picture(ramp))
     policy = Augment(flip_horizontal=1.0, brightness=0.3, noise=0.1)
-    found, batch = annotated(folder, policy, task="restoration", target_scale=2)
+    found, batch = annotated(folder, policy, fields=("target",), target_scale=2)
     assert batch["image"].shape == (1, 40, 80, 3)
     expected = tf.image.resize(ramp[:, ::-1, None], [80, 160]).numpy()
     ours = found["target"]
@@ -116,7 +116,7 @@ def test_restoration_draws_the_larger_picture_alike(tmp_path):
 
 def test_captions_and_one_of_them(tmp_path):
     folder = written(tmp_path, captions=("one", "zwei", "три"))
-    (_, batch) = annotated(folder, task="captioning", batch_size=64)
+    (_, batch) = annotated(folder, fields=("captions",), batch_size=64)
     targets = batch["targets"]
     given = [caption.encode() for caption in ("one", "zwei", "три")]
     assert targets["captions"].tolist() == [[*given, b"", b""]] * 64
@@ -126,7 +126,7 @@ def test_captions_and_one_of_them(tmp_path):
 
 
 def test_no_captions_are_empty(tmp_path):
-    found, _ = annotated(written(tmp_path), task="captioning")
+    found, _ = annotated(written(tmp_path), fields=("captions",))
     assert (found["caption"], found["captions"].tolist()) == (b"", [b""] * 5)
 
 
@@ -135,12 +135,14 @@ def test_text_has_no_picture(tmp_path):
     with open(tmp_path / "train-00000-of-00001.tfrecord", "wb") as file:
         tfrecord.write(file, example.encode(sample, ["bad", "good"]))
     (tmp_path / "manifest.json").write_text(json.dumps({"splits": {"train": {"records": 1}}}))
-    found, batch = annotated(tmp_path, task="text")
+    found, batch = annotated(tmp_path, fields=("sentence", "labels"))
     assert "image" not in batch
-    assert found["text"] == b"ganz gut"
+    assert found["sentence"] == b"ganz gut"
     assert found["labels"].tolist() == [1, -1, -1]
-    (batch,) = evaluation_batches(stream(tmp_path, task="text")).as_numpy_iterator()
-    assert batch["text"].tolist() == [b"ganz gut"]
+    (batch,) = evaluation_batches(
+        stream(tmp_path, fields=("sentence", "labels"))
+    ).as_numpy_iterator()
+    assert batch["sentence"].tolist() == [b"ganz gut"]
     assert example.decode(batch["serialized"][0]).text == "ganz gut"
 
 

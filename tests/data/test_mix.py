@@ -152,17 +152,17 @@ def test_rows_that_have_no_partner_are_an_error():
         mix.join({"image": flat([1.0, 2.0]), **objects_of(2)}, tf.constant([[4, 6]] * 2), 0.3)
 
 
-def test_which_rows_meet_for_which_task():
+def test_which_rows_meet_for_which_annotation():
     mixup, cutmix, mosaic = Augment(mixup=0.2), Augment(cutmix=1), Augment(mosaic=0.5, mixup=1)
-    assert mix.rows_together(Augment(), "segmentation") == 1
-    assert mix.rows_together(mixup, "classification") == 2
-    assert mix.rows_together(cutmix, "classification") == 2
-    assert mix.rows_together(mixup, "detection") == 2
-    assert mix.rows_together(mosaic, "detection") == 4
-    with pytest.raises(ValueError, match="cutmix is for classification, the task is detection"):
-        mix.rows_together(cutmix, "detection")
-    with pytest.raises(ValueError, match="mixup is for classification and detection, the task"):
-        mix.rows_together(mixup, "segmentation")
+    assert mix.rows_together(Augment(), ("segmentation",)) == 1
+    assert mix.rows_together(mixup, ("labels",)) == 2
+    assert mix.rows_together(cutmix, ("labels",)) == 2
+    assert mix.rows_together(mixup, ("boxes",)) == 2
+    assert mix.rows_together(mosaic, ("boxes",)) == 4
+    with pytest.raises(ValueError, match="cutmix mixes labels, the task learns boxes"):
+        mix.rows_together(cutmix, ("boxes",))
+    with pytest.raises(ValueError, match="mixup mixes labels or boxes, the task learns seg"):
+        mix.rows_together(mixup, ("segmentation",))
 
 
 def test_a_stream_of_rows_is_mixed():
@@ -174,7 +174,7 @@ def test_a_stream_of_rows_is_mixed():
         "source_id": tf.constant(list("abcdef")),
     }
     data = tf.data.Dataset.from_tensor_slices(rows)
-    found = list(mix.mixed(data, Augment(mixup=1), "classification", 3, None).as_numpy_iterator())
+    found = list(mix.mixed(data, Augment(mixup=1), ("labels",), 3, None).as_numpy_iterator())
     assert [row["source_id"] for row in found] == [b"a", b"b", b"c", b"d", b"e", b"f"]
     assert [set(row) for row in found] == [{"image", "targets", "source_id"}] * 6
     values = [row["image"][0, 0, 0] for row in found]
@@ -189,9 +189,7 @@ def test_a_stream_of_objects_is_mixed():
     objects = objects_of(8)
     rows = {"image": smooth(8), "targets": objects, "mix": numbers(8)}
     policy = Augment(mosaic=0.7, mixup=1.5, min_visible=0.2)
-    found = mix.mixed(
-        tf.data.Dataset.from_tensor_slices(rows), policy, "detection", 0, encode_boxes
-    )
+    found = mix.mixed(tf.data.Dataset.from_tensor_slices(rows), policy, ("boxes",), 0, encode_boxes)
     (found,) = found.batch(8).as_numpy_iterator()
     batch = {"image": tf.constant(smooth(8)), **objects}
     expected = mix.mix_objects(batch, numbers(8), 1.5, 0.7, 0.2)
@@ -202,9 +200,10 @@ def test_a_stream_of_objects_is_mixed():
     np.testing.assert_array_equal(valid, expected["valid"])
 
 
-def encode_boxes(boxes, classes, valid) -> dict:
-    rows = tf.concat([boxes, tf.cast(classes[:, None], tf.float32)], axis=-1)
-    return {"rows": rows, "valid": valid}
+def encode_boxes(annotation) -> dict:
+    classes = tf.cast(annotation["classes"][:, None], tf.float32)
+    rows = tf.concat([annotation["boxes"], classes], axis=-1)
+    return {"rows": rows, "valid": annotation["valid"]}
 
 
 def objects_of(count: int, slots: int = 3) -> dict:

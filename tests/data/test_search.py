@@ -144,12 +144,12 @@ def test_a_sample_is_a_function_of_its_numbers(picture, policy):
     """Eager as in a parallel map, a second time as the first, whatever the process's seeds."""
     count = search.draws_of(policy)
     keras.utils.set_random_seed(1)
-    one = drawn(picture, lambda i, n: search.searched(i, policy, "classification", n), count)
+    one = drawn(picture, lambda i, n: search.searched(i, policy, ("labels",), n), count)
     numbers = tf.random.stateless_uniform([24, count], [1, 2])
     keras.utils.set_random_seed(2)
     for row in range(2):
         image = tf.cast(picture, tf.float32)
-        found = search.searched(image, policy, "classification", numbers[row])
+        found = search.searched(image, policy, ("labels",), numbers[row])
         np.testing.assert_allclose(found, one[row], atol=1e-3)
     assert len({found.tobytes() for found in one}) > 12
     assert {found.shape for found in one} == {picture.shape}
@@ -162,7 +162,7 @@ def test_both_searches_take_their_own_numbers(picture):
     both = Augment(randaugment=(2, 9), autoaugment="simple")
     image, numbers = tf.cast(picture, tf.float32), tf.random.stateless_uniform([9], [8, 2])
     assert search.draws_of(both) == 9
-    found = search.searched(image, both, "classification", numbers)
+    found = search.searched(image, both, ("labels",), numbers)
     first = search.autoaugment(image, "simple", numbers[:5])
     np.testing.assert_array_equal(found, search.randaugment(first, 2, 9, numbers[5:]))
     assert np.abs(found - first).max() > 1
@@ -170,7 +170,7 @@ def test_both_searches_take_their_own_numbers(picture):
     assert search.active(both)
     assert not search.active(Augment())
     assert search.draws_of(Augment()) == 0
-    assert search.searched(image, Augment(), "detection", numbers[:0]) is image
+    assert search.searched(image, Augment(), ("boxes",), numbers[:0]) is image
 
 
 def halves_stay(image: np.ndarray) -> bool:
@@ -186,18 +186,18 @@ def test_pixels_move_for_classification_alone():
             halves_stay(found)
             for found in drawn(image, lambda i, n, t=task: search.searched(i, policy, t, n), 4)
         ]
-        for task in ("classification", "detection")
+        for task in (("labels",), ("boxes",))
     }
-    assert all(stay["detection"])
-    assert 2 < sum(stay["classification"]) < 22
-    with pytest.raises(ValueError, match="is for classification, the task is detection"):
-        search.searched(image, Augment(autoaugment="v0"), "detection", tf.zeros([5]))
+    assert all(stay[("boxes",)])
+    assert 2 < sum(stay[("labels",)]) < 22
+    with pytest.raises(ValueError, match="is for labels alone, the task learns boxes"):
+        search.searched(image, Augment(autoaugment="v0"), ("boxes",), tf.zeros([5]))
 
 
 def test_gray_pictures_stay_gray(picture):
     policy = Augment(randaugment=(2, 9), autoaugment="simple")
     gray = picture[..., :1]
-    found = drawn(gray, lambda i, n: search.searched(i, policy, "classification", n), 9)
+    found = drawn(gray, lambda i, n: search.searched(i, policy, ("labels",), n), 9)
     assert {one.shape for one in found} == {(33, 47, 1)}
     assert len({one.tobytes() for one in found}) > 12
 

@@ -39,8 +39,7 @@ OVERFEAT_ACCURATE = (221, {2: 108, 6: 30, 12: 15, 36: 5})
 # At 75 px one position is left: BatchNorm over two numbers has gradients beyond float16.
 INCEPTION = (299, {4: 71, 8: 35, 16: 17, 32: 8})
 CIFAR = (32, {1: 32, 2: 16, 4: 8})
-DETECTOR = "a detector needs num_classes; build its backbone by its name"
-SENTENCE = "a text network needs num_classes"
+SENTENCE = "needs num_classes: it has no maps by stride"
 WORDS = {"vocabulary": ("the", "film", "is", "good", "bad"), "max_words": 7, "num_classes": 3}
 # fmt: off
 CASES = {
@@ -107,10 +106,9 @@ CASES = {
     "darknet19": pictures(33, 64),
     "darknet53": pictures(33, 64),
     "cspdarknet53": pictures(33, 64),
-    "ssd300_vgg16": Case({"num_classes": 2}, no_maps=DETECTOR),
-    "ssd_mobilenet_v1": Case(
-        {"input_size": (96, 131), "num_classes": 5, "width": 0.25}, no_maps=DETECTOR
-    ),
+    "ssd": pictures(96, 131, backbone="resnet18"),
+    "ssd300_vgg16": Case({"num_classes": 2}, 300, {4: 75, 8: 38, 16: 19, 32: 9}),
+    "ssd_mobilenet_v1": pictures(96, 131, width=0.25),
     "text_cnn_rand": Case(WORDS, no_maps=SENTENCE),
     "text_cnn_static": Case(WORDS, no_maps=SENTENCE),
     "text_cnn_nonstatic": Case(WORDS, no_maps=SENTENCE),

@@ -15,13 +15,12 @@ import pytest
 import tensorflow as tf
 
 from convoy import models
-from convoy.models import resize
-from convoy.models.classification.task import without_heads
+from convoy.models import losses, resize, tasks
+from convoy.models.heads import without_heads
 from convoy.models.registry import MODELS
-from convoy.models.spec import TextClassifier
 from convoy.pipeline.config import Train
 from convoy.pipeline.training import optimizers
-from convoy.serving import compare, export, signatures
+from convoy.serving import export
 from tests.models.smallest import CASES, DEEP, QUICK
 from tests.models.test_parity import fill
 from tests.parity import formula
@@ -36,6 +35,10 @@ HALVES = [
 ]
 SCALES = 16  # of the loss, at most: from 2**15, where the trainer begins, down to 1
 LIMITS = {"score_threshold": 0.01, "iou_threshold": 0.45, "max_detections": 20}
+
+
+def limits(task) -> dict:
+    return {name: LIMITS[name] for name in tasks.TASKS[task.info.task].limits}
 
 
 def built(name: str):
@@ -58,7 +61,7 @@ def task(request):
 
 def inputs(task, count: int) -> np.ndarray:
     p = task.info.preprocess
-    if isinstance(task, TextClassifier):
+    if task.tokens:
         return task.tokens(sentences(count)).numpy()
     return formula.pictures(count, *p.size, p.channels)
 
@@ -68,23 +71,28 @@ def sentences(count: int) -> tf.Tensor:
 
 
 def targets(task, count: int):
-    """One object a picture, or one label."""
-    if task.info.task == "detection":
-        height, width = task.info.preprocess.size
-        box = np.float32([[0.1 * height, 0.2 * width, 0.7 * height, 0.9 * width]])
-        rows = [task.encode(box, np.array([1]), np.array([True])) for _ in range(count)]
-        return tf.nest.map_structure(lambda *leaves: tf.stack(leaves), *rows)
-    return {"label": tf.range(count, dtype=tf.int64) % task.info.num_classes}
+    """One label per input; objects where priors are, so that every level has some to learn."""
+    given = {"sentence": tf.constant("the good film")}
+    if task.priors:
+        number = len(task.priors.boxes)
+        chosen = np.union1d(np.linspace(0, number - 1, 30).astype(int), np.arange(number)[-12:])
+        given["boxes"] = task.priors.boxes[chosen]
+        given["classes"] = np.arange(len(chosen)) % task.info.num_classes
+        given["valid"] = np.ones(len(chosen), bool)
+    labels = [np.array([index % task.info.num_classes]) for index in range(count)]
+    rows = [task.encode({**given, "labels": label}) for label in labels]
+    return tf.nest.map_structure(lambda *leaves: tf.stack(leaves), *rows)
 
 
 def gradients(task, scale=lambda total: total):
     """(loss, gradient of scale(loss) in each trainable weight) of a training step of two inputs."""
     with tf.GradientTape() as tape:
-        outputs = task.model(inputs(task, 2), training=True)
-        losses, normalizer = task.loss(targets(task, 2), outputs)
-        assert all(value.dtype == tf.float32 for value in losses.values())
-        assert float(normalizer) >= 2
-        total = tf.add_n(list(losses.values())) / normalizer
+        truth = targets(task, 2)
+        batch = {"targets": {**truth, "tokens": inputs(task, 2)} if task.tokens else truth}
+        parts = task.loss(truth, task.forward({**batch, "image": inputs(task, 2)}))
+        assert all(value.dtype == tf.float32 for part in parts.values() for value in part)
+        assert all(float(count) >= 2 for _, count in parts.values())
+        total = losses.total(parts)
         scaled = scale(total)
     weights = task.model.trainable_variables
     found = tape.gradient(scaled, [weight.value for weight in weights])
@@ -116,8 +124,7 @@ def test_every_trainable_weight_gets_a_finite_gradient(task):
         variable.assign(value)
     assert np.isfinite(total)
     assert_finite(found)
-    if task.info.task != "detection":  # there a level without a chosen prior learns nothing
-        assert [path for path, value in found.items() if not value.any()] == []
+    assert [path for path, value in found.items() if not value.any()] == []
 
 
 def test_one_input_equals_its_row_in_a_batch(task):
@@ -142,24 +149,25 @@ def test_saving_keeps_the_network(task, tmp_path):
 def test_the_saved_model_answers_as_the_network(task, tmp_path):
     """The float32 form of the export, of a batch size that its graph does not know."""
     labels = [f"class {index}" for index in range(task.info.num_classes)]
-    words = isinstance(task, TextClassifier)
-    size = task.info.preprocess.shape if words else task.info.preprocess.size
-    exported = without_heads(task) if task.info.task == "classification" else task
-    export.save(exported, tmp_path / "m", "float32", labels=labels, input_size=size, **LIMITS)
+    size = getattr(task.info.preprocess, "size", task.info.preprocess.shape)
+    exported = without_heads(task)
+    build = {"labels": labels, "input_size": size, **limits(task)}
+    export.save(exported, tmp_path / "m", "float32", **build)
     served = tf.saved_model.load(str(tmp_path / "m")).signatures
-    if words:
+    if task.tokens:
         found = served["serving_default"](text=sentences(3))
         outputs = task.model(task.tokens(sentences(3)), training=False)
-        expected = signatures.classification(task.decode(outputs), tf.constant(labels))
+        expected = task.answer(task.decode(outputs), None, None, tf.constant(labels))
     else:
         raw = tf.cast(formula.pictures(3, *size), tf.uint8)
         found = served["serving_tensor"](image=raw)
         expected = answers(exported, raw, labels)
     found, expected = ({k: v.numpy() for k, v in each.items()} for each in (found, expected))
     assert set(found) == set(expected)
-    assert compare.difference(expected, found, LIMITS["iou_threshold"]) < 1e-5
-    if task.info.task != "detection":
-        np.testing.assert_array_equal(found["class_name"], expected["class_name"])
+    assert task.difference(expected, found, **limits(task)) < 1e-5
+    for name, value in expected.items():
+        if value.dtype == object:
+            np.testing.assert_array_equal(found[name], value)
     scores = expected["scores"]
     assert np.std(scores) > 0
     assert scores.max() < 0.999
@@ -171,11 +179,9 @@ def answers(task, raw: tf.Tensor, labels) -> dict[str, tf.Tensor]:
     channels = raw if p.channels == 3 else tf.image.rgb_to_grayscale(raw)
     images, matrices = zip(*(resize.fit(picture, p, p.size) for picture in channels), strict=True)
     outputs = task.model(tf.stack(images), training=False)
-    if task.info.task == "classification":
-        return signatures.classification(task.decode(outputs), tf.constant(labels))
-    found = task.decode(outputs, **LIMITS)
     sizes = tf.constant([p.size] * len(images))
-    return signatures.detections(found, tf.stack(matrices), sizes, tf.constant(labels))
+    found = task.decode(outputs, **limits(task))
+    return task.answer(found, tf.stack(matrices), sizes, tf.constant(labels))
 
 
 @pytest.mark.parametrize(("name", "policy"), HALVES)

@@ -11,6 +11,10 @@ from tests.models.smallest import CASES
 from tests.parity import formula
 
 
+def one_object(box: np.ndarray, k: int) -> dict:
+    return {"boxes": box, "classes": np.array([k]), "valid": np.array([True])}
+
+
 @pytest.mark.parametrize(
     "name", ["ssd_mobilenet_v1", pytest.param("ssd300_vgg16", marks=pytest.mark.slow)]
 )
@@ -20,7 +24,7 @@ def test_detector_rows_agree(name):
     height, width = task.info.preprocess.size
     outputs = task.model(formula.pictures(1, height, width))
     box = np.float32([[0.1 * height, 0.2 * width, 0.7 * height, 0.9 * width]])
-    encoded = task.encode(box, np.array([1]), np.array([True]))
+    encoded = task.encode(one_object(box, 1))
     assert outputs["cls"].shape[1] == outputs["box"].shape[1] == encoded["cls"].shape[0]
     assert outputs["cls"].shape[2] == task.info.num_classes + 1
     # A network that answers exactly its targets finds the object again.
@@ -41,5 +45,5 @@ def test_ssd_mobilenet_covers_objects_of_all_sizes(size):
     for part in (0.15, 0.3, 0.5, 0.7, 0.9):
         low = 0.5 * size * (1 - part)
         box = np.float32([[low, low, size - low, size - low]])
-        found = task.encode(box, np.array([0]), np.array([True]))
+        found = task.encode(one_object(box, 0))
         assert np.count_nonzero(found["cls"]) >= 2, part

@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 from convoy import models
-from convoy.models import boxes
+from convoy.models import boxes, losses
 
 SIZE, STEPS = 128, 100
 
@@ -40,7 +40,10 @@ def test_ssd_mobilenet_overfits():
     keras.utils.set_random_seed(0)
     task = models.build_task("ssd_mobilenet_v1", num_classes=3, input_size=(SIZE, SIZE), width=0.5)
     images, rects, classes = pictures()
-    rows = [task.encode(b, c, np.ones(len(c), bool)) for b, c in zip(rects, classes, strict=True)]
+    rows = [
+        task.encode({"boxes": b, "classes": c, "valid": np.ones(len(c), bool)})
+        for b, c in zip(rects, classes, strict=True)
+    ]
     targets = {key: tf.stack([row[key] for row in rows]) for key in rows[0]}
     optimizer = keras.optimizers.Adam(2e-3)
     optimizer.build(task.model.trainable_variables)
@@ -48,8 +51,7 @@ def test_ssd_mobilenet_overfits():
     @tf.function
     def step():
         with tf.GradientTape() as tape:
-            losses, normalizer = task.loss(targets, task.model(images, training=True))
-            total = sum(losses.values()) / tf.maximum(normalizer, 1.0)
+            total = losses.total(task.loss(targets, task.forward({"image": images})))
         variables = task.model.trainable_variables
         optimizer.apply_gradients(zip(tape.gradient(total, variables), variables, strict=True))
 

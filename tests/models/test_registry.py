@@ -80,7 +80,7 @@ def test_ssd_mobilenet_params_by_hand():
 
 
 def test_list_models():
-    assert models.list_models("detection") == ["ssd300_vgg16", "ssd_mobilenet_v1"]
+    assert models.list_models("detection") == ["ssd", "ssd300_vgg16", "ssd_mobilenet_v1"]
     assert models.list_models(pattern="lenet*") == ["lenet5", "lenet5_1998"]
     assert models.list_models("detection", "vgg*") == []
 
@@ -102,7 +102,16 @@ def test_unknown_name_lists_the_three_closest():
         ("ssd_mobilenet_v1", {"input_size": (32, 64)}, "at least 64x64 px, got 32x64"),
         ("resnet18", {"width": 0.5}, "resnet18 has no width"),
         ("ssd300_vgg16", {"dropout": 0.5}, "ssd300_vgg16 has no dropout"),
-        ("ssd300_vgg16", {"num_classes": None}, "a detector needs num_classes"),
+        ("ssd", {"backbone": "lenet5", "input_size": (96, 96)}, "an input of 28x28 px"),
+        ("ssd", {"backbone": "text_cnn_rand"}, "text_cnn_rand has no maps by stride"),
+        (
+            "ssd",
+            {"backbone": "spp_net_zf5"},
+            "s8, s16, s32; spp_net_zf5 has s2, s8",
+        ),
+        ("ssd", {"backbone": "resnet18", "width": 0.5}, "its backbone resnet18 has no width"),
+        ("ssd_mobilenet_v1", {"backbone": "resnet18"}, "ssd_mobilenet_v1 has no backbone"),
+        ("resnet18", {"widht": 0.5}, "no option is called 'widht'; did you mean 'width'"),
         ("resnet18", {"num_classes": 0}, "expected num_classes >= 1, got 0"),
     ],
 )

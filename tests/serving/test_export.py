@@ -11,9 +11,15 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
 from convoy import models
+from convoy.models import tasks
+from convoy.models.classification import task as classification
+from convoy.models.detection import task as detection
 from convoy.models.layers import BatchNorm
-from convoy.serving import client, compare, export, freeze, verify, warmup
+from convoy.serving import client, export, freeze, verify, warmup
 from tests.serving import tiny
+
+BUILD = {"labels": tiny.LABELS, "input_size": (32, 32)}
+LIMITS = {"score_threshold": 0.01, "iou_threshold": 0.45, "max_detections": 20}
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +43,8 @@ def detect(tmp_path, size, resize, boxes, **options):
         boxes, [0.9, 0.4, 0.001][: len(boxes)], [1, 2, 0][: len(boxes)], size=size, resize=resize
     )
     path = tmp_path / "detector"
-    arguments = tiny.export_arguments(input_size=size, max_detections=4, precision="float32")
+    limits = {**LIMITS, "max_detections": 4}
+    arguments = tiny.export_arguments(input_size=size, precision="float32", **limits)
     export.export(task, path, **{**arguments, **options})
     return client.load_local(path)
 
@@ -98,7 +105,7 @@ def test_default_and_tensor_signatures_agree(exported):
 def test_every_form_matches_the_network_called_directly(form, tmp_path):
     """The reference here is keras itself on a picture that needs no resizing."""
     task = tiny.classifier()
-    export.save(task, tmp_path / form, form, **build())
+    export.save(task, tmp_path / form, form, **BUILD)
     image = tiny.picture(32, 32)
     expected = tf.nn.softmax(task.model(image[None].astype("float32"), training=False)).numpy()
     answer = client.load_local(tmp_path / form)([tf.io.encode_png(image).numpy()])
@@ -136,7 +143,8 @@ def test_networks_of_the_registry(name, size, tmp_path):
     """The frozen bfloat16 form of real networks stays near, in scores and in place."""
     keras.utils.set_random_seed(0)
     task = models.build_task(name, num_classes=3, input_size=(size, size))
-    build_with = {**build(), "input_size": (size, size), "max_detections": 20}
+    limits = {key: LIMITS[key] for key in tasks.TASKS[task.info.task].limits}
+    build_with = {**BUILD, "input_size": (size, size), **limits}
     export.save(task, tmp_path / "m", "frozen_bfloat16", **build_with)
     samples = [tiny.jpeg(70, 90), tiny.png(50, 40, 1)]
     expected = export.in_memory(task, **build_with)(samples)
@@ -144,7 +152,7 @@ def test_networks_of_the_registry(name, size, tmp_path):
     assert {k: (v.shape, v.dtype) for k, v in expected.items()} == {
         k: (v.shape, v.dtype) for k, v in received.items()
     }
-    assert compare.difference(expected, received) < 0.02
+    assert task.difference(expected, received) < 0.02
     if name.startswith("ssd"):
         assert received["num_detections"].min() > 0
         sizes = np.array([[70, 90, 70, 90], [50, 40, 50, 40]], np.float32)[:, None]
@@ -202,7 +210,7 @@ def test_no_python_op_and_no_custom_op(exported, tmp_path):
     from tensorflow.python.framework import op_def_registry
 
     for form in export.FORMS["auto"]:
-        export.save(task, tmp_path / form, form, **build())
+        export.save(task, tmp_path / form, form, **BUILD)
         saved = saved_model_pb2.SavedModel.FromString(
             (tmp_path / form / "saved_model.pb").read_bytes()
         )
@@ -270,18 +278,13 @@ def test_a_second_export_replaces_the_first(tmp_path):
 def test_fresh_process_with_v1_loader_equals_the_network(exported):
     task, path, _ = exported
     samples = tiny.export_arguments()["samples"]
-    answers = verify.verify(path, export.in_memory(task, **build()), samples, tolerance=0.005)
+    answers = verify.verify(path, export.in_memory(task, **BUILD), samples, tolerance=0.005)
     modules = set(answers["modules"].tolist())
-    assert not modules & {"models", "data", "pipeline", "serving", "tests"}
+    assert not modules & {"convoy", "tests"}
     assert answers["class_name"].shape == (2,)
-    other = export.in_memory(tiny.classifier(seed=5), **build())
+    other = export.in_memory(tiny.classifier(seed=5), **BUILD)
     with pytest.raises(verify.VerificationError, match="differ by"):
-        verify.check(other(samples), answers, tolerance=1e-6)
-
-
-def build() -> dict:
-    limits = {"score_threshold": 0.01, "iou_threshold": 0.45, "max_detections": 4}
-    return {"labels": tiny.LABELS, "input_size": (32, 32), **limits}
+        verify.check(other(samples), answers, 1e-6, task.difference)
 
 
 def answers(boxes, scores, classes, places=4):
@@ -299,13 +302,13 @@ def answers(boxes, scores, classes, places=4):
 def test_difference_by_hand():
     a, near, far = [0, 0, 10, 10], [0, 0, 10, 11], [50, 50, 60, 60]
     one = answers([a], [0.9], [1])
-    assert compare.difference(one, one) == 0
-    assert compare.difference(one, answers([near], [0.87], [1])) == pytest.approx(0.03)
-    assert compare.difference(one, answers([a], [0.9], [2])) == pytest.approx(0.9)
-    assert compare.difference(one, answers([a, far], [0.9, 0.2], [1, 1])) == pytest.approx(0.2)
+    assert detection.difference(one, one) == 0
+    assert detection.difference(one, answers([near], [0.87], [1])) == pytest.approx(0.03)
+    assert detection.difference(one, answers([a], [0.9], [2])) == pytest.approx(0.9)
+    assert detection.difference(one, answers([a, far], [0.9, 0.2], [1, 1])) == pytest.approx(0.2)
     # Lists that are full: what one lacks may lie below the other's last score.
     full = answers([a, far], [0.9, 0.50], [1, 1], places=2)
     other = answers([a, [80, 80, 90, 90]], [0.9, 0.51], [1, 1], places=2)
-    assert compare.difference(full, other) == pytest.approx(0.01)
+    assert detection.difference(full, other) == pytest.approx(0.01)
     k = {"scores": np.array([[0.1, 0.9]])}
-    assert compare.difference(k, {"scores": np.array([[0.2, 0.8]])}) == pytest.approx(0.1)
+    assert classification.difference(k, {"scores": np.array([[0.2, 0.8]])}) == pytest.approx(0.1)

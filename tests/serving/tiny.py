@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import keras
 import numpy as np
 import tensorflow as tf
 
-from convoy.models.spec import Classifier, Detector, ModelInfo, Preprocess
+from convoy.models.classification import task as classification
+from convoy.models.detection.task import detector as detection_task
+from convoy.models.spec import ModelInfo, Preprocess, Task
 
 LABELS = ("ant", "bee", "cat")
 
@@ -16,7 +20,7 @@ def info(task: str, size=(32, 32), **preprocess) -> ModelInfo:
     return ModelInfo(f"tiny_{task}", task, "no paper", 2020, 0, 0, len(LABELS), fields)
 
 
-def classifier(channel_order="rgb", size=(32, 32), seed=0) -> Classifier:
+def classifier(channel_order="rgb", size=(32, 32), seed=0) -> Task:
     """A three-layer network over LABELS."""
     keras.utils.set_random_seed(seed)
     known = info("classification", size, channel_order=channel_order)
@@ -31,10 +35,11 @@ def classifier(channel_order="rgb", size=(32, 32), seed=0) -> Classifier:
         scores = tf.nn.softmax(logits)
         return {"scores": scores, "classes": tf.argmax(scores, axis=1)}
 
-    return Classifier(model, None, None, decode, known)
+    common = classification.build(model, known)
+    return dataclasses.replace(common, decode=decode)
 
 
-def detector(boxes, scores, classes, *, size=(100, 200), resize="stretch") -> Detector:
+def detector(boxes, scores, classes, *, size=(100, 200), resize="stretch") -> Task:
     """Says the given boxes (pixels of the network input), whatever the picture.
 
     scores and classes [N]; the network multiplies zero weights in, so that it has variables.
@@ -61,7 +66,8 @@ def detector(boxes, scores, classes, *, size=(100, 200), resize="stretch") -> De
         }
         return {**found, "valid": found["scores"] >= score_threshold}
 
-    return Detector(model, None, None, decode, info("detection", size, resize=resize))
+    known = info("detection", size, resize=resize)
+    return detection_task(model, known, encode=None, loss=None, decode=decode)
 
 
 def picture(height: int, width: int, seed: int = 0) -> np.ndarray:

@@ -56,7 +56,8 @@ def test_features_are_those_of_the_network(class_records, source, features):
     logits = task.model.get_layer("logits")
     kernel, bias = logits.get_weights()
     stream = _stream(class_records, task)
-    samples, scores = predict.run(predict.predictor(task, _recipe(source).export), stream)
+    say = predict.predictor(task, _recipe(source).export)
+    samples, scores = predict.run(say, stream, "classification")
     assert [sample.labels[0] for sample in samples] == y.tolist()
     mine = log_softmax(x @ kernel[0, 0] + bias, axis=1)
     np.testing.assert_allclose(np.exp(mine), scores, atol=1e-5)
@@ -65,7 +66,7 @@ def test_features_are_those_of_the_network(class_records, source, features):
 def _stream(records, task):
     from convoy.data.input.input import Stream
 
-    return Stream(records, "val", "classification", task.info.preprocess, task.encode)
+    return Stream(records, "val", ("labels",), task.info.preprocess, task.encode)
 
 
 @pytest.mark.parametrize(
@@ -84,7 +85,7 @@ def test_the_trained_network_answers_as_the_head_does(
     trainer.run({"examples": class_records, "features": features}, params, tmp_path)
     task, labels = network.load(tmp_path, "float32")
     stream = _stream(class_records, task)
-    samples, scores = predict.run(predict.predictor(task, params.export), stream)
+    samples, scores = predict.run(predict.predictor(task, params.export), stream, "classification")
     top1 = predict.score("classification", samples, scores, labels)["top1"]
     rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert top1 == pytest.approx(rows[-1]["top1"])  # what the fit said of data.val

@@ -21,7 +21,7 @@ def test_early_stop_keeps_the_weights_of_the_best_score(class_records, tmp_path)
     stream = Stream(
         records=class_records,
         split="train",
-        task="classification",
+        fields=("labels",),
         preprocess=task.info.preprocess,
         encode=task.encode,
         batch_size=16,

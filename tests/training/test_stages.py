@@ -38,7 +38,7 @@ def _run(records, workdir, die_at=None, **train):
     stream = Stream(
         records=records,
         split="train",
-        task="classification",
+        fields=("labels",),
         preprocess=task.info.preprocess,
         encode=task.encode,
         augment=params.augment,
@@ -178,7 +178,7 @@ def test_the_best_stage_is_kept(class_records, tmp_path, capsys):
     train = params.train.model_copy(update={"stages": tuple(Stage(**stage) for stage in two)})
     task = network.build(params.model, list("0123"), train, params.seed)
     stream = Stream(
-        class_records, "train", "classification", task.info.preprocess, task.encode, batch_size=16
+        class_records, "train", ("labels",), task.info.preprocess, task.encode, batch_size=16
     )
     scores, seen = iter([0.3, 0.8, 0.5, 0.6]), []
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
@@ -9,14 +11,15 @@ import tensorflow as tf
 
 from convoy import models
 from convoy.models import losses
-from convoy.models.spec import Classifier
+from convoy.models.classification import task as classification
+from convoy.models.spec import Task
 from convoy.pipeline.components import trainer
 from convoy.pipeline.config import Train
 from convoy.pipeline.training import loop, optimizers, step
 from tests.training import train_once
 
 
-def _linear(dtype: str = "float32") -> Classifier:
+def _linear(dtype: str = "float32") -> Task:
     """Two inputs, two classes, no bias, all weights 0."""
     image = keras.Input((2,))
     outputs = keras.layers.Dense(
@@ -26,10 +29,11 @@ def _linear(dtype: str = "float32") -> Classifier:
 
     def loss(targets, logits):
         each = losses.classification(targets["label"], logits)
-        return {"cls": tf.reduce_sum(each)}, tf.cast(tf.size(each), tf.float32)
+        return {"cls": (tf.reduce_sum(each), tf.cast(tf.size(each), tf.float32))}
 
     info = models.describe("lenet5")
-    return Classifier(keras.Model(image, outputs), None, loss, None, info)
+    common = classification.build(keras.Model(image, outputs), info)
+    return dataclasses.replace(common, loss=loss)
 
 
 # One row x = (2, 4) of class 0 at W = 0: softmax = (.5, .5), dL/dlogits = (-.5, .5), so
@@ -60,6 +64,48 @@ def test_loss_is_divided_by_the_normalizer():
     weights, result = _one_step(double)
     np.testing.assert_allclose(weights, -0.1 * GRADIENT, rtol=1e-6)
     assert result["loss"] == pytest.approx(np.log(2))
+
+
+def test_each_loss_has_its_own_normalizer():
+    """ln 2 over 1; 4 over 8, as W = 0; and one of nothing, which is divided by 1."""
+    task = _linear()
+
+    def loss(targets, logits):
+        rows = losses.classification(targets["label"], logits)
+        return {
+            "cls": (tf.reduce_sum(rows), tf.constant(1.0)),
+            "far": (4.0 + tf.reduce_sum(logits[:, 0]), tf.constant(8.0)),
+            "none": (0.0 * tf.reduce_sum(logits), tf.constant(0.0)),
+        }
+
+    params = Train(optimizer="sgd", schedule="constant", learning_rate=0.1)
+    optimizer = optimizers.build(params, total_steps=10, steps_per_epoch=5)
+    optimizer.build(task.model.trainable_variables)
+    task = dataclasses.replace(task, loss=loss)
+    run = step.build(task, optimizer, params, tf.distribute.get_strategy())
+    result = {name: float(value) for name, value in run(BATCH).items()}
+    assert result == pytest.approx(
+        {"cls": np.log(2), "far": 0.5, "none": 0.0, "loss": np.log(2) + 0.5}
+    )
+    # The second loss adds x / 8 to the gradient of the first column.
+    expected = GRADIENT + np.array([[2.0, 0], [4.0, 0]]) / 8
+    np.testing.assert_allclose(task.model.get_weights()[0], -0.1 * expected, rtol=1e-6)
+
+
+def test_forward_sees_the_whole_batch():
+    """A network that looks at the truth: of class 0 it doubles the picture, so the gradient too."""
+    task = _linear()
+
+    def wiring(model, batch):
+        factor = tf.where(batch["targets"]["label"] == 0, 2.0, 1.0)
+        return model(batch["image"] * factor[:, None], training=True)
+
+    params = Train(optimizer="sgd", schedule="constant", learning_rate=0.1)
+    optimizer = optimizers.build(params, total_steps=10, steps_per_epoch=5)
+    optimizer.build(task.model.trainable_variables)
+    task = dataclasses.replace(task, wiring=wiring)
+    step.build(task, optimizer, params, tf.distribute.get_strategy())(BATCH)
+    np.testing.assert_allclose(task.model.get_weights()[0], -0.2 * GRADIENT, rtol=1e-6)
 
 
 def test_weight_decay_is_l2_of_the_kernels():

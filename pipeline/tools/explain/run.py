@@ -20,9 +20,9 @@ from PIL import Image
 from convoy import models
 from convoy.data.files.files import SourceError
 from convoy.data.images.images import load
-from convoy.models import resize
-from convoy.models.classification.task import without_heads
-from convoy.models.spec import Detector, ModelInfo, Preprocess
+from convoy.models import resize, tasks
+from convoy.models.heads import without_heads
+from convoy.models.spec import ModelInfo, Preprocess
 from convoy.models.structure import lines
 from convoy.models.weights import load as importer
 from convoy.pipeline.artifacts import write_bytes, write_json
@@ -53,9 +53,8 @@ def run(
     """
     task, labels = load_network(model, random, weights)
     _check_pictures(task.info)
-    detects = isinstance(task, Detector)
-    if not detects:
-        task = without_heads(task)
+    detects = not tasks.TASKS[task.info.task].picture_scores
+    task = without_heads(task)
     if detects and class_name:
         raise ValueError(
             f"{task.info.name} is a detector: its scores are of boxes, not of pictures"
@@ -126,7 +125,7 @@ def load_network(model: str, random: bool = False, weights: str | None = None):
 
 def published(name: str, weights: str):
     """(task, class names) with the weights of a file, for as many classes as that is."""
-    if models.describe(name).task != "classification":
+    if models.backbone_of(name):
         raise ValueError(
             f"--weights: {name} is for {models.describe(name).task}: a file of published weights "
             "has no classes of it; expected a classification network"
@@ -191,7 +190,11 @@ def _filters(task, of: str, told: dict, pages: dict) -> None:
 
 
 def _maps(task, image, layer, of: str, told: dict, pages: dict) -> None:
-    names = [layer] if layer else gradcam.stage_ends(lines(task.model), isinstance(task, Detector))
+    names = (
+        [layer]
+        if layer
+        else gradcam.stage_ends(lines(task.model), not tasks.TASKS[task.info.task].picture_scores)
+    )
     wanted = gradcam.activations(task.model, names)
     found = keras.Model(task.model.input, wanted)(image[None], training=False)
     told["maps"] = []

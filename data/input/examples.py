@@ -1,0 +1,75 @@
+"""Records as they are, one dict of tensors each: for programs of one's own."""
+
+from __future__ import annotations
+
+import pathlib
+
+import tensorflow as tf
+
+from convoy.data.input.input import count, shards
+
+_STRING = tf.io.FixedLenFeature([], tf.string, "")
+_SIDE = tf.io.FixedLenFeature([], tf.int64, 0)
+_FEATURES = {
+    "image/encoded": _STRING,
+    "image/source_id": _STRING,
+    "image/height": _SIDE,
+    "image/width": _SIDE,
+    "image/class/label": tf.io.VarLenFeature(tf.int64),
+    "image/object/class/label": tf.io.VarLenFeature(tf.int64),
+    "image/object/difficult": tf.io.VarLenFeature(tf.int64),
+    "image/object/is_crowd": tf.io.VarLenFeature(tf.int64),
+    "image/caption/string": tf.io.VarLenFeature(tf.string),
+    "text/string": _STRING,
+}
+_EDGES = [f"image/object/bbox/{edge}" for edge in ("ymin", "xmin", "ymax", "xmax")]
+
+
+def dataset(records: pathlib.Path, split: str, channels: int = 3) -> tf.data.Dataset:
+    """See `convoy.records`. Raises FileNotFoundError and ValueError."""
+    count(records, split)  # a split that is not there is named
+    files = shards(records, split)
+    first = next(iter(tf.data.TFRecordDataset(files[:1])), None)
+    parsed = None if first is None else tf.io.parse_single_example(first, _FEATURES)
+    has_picture = parsed is None or bool(tf.strings.length(parsed["image/encoded"]) > 0)
+    return tf.data.TFRecordDataset(files).map(
+        lambda record: _example(record, channels, has_picture),
+        num_parallel_calls=tf.data.AUTOTUNE,
+        deterministic=True,
+    )
+
+
+def _example(record: tf.Tensor, channels: int, has_picture: bool) -> dict:
+    edges = dict.fromkeys(_EDGES, tf.io.VarLenFeature(tf.float32))
+    parsed = tf.io.parse_single_example(record, {**_FEATURES, **edges})
+    dense = {
+        name: tf.sparse.to_dense(value) if isinstance(value, tf.SparseTensor) else value
+        for name, value in parsed.items()
+    }
+    example = {
+        "source_id": dense["image/source_id"],
+        "labels": dense["image/class/label"],
+    }
+    if not has_picture:
+        return {**example, "sentence": dense["text/string"]}
+    image = tf.io.decode_image(dense["image/encoded"], channels=channels, expand_animations=False)
+    height, width = dense["image/height"], dense["image/width"]
+    sides = tf.cast(tf.stack([height, width] * 2), tf.float32)
+    return {
+        **example,
+        "image": tf.ensure_shape(image, [None, None, channels]),
+        "height": height,
+        "width": width,
+        "boxes": tf.stack([dense[edge] for edge in _EDGES], axis=-1) * sides,
+        "classes": dense["image/object/class/label"],
+        "difficult": _flags(dense, "difficult"),
+        "crowd": _flags(dense, "is_crowd"),
+        "captions": dense["image/caption/string"],
+    }
+
+
+def _flags(dense: dict, name: str) -> tf.Tensor:
+    """[N] bool; a list that is not written is False throughout."""
+    flags = dense[f"image/object/{name}"]
+    missing = tf.size(dense["image/object/class/label"]) - tf.size(flags)
+    return tf.pad(flags, [[0, missing]]) != 0

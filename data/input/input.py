@@ -151,9 +151,10 @@ def training_batches(
 
 
 def evaluation_batches(stream: Stream) -> tf.data.Dataset:
-    """Every record once, in file order: {"image", "matrix", "serialized"}; the last batch is short.
+    """Every record once, in file order; the last batch is short.
 
-    matrix [B, 3, 3] maps pixels of the picture to pixels of the network input. For the task text,
+    {"image", "matrix", "size", "serialized"}: matrix [B, 3, 3] maps pixels of the picture to pixels
+    of the network input, size [B, 2] int32 is the picture's height and width. For the task text,
     {"text", "serialized"}.
     """
     files = tf.data.TFRecordDataset(shards(stream.records, stream.split))
@@ -164,8 +165,9 @@ def evaluation_batches(stream: Stream) -> tf.data.Dataset:
             return {"text": text, "serialized": serialized}
         parsed = tf.io.parse_single_example(serialized, parse.PICTURE)
         image = decode(parsed["image/encoded"], stream.preprocess.channels)
+        size = tf.shape(image)[:2]
         image, matrix = fit(image, stream.preprocess, stream.preprocess.size)
-        return {"image": image, "matrix": matrix, "serialized": serialized}
+        return {"image": image, "matrix": matrix, "size": size, "serialized": serialized}
 
     return (
         files.map(prepare, num_parallel_calls=tf.data.AUTOTUNE).batch(stream.batch_size).prefetch(2)

@@ -16,6 +16,8 @@ from convoy.data import tfrecord
 from convoy.data.augment.policy import Augment
 from convoy.data.example import decode
 from convoy.data.input.input import Stream, shards
+from convoy.models import tasks as table
+from convoy.pipeline import tasks
 from convoy.pipeline.artifacts import write_json
 from convoy.pipeline.config import Export, Model, Recipe, Section, Train
 from convoy.pipeline.evaluation import predict
@@ -41,7 +43,7 @@ def params_of(recipe: Recipe) -> Params:
         seed=recipe.seed,
         train_split=recipe.data.train,
         val_split=recipe.data.val,
-        metric=recipe.evaluate.metric or predict.GATE_METRIC[recipe.task],
+        metric=recipe.evaluate.metric or table.row(recipe.task).gate,
         model=recipe.model,
         augment=recipe.augment,
         train=recipe.train,
@@ -115,11 +117,11 @@ def _validation(task, stream: Stream, params: Params, labels: list[str]):
         encode=task.encode,
         batch_size=params.train.batch_size,
     )
-    say = predict.predictor(task, params.export)
+    predictor = predict.predictor(task, labels, predict.limits_of(params.task, params.export))
 
     def validate() -> dict[str, float]:
-        samples, predictions = predict.run(say, held_out)
-        scores = predict.score(params.task, samples, predictions, labels)
-        return {k: v for k, v in scores.items() if v is None or isinstance(v, float)}
+        metrics = tasks.of(params.task).Metrics(labels)
+        numbers = predict.measure(metrics, predict.answers(predictor, held_out))
+        return {k: v for k, v in numbers.items() if v is None or isinstance(v, float)}
 
     return validate

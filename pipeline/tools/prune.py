@@ -18,7 +18,8 @@ import numpy as np
 
 from convoy.data.input.input import Stream, evaluation_batches
 from convoy.models import count, pruning
-from convoy.pipeline import config, steps
+from convoy.models import tasks as table
+from convoy.pipeline import config, steps, tasks
 from convoy.pipeline.artifacts import write_bytes, write_json
 from convoy.pipeline.config import Recipe
 from convoy.pipeline.errors import UsageError
@@ -110,7 +111,7 @@ def _recipe(path: str, overrides: list[str]) -> Recipe:
 
 
 def _metric(recipe: Recipe) -> str:
-    return recipe.evaluate.metric or predict.GATE_METRIC[recipe.task]
+    return recipe.evaluate.metric or table.row(recipe.task).gate
 
 
 def _prune(source, recipe: Recipe, examples, folder, keep, criterion, tell) -> list[dict]:
@@ -189,6 +190,7 @@ def _score(task, recipe: Recipe, examples: pathlib.Path, labels) -> dict:
         task.encode,
         batch_size=size,
     )
-    samples, predictions = predict.run(predict.predictor(task, recipe.export), stream)
-    scores = predict.score(recipe.task, samples, predictions, labels)
-    return {_metric(recipe): scores[_metric(recipe)]}
+    predictor = predict.predictor(task, labels, predict.limits_of(recipe.task, recipe.export))
+    metrics = tasks.of(recipe.task).Metrics(labels)
+    numbers = predict.measure(metrics, predict.answers(predictor, stream))
+    return {_metric(recipe): numbers[_metric(recipe)]}

@@ -15,7 +15,7 @@ class TaskRow(NamedTuple):
     module: str  # dotted path; its build(network, **options) makes a models.spec.Task
     networks: str  # task of the families of networks that it is built from
     fields: tuple[str, ...]  # of data/input/parse.py: what `encode` is given of a record
-    request: str  # name of the input of a served model: encoded pictures, or sentences
+    request: str  # what a served model is sent, of REQUESTS
     metrics: tuple[str, ...]  # that the gate may look at: more is better
     gate: str  # what it looks at where the recipe names no metric
     options: tuple[str, ...] = ()  # that its build takes beside the network's own
@@ -26,6 +26,8 @@ class TaskRow(NamedTuple):
     label_map: str = "labels"  # of the records: the file and the manifest's key of class names
 
 
+# What a served model is sent -> the name of its input.
+REQUESTS = {"image": "image_bytes", "text": "text"}
 _CLASSES = ("top1", "top5")
 _BOXES = (
     *("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl"),
@@ -37,7 +39,7 @@ TASKS = {
         "convoy.models.classification.task",
         "classification",
         ("labels",),
-        "image_bytes",
+        "image",
         _CLASSES,
         "top1",
         options=("label_smoothing", "head"),
@@ -47,7 +49,7 @@ TASKS = {
         "convoy.models.classification.multilabel",
         "classification",
         ("labels", "boxes"),  # classes of the picture, or of its objects
-        "image_bytes",
+        "image",
         ("voc_mAP", "voc07_mAP", "exact_match", "F1", "macro_F1"),
         "voc_mAP",
         options=("label_loss", "head"),
@@ -57,7 +59,7 @@ TASKS = {
         "convoy.models.classification.localization",
         "classification",
         ("boxes",),
-        "image_bytes",
+        "image",
         ("loc_top1", "loc_top5", "iou50", "mean_iou", *_CLASSES),
         "loc_top1",
     ),
@@ -65,7 +67,7 @@ TASKS = {
         "convoy.models.detection.task",
         "detection",
         ("boxes",),
-        "image_bytes",
+        "image",
         _BOXES,
         "AP50",
         limits=("score_threshold", "iou_threshold", "max_detections"),

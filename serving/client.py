@@ -175,6 +175,17 @@ def input_of(model: str | os.PathLike) -> str:
     return name
 
 
+def report_of(model: str | os.PathLike) -> dict[str, Any]:
+    """What `serving.export` wrote beside a model: its task, its limits. The folder as above."""
+    path = _newest(model) / "assets.extra" / "export_report.json"
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path}: not there, so the model's task is unknown: expected a model that Convoy "
+            "exported"
+        )
+    return json.loads(path.read_text())
+
+
 def _newest(model: str | os.PathLike) -> pathlib.Path:
     path = pathlib.Path(model)
     if (path / "saved_model.pb").is_file():

@@ -27,7 +27,7 @@ Network = Callable[[tf.Tensor], "tf.Tensor | dict[str, tf.Tensor]"]
 
 def input_of(task: Task) -> str:
     """Name of the default signature's input."""
-    return tasks.TASKS[task.info.task].request
+    return tasks.REQUESTS[tasks.TASKS[task.info.task].request]
 
 
 def answering(task: Task, network: Network, labels: Sequence[str], limits: dict) -> Callable:

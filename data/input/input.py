@@ -205,7 +205,7 @@ def training_example(stream: Stream, row: dict) -> dict:
     up with -1; boxes [max_boxes, 4] pixels of the input, classes and valid [max_boxes]; masks
     [max_boxes, H, W] uint8 0 or 1; segmentation [H, W] uint8, 255 outside the picture; keypoints
     [max_boxes, K, (y, x, visibility)] pixels; target float32 [H * target_scale, W * target_scale,
-    C]; captions [parse.CAPTIONS] strings, filled up with "", and one of them drawn: caption; sentence.
+    C]; captions [parse.CAPTIONS] strings, filled up with "", one of them drawn: caption; sentence.
     """
     example = {"source_id": row["source_id"]}
     if parse.has_picture(stream.fields):

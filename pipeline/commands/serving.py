@@ -52,26 +52,12 @@ def _predict(words: list[str], values: flags.FlagValues, _: list[str]) -> dict:
     from convoy.pipeline.tools import predict_pictures
 
     model, *pictures = words
-    rows = predict_pictures.run(model, pictures, pathlib.Path(values.output), values.score)
-    for row in rows:
-        print(_told(row))
+    output = pathlib.Path(values.output)
+    rows = predict_pictures.run(model, pictures, output, values.score, tell=print)
     failed = [row for row in rows if "error" in row]
     if failed:
         raise ValueError(f"{len(failed)} of {len(rows)} pictures failed: {failed[0]['error']}")
     return {"output": values.output, "predictions": rows}
-
-
-def _told(row: dict) -> str:
-    """A line for people: what was found, and where it is drawn."""
-    if "error" in row:
-        return row["error"]
-    if "detections" in row:
-        return row["picture"]
-    if "classes" in row:
-        found = ", ".join(row["classes"]) or "no class"
-    else:
-        found = f"{row['class']} {max(row['scores']):.2f}"
-    return f"{found} {row['text'] if 'text' in row else row['picture']}"
 
 
 def _ui_flags(values: flags.FlagValues) -> None:

@@ -7,24 +7,23 @@ operating_points.json (the score of best F1 of each class).
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
+import os
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from pydantic import Field
 
-from convoy.data.input.input import Stream
-from convoy.data.sample import Sample
+from convoy.data.input.input import Stream, count
 from convoy.models import tasks as table
 from convoy.pipeline import tasks
-from convoy.pipeline.artifacts import write_bytes, write_json
-from convoy.pipeline.components.exporter import payload
+from convoy.pipeline.artifacts import write_json
 from convoy.pipeline.config import Evaluate, Export, Recipe, Section, dump
-from convoy.pipeline.evaluation import gate, predict
+from convoy.pipeline.evaluation import gate, predict, pushed
 from convoy.pipeline.networks import network
 from convoy.pipeline.report.summary import write_summary
-from convoy.serving import client
 
 
 class Params(Section):
@@ -51,61 +50,65 @@ def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Pat
     stream = Stream(
         records=inputs["examples"],
         split=params.split,
-        fields=table.TASKS[params.task].fields,
+        fields=table.row(params.task).fields,
         preprocess=task.info.preprocess,
         encode=task.encode,
         batch_size=params.evaluate.batch_size,
     )
-    samples, predictions = predict.run(predict.predictor(task, params.export), stream, params.task)
-    metrics = predict.score(params.task, samples, predictions, labels)
+    module = tasks.of(params.task)
+    metrics = module.Metrics(labels)
+    total = count(inputs["examples"], params.split)
+    chosen = module.Chosen(total, params.evaluate.gallery)
+    limits = predict.limits_of(params.task, params.export)
+    with _lines(workdir / "predictions.jsonl") as write:
+        for sample, answer in predict.answers(predict.predictor(task, labels, limits), stream):
+            metrics.update(sample, answer)
+            chosen.update(sample, answer)
+            write({"source_id": sample.source_id, **module.row(answer)})
+    numbers = metrics.result()
     previous, note = None, ""
     if "pushed" in inputs:
-        previous, note = _score_pushed(inputs["pushed"], samples, labels, params)
+        previous, note = _measure_pushed(inputs["pushed"], inputs["examples"], labels, params)
     verdict = gate.decide(
-        metrics,
-        params.evaluate.metric or predict.GATE_METRIC[params.task],
+        numbers,
+        params.evaluate.metric or table.row(params.task).gate,
         params.evaluate.threshold,
         previous,
         params.evaluate.min_gain,
     )
     if note:
         verdict = dataclasses.replace(verdict, reasons=[*verdict.reasons, note])
-    write_json(workdir / "metrics.json", metrics)
+    write_json(workdir / "metrics.json", numbers)
     write_json(workdir / "gate.json", {**dataclasses.asdict(verdict), "text": str(verdict)})
-    _write_predictions(workdir / "predictions.jsonl", params.task, samples, predictions)
-    points = write_summary(
+    shown = module.show(metrics, numbers, chosen.pairs())
+    write_summary(
         workdir / "report.html",
-        task=params.task,
         title=f"{task.info.name} on {params.split}",
-        labels=labels,
-        samples=samples,
-        predictions=predictions,
-        metrics=metrics,
+        metrics=numbers,
+        shown=shown,
         verdict=verdict,
         examples=inputs["examples"],
         model=inputs["model"],
         recipe=params.recipe,
-        gallery=params.evaluate.gallery,
     )
-    write_json(workdir / "operating_points.json", points)
+    write_json(workdir / "operating_points.json", shown.points)
 
 
-def _score_pushed(path: pathlib.Path, samples: list[Sample], labels: list[str], params: Params):
-    """(metrics of the pushed model on the same samples or None, a sentence where None)."""
+def _measure_pushed(path: pathlib.Path, records: pathlib.Path, labels: list[str], params: Params):
+    """(numbers of the pushed model on the same records or None, a sentence where None)."""
     theirs = (path / "assets.extra" / "labels.txt").read_text().splitlines()
     if theirs != list(labels):
         return None, "The pushed model has other classes, so it cannot be compared."
-    model = client.load_local(path)
-    module, predictions = tasks.of(params.task), []
-    size = params.evaluate.batch_size
-    for start in range(0, len(samples), size):
-        part = samples[start : start + size]
-        predictions += module.received(part, model([payload(sample) for sample in part]))
-    return predict.score(params.task, samples, predictions, labels), ""
+    answers = pushed.answers(path, records, params.split, params.evaluate.batch_size)
+    return predict.measure(tasks.of(params.task).Metrics(labels), answers), ""
 
 
-def _write_predictions(path: pathlib.Path, task: str, samples: list[Sample], predictions) -> None:
-    """One JSON line a sample."""
-    rows = zip(samples, map(tasks.of(task).row, predictions), strict=True)
-    lines = [json.dumps({"source_id": sample.source_id, **row}) for sample, row in rows]
-    write_bytes(path, ("\n".join(lines) + "\n").encode())
+@contextlib.contextmanager
+def _lines(path: pathlib.Path) -> Iterator[Callable[[dict], None]]:
+    """A function that writes one JSON line at a time, aside; renamed when all are written."""
+    aside = path.with_name(f".{path.name}.partial")
+    with open(aside, "w", encoding="utf-8") as file:
+        yield lambda row: print(json.dumps(row), file=file)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(aside, path)

@@ -10,15 +10,17 @@ from __future__ import annotations
 import math
 import pathlib
 from collections.abc import Mapping
+from typing import Any
 
 from convoy.data import labels as label_map
 from convoy.data import tfrecord
 from convoy.data.augment.policy import Augment
 from convoy.data.example import decode
 from convoy.data.input.input import Stream, shards
-from convoy.models import tasks
+from convoy.models import tasks as table
+from convoy.pipeline import tasks
 from convoy.pipeline.artifacts import write_json
-from convoy.pipeline.config import Export, Model, Recipe, Section, Train
+from convoy.pipeline.config import Model, Recipe, Section, Train
 from convoy.pipeline.evaluation import predict
 from convoy.pipeline.networks import network
 from convoy.pipeline.training import head, loop, stages, strategy
@@ -35,7 +37,7 @@ class Params(Section):
     model: Model
     augment: Augment
     train: Train
-    export: Export  # thresholds of the validation's detections
+    limits: dict[str, Any]  # of decoding, where there is a split to validate on
 
 
 def params_of(recipe: Recipe) -> Params:
@@ -44,11 +46,11 @@ def params_of(recipe: Recipe) -> Params:
         seed=recipe.seed,
         train_split=recipe.data.train,
         val_split=recipe.data.val,
-        metric=recipe.evaluate.metric or tasks.TASKS[recipe.task].gate,
+        metric=recipe.evaluate.metric or table.row(recipe.task).gate,
         model=recipe.model,
         augment=recipe.augment,
         train=recipe.train,
-        export=Export(),
+        limits=predict.limits_of(recipe.task, recipe.export) if recipe.data.val else {},
     )
 
 
@@ -56,7 +58,7 @@ def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Pat
     """Trains until done. Raises errors.Interrupted on SIGTERM with everything saved in workdir."""
     labels = label_map.read(inputs["examples"] / "labels.txt")
     where = strategy.build(params.train.strategy)
-    learnt = tasks.TASKS[params.task].options
+    learnt = table.row(params.task).options
     known = vocabulary(inputs["examples"], params.train_split) if VOCABULARY in learnt else ()
     built_for = {"task": params.task, "vocabulary": known}
     model = network.with_source_widths(params.model)
@@ -73,7 +75,7 @@ def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Pat
     stream = Stream(
         records=inputs["examples"],
         split=params.train_split,
-        fields=tasks.TASKS[params.task].fields,
+        fields=table.row(params.task).fields,
         preprocess=task.info.preprocess,
         encode=task.encode,
         augment=params.augment,
@@ -90,10 +92,10 @@ def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Pat
 
 def _learn(task, stream, params: Params, model: Model, labels, workdir, where, features) -> int:
     """Trains as `train.mode` says; returns how many parameters learnt."""
-    validate = _validation(task, stream, params, labels) if params.val_split else None
     if params.train.mode == "extract":
         splits = {"split": params.train_split, "held_out": params.val_split}
         return head.train(task, features, params.train, workdir, **splits)
+    validate = _validation(task, stream, params, labels, workdir) if params.val_split else None
     common = {"strategy": where, "validate": validate, "metric": params.metric}
     if params.train.mode == "fine_tune":
         return stages.train(task, stream, params.train, workdir, model=model, **common)
@@ -109,21 +111,26 @@ def vocabulary(examples: pathlib.Path, split: str) -> list[str]:
     return tokens.vocabulary(decode(record).text for record in records)
 
 
-def _validation(task, stream: Stream, params: Params, labels: list[str]):
-    """Scores on the validation split: plain numbers by metric name."""
+def _validation(task, stream: Stream, params: Params, labels: list[str], workdir):
+    """Scores on the validation split, plain numbers by metric name: as the evaluator has them.
+
+    So in float32 whatever the training's precision, and with the recipe's own limits.
+    """
     held_out = Stream(
         records=stream.records,
         split=params.val_split,
-        fields=tasks.TASKS[params.task].fields,
+        fields=table.row(params.task).fields,
         preprocess=task.info.preprocess,
         encode=task.encode,
         batch_size=params.train.batch_size,
     )
-    say = predict.predictor(task, params.export)
+    judged, refresh = network.in_float32(task, workdir)
+    predictor = predict.predictor(judged, labels, params.limits)
 
     def validate() -> dict[str, float]:
-        samples, predictions = predict.run(say, held_out, params.task)
-        scores = predict.score(params.task, samples, predictions, labels)
-        return {k: v for k, v in scores.items() if v is None or isinstance(v, float)}
+        refresh()
+        metrics = tasks.of(params.task).Metrics(labels)
+        numbers = predict.measure(metrics, predict.answers(predictor, held_out))
+        return {k: v for k, v in numbers.items() if v is None or isinstance(v, float)}
 
     return validate

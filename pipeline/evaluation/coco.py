@@ -1,12 +1,12 @@
-"""The twelve COCO numbers, computed by pycocotools on data sets built in memory.
+"""The twelve COCO numbers: pycocotools matches each picture, what is kept of it is compact.
 
-Definitions: https://cocodataset.org/#detection-eval. Two things are ours:
-* the size of an object (small < 32², large > 96² pixels) is the area of its box. COCO's own files
-  give the area of the mask, so APs, APm and APl differ a little from the leaderboard's;
-* VOC's difficult objects are ignored: not counted as missed, and the one detection that matches
-  such an object (by ordinary IoU, if no other object is free) is neither right nor wrong.
-  pycocotools overwrites an annotation's `ignore` with `iscrowd`, and a crowd overlaps by another
-  formula; so a difficult object gets the area -1, which no size range contains.
+Definitions: https://cocodataset.org/#detection-eval. The size of an object (small < 32², large >
+96² pixels) is its annotation's `area`, in COCO's own files that of the mask; that of its box where
+the record has none. Detections go by their boxes. One thing is ours: VOC's difficult objects are
+ignored: not counted as missed, and the one detection that matches such an object (by ordinary IoU,
+if no other object is free) is neither right nor wrong. pycocotools overwrites an annotation's
+`ignore` with `iscrowd`, and a crowd overlaps by another formula; so a difficult object gets the
+area -1, which no size range contains.
 """
 
 from __future__ import annotations
@@ -18,90 +18,177 @@ from typing import Any
 
 import numpy as np
 from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
+from pycocotools.cocoeval import COCOeval, Params
 
 from convoy.data.sample import Sample
+from convoy.pipeline.evaluation.columns import Column
 from convoy.pipeline.evaluation.matching import flags, pair
 from convoy.pipeline.evaluation.records import Detections
 
 KEYS = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
+PARAMS = Params("bbox")  # 10 thresholds of IoU, 101 of recall, 4 ranges of size
+NUM_THRESHOLDS, NUM_SIZES = len(PARAMS.iouThrs), len(PARAMS.areaRng)
+ALL, SMALL, MEDIUM, LARGE = range(NUM_SIZES)
+AT_50, AT_75 = 0, 5  # among the thresholds
+MOST = PARAMS.maxDets[-1]  # detections of one class that count per picture
+_BITS = (1 << np.arange(NUM_THRESHOLDS)).astype(np.uint16)
+
+
+class CocoEvaluation:
+    """COCO's evaluation picture by picture: per detection its score, its class and 17 bytes."""
+
+    def __init__(self, num_classes: int):
+        # Detections, picture by picture, of each class in falling order of score.
+        self._scores, self._classes = Column(np.float32), Column(np.int32)
+        self._ranks = Column(np.uint8)  # among those of its class and picture, from 0
+        # Per range of size, bit t for threshold t.
+        self._right, self._ignored = Column(np.uint16, NUM_SIZES), Column(np.uint16, NUM_SIZES)
+        self._num_truth = np.zeros((num_classes, NUM_SIZES), np.int64)  # objects that count
+
+    def update(self, sample: Sample, detections: Detections) -> None:
+        truth, answered = _annotations(sample), _results(detections)
+        present = sorted({item["category_id"] for item in (*truth, *answered)})
+        if not present:
+            return
+        with contextlib.redirect_stdout(io.StringIO()):
+            evaluator = COCOeval(_indexed(present, truth), _indexed(present, answered), "bbox")
+            evaluator.evaluate()
+        for number, k in enumerate(present):
+            sizes = evaluator.evalImgs[number * NUM_SIZES : (number + 1) * NUM_SIZES]
+            for size, of_size in enumerate(sizes):
+                self._num_truth[k, size] += np.count_nonzero(np.equal(of_size["gtIgnore"], 0))
+            scores = sizes[ALL]["dtScores"]
+            ignored = np.array([of_size["dtIgnore"] for of_size in sizes], bool)  # [sizes, T, D]
+            matched = np.array([of_size["dtMatches"] for of_size in sizes]) > 0
+            self._scores.extend(scores)
+            self._classes.extend(np.full(len(scores), k))
+            self._ranks.extend(np.arange(len(scores)))
+            self._right.extend(_packed(matched & ~ignored))
+            self._ignored.extend(_packed(ignored))
+
+    def result(self, labels: Sequence[str]) -> dict[str, Any]:
+        """The numbers named in KEYS, and AP and AP50 of each class in `per_class`.
+
+        A number that is not defined, as the APs of a set without small objects, is None (-1 in
+        pycocotools).
+        """
+        precision, recall = self.accumulated()
+        every, of_100 = precision[ALL], recall[MOST]
+        numbers = (
+            *(every, every[AT_50], every[AT_75]),
+            *(precision[size] for size in (SMALL, MEDIUM, LARGE)),
+            *(recall[most][ALL] for most in PARAMS.maxDets),
+            *(of_100[size] for size in (SMALL, MEDIUM, LARGE)),
+        )
+        per_class = {
+            label: {"AP": _mean(every[:, :, k]), "AP50": _mean(every[AT_50, :, k])}
+            for k, label in enumerate(labels)
+        }
+        return {**dict(zip(KEYS, map(_mean, numbers), strict=True)), "per_class": per_class}
+
+    def accumulated(self) -> tuple[np.ndarray, dict[int, np.ndarray]]:
+        """Precision [sizes, T, recalls, K] with 100 detections, and recall [sizes, T, K] by how
+        many detections of a class are looked at per picture: 1, 10 or 100. -1 without objects.
+        """
+        num_classes = len(self._num_truth)
+        shape = (NUM_SIZES, NUM_THRESHOLDS, len(PARAMS.recThrs), num_classes)
+        precision = np.full(shape, -1.0)
+        recall = {most: np.full((*shape[:2], num_classes), -1.0) for most in PARAMS.maxDets}
+        scores, ranks = self._scores.array(), self._ranks.array()
+        right, ignored = self._right.array(), self._ignored.array()
+        for k, rows in enumerate(_by_class(self._classes.array(), num_classes)):
+            rows = rows[np.argsort(-scores[rows], kind="stable")]
+            first = {most: ranks[rows] < most for most in PARAMS.maxDets}
+            for size in np.flatnonzero(self._num_truth[k]):
+                num_truth = self._num_truth[k, size]
+                right_at, ignored_at = right[rows, size], ignored[rows, size]
+                for t, bit in enumerate(_BITS):
+                    hit = right_at & bit != 0
+                    miss = ~hit & (ignored_at & bit == 0)
+                    precision[size, t, :, k] = _precision(hit, miss, num_truth)
+                    for most, among in first.items():
+                        recall[most][size, t, k] = np.count_nonzero(hit & among) / num_truth
+        return precision, recall
 
 
 def coco_metrics(
     samples: Iterable[Sample], detections: Iterable[Detections], labels: Sequence[str]
 ) -> dict[str, Any]:
-    """The numbers named in KEYS, and AP and AP50 of each class in `per_class`; ready for JSON.
-
-    A number that is not defined, as the APs of a set without small objects, is None (-1 in
-    pycocotools). Pictures are not needed: samples may have `image=b""`.
-    """
-    pairs = pair(samples, detections, len(labels))
-    if not pairs or not labels:
-        nothing = {label: {"AP": None, "AP50": None} for label in labels}
-        return {**dict.fromkeys(KEYS), "per_class": nothing}
-    with contextlib.redirect_stdout(io.StringIO()):
-        evaluator = COCOeval(_truth(pairs, len(labels)), _found(pairs, len(labels)), "bbox")
-        evaluator.evaluate()
-        evaluator.accumulate()
-        evaluator.summarize()
-    # [thresholds, recalls, classes]: every size, 100 detections a picture
-    precision = evaluator.eval["precision"][:, :, :, 0, 2]
-    per_class = {
-        label: {"AP": _mean(precision[:, :, k]), "AP50": _mean(precision[0, :, k])}
-        for k, label in enumerate(labels)
-    }
-    stats = (None if value < 0 else float(value) for value in evaluator.stats)
-    return {**dict(zip(KEYS, stats, strict=True)), "per_class": per_class}
+    """`CocoEvaluation.result` of a whole set in memory; samples may have `image=b""`."""
+    evaluation = CocoEvaluation(len(labels))
+    for sample, item in pair(samples, detections, len(labels)):
+        evaluation.update(sample, item)
+    return evaluation.result(labels)
 
 
-def _truth(pairs: list[tuple[Sample, Detections]], num_classes: int) -> COCO:
-    annotations = []
-    for number, (sample, _) in enumerate(pairs):
-        difficult, crowd = flags(sample)
-        for box, k, ignore, many in zip(
-            sample.boxes, sample.classes, difficult, crowd, strict=True
-        ):
-            annotation = _annotation(number, box, k, len(annotations))
-            annotation["iscrowd"] = int(many)
-            if ignore:
-                annotation["area"] = -1.0
-            annotations.append(annotation)
-    return _indexed(pairs, num_classes, annotations)
+def _annotations(sample: Sample) -> list[dict[str, Any]]:
+    difficult, crowd = flags(sample)
+    annotations = [
+        {**_annotation(box, k, number), "iscrowd": int(many)}
+        for number, (box, k, many) in enumerate(
+            zip(sample.boxes, sample.classes, crowd, strict=True)
+        )
+    ]
+    if len(sample.areas):
+        for annotation, area in zip(annotations, sample.areas, strict=True):
+            annotation["area"] = float(area)
+    for index in np.flatnonzero(difficult):
+        annotations[index]["area"] = -1.0
+    return annotations
 
 
-def _found(pairs: list[tuple[Sample, Detections]], num_classes: int) -> COCO:
-    annotations = []
-    for number, (_, found) in enumerate(pairs):
-        for box, k, score in zip(found.boxes, found.classes, found.scores, strict=True):
-            annotation = _annotation(number, box, k, len(annotations))
-            annotations.append({**annotation, "iscrowd": 0, "score": float(score)})
-    return _indexed(pairs, num_classes, annotations)
+def _results(detections: Detections) -> list[dict[str, Any]]:
+    rows = zip(detections.boxes, detections.classes, detections.scores, strict=True)
+    return [
+        {**_annotation(box, k, number), "iscrowd": 0, "score": float(score)}
+        for number, (box, k, score) in enumerate(rows)
+    ]
 
 
-def _annotation(number: int, box: np.ndarray, k: int, count: int) -> dict[str, Any]:
+def _annotation(box: np.ndarray, k: int, number: int) -> dict[str, Any]:
     ymin, xmin, ymax, xmax = (float(value) for value in box)
     # An inverted box would have a negative area and so be ignored instead of wrong.
     width, height = max(xmax - xmin, 0.0), max(ymax - ymin, 0.0)
     return {
-        "id": count + 1,  # 0 means "not matched" inside pycocotools
-        "image_id": number + 1,
-        "category_id": int(k) + 1,
+        "id": number + 1,  # 0 means "not matched" inside pycocotools
+        "image_id": 0,
+        "category_id": int(k),
         "bbox": [xmin, ymin, width, height],
         "area": width * height,
     }
 
 
-def _indexed(pairs: list, num_classes: int, annotations: list[dict[str, Any]]) -> COCO:
+def _indexed(categories: Sequence[int], annotations: list[dict[str, Any]]) -> COCO:
+    """One picture as pycocotools takes it."""
     coco = COCO()
     coco.dataset = {
-        "images": [{"id": number + 1} for number in range(len(pairs))],
-        "categories": [{"id": k + 1} for k in range(num_classes)],
+        "images": [{"id": 0}],
+        "categories": [{"id": k} for k in categories],
         "annotations": annotations,
     }
     coco.createIndex()
     return coco
 
 
-def _mean(precision: np.ndarray) -> float | None:
-    known = precision[precision > -1]
+def _packed(flags: np.ndarray) -> np.ndarray:
+    """Bool [sizes, T, D] -> uint16 [D, sizes], bit t for threshold t."""
+    return np.einsum("std,t->ds", flags.astype(np.uint16), _BITS)
+
+
+def _by_class(classes: np.ndarray, num_classes: int) -> list[np.ndarray]:
+    """Rows of each class, in their order."""
+    order = np.argsort(classes, kind="stable")
+    return np.split(order, np.searchsorted(classes[order], np.arange(1, num_classes)))[:num_classes]
+
+
+def _precision(hit: np.ndarray, miss: np.ndarray, num_truth: int) -> np.ndarray:
+    """Best precision at or beyond each of the recalls; detections [D] in falling order of score."""
+    true, false = np.cumsum(hit, dtype=float), np.cumsum(miss, dtype=float)
+    envelope = np.maximum.accumulate((true / (false + true + np.spacing(1)))[::-1])[::-1]
+    place = np.searchsorted(true / num_truth, PARAMS.recThrs, side="left")
+    return np.append(envelope, 0.0)[place]
+
+
+def _mean(values: np.ndarray) -> float | None:
+    known = values[values > -1]
     return float(known.mean()) if known.size else None

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from convoy.data.sample import Sample
+from convoy.pipeline.evaluation.columns import Column
 from convoy.pipeline.evaluation.matching import Matches, flags, overlap, pair
 from convoy.pipeline.evaluation.records import Detections
 from convoy.pipeline.evaluation.voc import pr_curve
@@ -22,6 +23,71 @@ class Confusion:
     definition: str  # how it was counted; printed on the figure
 
 
+class Overlaps:
+    """What is needed of each picture to count who was taken for whom, at thresholds chosen later.
+
+    Of the detections at or above their class's threshold, in falling order of score, each takes the
+    object not yet taken, of whatever class, that it overlaps most, if by at least `iou` (of equally
+    near ones its own class first). Difficult and crowd objects are taken only when no other fits;
+    such a detection is not counted, nor is such an object ever counted as missed.
+    """
+
+    def __init__(self, iou: float = 0.5):
+        self._iou = iou
+        # Detections, picture by picture, in falling order of score.
+        self._scores, self._classes = Column(np.float32), Column(np.int32)
+        self._objects, self._ignored = Column(np.int32), Column(bool)  # class of each object
+        # Pairs (detection, object) that overlap by at least `iou`, counted over the whole set.
+        self._pairs, self._shared = Column(np.int32, 2), Column(np.float64)
+
+    def update(self, sample: Sample, detections: Detections) -> None:
+        difficult, crowd = flags(sample)
+        order = np.argsort(-np.asarray(detections.scores, np.float64), kind="stable")
+        shared = overlap(np.asarray(detections.boxes)[order], sample.boxes, crowd)
+        near = np.argwhere(shared >= self._iou)
+        self._pairs.extend(near + np.array([len(self._scores), len(self._objects)]))
+        self._shared.extend(shared[tuple(near.T)])
+        self._scores.extend(np.asarray(detections.scores)[order])
+        self._classes.extend(np.asarray(detections.classes)[order])
+        self._objects.extend(sample.classes)
+        self._ignored.extend(difficult | crowd)
+
+    def confusion(self, labels: Sequence[str], score: float | Sequence[float] = 0.5) -> Confusion:
+        """Counts of the pictures so far. `score`: one threshold, or one per class [K]."""
+        background = len(labels)
+        least = np.broadcast_to(np.asarray(score, np.float64), (background,))
+        counts = np.zeros((background + 1, background + 1), np.int64)
+        classes, truth = self._classes.array(), self._objects.array()
+        ignored = self._ignored.array()
+        pairs, shared = self._pairs.array(), self._shared.array()
+        kept = self._scores.array() >= least[classes]
+        near = np.zeros(len(classes), bool)
+        near[pairs[:, 0]] = True
+        np.add.at(counts[background], classes[kept & ~near], 1)
+        free = ~ignored
+        detections, starts = np.unique(pairs[:, 0], return_index=True)
+        stops = np.append(starts, len(pairs))[1:]
+        for detection, start, stop in zip(detections, starts, stops, strict=True):
+            if not kept[detection]:
+                continue
+            objects, k = pairs[start:stop, 1], classes[detection]
+            fits = free[objects]
+            if fits.any():
+                best = objects[_nearest(shared[start:stop], fits, truth[objects] == k)]
+                free[best] = False
+                counts[truth[best], k] += 1
+            elif not ignored[objects].any():
+                counts[background, k] += 1
+        np.add.at(counts[:, background], truth[free], 1)
+        threshold = f"{least[0]:.2f}" if np.ptp(least) == 0 else "each class's own threshold"
+        return Confusion(
+            counts,
+            (*labels, "background"),
+            f"IoU ≥ {self._iou:.2f}, score ≥ {threshold}; "
+            "greedy by score, then IoU, over all classes",
+        )
+
+
 def detection_confusion(
     samples: Iterable[Sample],
     detections: Iterable[Detections],
@@ -29,40 +95,11 @@ def detection_confusion(
     iou: float = 0.5,
     score: float | Sequence[float] = 0.5,
 ) -> Confusion:
-    """Counts who was taken for whom. `score`: one threshold, or one a class [K].
-
-    Of the detections with at least that score, in falling order, each takes the object not yet
-    taken, of whatever class, that it overlaps most, if by at least `iou` (of equally near ones its
-    own class first). Difficult and crowd objects are taken only when no other fits; such a
-    detection is not counted, nor is such an object ever counted as missed.
-    """
-    num_classes = len(labels)
-    least = np.broadcast_to(np.asarray(score, np.float64), (num_classes,))
-    counts = np.zeros((num_classes + 1, num_classes + 1), np.int64)
-    for sample, found in pair(samples, detections, num_classes):
-        difficult, crowd = flags(sample)
-        ignored = difficult | crowd
-        classes = np.asarray(found.classes, np.int64)
-        scores = np.asarray(found.scores, np.float64)
-        kept = np.flatnonzero(scores >= least[classes])
-        kept = kept[np.argsort(-scores[kept], kind="stable")]
-        shared = overlap(np.asarray(found.boxes)[kept], sample.boxes, crowd)
-        free = ~ignored
-        for row, k in zip(shared, classes[kept], strict=True):
-            fits = (row >= iou) & free
-            if fits.any():
-                best = _nearest(row, fits, sample.classes == k)
-                free[best] = False
-                counts[sample.classes[best], k] += 1
-            elif not np.any((row >= iou) & ignored):
-                counts[num_classes, k] += 1
-        np.add.at(counts[:, num_classes], np.asarray(sample.classes)[free], 1)
-    threshold = f"{least[0]:.2f}" if np.ptp(least) == 0 else "each class's own threshold"
-    return Confusion(
-        counts,
-        (*labels, "background"),
-        f"IoU ≥ {iou:.2f}, score ≥ {threshold}; greedy by score, then IoU, over all classes",
-    )
+    """`Overlaps` of a whole set in memory."""
+    overlaps = Overlaps(iou)
+    for sample, item in pair(samples, detections, len(labels)):
+        overlaps.update(sample, item)
+    return overlaps.confusion(labels, score)
 
 
 def operating_points(matches: Matches, labels: Sequence[str]) -> dict[str, dict[str, float] | None]:

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from convoy.data.sample import Sample
+from convoy.pipeline.evaluation.columns import Column
 from convoy.pipeline.evaluation.records import Detections
 
 TRUE, FALSE, IGNORED = 1, 0, -1  # outcome of one detection
@@ -36,29 +37,35 @@ def pair(
     A sample without detections gets none; detections of an unknown picture, a picture that comes
     twice, and a class outside [0, num_classes) raise ValueError.
     """
-    found: dict[str, Detections] = {}
+    by_picture: dict[str, Detections] = {}
     for item in detections:
-        if item.source_id in found:
-            raise ValueError(f"detections of {item.source_id!r} came twice; expected one a picture")
-        found[item.source_id] = item
+        if item.source_id in by_picture:
+            raise ValueError(
+                f"detections of {item.source_id!r} came twice; expected one per picture"
+            )
+        by_picture[item.source_id] = item
     pairs, seen = [], set()
     for sample in samples:
         if sample.source_id in seen:
-            raise ValueError(f"sample {sample.source_id!r} came twice; expected one a picture")
+            raise ValueError(f"sample {sample.source_id!r} came twice; expected one per picture")
         seen.add(sample.source_id)
-        pairs.append((sample, found.get(sample.source_id) or _nothing(sample.source_id)))
-    unknown = sorted(found.keys() - seen)
+        pairs.append((sample, by_picture.get(sample.source_id) or _nothing(sample.source_id)))
+    unknown = sorted(by_picture.keys() - seen)
     if unknown:
         raise ValueError(f"detections of {len(unknown)} pictures without truth, as {unknown[0]!r}")
-    for pictures in pairs:
-        for item in pictures:
-            bad = [int(k) for k in item.classes if not 0 <= k < num_classes]
-            if bad:
-                kind = "truth" if isinstance(item, Sample) else "a detection"
-                raise ValueError(
-                    f"{item.source_id}: {kind} has class {bad[0]}; expected 0..{num_classes - 1}"
-                )
+    for sample, item in pairs:
+        check_classes(sample, item, num_classes)
     return pairs
+
+
+def check_classes(sample: Sample, detections: Detections, num_classes: int) -> None:
+    """Raises ValueError for a class outside [0, num_classes)."""
+    for kind, classes in (("truth", sample.classes), ("a detection", detections.classes)):
+        bad = [int(k) for k in classes if not 0 <= k < num_classes]
+        if bad:
+            raise ValueError(
+                f"{sample.source_id}: {kind} has class {bad[0]}; expected 0..{num_classes - 1}"
+            )
 
 
 def overlap(boxes: np.ndarray, truth: np.ndarray, crowd: np.ndarray | None = None) -> np.ndarray:
@@ -88,13 +95,8 @@ def flags(sample: Sample) -> tuple[np.ndarray, np.ndarray]:
     )
 
 
-def match(
-    samples: Iterable[Sample],
-    detections: Iterable[Detections],
-    num_classes: int,
-    iou: float = 0.5,
-) -> Matches:
-    """VOC's rule, for all classes at once.
+class Matching:
+    """VOC's rule for all classes at once, picture by picture.
 
     In falling order of score, a detection looks at the object of its class and picture that it
     overlaps most. Overlap >= iou: TRUE if that object is new, FALSE if it was found before (a
@@ -102,40 +104,60 @@ def match(
     least `iou` of the detection lies inside a crowd box of its class (COCO's crowds; VOC has none).
     Equal scores keep the order of pictures and detections.
     """
-    scores, classes, objects, ignored = [], [], [], []
-    num_truth = np.zeros(num_classes, np.int64)
-    first = 0  # number of the picture's first object in the whole set
-    for sample, found in pair(samples, detections, num_classes):
+
+    def __init__(self, num_classes: int, iou: float = 0.5):
+        self._iou = iou
+        self._num_truth = np.zeros(num_classes, np.int64)
+        self._num_objects = 0  # of all pictures so far
+        self._scores, self._classes = Column(np.float32), Column(np.int32)
+        self._objects = Column(np.int32)  # nearest one in the whole set, -1 where none is near
+        self._ignored = Column(bool)
+
+    def update(self, sample: Sample, detections: Detections) -> None:
         difficult, crowd = flags(sample)
         truth_classes = np.asarray(sample.classes, np.int64)
-        np.add.at(num_truth, truth_classes[~(difficult | crowd)], 1)
-        num_found = len(found.scores)
-        scores.append(np.asarray(found.scores, np.float64))
-        classes.append(np.asarray(found.classes, np.int64))
-        best, skip = np.full(num_found, -1), np.zeros(num_found, bool)
-        if num_found and len(truth_classes):
-            shared = overlap(found.boxes, sample.boxes, crowd)
-            shared[classes[-1][:, None] != truth_classes[None]] = 0
+        np.add.at(self._num_truth, truth_classes[~(difficult | crowd)], 1)
+        count = len(detections.scores)
+        objects, ignored = np.full(count, -1), np.zeros(count, bool)
+        if count and len(truth_classes):
+            shared = overlap(detections.boxes, sample.boxes, crowd)
+            shared[np.asarray(detections.classes)[:, None] != truth_classes[None]] = 0
             single = np.where(crowd[None], 0, shared)
             nearest = single.argmax(axis=1)
-            hit = single.max(axis=1) >= iou
-            best[hit] = nearest[hit] + first
-            in_crowd = np.where(crowd[None], shared, 0).max(axis=1) >= iou
-            skip = np.where(hit, difficult[nearest], in_crowd)
-        objects.append(best)
-        ignored.append(skip)
-        first += len(truth_classes)
-    if not scores:
-        return Matches(np.zeros(0), np.zeros(0, int), np.zeros(0, np.int8), num_truth, iou)
-    order = np.argsort(-np.concatenate(scores), kind="stable")
-    objects, ignored = np.concatenate(objects)[order], np.concatenate(ignored)[order]
-    outcomes = np.where(ignored, IGNORED, FALSE).astype(np.int8)
-    candidates = np.flatnonzero((objects >= 0) & ~ignored)
-    _, earliest = np.unique(objects[candidates], return_index=True)
-    outcomes[candidates[earliest]] = TRUE
-    return Matches(
-        np.concatenate(scores)[order], np.concatenate(classes)[order], outcomes, num_truth, iou
-    )
+            hit = single.max(axis=1) >= self._iou
+            objects[hit] = nearest[hit] + self._num_objects
+            in_crowd = np.where(crowd[None], shared, 0).max(axis=1) >= self._iou
+            ignored = np.where(hit, difficult[nearest], in_crowd)
+        self._num_objects += len(truth_classes)
+        self._scores.extend(detections.scores)
+        self._classes.extend(detections.classes)
+        self._objects.extend(objects)
+        self._ignored.extend(ignored)
+
+    def matches(self) -> Matches:
+        """What became of all detections so far."""
+        scores = self._scores.array().astype(np.float64)
+        order = np.argsort(-scores, kind="stable")
+        objects, ignored = self._objects.array()[order], self._ignored.array()[order]
+        outcomes = np.where(ignored, IGNORED, FALSE).astype(np.int8)
+        candidates = np.flatnonzero((objects >= 0) & ~ignored)
+        _, earliest = np.unique(objects[candidates], return_index=True)
+        outcomes[candidates[earliest]] = TRUE
+        classes = self._classes.array().astype(np.int64)[order]
+        return Matches(scores[order], classes, outcomes, self._num_truth.copy(), self._iou)
+
+
+def match(
+    samples: Iterable[Sample],
+    detections: Iterable[Detections],
+    num_classes: int,
+    iou: float = 0.5,
+) -> Matches:
+    """`Matching` of a whole set in memory."""
+    matching = Matching(num_classes, iou)
+    for sample, item in pair(samples, detections, num_classes):
+        matching.update(sample, item)
+    return matching.matches()
 
 
 def _nothing(source_id: str) -> Detections:

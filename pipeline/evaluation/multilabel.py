@@ -1,4 +1,4 @@
-"""Several classes a picture: VOC's average precision by class, and what the decisions are worth.
+"""Several classes per picture: VOC's average precision by class, and what the decisions are worth.
 
 VOC's classification task (Everingham 2010, section 4.1): a class's pictures are ranked by its
 score; pictures whose only objects of the class are difficult are left out of its ranking.
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from convoy.data.sample import Sample
+from convoy.pipeline.evaluation.columns import Column
 from convoy.pipeline.evaluation.matching import FALSE, IGNORED, TRUE, Matches, flags
 from convoy.pipeline.evaluation.voc import Curve, ap_11_point, ap_area, pr_curve
 
@@ -24,12 +25,36 @@ def truth(sample: Sample, num_classes: int) -> np.ndarray:
 
     The classes of the picture, and of its objects.
     """
-    found = np.full(num_classes, NO, np.int64)
+    answers = np.full(num_classes, NO, np.int64)
     difficult, crowd = flags(sample)
-    found[sample.classes[difficult | crowd]] = UNKNOWN
-    found[sample.classes[~(difficult | crowd)]] = YES
-    found[sample.labels] = YES
-    return found
+    answers[sample.classes[difficult | crowd]] = UNKNOWN
+    answers[sample.classes[~(difficult | crowd)]] = YES
+    answers[sample.labels] = YES
+    return answers
+
+
+class Decisions:
+    """What is kept of each picture: per class the truth, the score and the decision, six bytes."""
+
+    def __init__(self, num_classes: int):
+        self._truth = Column(np.int8, num_classes)
+        self._scores = Column(np.float32, num_classes)
+        self._chosen = Column(bool, num_classes)
+
+    def update(self, sample: Sample, scores: np.ndarray, chosen: np.ndarray) -> None:
+        """scores [K], chosen [K] bool."""
+        self._truth.extend([truth(sample, np.size(scores))])
+        self._scores.extend([scores])
+        self._chosen.extend([chosen])
+
+    def result(self, names: Sequence[str]) -> dict[str, Any]:
+        arrays = self._truth.array(), self._scores.array(), self._chosen.array()
+        return multilabel_metrics(*arrays, names)
+
+    def curves(self) -> list[Curve]:
+        """Precision and recall of each class."""
+        columns = zip(self._truth.array().T, self._scores.array().T, strict=True)
+        return [curve(*column) for column in columns]
 
 
 def curve(truth: np.ndarray, scores: np.ndarray) -> Curve:
@@ -64,11 +89,11 @@ def multilabel_metrics(
     true = yes.sum(axis=0)
     per_class = {}
     for k, name in enumerate(names):
-        found = curve(truth[:, k], scores[:, k])
+        ranked = curve(truth[:, k], scores[:, k])
         held = bool(true[k])
         per_class[name] = {
-            "voc_AP": ap_area(found.recall, found.precision) if held else None,
-            "voc07_AP": ap_11_point(found.recall, found.precision) if held else None,
+            "voc_AP": ap_area(ranked.recall, ranked.precision) if held else None,
+            "voc07_AP": ap_11_point(ranked.recall, ranked.precision) if held else None,
             "chance_AP": _chance(truth[:, k]) if held else None,
             "precision": _part(right[k], said[k]),
             "recall": _part(right[k], true[k]),
@@ -92,7 +117,7 @@ def _chance(truth: np.ndarray) -> float:
     """Mean average precision of SHUFFLES random orders, always the same ones."""
     rng = np.random.default_rng(0)
     curves = (curve(truth, rng.random(len(truth))) for _ in range(SHUFFLES))
-    return float(np.mean([ap_area(found.recall, found.precision) for found in curves]))
+    return float(np.mean([ap_area(ranked.recall, ranked.precision) for ranked in curves]))
 
 
 def _part(count, whole) -> float | None:

@@ -1,57 +1,67 @@
-"""Run a network over a split of records and score it; trainer and evaluator share this."""
+"""Run a network over a split of records; trainer, evaluator and pruning share this.
+
+ask = predict.predictor(task, labels, limits)
+numbers = predict.measure(tasks.of(name).Metrics(labels), predict.answers(ask, stream))
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from convoy.data.example import decode
 from convoy.data.input.input import Stream, evaluation_batches
 from convoy.data.sample import Sample
-from convoy.pipeline import tasks
-from convoy.pipeline.config import Export
-from convoy.pipeline.tasks import GATE_METRIC
+from convoy.models import tasks
+from convoy.models.spec import Task
+from convoy.serving import freeze, signatures
 
-__all__ = ["GATE_METRIC", "predictor", "run", "score"]
-# What of a recipe's `export` the decoding of a task takes.
-LIMITS = {
-    "detection": ("score_threshold", "iou_threshold", "max_detections"),
-    "multilabel": ("label_threshold", "label_count"),
-}
+Answer = dict[str, np.ndarray]
 
 
-def predictor(task, export: Export):
-    """A tf.function: images [B, H, W, C], or sentences [B] -> decoded outputs."""
-    limits = {name: getattr(export, name) for name in LIMITS.get(task.info.task, ())}
+def limits_of(task: str, export) -> dict[str, Any]:
+    """What of a recipe's `export` the decoding of a task takes."""
+    return {name: getattr(export, name) for name in tasks.row(task).limits}
+
+
+def predictor(
+    task: Task, labels: Sequence[str], limits: Mapping[str, Any]
+) -> Callable[[dict], dict]:
+    """A tf.function around network, decoding and answer: a batch -> what is served of it [B, ...].
+
+    It is traced at its first call: make one for all evaluations of a network.
+    """
+    served = signatures.answering(task, freeze.live(task.model), labels, dict(limits))
 
     @tf.function(reduce_retracing=True)
-    def predict(inputs):
-        if task.tokens is not None:
-            inputs = task.tokens(inputs)
-        return task.decode(task.model(inputs, training=False), **limits)
+    def answer(batch):
+        inputs = task.tokens(batch["sentence"]) if task.tokens else batch["image"]
+        return served(inputs, batch.get("matrix"), batch.get("size"))
 
-    return predict
+    return answer
 
 
-def run(predict, stream: Stream, task: str) -> tuple[list[Sample], list]:
-    """All samples of a split with the prediction of each, see pipeline/tasks."""
-    module = tasks.of(task)
-    samples: list[Sample] = []
-    results: list = []
+def answers(predict: Callable[[dict], dict], stream: Stream) -> Iterator[tuple[Sample, Answer]]:
+    """Each sample of a split with what a `predictor` answers of it, in the order of the records."""
     for batch in evaluation_batches(stream):
-        found = [decode(record) for record in batch["serialized"].numpy()]
-        inputs = batch["image"] if "image" in batch else batch["sentence"]
-        outputs = {name: value.numpy() for name, value in predict(inputs).items()}
-        matrices = batch["matrix"].numpy() if "matrix" in batch else None
-        samples += found
-        results += module.predictions(found, outputs, matrices)
-    return samples, results
+        serialized = batch.pop("serialized").numpy()
+        answered = {name: value.numpy() for name, value in predict(batch).items()}
+        yield from one_by_one(map(decode, serialized), answered)
 
 
-def score(
-    task: str, samples: Sequence[Sample], predictions: Sequence, labels: Sequence[str]
-) -> dict[str, Any]:
-    """All metrics of a task, such as top1, top5 or AP, voc_mAP; and "per_class"."""
-    return tasks.of(task).score(samples, predictions, labels)
+def one_by_one(
+    samples: Iterable[Sample], answered: Mapping[str, np.ndarray]
+) -> Iterator[tuple[Sample, Answer]]:
+    """The answers of a batch [B, ...], each beside its sample."""
+    for index, sample in enumerate(samples):
+        yield sample, {name: values[index] for name, values in answered.items()}
+
+
+def measure(metrics, answers: Iterable[tuple[Sample, Answer]]) -> dict[str, Any]:
+    """The numbers of a task's `Metrics` over all answers."""
+    for sample, answer in answers:
+        metrics.update(sample, answer)
+    return metrics.result()

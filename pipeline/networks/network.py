@@ -6,7 +6,7 @@ import dataclasses
 import json
 import math
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import keras
 from absl import logging
@@ -56,6 +56,24 @@ def build(
     if not model.widths:
         return built
     return with_model(built, pruning.narrowed(built.model, model.widths))
+
+
+def in_float32(task: Task, path: pathlib.Path) -> tuple[Task, Callable[[], None]]:
+    """(the task in float32, as it is evaluated; what gives it the weights of now).
+
+    path: a folder that `describe` wrote. A network that computes in float32 is its own.
+    """
+    before = keras.config.dtype_policy()
+    if before.compute_dtype == "float32":
+        return task, lambda: None
+    twin = _described(path, "float32")
+    keras.config.set_dtype_policy(before)
+
+    def refresh() -> None:
+        for mine, theirs in zip(twin.model.variables, task.model.variables, strict=True):
+            mine.assign(theirs.numpy())
+
+    return twin, refresh
 
 
 def _extraction(model: Model, labels: Sequence[str], train: Train) -> Task:

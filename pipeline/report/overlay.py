@@ -1,4 +1,4 @@
-"""Pictures with what was said and what is true drawn on them.
+"""Pictures with predictions and truth drawn on them.
 
 Every function is deterministic and returns RGB pictures; nothing is written to disk.
 """
@@ -128,7 +128,7 @@ def classification_gallery(
     return pages
 
 
-def told(image: bytes, lines: Sequence[str]) -> Image.Image:
+def with_lines(image: bytes, lines: Sequence[str]) -> Image.Image:
     """A picture of the gallery's size with lines of text below it, shortened to its width."""
     picture, _ = fitted(image)
     font = _font(15)

@@ -1,35 +1,30 @@
-"""From samples and predictions to the parts of the HTML report."""
+"""From an evaluation to the parts of the HTML report."""
 
 from __future__ import annotations
 
 import json
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from convoy.data.sample import Sample
-from convoy.pipeline import tasks
 from convoy.pipeline.evaluation.gate import Verdict
 from convoy.pipeline.report import plots
 from convoy.pipeline.report.report import Parts, write_report
+from convoy.pipeline.tasks import Shown
 
 
 def write_summary(
     path: pathlib.Path,
     *,
-    task: str,
     title: str,
-    labels: Sequence[str],
-    samples: Sequence[Sample],
-    predictions,
     metrics: Mapping[str, Any],
+    shown: Shown,
     verdict: Verdict,
     examples: pathlib.Path,
     model: pathlib.Path,
     recipe: str,
-    gallery: int,
-) -> dict[str, float]:
-    """Writes the report; returns the score of best F1 of each class (detection; else nothing)."""
+) -> None:
+    """Writes the report. examples, model: folders of the records and of the training."""
     manifest = json.loads((examples / "manifest.json").read_text())
     run = json.loads((model / "run.json").read_text())
     lines = (model / "metrics.jsonl").read_text().splitlines()
@@ -37,7 +32,6 @@ def write_summary(
         "Training": plots.png(plots.training_curves([json.loads(line) for line in lines])),
         "Classes in the records": plots.png(plots.class_histogram(_histogram(manifest))),
     }
-    shown = tasks.of(task).show(samples, predictions, labels, metrics, gallery)
     write_report(
         path,
         Parts(
@@ -54,7 +48,6 @@ def write_summary(
             environment={**run["environment"], "training seconds": run["seconds"]},
         ),
     )
-    return dict(shown.points)
 
 
 def _histogram(manifest: Mapping[str, Any]) -> dict[str, dict[str, int]]:

@@ -1,11 +1,17 @@
-"""What the evaluator does differently for each task: one module a task, with these functions.
+"""How a task's answers are measured, drawn and written: one module per task, NumPy only.
 
-predictions(samples, outputs, matrices)   decoded outputs of a batch -> one prediction a sample,
-                                          in pixels of its picture (matrices [B, 3, 3], or None)
-received(samples, answers)                the same of a served model's answers
-score(samples, predictions, labels)       all metrics, and "per_class"
-row(prediction)                           one for predictions.jsonl
-show(samples, predictions, labels, metrics, count)   what the report shows of them
+An answer is what the model serves of one picture or sentence: a dict of arrays without a batch
+axis. A module has
+
+Metrics(labels)             update(sample, answer) picture by picture; result() -> all numbers, and
+                            "per_class". Keeps numbers, never pictures, masks or answers.
+Chosen(total, count)        update(sample, answer) in the order of the records, of which there are
+                            `total`; pairs() -> about `count` (sample, answer) for the report
+show(metrics, numbers, pairs)   the report's part: charts of the metrics, the pairs drawn
+row(answer)                 a line of predictions.jsonl
+named(answer)               the same for people's JSON: classes by name, nothing rounded
+said(answer)                a few words: "cat 0.93"; "" where only a drawing says it
+draw(image, answer, score)  the picture with its answer, detections from `score` on; not of text
 """
 
 from __future__ import annotations
@@ -14,29 +20,6 @@ import dataclasses
 import importlib
 from collections.abc import Mapping, Sequence
 from typing import Any
-
-import numpy as np
-
-# What the gate looks at where the recipe names no metric.
-GATE_METRIC = {
-    "classification": "top1",
-    "multilabel": "voc_mAP",
-    "localization": "loc_top1",
-    "detection": "AP50",
-    "text": "top1",
-}
-# What it may be told to look at: numbers of which more is better.
-_CLASSES = ("top1", "top5")
-METRICS = {
-    "classification": _CLASSES,
-    "multilabel": ("voc_mAP", "voc07_mAP", "exact_match", "F1", "macro_F1"),
-    "localization": ("loc_top1", "loc_top5", "iou50", "mean_iou", *_CLASSES),
-    "detection": (
-        *("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl"),
-        *("voc07_mAP", "voc_mAP"),
-    ),
-    "text": _CLASSES,
-}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -53,8 +36,3 @@ class Shown:
 def of(task: str):
     """The module of a task."""
     return importlib.import_module(f"convoy.pipeline.tasks.{task}")
-
-
-def spread(count: int, wanted: int) -> list[int]:
-    """Indices of `wanted` samples spread evenly over all."""
-    return sorted({int(i) for i in np.linspace(0, count - 1, min(wanted, count))})

@@ -1,36 +1,62 @@
-"""One class a picture; a prediction is the scores [K]."""
+"""One class per picture."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from convoy.pipeline.evaluation.classification import classification_metrics
+from convoy.pipeline.evaluation.classification import Ranks
 from convoy.pipeline.report import overlay, plots
-from convoy.pipeline.tasks import Shown, spread
+from convoy.pipeline.report.chosen import EvenlySpread as Chosen
+from convoy.pipeline.tasks import Shown
+
+__all__ = ["Chosen", "Metrics", "draw", "named", "row", "said", "show"]
 
 
-def predictions(samples, outputs, matrices) -> list[np.ndarray]:
-    return list(outputs["scores"])
+class Metrics:
+    def __init__(self, labels):
+        self.labels = tuple(labels)
+        self._ranks = Ranks(len(self.labels))
+
+    def update(self, sample, answer) -> None:
+        """Raises ValueError for a sample without a class, and for scores that are not finite."""
+        if not len(sample.labels):
+            raise ValueError(f"{sample.source_id}: expected a class, the record has none")
+        try:
+            self._ranks.update(int(sample.labels[0]), answer["scores"])
+        except ValueError as error:
+            raise ValueError(f"{sample.source_id}: {error}") from None
+
+    def result(self) -> dict:
+        return self._ranks.result(self.labels)
 
 
-def received(samples, answers) -> list[np.ndarray]:
-    return list(answers["scores"])
+def row(answer) -> dict:
+    return {"scores": np.round(answer["scores"], 5).tolist()}
 
 
-def score(samples, predictions, labels) -> dict:
-    truth = np.array([sample.labels[0] for sample in samples], np.int64)
-    return classification_metrics(truth, np.reshape(predictions, (-1, len(labels))), labels)
+def named(answer) -> dict:
+    return {"class": answer["class_name"].decode(), "scores": answer["scores"].tolist()}
 
 
-def row(prediction) -> dict:
-    return {"scores": np.round(prediction, 5).tolist()}
+def said(answer) -> str:
+    return f"{answer['class_name'].decode()} {answer['scores'].max():.2f}"
 
 
-def show(samples, predictions, labels, metrics, count: int) -> Shown:
-    shown = spread(len(samples), count)
-    scores = np.reshape([predictions[i] for i in shown], (-1, len(labels)))
+def draw(image, answer, score):
+    return overlay.caption(image, said(answer))
+
+
+def show(metrics, numbers, pairs) -> Shown:
+    samples = [sample for sample, _ in pairs]
+    scores = [answer["scores"] for _, answer in pairs]
     return Shown(
-        {"Confusion": plots.png(plots.confusion_matrix(np.array(metrics["confusion"]), labels))},
-        overlay.classification_gallery([samples[i] for i in shown], scores, labels, count),
+        confusion(metrics, numbers),
+        overlay.classification_gallery(samples, scores, metrics.labels, len(pairs)),
         "Each picture with its true class and what was predicted.",
     )
+
+
+def confusion(metrics, numbers) -> dict[str, bytes]:
+    """The chart of the confusion matrix."""
+    chart = plots.confusion_matrix(np.array(numbers["confusion"]), metrics.labels)
+    return {"Confusion": plots.png(chart)}

@@ -1,82 +1,105 @@
-"""Boxes with classes; a prediction is a `Detections`."""
+"""Boxes with classes."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from convoy.pipeline.evaluation import confusion, voc
-from convoy.pipeline.evaluation.coco import coco_metrics
-from convoy.pipeline.evaluation.matching import match
-from convoy.pipeline.evaluation.records import Detections, to_picture
+from convoy.pipeline.evaluation.coco import CocoEvaluation
+from convoy.pipeline.evaluation.matching import Matching, check_classes
+from convoy.pipeline.evaluation.records import detections_of
 from convoy.pipeline.report import overlay, plots
-from convoy.pipeline.tasks import Shown, spread
+from convoy.pipeline.report.chosen import EvenlySpread as Chosen
+from convoy.pipeline.tasks import Shown
 
+__all__ = ["Chosen", "Metrics", "draw", "named", "row", "said", "show"]
 SCORE = 0.5  # of the confusion matrix and the gallery, where no operating point is known
 
 
-def predictions(samples, outputs, matrices) -> list[Detections]:
-    found = []
-    for i, sample in enumerate(samples):
-        valid = outputs["valid"][i].astype(bool)
-        found.append(
-            Detections(
-                sample.source_id,
-                to_picture(outputs["boxes"][i][valid], matrices[i], sample),
-                outputs["scores"][i][valid],
-                outputs["classes"][i][valid].astype(np.int64),
-            )
-        )
-    return found
+class Metrics:
+    """COCO's numbers and VOC's."""
+
+    def __init__(self, labels):
+        self.labels = tuple(labels)
+        self._coco = CocoEvaluation(len(self.labels))
+        self._matching = Matching(len(self.labels))
+        self._overlaps = confusion.Overlaps()
+
+    def update(self, sample, answer) -> None:
+        """Raises ValueError for a class, true or detected, that has no label."""
+        detections = detections_of(sample.source_id, answer)
+        check_classes(sample, detections, len(self.labels))
+        for part in (self._coco, self._matching, self._overlaps):
+            part.update(sample, detections)
+
+    def result(self) -> dict:
+        coco = self._coco.result(self.labels)
+        pascal = voc.voc_metrics_of(self.matches(), self.labels)
+        per_class = {
+            name: {**row, **pascal["per_class"][name]} for name, row in coco["per_class"].items()
+        }
+        return {**coco, **pascal, "per_class": per_class}
+
+    def matches(self):
+        """What became of each detection, at an overlap of 0.5."""
+        return self._matching.matches()
+
+    def confusion(self, thresholds):
+        """Who was taken for whom, at one score per class."""
+        return self._overlaps.confusion(self.labels, thresholds)
 
 
-def received(samples, answers) -> list[Detections]:
-    found = []
-    for i, sample in enumerate(samples):
-        count = int(answers["num_detections"][i])
-        boxes, scores, classes = (
-            answers[name][i][:count] for name in ("boxes", "scores", "classes")
-        )
-        found.append(Detections(sample.source_id, boxes, scores, classes.astype(np.int64)))
-    return found
-
-
-def score(samples, predictions, labels) -> dict:
-    coco = coco_metrics(samples, predictions, labels)
-    pascal = voc.voc_metrics(samples, predictions, labels)
-    per_class = {
-        name: {**coco["per_class"][name], **pascal["per_class"][name]} for name in coco["per_class"]
-    }
-    return {**coco, **pascal, "per_class": per_class}
-
-
-def row(prediction) -> dict:
+def row(answer) -> dict:
+    detections = detections_of("", answer)
     return {
-        "boxes": np.round(prediction.boxes, 2).tolist(),
-        "scores": np.round(prediction.scores, 4).tolist(),
-        "classes": prediction.classes.tolist(),
+        "boxes": np.round(detections.boxes, 2).tolist(),
+        "scores": np.round(detections.scores, 4).tolist(),
+        "classes": detections.classes.tolist(),
     }
 
 
-def show(samples, predictions, labels, metrics, count: int) -> Shown:
-    matches = match(samples, predictions, len(labels))
+def named(answer) -> dict:
+    detections = detections_of("", answer)
+    rows = zip(detections.boxes, detections.scores, _names(answer), strict=True)
+    return {
+        "detections": [
+            {"box": box.tolist(), "score": float(score), "class": name} for box, score, name in rows
+        ]
+    }
+
+
+def said(answer) -> str:
+    return ""
+
+
+def draw(image, answer, score):
+    detections, names = detections_of("", answer), _names(answer)
+    labels = sorted(set(names))
+    classes = np.array([labels.index(name) for name in names], np.int64)
+    shown = detections.scores >= score
+    boxes, scores = detections.boxes[shown], detections.scores[shown]
+    return overlay.draw(image, boxes, classes[shown], scores, labels)
+
+
+def show(metrics, numbers, pairs) -> Shown:
+    labels, matches = metrics.labels, metrics.matches()
     best = confusion.operating_points(matches, labels)
     points = {name: point["threshold"] for name, point in best.items() if point}
     thresholds = [points.get(name, SCORE) for name in labels]
     curves = [voc.pr_curve(matches, k) for k in range(len(labels))]
-    table = confusion.detection_confusion(samples, predictions, labels, score=thresholds)
-    shown = spread(len(samples), count)
+    table = metrics.confusion(thresholds)
+    samples = [sample for sample, _ in pairs]
+    detections = [detections_of(sample.source_id, answer) for sample, answer in pairs]
     return Shown(
         {
             "Precision and recall": plots.png(plots.pr_curves(curves, labels)),
             "Confusion": plots.png(plots.confusion_matrix(table, labels)),
         },
-        overlay.gallery(
-            [samples[i] for i in shown],
-            [predictions[i] for i in shown],
-            labels,
-            thresholds,
-            count,
-        ),
+        overlay.gallery(samples, detections, labels, thresholds, len(pairs)),
         "Truth on the left; on the right detections above each class's score of best F1.",
         points=points,
     )
+
+
+def _names(answer) -> list[str]:
+    return [name.decode() for name in answer["class_names"][: answer["num_detections"]]]

@@ -1,48 +1,67 @@
-"""A class and a box a picture; a prediction is a `Located`."""
+"""A class and a box per picture."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from convoy.pipeline.evaluation import localization
-from convoy.pipeline.evaluation.records import Located, to_picture
-from convoy.pipeline.report import overlay, plots
-from convoy.pipeline.tasks import Shown, spread
+from convoy.pipeline.report import overlay
+from convoy.pipeline.report.chosen import EvenlySpread as Chosen
+from convoy.pipeline.tasks import Shown, classification
+from convoy.pipeline.tasks.classification import said
+
+__all__ = ["Chosen", "Metrics", "draw", "named", "row", "said", "show"]
 
 
-def predictions(samples, outputs, matrices) -> list[Located]:
-    rows = zip(samples, outputs["scores"], outputs["box"], matrices, strict=True)
-    return [Located(scores, to_picture(box, m, sample)) for sample, scores, box, m in rows]
+class Metrics:
+    def __init__(self, labels):
+        self.labels = tuple(labels)
+        self._localization = localization.Localization(len(self.labels))
+
+    def update(self, sample, answer) -> None:
+        """Raises ValueError for scores that are not finite."""
+        try:
+            self._localization.update(sample, answer["scores"], answer["box"])
+        except ValueError as error:
+            raise ValueError(f"{sample.source_id}: {error}") from None
+
+    def result(self) -> dict:
+        return self._localization.result(self.labels)
 
 
-def received(samples, answers) -> list[Located]:
-    return [Located(*row) for row in zip(answers["scores"], answers["box"], strict=True)]
+def row(answer) -> dict:
+    return {**classification.row(answer), "box": np.round(answer["box"], 2).tolist()}
 
 
-def score(samples, predictions, labels) -> dict:
-    return localization.localization_metrics(samples, predictions, labels)
+def named(answer) -> dict:
+    return {**classification.named(answer), "box": answer["box"].tolist()}
 
 
-def row(prediction) -> dict:
-    return {
-        "scores": np.round(prediction.scores, 5).tolist(),
-        "box": np.round(prediction.box, 2).tolist(),
-    }
+def draw(image, answer, score):
+    best = answer["scores"].max(keepdims=True)
+    name = answer["class_name"].decode()
+    return overlay.draw(image, answer["box"][None], [0], best, [name])
 
 
-def show(samples, predictions, labels, metrics, count: int) -> Shown:
+def show(metrics, numbers, pairs) -> Shown:
     gallery = []
-    for i in spread(len(samples), count):
-        found, target = predictions[i], localization.target(samples[i])
-        said = int(np.argmax(found.scores))
-        picture, scale = overlay.fitted(samples[i].image)
+    for sample, answer in pairs:
+        predicted = int(np.argmax(answer["scores"]))
+        target = localization.target(sample)
+        picture, scale = overlay.fitted(sample.image)
         truth = None if target is None else (target[0][None] * scale, [target[1]])
-        confidence = found.scores[said : said + 1]
         gallery.append(
-            overlay.draw(picture, found.box[None] * scale, [said], confidence, labels, truth)
+            overlay.draw(
+                picture,
+                answer["box"][None] * scale,
+                [predicted],
+                answer["scores"][predicted : predicted + 1],
+                metrics.labels,
+                truth,
+            )
         )
     return Shown(
-        {"Confusion": plots.png(plots.confusion_matrix(np.array(metrics["confusion"]), labels))},
+        classification.confusion(metrics, numbers),
         gallery,
-        "Each picture with the box and class that were said, and the true ones dashed.",
+        "Each picture with the box and class that were predicted, and the true ones dashed.",
     )

@@ -1,54 +1,70 @@
-"""Several classes a picture; a prediction is a `Labels`."""
+"""Several classes per picture."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from convoy.pipeline.evaluation import multilabel
-from convoy.pipeline.evaluation.records import Labels
 from convoy.pipeline.report import overlay, plots
-from convoy.pipeline.tasks import Shown, spread
+from convoy.pipeline.report.chosen import EvenlySpread as Chosen
+from convoy.pipeline.tasks import Shown
+
+__all__ = ["Chosen", "Metrics", "draw", "named", "row", "said", "show"]
 
 
-def predictions(samples, outputs, matrices) -> list[Labels]:
-    return [Labels(*row) for row in zip(outputs["scores"], outputs["chosen"], strict=True)]
+class Metrics:
+    def __init__(self, labels):
+        self.labels = tuple(labels)
+        self._decisions = multilabel.Decisions(len(self.labels))
+
+    def update(self, sample, answer) -> None:
+        """Raises ValueError for scores that are not finite."""
+        if not np.isfinite(answer["scores"]).all():
+            raise ValueError(f"{sample.source_id}: expected finite scores, got NaN or infinity")
+        self._decisions.update(sample, answer["scores"], answer["chosen"])
+
+    def result(self) -> dict:
+        return self._decisions.result(self.labels)
+
+    def curves(self) -> list:
+        """Precision and recall of each class."""
+        return self._decisions.curves()
 
 
-def received(samples, answers) -> list[Labels]:
-    return predictions(samples, answers, None)
-
-
-def _arrays(samples, predictions, labels):
-    """Truth, scores and decisions, [N, K] each."""
-    shape = (-1, len(labels))
-    truth = np.reshape([multilabel.truth(sample, len(labels)) for sample in samples], shape)
-    scores = np.reshape([found.scores for found in predictions], shape)
-    chosen = np.reshape([found.chosen for found in predictions], shape)
-    return truth, scores, chosen.astype(bool)
-
-
-def score(samples, predictions, labels) -> dict:
-    return multilabel.multilabel_metrics(*_arrays(samples, predictions, labels), labels)
-
-
-def row(prediction) -> dict:
+def row(answer) -> dict:
     return {
-        "scores": np.round(prediction.scores, 5).tolist(),
-        "chosen": np.flatnonzero(prediction.chosen).tolist(),
+        "scores": np.round(answer["scores"], 5).tolist(),
+        "chosen": np.flatnonzero(answer["chosen"]).tolist(),
     }
 
 
-def show(samples, predictions, labels, metrics, count: int) -> Shown:
-    truth, scores, _ = _arrays(samples, predictions, labels)
-    curves = [multilabel.curve(truth[:, k], scores[:, k]) for k in range(len(labels))]
-    gallery = []
-    for i in spread(len(samples), count):
-        chosen = [labels[k] for k in np.flatnonzero(predictions[i].chosen)]
-        true = [labels[k] for k in np.flatnonzero(truth[i] == multilabel.YES)]
-        told = (f"said: {', '.join(chosen) or '-'}", f"truth: {', '.join(true) or '-'}")
-        gallery.append(overlay.told(samples[i].image, told))
+def named(answer) -> dict:
+    return {"classes": _names(answer), "scores": answer["scores"].tolist()}
+
+
+def said(answer) -> str:
+    return ", ".join(_names(answer)) or "no class"
+
+
+def draw(image, answer, score):
+    return overlay.caption(image, said(answer))
+
+
+def show(metrics, numbers, pairs) -> Shown:
+    labels, gallery = metrics.labels, []
+    for sample, answer in pairs:
+        chosen = [labels[k] for k in np.flatnonzero(answer["chosen"])]
+        truth = multilabel.truth(sample, len(labels))
+        true = [labels[k] for k in np.flatnonzero(truth == multilabel.YES)]
+        lines = (f"predicted: {', '.join(chosen) or '-'}", f"truth: {', '.join(true) or '-'}")
+        gallery.append(overlay.with_lines(sample.image, lines))
     return Shown(
-        {"Precision and recall": plots.png(plots.pr_curves(curves, labels))},
+        {"Precision and recall": plots.png(plots.pr_curves(metrics.curves(), labels))},
         gallery,
         "Each picture with the classes that were chosen, and those that are true.",
     )
+
+
+def _names(answer) -> list[str]:
+    """The chosen classes in falling order of score."""
+    return [name.decode() for name in answer["class_names"][: answer["num_labels"]]]

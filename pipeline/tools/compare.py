@@ -12,6 +12,7 @@ import json
 import pathlib
 from collections.abc import Callable, Sequence
 
+from convoy.models import tasks
 from convoy.pipeline import steps
 from convoy.pipeline.artifacts import write_bytes, write_json
 from convoy.pipeline.config import Recipe
@@ -65,7 +66,7 @@ def row(job: steps.Job, mode: str, metrics: dict) -> dict:
     trainer = job.done["trainer"].path
     about = json.loads((trainer / "training.json").read_text())
     made = [trainer] + [job.done[name].path for name in ("feature_gen",) if name in job.done]
-    metric = job.recipe.evaluate.metric or _gate_metric(job.recipe.task)
+    metric = job.recipe.evaluate.metric or tasks.row(job.recipe.task).gate
     size = json.loads((trainer / "network.json").read_text())["model"]["input_size"]
     return {
         "mode": mode,
@@ -77,12 +78,6 @@ def row(job: steps.Job, mode: str, metrics: dict) -> dict:
         metric: metrics.get(metric),
         "training_seconds": round(sum(_seconds(path) for path in made), 1),
     }
-
-
-def _gate_metric(task: str) -> str:
-    from convoy.pipeline.evaluation import predict
-
-    return predict.GATE_METRIC[task]
 
 
 def _seconds(folder: pathlib.Path) -> float:

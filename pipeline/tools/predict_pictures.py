@@ -1,4 +1,4 @@
-"""`convoy predict`: a pushed model on pictures; draws what it found and writes it as JSON.
+"""`convoy predict`: a pushed model on pictures; draws its answers and writes them as JSON.
 
 Of a model for sentences: on sentences, or on the lines of text files.
 """
@@ -6,97 +6,106 @@ Of a model for sentences: on sentences, or on the lines of text files.
 from __future__ import annotations
 
 import itertools
+import json
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
-import numpy as np
-
-from convoy.data.images.images import load
+from convoy.data.images.images import load, upright
 from convoy.data.sample import BadSample
 from convoy.data.sources import text_lines
+from convoy.models.tasks import row as table_row
+from convoy.pipeline import tasks
 from convoy.pipeline.artifacts import write_json
-from convoy.pipeline.report.overlay import caption, draw
 from convoy.serving import client
 
 
-def run(model: str, pictures: Sequence[str], output: pathlib.Path, score: float) -> list[dict]:
-    """One row a picture: {"image", "picture", ...predictions} or {"image", "error"}.
+def run(
+    model: str,
+    words: Sequence[str],
+    output: pathlib.Path,
+    score: float,
+    tell: Callable[[str], None],
+) -> list[dict]:
+    """One row per picture: {"image", "picture", ...answer} or {"image", "error"}.
 
-    One row a sentence: {"text", "class", "scores"}.
+    One row per sentence: {"text", "class", "scores"}. `tell` gets a line of each for people;
+    detections are drawn from `score` on.
     """
-    predict = client.load_local(pathlib.Path(model))
+    task = client.report_of(model)["task"]
+    module, request = tasks.of(task), table_row(task).request
+    ask = client.load_local(pathlib.Path(model))
     output.mkdir(parents=True, exist_ok=True)
+
+    def answer(payload: bytes) -> dict:
+        return {name: values[0] for name, values in ask([payload]).items()}
+
+    def answered_picture(path: str, drawn: pathlib.Path) -> tuple[dict, str]:
+        picture = load(path).image
+        answered = answer(picture)
+        module.draw(picture, answered, score).save(drawn)
+        row = {request: str(pathlib.Path(path)), "picture": str(drawn), **module.named(answered)}
+        return row, f"{module.said(answered)} {drawn}".strip()
+
+    def answered_sentence(sentence: str) -> tuple[dict, str]:
+        answered = answer(sentence.encode())
+        row = {request: sentence, **module.named(answered)}
+        return row, f"{module.said(answered)} {sentence}"
+
     rows: list[dict] = []
-    if client.input_of(model) == "text":
-        for sentence in (line for word in pictures for line in _lines(word)):
-            answers = {name: value[0] for name, value in predict([sentence.encode()]).items()}
-            rows.append({"text": sentence, **_class(answers)})
+    if request == "image":
+        for path, drawn in _places(words, output):
+            try:
+                row, line = answered_picture(path, drawn)
+            except (BadSample, OSError, ValueError) as error:
+                # A bad sample's detail begins with the file's name.
+                line = error.detail if isinstance(error, BadSample) else f"{path}: {error}"
+                row = {request: path, "error": line}
+            rows.append(row)
+            tell(line)
+    else:
+        for sentence in (line for word in words for line in _lines(word)):
+            row, line = answered_sentence(sentence)
+            rows.append(row)
+            tell(line)
         if not rows:
             raise ValueError("expected sentences, or text files that hold some; all are empty")
-        write_json(output / "predictions.json", rows)
-        return rows
-    taken = {pathlib.Path(picture).resolve() for picture in pictures}  # never drawn over
-    for picture in pictures:
-        path = pathlib.Path(picture)
-        try:
-            rows.append(_one(predict, path, _free(output, path.stem, taken), score))
-        except BadSample as error:  # its detail begins with the file's name
-            rows.append({"image": picture, "error": error.detail})
-        except (OSError, ValueError) as error:
-            rows.append({"image": picture, "error": f"{picture}: {error}"})
     write_json(output / "predictions.json", rows)
     return rows
 
 
-def _free(output: pathlib.Path, stem: str, taken: set[pathlib.Path]) -> pathlib.Path:
-    """STEM.png, or STEM_2.png and so on where that is a picture asked about or drawn before."""
-    names = itertools.chain([stem], (f"{stem}_{n}" for n in itertools.count(2)))
-    free = next(p for p in (output / f"{name}.png" for name in names) if p.resolve() not in taken)
-    taken.add(free.resolve())
-    return free
+def answers(model: str | pathlib.Path, inputs: Sequence) -> list[dict]:
+    """See `convoy.predict`."""
+    path = served(pathlib.Path(model))
+    request = table_row(client.report_of(path)["task"]).request
+    ask = client.load_local(path)
+    rows = []
+    for given in inputs:
+        if request == "image":
+            payload = upright(given).image if isinstance(given, bytes) else load(str(given)).image
+        else:
+            payload = given if isinstance(given, bytes) else str(given).encode()
+        rows.append({name: values[0] for name, values in ask([payload]).items()})
+    return rows
 
 
-def _one(predict, path: pathlib.Path, drawn: pathlib.Path, score: float) -> dict:
-    picture = load(str(path))
-    answers = {name: value[0] for name, value in predict([picture.image]).items()}
-    if "boxes" in answers:
-        found = int(answers["num_detections"])
-        names = [name.decode() for name in answers["class_names"][:found]]
-        labels = sorted(set(names))
-        row = {
-            "detections": [
-                {"box": box.tolist(), "score": float(confidence), "class": name}
-                for box, confidence, name in zip(
-                    answers["boxes"], answers["scores"], names, strict=False
-                )
-            ]
-        }
-        shown = answers["scores"][:found] >= score
-        classes = np.array([labels.index(name) for name in names], np.int64)
-        image = draw(
-            picture.image,
-            answers["boxes"][:found][shown],
-            classes[shown],
-            answers["scores"][:found][shown],
-            labels,
-        )
-    elif "class_names" in answers:
-        names = [name.decode() for name in answers["class_names"][: answers["num_labels"]]]
-        row = {"classes": names, "scores": answers["scores"].tolist()}
-        image = caption(picture.image, ", ".join(names) or "no class")
-    elif "box" in answers:
-        row = {**_class(answers), "box": answers["box"].tolist()}
-        best = answers["scores"].max(keepdims=True)
-        image = draw(picture.image, answers["box"][None], [0], best, [row["class"]])
-    else:
-        row = _class(answers)
-        image = caption(picture.image, f"{row['class']} {answers['scores'].max():.2f}")
-    image.save(drawn)
-    return {"image": str(path), "picture": str(drawn), **row}
+def served(path: pathlib.Path) -> pathlib.Path:
+    """A model's folder: itself, or the one that a run's result names."""
+    result = path / "result.json"
+    return pathlib.Path(json.loads(result.read_text())["model_dir"]) if result.exists() else path
 
 
-def _class(answers) -> dict:
-    return {"class": answers["class_name"].decode(), "scores": answers["scores"].tolist()}
+def _places(pictures: Sequence[str], output: pathlib.Path) -> Iterator[tuple[str, pathlib.Path]]:
+    """Each picture, and where it is drawn: STEM.png, or STEM_2.png and so on where that is a
+    picture asked about or drawn before.
+    """
+    taken = {pathlib.Path(picture).resolve() for picture in pictures}
+    for picture in pictures:
+        stem = pathlib.Path(picture).stem
+        names = itertools.chain([stem], (f"{stem}_{n}" for n in itertools.count(2)))
+        places = (output / f"{name}.png" for name in names)
+        free = next(path for path in places if path.resolve() not in taken)
+        taken.add(free.resolve())
+        yield picture, free
 
 
 def _lines(word: str) -> list[str]:
@@ -107,5 +116,5 @@ def _lines(word: str) -> list[str]:
         data = None
     if data is None:
         data = word.encode("utf-8", "surrogateescape")  # as it was typed
-    found = text_lines.lines(text_lines.decoded(data)[0])
-    return [line.strip() for line in found if line.strip()]
+    lines = text_lines.lines(text_lines.decoded(data)[0])
+    return [line.strip() for line in lines if line.strip()]

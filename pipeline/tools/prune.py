@@ -16,9 +16,10 @@ from collections.abc import Callable
 import numpy as np
 
 from convoy.data.input.input import Stream, evaluation_batches
-from convoy.models import pruning, tasks
+from convoy.models import pruning
+from convoy.models import tasks as table
 from convoy.models.heads import with_model
-from convoy.pipeline import config, steps
+from convoy.pipeline import config, steps, tasks
 from convoy.pipeline.artifacts import write_bytes, write_json
 from convoy.pipeline.config import Recipe
 from convoy.pipeline.errors import UsageError
@@ -110,18 +111,18 @@ def _recipe(path: str, overrides: list[str]) -> Recipe:
 
 
 def _metric(recipe: Recipe) -> str:
-    return recipe.evaluate.metric or tasks.TASKS[recipe.task].gate
+    return recipe.evaluate.metric or table.row(recipe.task).gate
 
 
 def _prune(source, recipe: Recipe, examples, folder, keep, criterion, tell) -> list[dict]:
     """Writes the pruned network; returns the lines of the whole and of the small one."""
-    if not tasks.TASKS[recipe.task].extract or recipe.train.mode == "extract":
+    if not table.row(recipe.task).extract or recipe.train.mode == "extract":
         raise ValueError(
             f"prune: expected a trained classification network, got task {recipe.task}, train.mode "
             f"{recipe.train.mode}"
         )
     task, labels = network.load(source, precision="float32")
-    fields = tasks.TASKS[recipe.task].fields
+    fields = table.row(recipe.task).fields
 
     def batches(split: str):
         stream = Stream(examples, split, fields, task.info.preprocess, task.encode, batch_size=32)
@@ -182,11 +183,12 @@ def _score(task, recipe: Recipe, examples: pathlib.Path, labels) -> dict:
     stream = Stream(
         examples,
         recipe.data.test,
-        tasks.TASKS[recipe.task].fields,
+        table.row(recipe.task).fields,
         task.info.preprocess,
         task.encode,
         batch_size=size,
     )
-    samples, predictions = predict.run(predict.predictor(task, recipe.export), stream, recipe.task)
-    scores = predict.score(recipe.task, samples, predictions, labels)
-    return {_metric(recipe): scores[_metric(recipe)]}
+    predictor = predict.predictor(task, labels, predict.limits_of(recipe.task, recipe.export))
+    metrics = tasks.of(recipe.task).Metrics(labels)
+    numbers = predict.measure(metrics, predict.answers(predictor, stream))
+    return {_metric(recipe): numbers[_metric(recipe)]}

@@ -35,7 +35,7 @@ def words(recipe: Recipe) -> None:
                 f"model.name: {part.name} is for {' and '.join(known)}, not for {recipe.task}; "
                 "`convoy models` lists what is"
             )
-    metric, known = recipe.evaluate.metric, tasks.TASKS[recipe.task].metrics
+    metric, known = recipe.evaluate.metric, tasks.row(recipe.task).metrics
     if metric and metric not in known:
         close = difflib.get_close_matches(metric, known, n=1, cutoff=0.6)
         hint = f"did you mean {close[0]!r}? " if close else ""

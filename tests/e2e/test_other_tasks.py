@@ -16,6 +16,7 @@ from convoy.data.example import decode
 from convoy.data.input import input
 from convoy.data.sources import digits
 from convoy.pipeline import cli, config, errors, steps, tasks
+from convoy.pipeline.evaluation.predict import one_by_one
 from convoy.pipeline.networks import network
 from convoy.serving import client, server
 
@@ -192,7 +193,7 @@ def test_pictures_through_the_pipeline(devkit, tmp_path, capsys, task, metrics, 
     records = input.shards(pathlib.Path(result["artifacts"]["example_gen"]), "val")
     samples = [decode(record) for shard in records for record in tfrecord.read(shard)]
     answers = client.load_local(result["model_dir"])([sample.image for sample in samples])
-    served = tasks.of(task).received(samples, answers)
-    for line, prediction in zip(evaluated.splitlines(), served, strict=True):
-        for name, values in tasks.of(task).row(prediction).items():
+    assert len(evaluated.splitlines()) == len(samples)
+    for line, (_, answer) in zip(evaluated.splitlines(), one_by_one(samples, answers), strict=True):
+        for name, values in tasks.of(task).row(answer).items():
             np.testing.assert_allclose(json.loads(line)[name], values, atol=0.02, err_msg=name)

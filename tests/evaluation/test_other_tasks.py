@@ -1,4 +1,4 @@
-"""Several classes a picture, and a class with its box: metrics by hand numbers."""
+"""Several classes per picture, and a class with its box: metrics by hand numbers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 
 from convoy.data.sample import Sample
 from convoy.pipeline.evaluation import localization, multilabel
-from convoy.pipeline.evaluation.records import Located, to_picture
+from convoy.serving.signatures import to_source
 
 NAMES = ("ant", "bee", "cat")
 
@@ -80,10 +80,10 @@ def test_localization_by_hand():
         sample("d"),
     ]
     said = [
-        Located(np.array([0.8, 0.1, 0.1]), np.array([10.0, 20, 50, 100])),
-        Located(np.array([0.8, 0.1, 0.1]), np.array([10.0, 20, 50, 60])),
-        Located(np.array([0.1, 0.8, 0.1]), np.array([10.0, 60, 50, 140])),
-        Located(np.array([0.1, 0.8, 0.1]), np.array([0.0, 0, 1, 1])),
+        {"scores": np.array([0.8, 0.1, 0.1]), "box": np.array([10.0, 20, 50, 100])},
+        {"scores": np.array([0.8, 0.1, 0.1]), "box": np.array([10.0, 20, 50, 60])},
+        {"scores": np.array([0.1, 0.8, 0.1]), "box": np.array([10.0, 60, 50, 140])},
+        {"scores": np.array([0.1, 0.8, 0.1]), "box": np.array([0.0, 0, 1, 1])},
     ]
     found = localization.localization_metrics(samples, said, NAMES)
     assert (found["pictures"], found["without_object"]) == (3, 1)
@@ -98,12 +98,9 @@ def test_localization_by_hand():
 
 
 def test_no_pictures():
-    assert (
-        localization.localization_metrics([sample()], [Located(np.zeros(3), np.zeros(4))], NAMES)[
-            "loc_top1"
-        ]
-        is None
-    )
+    nowhere = {"scores": np.zeros(3), "box": np.zeros(4)}
+    found = localization.localization_metrics([sample()], [nowhere], NAMES)
+    assert found["loc_top1"] is None
     empty = np.zeros((0, 3))
     found = multilabel.multilabel_metrics(empty, empty, empty.astype(bool), NAMES)
     assert found["voc_mAP"] is found["exact_match"] is found["F1"] is None
@@ -112,5 +109,6 @@ def test_no_pictures():
 def test_boxes_come_back_to_the_picture():
     """The input is the picture halved and moved by (4, 6); what lies outside is cut."""
     matrix = np.array([[0.5, 0, 6], [0, 0.5, 4], [0, 0, 1]])
-    found = to_picture(np.array([[4, 6, 14, 26], [0, 0, 400, 400]]), matrix, sample())
-    assert found.tolist() == [[0, 0, 20, 40], [0, 0, 100, 200]]
+    boxes = np.array([[[4, 6, 14, 26], [0, 0, 400, 400]]], np.float32)
+    found = to_source(boxes, np.float32(matrix[None]), np.array([[100, 200]], np.int32))
+    assert found[0].numpy().tolist() == [[0, 0, 20, 40], [0, 0, 100, 200]]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.special import log_softmax
 
-from convoy.pipeline import steps
+from convoy.pipeline import steps, tasks
 from convoy.pipeline.components import feature_gen, trainer
 from convoy.pipeline.config import parse
 from convoy.pipeline.evaluation import predict
@@ -52,14 +52,14 @@ def test_features_are_those_of_the_network(class_records, source, features):
     x, y = feature_gen.load(features, "val")
     assert x.shape == (20, 256)
     assert sorted(y) == sorted([0, 1, 2, 3] * 5)
-    task, _ = network.load(source, "float32")
+    task, labels = network.load(source, "float32")
     logits = task.model.get_layer("logits")
     kernel, bias = logits.get_weights()
     stream = _stream(class_records, task)
-    say = predict.predictor(task, _recipe(source).export)
-    samples, scores = predict.run(say, stream, "classification")
-    assert [sample.labels[0] for sample in samples] == y.tolist()
+    pairs = list(predict.answers(predict.predictor(task, labels, {}), stream))
+    assert [sample.labels[0] for sample, _ in pairs] == y.tolist()
     mine = log_softmax(x @ kernel[0, 0] + bias, axis=1)
+    scores = [answer["scores"] for _, answer in pairs]
     np.testing.assert_allclose(np.exp(mine), scores, atol=1e-5)
 
 
@@ -85,8 +85,8 @@ def test_the_trained_network_answers_as_the_head_does(
     trainer.run({"examples": class_records, "features": features}, params, tmp_path)
     task, labels = network.load(tmp_path, "float32")
     stream = _stream(class_records, task)
-    samples, scores = predict.run(predict.predictor(task, params.export), stream, "classification")
-    top1 = predict.score("classification", samples, scores, labels)["top1"]
+    answers = list(predict.answers(predict.predictor(task, labels, {}), stream))
+    top1 = predict.measure(tasks.of("classification").Metrics(labels), answers)["top1"]
     rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert top1 == pytest.approx(rows[-1]["top1"])  # what the fit said of data.val
     assert top1 >= least  # chance is 0.25
@@ -96,6 +96,7 @@ def test_the_trained_network_answers_as_the_head_does(
     if train["head"] == "linear":
         x = x / np.linalg.norm(x, axis=1, keepdims=True)
     kernel, bias = task.model.get_layer("logits").get_weights()
+    scores = [answer["scores"] for _, answer in answers]
     np.testing.assert_allclose(np.exp(log_softmax(x @ kernel + bias, 1)), scores, atol=2e-5)
     about = json.loads((tmp_path / "training.json").read_text())
     assert about["learnt"] == 4 * 257

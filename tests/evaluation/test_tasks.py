@@ -1,0 +1,205 @@
+"""What each task makes of served answers: lines, JSON, words, drawings, and what a report shows."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from convoy.data.sample import Sample
+from convoy.models.tasks import TASKS
+from convoy.pipeline import tasks
+from convoy.pipeline.report.chosen import EvenlySpread
+from convoy.pipeline.tasks import detection, text
+
+LABELS = ("ant", "bee", "cat")
+
+
+def png(height=60, width=80) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (width, height), (128, 128, 128)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def sample(name="p", label=1, image=b"") -> Sample:
+    boxes = np.array([[10, 10, 50, 50]], np.float32)
+    classes, flags = np.array([label]), np.zeros(1, bool)
+    about = {"labels": classes, "boxes": boxes, "classes": classes}
+    about |= {"difficult": flags, "crowd": flags, "text": f"sentence {name}"}
+    return Sample(name, "val", image, 60, 80, **about)
+
+
+BEST = {
+    "scores": np.array([0.123456, 0.75, 0.126544], np.float32),
+    "class_id": np.int64(1),
+    "class_name": b"bee",
+}
+ANSWERS = {
+    "classification": BEST,
+    "text": BEST,
+    "localization": {**BEST, "box": np.array([10.126, 10, 50, 50.5], np.float32)},
+    "multilabel": {
+        "scores": np.array([0.6, 0.1, 0.9], np.float32),
+        "chosen": np.array([True, False, True]),
+        "class_names": np.array([b"cat", b"ant", b""], object),
+        "num_labels": np.int32(2),
+    },
+    "detection": {
+        "boxes": np.array([[10, 10, 50, 50], [0, 0, 9.126, 8], [0, 0, 0, 0]], np.float32),
+        "scores": np.array([0.87654, 0.25, 0], np.float32),
+        "classes": np.array([1, 2, 0]),
+        "class_names": np.array([b"bee", b"cat", b""], object),
+        "num_detections": np.int32(2),
+    },
+}
+
+
+def test_every_task_of_the_table_is_here():
+    assert {*TASKS} == {*ANSWERS}
+    for name in TASKS:
+        public = {*tasks.of(name).__all__}
+        expected = {"Chosen", "Metrics", "draw", "named", "row", "said", "show"}
+        assert public == expected - ({"draw"} if TASKS[name].request == "text" else set())
+
+
+ROWS = {
+    "classification": {"scores": [0.12346, 0.75, 0.12654]},
+    "text": {"scores": [0.12346, 0.75, 0.12654]},
+    "localization": {"scores": [0.12346, 0.75, 0.12654], "box": [10.13, 10, 50, 50.5]},
+    "multilabel": {"scores": [0.6, 0.1, 0.9], "chosen": [0, 2]},
+    "detection": {
+        "boxes": [[10, 10, 50, 50], [0, 0, 9.13, 8]],
+        "scores": [0.8765, 0.25],
+        "classes": [1, 2],
+    },
+}
+NAMED = {
+    "classification": {"class": "bee", "scores": BEST["scores"].tolist()},
+    "text": {"class": "bee", "scores": BEST["scores"].tolist()},
+    "localization": {
+        "class": "bee",
+        "scores": BEST["scores"].tolist(),
+        "box": ANSWERS["localization"]["box"].tolist(),
+    },
+    "multilabel": {"classes": ["cat", "ant"], "scores": ANSWERS["multilabel"]["scores"].tolist()},
+    "detection": {
+        "detections": [
+            {"box": [10, 10, 50, 50], "score": float(np.float32(0.87654)), "class": "bee"},
+            {"box": [0, 0, float(np.float32(9.126)), 8], "score": 0.25, "class": "cat"},
+        ]
+    },
+}
+SAID = {
+    "classification": "bee 0.75",
+    "text": "bee 0.75",
+    "localization": "bee 0.75",
+    "multilabel": "cat, ant",
+    "detection": "",
+}
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_lines_json_and_words_by_hand(task):
+    module = tasks.of(task)
+    row = json.loads(json.dumps(module.row(ANSWERS[task])))  # as it is read from the file
+    assert {*row} == {*ROWS[task]}
+    for name, values in ROWS[task].items():
+        np.testing.assert_allclose(np.ravel(row[name]), np.ravel(values), atol=1e-6)
+    assert json.loads(json.dumps(module.named(ANSWERS[task]))) == NAMED[task]
+    assert module.said(ANSWERS[task]) == SAID[task]
+
+
+def test_detections_are_drawn_from_a_score_on():
+    grey = np.asarray(Image.open(io.BytesIO(png())))
+
+    def changed(score):
+        drawn = np.asarray(detection.draw(png(), ANSWERS["detection"], score))
+        return (drawn != grey).any(axis=-1)
+
+    assert not changed(0.9).any()
+    some, both = changed(0.5), changed(0.2)
+    assert some[49, 10:50].all()  # the lower edge of the first box
+    assert not some[0:8, 0].any()
+    assert both[0:8, 0].all()  # the left edge of the second
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_report_shows_the_chosen(task):
+    module = tasks.of(task)
+    metrics, chosen = module.Metrics(LABELS), module.Chosen(5, 3)
+    for n in range(5):
+        pair = sample(f"p{n}", image=b"" if task == "text" else png()), ANSWERS[task]
+        metrics.update(*pair)
+        chosen.update(*pair)
+    numbers = metrics.result()
+    assert numbers[TASKS[task].gate] == pytest.approx(1.0)
+    pairs = chosen.pairs()
+    assert [item.source_id for item, _ in pairs] == ["p0", "p2", "p4"]
+    shown = module.show(metrics, numbers, pairs)
+    assert all(content.startswith(b"\x89PNG") for content in shown.figures.values())
+    assert len(shown.gallery) + len(shown.examples) == 3
+    if task == "detection":
+        assert shown.points == {"bee": pytest.approx(0.87654)}
+
+
+@pytest.mark.parametrize("task", ["classification", "localization", "multilabel"])
+def test_scores_that_are_not_finite_name_the_picture(task):
+    wrong = {**ANSWERS[task], "scores": np.array([0, np.nan, 1])}
+    with pytest.raises(ValueError, match="picture 7: expected finite scores"):
+        tasks.of(task).Metrics(LABELS).update(sample("picture 7"), wrong)
+
+
+def test_a_class_without_a_label_and_a_picture_without_a_class():
+    with pytest.raises(ValueError, match=r"p: a detection has class 2; expected 0\.\.1"):
+        detection.Metrics(LABELS[:2]).update(sample(), ANSWERS["detection"])
+    none = Sample("p", "val", b"", 0, 0)
+    with pytest.raises(ValueError, match="p: expected a class, the record has none"):
+        text.Metrics(LABELS).update(none, BEST)
+
+
+@pytest.mark.parametrize(
+    ("total", "count", "kept"),
+    [(5, 3, [0, 2, 4]), (5, 1, [0]), (2, 12, [0, 1]), (0, 12, []), (5, 0, [])],
+)
+def test_evenly_spread(total, count, kept):
+    chosen = EvenlySpread(total, count)
+    batch = np.arange(total)[:, None]
+    for n in range(total):
+        chosen.update(sample(f"{n}"), {"scores": batch[n]})
+    assert [int(item.source_id) for item, _ in chosen.pairs()] == kept
+    for _, answer in chosen.pairs():
+        assert answer["scores"].base is None  # its batch is not held
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_sentences_begin_with_the_surest_mistakes(seed):
+    """Against the same rule over all sentences at once; scores of one digit are often equal."""
+    rng = np.random.default_rng(seed)
+    total, count = 40, 7
+    scores = np.round(rng.dirichlet(np.ones(3), total), 1)
+    truth = scores.argmax(axis=1)
+    wrong = rng.random(total) < rng.choice([0.05, 0.5])
+    truth[wrong] = (truth[wrong] + 1) % 3
+    chosen = text.Chosen(total, count)
+    for n in range(total):
+        chosen.update(sample(f"{n}", truth[n]), {"scores": scores[n]})
+    mistakes = np.flatnonzero(wrong)
+    order = np.argsort(-scores.max(axis=1)[mistakes], kind="stable")
+    expected = mistakes[order][:4].tolist()
+    evenly = [i for i in (0, 6, 13, 19, 26, 32, 39) if i not in expected]
+    expected += evenly[: count - len(expected)]
+    assert [int(item.source_id) for item, _ in chosen.pairs()] == expected
+
+
+def test_metrics_and_drawings_need_no_tensorflow():
+    code = (
+        "import sys\nfrom convoy.pipeline import tasks\nfrom convoy.models.tasks import TASKS\n"
+        "for task in TASKS: tasks.of(task)\n"
+        "sys.exit(any(name in sys.modules for name in ('tensorflow', 'keras')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -56,7 +56,8 @@ def graph(recipe: Recipe) -> None:
 
     model = network.with_source_widths(recipe.model)
     with keras.StatelessScope(initialize_variables=False):  # no weights are drawn
-        task = network.build(model, ("a", "b"), recipe.train, task=recipe.task, vocabulary=("a",))
+        words = ("a",) if "vocabulary" in tasks.row(recipe.task).options else ()
+        task = network.build(model, ("a", "b"), recipe.train, task=recipe.task, vocabulary=words)
     for stage in recipe.train.stages:
         stages.frozen(task.model, model, stage.unfreeze)
     if recipe.train.backbone_rate != 1.0:

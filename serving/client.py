@@ -170,7 +170,10 @@ def load_local(model: str | os.PathLike) -> Callable[[Sequence[bytes]], Answers]
 
 
 def report_of(model: str | os.PathLike) -> dict[str, Any]:
-    """What `serving.export` wrote beside a model: its task, its limits. The folder as for `load_local`."""
+    """What the export wrote beside a model: its task, its limits; the folder as for `load_local`.
+
+    Raises FileNotFoundError for a model that Convoy did not export.
+    """
     path = _newest(model) / "assets.extra" / "export_report.json"
     if not path.is_file():
         raise FileNotFoundError(

@@ -27,7 +27,7 @@ from tensorflow_serving.apis import (
 
 from convoy.serving import warmup
 from convoy.serving.manager import versions_of
-from convoy.serving.servable import DEFAULT, Servable, read_signatures
+from convoy.serving.servable import DEFAULT, Servable
 
 Answers = dict[str, np.ndarray]
 UNLIMITED = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
@@ -169,14 +169,11 @@ def load_local(model: str | os.PathLike) -> Callable[[Sequence[bytes]], Answers]
     return answer
 
 
-def input_of(model: str | os.PathLike) -> str:
-    """What a model takes: "image_bytes" or "text"; the folder as for `load_local`."""
-    (name,) = read_signatures(_newest(model))[DEFAULT].inputs
-    return name
-
-
 def report_of(model: str | os.PathLike) -> dict[str, Any]:
-    """What `serving.export` wrote beside a model: its task, its limits. The folder as above."""
+    """What the export wrote beside a model: its task, its limits; the folder as for `load_local`.
+
+    Raises FileNotFoundError for a model that Convoy did not export.
+    """
     path = _newest(model) / "assets.extra" / "export_report.json"
     if not path.is_file():
         raise FileNotFoundError(

@@ -143,7 +143,7 @@ def _options(name: str, task: str, options: dict[str, Any]) -> tuple[dict, dict]
         elif value != OPTIONS[key]:
             known = [other for other, row in tasks.TASKS.items() if key in row.options]
             if known:
-                raise ValueError(f"{name}: {key} is for {' and '.join(known)}, not for {task}")
+                raise ValueError(f"{name}: {key} is for {' and '.join(known)}, not {task}")
             raise ValueError(f"{name} has no {key}: leave it at {OPTIONS[key]}")
     if own.get("head", "own") not in HEADS:
         raise ValueError(f"{name}: head: expected one of {', '.join(HEADS)}, got {own['head']!r}")

@@ -49,18 +49,18 @@ def test_losses_by_hand():
 def test_losses_of_mixed_pictures_by_hand():
     """Half label 1, half label 3: ln 5 - ln(2) / 2 for softmax with one 2/5 among them."""
     loss = task.build(two_heads(), None, aux_weight=0.4).loss
-    found, _ = loss({"distribution": np.float32([[0, 0.5, 0, 0.5]])}, OUTPUTS)
-    np.testing.assert_allclose(found["cls"], LN5 - LN2 / 2, rtol=1e-6)
-    np.testing.assert_allclose(found["aux1"], 0.4 * 2 * LN2, rtol=1e-6)
-    np.testing.assert_allclose(found["aux2"], 0.4 * (LN5 - LN2 / 2), rtol=1e-6)
+    found = loss({"distribution": np.float32([[0, 0.5, 0, 0.5]])}, OUTPUTS)
+    np.testing.assert_allclose(found["cls"][0], LN5 - LN2 / 2, rtol=1e-6)
+    np.testing.assert_allclose(found["aux1"][0], 0.4 * 2 * LN2, rtol=1e-6)
+    np.testing.assert_allclose(found["aux2"][0], 0.4 * (LN5 - LN2 / 2), rtol=1e-6)
 
 
 def test_smoothing_reaches_the_heads():
     """s = 0.4, K = 4: 0.7 of label 1 and 0.1 of the others, of which one has 2/5 in aux2."""
     loss = task.build(two_heads(), None, 0.4, aux_weight=1.0).loss
-    found, _ = loss({"label": np.array([1])}, OUTPUTS)
-    np.testing.assert_allclose(found["cls"], LN5 - 0.7 * LN2, rtol=1e-6)
-    np.testing.assert_allclose(found["aux2"], LN5 - 0.1 * LN2, rtol=1e-6)
+    found = loss({"label": np.array([1])}, OUTPUTS)
+    np.testing.assert_allclose(found["cls"][0], LN5 - 0.7 * LN2, rtol=1e-6)
+    np.testing.assert_allclose(found["aux2"][0], LN5 - 0.1 * LN2, rtol=1e-6)
 
 
 def test_heads_without_a_weight_are_refused():

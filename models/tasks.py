@@ -20,6 +20,8 @@ class TaskRow(NamedTuple):
     gate: str  # what it looks at where the recipe names no metric
     options: tuple[str, ...] = ()  # that its build takes beside the network's own
     limits: tuple[str, ...] = ()  # keys of a recipe's `export` that its decoding takes
+    modes: tuple[str, ...] = ("scratch", "fine_tune")  # of a recipe's train.mode
+    heads: tuple[str, ...] = ("own",)  # of a recipe's model.head
     label_map: str = "labels"  # of the records: the file and the manifest's key of class names
 
 
@@ -38,6 +40,8 @@ TASKS = {
         _CLASSES,
         "top1",
         options=("label_smoothing",),
+        modes=("scratch", "fine_tune", "extract"),
+        heads=("own", "weldon"),
     ),
     "multilabel": TaskRow(
         "convoy.models.classification.multilabel",
@@ -48,6 +52,7 @@ TASKS = {
         "voc_mAP",
         options=("label_loss",),
         limits=("label_threshold", "label_count"),
+        heads=("own", "weldon"),
     ),
     "localization": TaskRow(
         "convoy.models.classification.localization",

@@ -75,13 +75,13 @@ def _told(row: dict) -> str:
 
 
 def _ui_flags(values: flags.FlagValues) -> None:
-    recipes.define(values)
+    recipes.define_changes(values)
     flags.DEFINE_integer("port", 3000, "Of the web UI.", flag_values=values)
     flags.DEFINE_string("host", "127.0.0.1", "Address to listen on.", flag_values=values)
 
 
-def _ui(words: list[str], values: flags.FlagValues, unknown: list[str]) -> dict:
-    job = steps.Job(recipes.load(words, values, unknown))
+def _ui(words: list[str], values: flags.FlagValues, beam: list[str]) -> dict:
+    job = steps.Job(recipes.load(words, values, beam))
     home = job.run_dir / "dagster"
     home.mkdir(parents=True, exist_ok=True)
     write_bytes(home / "dagster.yaml", b"telemetry:\n  enabled: false\n")

@@ -19,12 +19,12 @@ import numpy as np
 from convoy.data.input.input import Stream, evaluation_batches
 from convoy.models import count, pruning
 from convoy.pipeline import config, steps
-from convoy.pipeline.artifacts import write_bytes, write_json
+from convoy.pipeline.artifacts import write_json
 from convoy.pipeline.config import Recipe
 from convoy.pipeline.errors import UsageError
 from convoy.pipeline.evaluation import predict
 from convoy.pipeline.networks import network, trained
-from convoy.pipeline.report import report
+from convoy.pipeline.report import pages
 from convoy.pipeline.tools import compare
 from convoy.pipeline.training import loop
 
@@ -70,9 +70,9 @@ def run(
     write_json(top / "prune.json", result)
     columns = ["params", "macs", _metric(recipe), "training_seconds"]
     cells = {row["network"]: [row.get(name) for name in columns] for row in rows}
-    table = report.table("network", [name.replace("_", " ") for name in columns], cells)
-    page = report.page(f"{recipe.name}: pruned to {keep:g}", "", {"Networks": table})
-    write_bytes(top / "prune.html", page.encode())
+    heads = [name.replace("_", " ") for name in columns]
+    page = {"name": recipe.name, "keep": keep, "columns": heads, "rows": cells}
+    pages.write(top / "prune.html", "prune.html", **page)
     return {"run_dir": str(top), "report": str(top / "prune.html"), **result}
 
 

@@ -1,4 +1,4 @@
-"""The table of tasks: what a network can be made to learn and to answer. Reading it imports nothing.
+"""The table of tasks: what a network can be made to learn and answer. Reading it imports nothing.
 
 A task is three things: its row here; `models/TASK/`, what is learnt and what is answered (the row's
 module); `pipeline/tasks/TASK.py`, how its answers are measured, drawn and written. Nothing else

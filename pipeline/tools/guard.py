@@ -1,8 +1,9 @@
 """A program that ends when its caller does, however the caller ends, with all that it started.
 
 `run` starts this file as a guard in a process group of its own; the guard starts the program in
-that group, and reads a pipe that only the caller holds. The pipe closes when the caller ends, by SIGKILL
-too. Then the group gets SIGTERM, and what is left after a while SIGKILL. Needs Linux' /proc.
+that group, and reads a pipe that only the caller holds. The pipe closes when the caller ends, by
+SIGKILL too. Then the group gets SIGTERM, and what is left after a while SIGKILL. It needs Linux'
+/proc.
 """
 
 from __future__ import annotations

@@ -42,6 +42,7 @@ setup(
         "scikit-learn>=1.5",
         "pycocotools>=2.0.8",
         "opencv-python-headless<5",
+        "jinja2>=3.1",
         "pydantic>=2.7",
         "PyYAML>=6",
         "pillow>=10.3",

@@ -34,14 +34,12 @@ OPTIONS: dict[str, Any] = {
     "width": 1.0,  # factor of the numbers of channels
     "dropout": 0.0,  # before the last layer
     "backbone": None,  # name of the network that a detector stands on; None its own
-    "head": "own",  # of a classification network: one of HEADS
+    "head": "own",  # or "weldon": evidence of its last map's positions instead of its own layers
     "label_smoothing": 0.0,
     "label_loss": "sigmoid",  # of several classes per picture: "sigmoid" | "softmax"
     "vocabulary": (),  # words of a text network
     "max_words": None,  # of a sentence that are seen; None the network's own number
 }
-# A network's own layers behind its last map, or evidence of that map's positions.
-HEADS = ("own", "weldon")
 
 
 def list_models(task: str | None = None, pattern: str | None = None) -> list[str]:
@@ -128,7 +126,8 @@ def build_task(
 
 def _options(name: str, task: str, options: dict[str, Any]) -> tuple[dict, dict]:
     """(what the network is built with, what its task is built with). Raises ValueError."""
-    of_network, of_task = _row(name).family.options, tasks.TASKS[task].options
+    row = tasks.TASKS[task]
+    of_network = (*_row(name).family.options, *(["head"] if len(row.heads) > 1 else []))
     own: dict[str, Any] = {}
     learning: dict[str, Any] = {}
     for key, value in options.items():
@@ -136,17 +135,23 @@ def _options(name: str, task: str, options: dict[str, Any]) -> tuple[dict, dict]
             close = difflib.get_close_matches(key, OPTIONS, n=1, cutoff=0.4)
             hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(OPTIONS)}"
             raise ValueError(f"{name}: no option is called {key!r}; {hint}")
-        if key in of_network or (key in of_task and key in ("head", "max_words")):
+        if key in of_network:
             own[key] = value
-        elif key in of_task:
+        elif key in row.options:
             learning[key] = value
         elif value != OPTIONS[key]:
-            known = [other for other, row in tasks.TASKS.items() if key in row.options]
+            known = [
+                other
+                for other, row in tasks.TASKS.items()
+                if key in row.options or (key == "head" and value in row.heads)
+            ]
             if known:
                 raise ValueError(f"{name}: {key} is for {' and '.join(known)}, not {task}")
             raise ValueError(f"{name} has no {key}: leave it at {OPTIONS[key]}")
-    if own.get("head", "own") not in HEADS:
-        raise ValueError(f"{name}: head: expected one of {', '.join(HEADS)}, got {own['head']!r}")
+    if own.get("head", "own") not in row.heads:
+        raise ValueError(
+            f"{name}: head: expected one of {', '.join(row.heads)}, got {own['head']!r}"
+        )
     if own.get("head") == "weldon":  # it has dropout of its own, whatever the network has
         own["dropout"] = options.get("dropout", OPTIONS["dropout"])
     if learning.get("vocabulary"):

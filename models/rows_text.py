@@ -11,7 +11,7 @@ TEXT_CNN = Family(
     "Kim, Convolutional Neural Networks for Sentence Classification, "
     "https://arxiv.org/abs/1408.5882",
     2014,
-    options=("dropout",),
+    options=("dropout", "max_words"),
 )
 
 # 360,902 and 18,766 vectors of 300 a channel.

@@ -20,7 +20,8 @@ class TaskRow(NamedTuple):
     gate: str  # what it looks at where the recipe names no metric
     options: tuple[str, ...] = ()  # that its build takes beside the network's own
     limits: tuple[str, ...] = ()  # keys of a recipe's `export` that its decoding takes
-    extract: bool = False  # whether `train.mode: extract` and `convoy prune` can make it
+    modes: tuple[str, ...] = ("scratch", "fine_tune")  # of a recipe's train.mode
+    heads: tuple[str, ...] = ("own",)  # of a recipe's model.head
     priors: bool = False  # whether its networks may learn by reference boxes
     picture_scores: bool = True  # whether an answer's `scores` [K] are of the whole picture
     label_map: str = "labels"  # of the records: the file and the manifest's key of class names
@@ -42,8 +43,9 @@ TASKS = {
         "image",
         _CLASSES,
         "top1",
-        options=("label_smoothing", "head"),
-        extract=True,
+        options=("label_smoothing",),
+        modes=("scratch", "fine_tune", "extract"),
+        heads=("own", "weldon"),
     ),
     "multilabel": TaskRow(
         "convoy.models.classification.multilabel",
@@ -52,8 +54,9 @@ TASKS = {
         "image",
         ("voc_mAP", "voc07_mAP", "exact_match", "F1", "macro_F1"),
         "voc_mAP",
-        options=("label_loss", "head"),
+        options=("label_loss",),
         limits=("label_threshold", "label_count"),
+        heads=("own", "weldon"),
     ),
     "localization": TaskRow(
         "convoy.models.classification.localization",
@@ -81,7 +84,7 @@ TASKS = {
         "text",
         _CLASSES,
         "top1",
-        options=("label_smoothing", "vocabulary", "max_words"),
+        options=("label_smoothing", "vocabulary"),
     ),
 }
 

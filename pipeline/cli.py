@@ -16,6 +16,7 @@ from collections.abc import Sequence
 
 from absl import app, flags
 
+from convoy.pipeline.commands import arguments
 from convoy.pipeline.commands.verb import Verb, quiet_tensorflow, set_up_logs
 from convoy.pipeline.commands.verbs import VERBS
 from convoy.pipeline.errors import (
@@ -31,11 +32,11 @@ from convoy.pipeline.errors import (
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; returns the exit code."""
-    arguments = list(sys.argv if argv is None else argv)[1:]
-    if not arguments or arguments[0] in ("-h", "--help", "help"):
+    words = list(sys.argv if argv is None else argv)[1:]
+    if not words or words[0] in ("-h", "--help", "help"):
         print(_overview(VERBS))
-        return OK if arguments else USAGE
-    name, *rest = arguments
+        return OK if words else USAGE
+    name, *rest = words
     if name not in VERBS:
         close = difflib.get_close_matches(name, VERBS, n=1, cutoff=0.4)
         hint = f"did you mean {close[0]!r}?" if close else f"verbs: {', '.join(VERBS)}"
@@ -50,10 +51,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(verb: Verb, values: flags.FlagValues, rest: list[str]) -> int:
     as_json = "--json" in rest
+    set_up_logs(-1)  # until the flags say more: Beam, whose options may be asked for, logs much
     try:
-        positional, unknown = _parse(values, rest, verb.passes_flags)
+        positional, beam = arguments.parse(values, rest, verb.passes_flags)
         set_up_logs(values.verbosity)
-        result = verb.run(positional, values, unknown)
+        result = verb.run(positional, values, beam)
     except KeyboardInterrupt:
         return _fail(RuntimeError("stopped by Ctrl-C"), INTERRUPTED, as_json, False)
     except Exception as error:
@@ -62,22 +64,6 @@ def _run(verb: Verb, values: flags.FlagValues, rest: list[str]) -> int:
     if as_json:
         print(json.dumps(result, default=str), flush=True)
     return OK
-
-
-def _parse(values: flags.FlagValues, rest: list[str], passes: bool) -> tuple[list[str], list[str]]:
-    """(positional arguments, unknown flags)."""
-    words = ["-o" + w[2:] if w.startswith("-o=") else w for w in rest]
-    try:
-        left = values(["convoy", *words], known_only=passes)[1:]
-    except flags.Error as error:
-        raise UsageError(str(error)) from error
-    unknown = [word for word in left if word.startswith("--")]
-    for word in unknown:
-        name = word[2:].split("=")[0]
-        close = difflib.get_close_matches(name, list(values), n=1, cutoff=0.75)
-        if close:
-            raise UsageError(f"unknown flag --{name}; did you mean --{close[0]}?")
-    return [word for word in left if not word.startswith("--")], unknown
 
 
 def _flag_values(verb: Verb) -> flags.FlagValues:
@@ -126,7 +112,7 @@ def _help(name: str, verb: Verb, values: flags.FlagValues) -> str:
         lines.append(f"  --{flag.name:<18} {flag.help}{default}")
     lines += ["", "Examples:", *(f"  {example}" for example in verb.examples)]
     if verb.passes_flags:
-        lines.append("\nOther flags go to Apache Beam, e.g. --direct_num_workers=2.")
+        lines.append("\nOptions of Apache Beam follow a bare --, e.g. -- --direct_num_workers=2.")
     return "\n".join(lines)
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import difflib
 import pathlib
-import typing
 import warnings
 from typing import Any, Literal
 
@@ -18,6 +17,9 @@ from pydantic import Field
 
 from convoy.data.augment.policy import Augment
 from convoy.data.sources import SOURCES
+from convoy.models import tasks
+from convoy.pipeline import recipe_errors, recipe_yaml
+from convoy.pipeline.cron import is_cron
 from convoy.pipeline.errors import ConfigError
 
 # Deprecated methods of pydantic's; what a recipe calls its keys matters more.
@@ -191,7 +193,7 @@ class Recipe(Section):
     """One job, from raw pictures to a pushed model."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9_-]+$")
-    task: Literal["classification", "multilabel", "localization", "detection", "text"]
+    task: str  # of the table in models/tasks.py
     seed: int = 0
     run_dir: str = ""  # empty = runs/NAME
     schedule: str | None = None  # cron line for `convoy ui`
@@ -205,6 +207,19 @@ class Recipe(Section):
     export: Export = Export()
     push: Push = Push()
 
+    @pydantic.field_validator("task")
+    @classmethod
+    def _known_task(cls, value: str) -> str:
+        tasks.row(value)  # or the closest name
+        return value
+
+    @pydantic.field_validator("schedule", mode="before")
+    @classmethod
+    def _cron_line(cls, value: Any) -> Any:
+        if value is None or (isinstance(value, str) and is_cron(value)):
+            return value
+        raise ValueError('expected a cron line of five fields such as "0 3 * * *"')
+
 
 def load(path: str | pathlib.Path, overrides: tuple[str, ...] | list[str] = ()) -> Recipe:
     """Reads a recipe file and applies `section.key=value` overrides. Raises ConfigError."""
@@ -214,9 +229,12 @@ def load(path: str | pathlib.Path, overrides: tuple[str, ...] | list[str] = ()) 
     except OSError as error:
         raise ConfigError(f"recipe {path}: cannot be read: {error.strerror}") from error
     try:
-        raw = yaml.safe_load(text)
+        raw = recipe_yaml.read(text)
+    except recipe_yaml.RepeatedKey as error:
+        raise ConfigError(f"recipe {path}: {error}") from error
     except yaml.YAMLError as error:
-        raise ConfigError(f"recipe {path}: not valid YAML: {error}") from error
+        hint = "; a value that begins with * needs quotes" if "an alias" in str(error) else ""
+        raise ConfigError(f"recipe {path}: not valid YAML: {error}{hint}") from error
     if not isinstance(raw, dict):
         raise ConfigError(f"recipe {path}: expected `key: value` lines, got {type(raw).__name__}")
     for override in overrides:
@@ -229,7 +247,7 @@ def parse(raw: dict[str, Any], where: str = "recipe") -> Recipe:
     try:
         recipe = Recipe.model_validate(raw)
     except pydantic.ValidationError as error:
-        lines = [_explain(item) for item in error.errors()]
+        lines = [recipe_errors.explain(item, Recipe) for item in error.errors()]
         raise ConfigError(f"{where}: " + "; ".join(lines)) from error
     if mistake := _contradiction(recipe):
         raise ConfigError(f"{where}: {mistake}")
@@ -239,18 +257,21 @@ def parse(raw: dict[str, Any], where: str = "recipe") -> Recipe:
 def _contradiction(recipe: Recipe) -> str:
     """What the sections say against each other about transfer learning; empty where nothing."""
     mode, networks = recipe.train.mode, recipe.model.features or (recipe.model,)
-    if mode == "extract" and recipe.task != "classification":
-        return f"train.mode: extract is for classification, the task is {recipe.task}"
+    row = tasks.row(recipe.task)
+    if mode not in row.modes:
+        fit = " and ".join(name for name, row in tasks.TASKS.items() if mode in row.modes)
+        return f"train.mode: {mode} is for {fit}, the task is {recipe.task}"
     if mode != "scratch":
         for network in networks:
             if not (network.init_from or network.weights):
                 told = f"set init_from or weights of {network.name}"
                 return f"train.mode: {mode} starts from weights: {told}"
-    if any(network.head != "own" for network in (recipe.model, *recipe.model.features)):
-        if mode == "extract":
+    for head in (network.head for network in (recipe.model, *recipe.model.features)):
+        if head != "own" and mode == "extract":
             return "model.head: extract puts a linear layer on features: leave model.head out"
-        if recipe.task not in ("classification", "multilabel"):
-            return f"model.head: weldon is for classification and multilabel, not {recipe.task}"
+        if head not in row.heads:
+            fit = " and ".join(name for name, row in tasks.TASKS.items() if head in row.heads)
+            return f"model.head: {head} is for {fit}, not {recipe.task}"
     if recipe.train.stages and mode != "fine_tune":
         return f"train.stages: only fine_tune has stages, train.mode is {mode}"
     if recipe.model.features and mode != "extract":
@@ -279,21 +300,8 @@ def override_key(raw: dict[str, Any], override: str) -> None:
         if not isinstance(target, dict):
             raise ConfigError(f"--set {override}: {parent} is a value, not a section")
     try:
-        target[last] = yaml.safe_load(value)
+        target[last] = recipe_yaml.read(value)
+    except recipe_yaml.RepeatedKey as error:
+        raise ConfigError(f"--set {override}: {error}") from error
     except yaml.YAMLError as error:
         raise ConfigError(f"--set {override}: the value is not valid YAML") from error
-
-
-def _explain(item: dict[str, Any]) -> str:
-    where = ".".join(str(part) for part in item["loc"])
-    if item["type"] != "extra_forbidden":
-        return f"{where}: {item['msg']}, got {item['input']!r}"
-    section: type[pydantic.BaseModel] = Recipe
-    for part in item["loc"][:-1]:
-        if not isinstance(part, int):
-            kind = section.model_fields[part].annotation
-            section = (*typing.get_args(kind), kind)[0]  # of a list: what it holds
-    known = list(section.model_fields)
-    close = difflib.get_close_matches(str(item["loc"][-1]), known, n=1, cutoff=0.4)
-    hint = f"did you mean {close[0]!r}?" if close else f"known keys: {', '.join(known)}"
-    return f"{where}: unknown key; {hint}"

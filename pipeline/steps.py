@@ -51,8 +51,10 @@ CODE = {
         "pipeline/networks/network.py",
         "pipeline/validation",
         "pipeline/report/plots.py",
-        "pipeline/report/report.py",
-        "pipeline/report/report.html",
+        "pipeline/report/pages.py",
+        "pipeline/report/page.html",
+        "pipeline/report/parts.html",
+        "pipeline/report/validation.html",
         "pipeline/components/example_validator.py",
     ),
     "trainer": (

@@ -15,6 +15,8 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
+from convoy.models.keras_internals import inbound_nodes
+
 BFLOAT16 = tf.bfloat16.as_datatype_enum
 
 Network = Callable[[tf.Tensor], "tf.Tensor | dict[str, tf.Tensor]"]
@@ -63,8 +65,9 @@ def in_bfloat16(model: keras.Model) -> keras.Model:
 
 
 def _fed_by(layer: keras.layers.Layer, sources: set[int]) -> bool:
-    nodes = getattr(layer, "_inbound_nodes", ())
-    return any(id(tensor) in sources for node in nodes for tensor in node.input_tensors)
+    return any(
+        id(tensor) in sources for node in inbound_nodes(layer) for tensor in node.input_tensors
+    )
 
 
 def simplify(function):

@@ -17,6 +17,7 @@ from keras import ops
 from convoy.models import count
 from convoy.models.classification import task as classes
 from convoy.models.detection.task import iou
+from convoy.models.keras_internals import maker
 from convoy.models.spec import ModelInfo, Task
 
 START = (0.1, 0.1, 0.9, 0.9)  # the box of a network that has not learnt yet
@@ -89,13 +90,12 @@ def difference(expected, received, **limits) -> float:
 
 def features(logits):
     """What the last layer with weights before `logits` reads, as vectors [B, D]."""
-    layer = logits._keras_history.operation
+    layer = maker(logits)
     while not layer.weights:
-        layer = layer.input._keras_history.operation
-    found = layer.input
-    if len(found.shape) == 4:
-        return keras.layers.GlobalAveragePooling2D(name="box_pool")(found)
-    return found
+        layer = maker(layer.input)
+    if len(layer.input.shape) == 4:
+        return keras.layers.GlobalAveragePooling2D(name="box_pool")(layer.input)
+    return layer.input
 
 
 def corner_loss(target, prediction):

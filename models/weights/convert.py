@@ -7,6 +7,7 @@ import math
 import keras
 import numpy as np
 
+from convoy.models.keras_internals import inbound_nodes
 from convoy.models.layers import Normalize
 from convoy.models.spec import Preprocess
 
@@ -22,7 +23,7 @@ class Graph:
         self.maps: dict[str, tuple[int, ...]] = {}  # Dense -> (H, W, C) of what was flattened
         makers, after = {}, {}  # tensor -> the layer that made it; layer -> the tensor it takes
         for layer in model.layers:
-            shared = len(layer._inbound_nodes) != 1
+            shared = len(inbound_nodes(layer)) != 1
             if shared or isinstance(layer, keras.layers.InputLayer):
                 continue
             makers[id(layer.output)] = layer

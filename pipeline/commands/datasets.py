@@ -7,10 +7,12 @@ import pathlib
 from absl import flags
 
 from convoy.pipeline import steps
-from convoy.pipeline.commands import recipes
+from convoy.pipeline.commands import arguments, recipes
 from convoy.pipeline.commands.verb import Verb
 from convoy.pipeline.errors import UsageError
 from convoy.pipeline.tools import convert, fetch_sets
+
+RECIPE_FLAGS = ("set", "weights", "dry_run")
 
 
 def _digits_flags(values: flags.FlagValues) -> None:
@@ -36,14 +38,17 @@ def _ingest_flags(values: flags.FlagValues) -> None:
     )
 
 
-def _ingest(words: list[str], values: flags.FlagValues, unknown: list[str]) -> dict:
+def _ingest(words: list[str], values: flags.FlagValues, beam: list[str]) -> dict:
     if words:
-        return recipes.upto("example_gen")(words, values, unknown)
+        why = "a recipe says where the data is and where its records go"
+        arguments.unused(values, ("input", "output", "format"), why)
+        return recipes.upto("example_gen")(words, values, beam)
     if not values.input or not values.output:
         raise UsageError("expected a recipe file, or --input DIR --output DIR")
+    arguments.unused(values, RECIPE_FLAGS, "with --input there is no recipe")
     from convoy.pipeline.tools import ingest_folder
 
-    result = ingest_folder.run(values.input, values.output, values.format, unknown)
+    result = ingest_folder.run(values.input, values.output, values.format, beam)
     print(result["output"])
     return result
 
@@ -54,29 +59,31 @@ def _validate_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_string("output", None, "Run folder, with --records.", values, short_name="o")
 
 
-def _validate(words: list[str], values: flags.FlagValues, unknown: list[str]) -> dict:
+def _validate(words: list[str], values: flags.FlagValues, beam: list[str]) -> dict:
     if words:
-        return recipes.upto("example_validator")(words, values, unknown)
+        arguments.unused(values, ("records", "output"), "a recipe says where its records are")
+        return recipes.upto("example_validator")(words, values, beam)
     if not values.records or not values.output:
         raise UsageError("expected a recipe file, or --records DIR --output DIR")
+    arguments.unused(values, ("dry_run", "weights"), "with --records nothing is trained")
     from convoy.pipeline.tools import validate_records
 
-    result = validate_records.run(values.records, values.output, values.set, unknown, recipes.say)
+    result = validate_records.run(values.records, values.output, values.set, beam, recipes.say)
     print(result["validation"]["text"])
     print(result["validation"]["report"])
     return result
 
 
 def _preview_flags(values: flags.FlagValues) -> None:
-    recipes.define(values)
+    recipes.define_changes(values)
     flags.DEFINE_string("output", None, "Folder for the pictures.", values, short_name="o")
     flags.DEFINE_integer("batches", 3, "How many to draw.", flag_values=values)
 
 
-def _preview(words: list[str], values: flags.FlagValues, unknown: list[str]) -> dict:
+def _preview(words: list[str], values: flags.FlagValues, beam: list[str]) -> dict:
     if not values.output:
         raise UsageError("expected a recipe file and -o DIR")
-    recipe = recipes.load(words, values, unknown)
+    recipe = recipes.load(words, values, beam)
     job = steps.Job(recipe, tell=recipes.say)
     steps.run(job, "example_gen")
     from convoy.pipeline.tools import preview
@@ -107,7 +114,7 @@ VERBS = {
         "turn pictures and annotations into TFRecords (Beam)",
         "RECIPE | --input DIR --output DIR [--format F]",
         (
-            f"convoy ingest {recipes.VOC} --set data.path=VOCdevkit --direct_num_workers=2",
+            f"convoy ingest {recipes.VOC} --set data.path=VOCdevkit -- --direct_num_workers=2",
             "convoy ingest --input pictures --output records --format folder --json",
         ),
         _ingest,

@@ -17,7 +17,9 @@ def _models_flags(values: flags.FlagValues) -> None:
     tasks = sorted({row.family.task for row in MODELS.values()})
     flags.DEFINE_enum("task", None, tasks, "List networks of one task.", flag_values=values)
     flags.DEFINE_string("pattern", None, "List names like it, e.g. 'resnet*'.", values)
-    flags.DEFINE_string("diagram", None, "PNG to draw the named network to.", values)
+    flags.DEFINE_string(
+        "diagram", None, "File to draw the named network to: .png, .svg or .pdf.", values
+    )
 
 
 def _models(words: list[str], values: flags.FlagValues, _: list[str]) -> dict:
@@ -58,16 +60,17 @@ def _layers(word: str, diagram: str | None) -> dict:
     from convoy.pipeline.tools import model_table
 
     name, size = model_table.parse(word)
+    if diagram:
+        from convoy.pipeline.tools import diagram as drawing
+
+        kind = drawing.kind_of(diagram)  # before the network is built
     found = structure.lines(model_table.build(name, size))
     depth = structure.depth(found)
     told = {"text": f"{model_table.text(found)}\n\ndepth {depth}: layers with kernels in a row"}
     if diagram:
-        from convoy.pipeline.report.plots import png
-        from convoy.pipeline.tools import diagram as model_diagram
-
         path = pathlib.Path(diagram)
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_bytes(path, png(model_diagram.draw(word, found)))
+        write_bytes(path, drawing.encoded(drawing.draw(word, found), kind))
         told |= {"text": f"{told['text']}\n{path}", "diagram": str(path)}
     return {
         **told,
@@ -179,7 +182,7 @@ VERBS = {
     ),
     "models": Verb(
         "list the networks; show the layers of one, at any input size, and draw it",
-        "[NAME[@SIZE]] [--diagram FILE.png] | [--task T] [--pattern P]",
+        "[NAME[@SIZE]] [--diagram FILE] | [--task T] [--pattern P]",
         (
             "convoy models --pattern resnet*",
             "convoy models inception_v3@399 --diagram inception_v3.png --json",

@@ -33,8 +33,8 @@ def define(values: flags.FlagValues) -> None:
 def upto(step: str):
     """A verb that runs a recipe's pipeline up to one step."""
 
-    def run(words: list[str], values: flags.FlagValues, unknown: list[str]) -> dict:
-        recipe = load(words, values, unknown)
+    def run(words: list[str], values: flags.FlagValues, beam: list[str]) -> dict:
+        recipe = load(words, values, beam)
         if "trainer" in steps.needed(step):
             check_weights(recipe)
         result = steps.run(steps.Job(recipe, plan=values.dry_run, tell=say), step)
@@ -51,7 +51,7 @@ def upto(step: str):
     return run
 
 
-def load(words: list[str], values: flags.FlagValues, unknown: list[str]) -> config.Recipe:
+def load(words: list[str], values: flags.FlagValues, beam: list[str]) -> config.Recipe:
     if len(words) != 1:
         raise UsageError(f"expected one recipe file, got {words or 'none'}")
     changes = list(values.set)
@@ -62,10 +62,10 @@ def load(words: list[str], values: flags.FlagValues, unknown: list[str]) -> conf
     recipe = config.load(words[0], changes)
     if values.weights and recipe.model.features:
         raise UsageError("--weights: each of model.features has weights of its own; --set them")
-    if not unknown:
+    if not beam:
         return recipe
-    ingest = recipe.ingest.model_copy(update={"beam": (*recipe.ingest.beam, *unknown)})
-    return recipe.model_copy(update={"ingest": ingest})
+    changed = recipe.ingest.model_copy(update={"beam": (*recipe.ingest.beam, *beam)})
+    return recipe.model_copy(update={"ingest": changed})
 
 
 def check_weights(recipe: config.Recipe) -> None:
@@ -82,7 +82,7 @@ def check_weights(recipe: config.Recipe) -> None:
         raise UsageError(str(error)) from error
 
 
-def _recipe_verb(step: str, summary: str, second: str, passes_flags: bool = False) -> Verb:
+def _recipe_verb(step: str, summary: str, second: str) -> Verb:
     verb = {"example_gen": "ingest", "statistics_gen": "statistics", "trainer": "train"}
     verb |= {"schema_gen": "schema"}
     verb |= {"evaluator": "evaluate", "exporter": "export", "infra_validator": "verify"}
@@ -93,13 +93,13 @@ def _recipe_verb(step: str, summary: str, second: str, passes_flags: bool = Fals
         (f"convoy {name} {VOC} --set data.path=VOCdevkit", f"convoy {name} {second}"),
         upto(step),
         define,
-        passes_flags,
+        passes_flags=True,
     )
 
 
 VERBS = {
-    "statistics": _recipe_verb("statistics_gen", "count what the records hold", FOLDER, True),
-    "schema": _recipe_verb("schema_gen", "infer what the records must look like", FOLDER, True),
+    "statistics": _recipe_verb("statistics_gen", "count what the records hold", FOLDER),
+    "schema": _recipe_verb("schema_gen", "infer what the records must look like", FOLDER),
     "train": _recipe_verb("trainer", "train a network; run again to resume", f"{FOLDER} --json"),
     "evaluate": _recipe_verb("evaluator", "metrics, report and the gate's verdict", FOLDER),
     "export": _recipe_verb("exporter", "write the SavedModel", f"{VOC} --dry_run"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
-import subprocess
+import signal
 import sys
 
 from absl import flags
@@ -13,7 +13,8 @@ from convoy.pipeline import config, steps
 from convoy.pipeline.artifacts import write_bytes
 from convoy.pipeline.commands import recipes
 from convoy.pipeline.commands.verb import Verb, set_up_logs
-from convoy.pipeline.errors import UsageError
+from convoy.pipeline.errors import Interrupted, UsageError
+from convoy.pipeline.tools import guard
 
 
 def _serve_flags(values: flags.FlagValues) -> None:
@@ -61,13 +62,13 @@ def _predict(words: list[str], values: flags.FlagValues, _: list[str]) -> dict:
 
 
 def _ui_flags(values: flags.FlagValues) -> None:
-    recipes.define(values)
+    recipes.define_changes(values)
     flags.DEFINE_integer("port", 3000, "Of the web UI.", flag_values=values)
     flags.DEFINE_string("host", "127.0.0.1", "Address to listen on.", flag_values=values)
 
 
-def _ui(words: list[str], values: flags.FlagValues, unknown: list[str]) -> dict:
-    job = steps.Job(recipes.load(words, values, unknown))
+def _ui(words: list[str], values: flags.FlagValues, beam: list[str]) -> dict:
+    job = steps.Job(recipes.load(words, values, beam))
     home = job.run_dir / "dagster"
     home.mkdir(parents=True, exist_ok=True)
     write_bytes(home / "dagster.yaml", b"telemetry:\n  enabled: false\n")
@@ -78,12 +79,17 @@ def _ui(words: list[str], values: flags.FlagValues, unknown: list[str]) -> dict:
     environment = {**os.environ, "DAGSTER_HOME": str(home), "CONVOY_RECIPE": str(recipe)}
     schedule = job.recipe.schedule or "none"
     recipes.say(f"Dagster on http://{values.host}:{values.port}; schedule: {schedule}")
-    process = subprocess.Popen(command, env=environment)
+
+    def stop(*_):
+        raise Interrupted("Dagster was stopped by SIGTERM")
+
+    before = signal.signal(signal.SIGTERM, stop)
     try:
-        code = process.wait()
-    except KeyboardInterrupt:  # Dagster got it too, and stops its own processes
-        process.wait()
+        code = guard.run(command, environment)
+    except KeyboardInterrupt:
         return {"port": values.port}
+    finally:
+        signal.signal(signal.SIGTERM, before)
     if code:
         raise RuntimeError(f"dagster dev ended with {code}; its messages are above")
     return {"port": values.port}

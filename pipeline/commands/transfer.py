@@ -16,13 +16,13 @@ def _compare_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_list("modes", "extract,fine_tune,scratch", "Which, in this order.", values)
 
 
-def _compare(words: list[str], values: flags.FlagValues, unknown: list[str]) -> dict:
+def _compare(words: list[str], values: flags.FlagValues, beam: list[str]) -> dict:
     from convoy.pipeline.tools import compare
 
     wrong = [mode for mode in values.modes if mode not in compare.MODES]
     if wrong or not values.modes:
         raise UsageError(f"--modes: expected some of {', '.join(compare.MODES)}, got {wrong}")
-    recipe = recipes.load(words, values, unknown)
+    recipe = recipes.load(words, values, beam)
     recipes.check_weights(recipe)
     result = compare.run(recipe, values.modes, recipes.say)
     for row in result["rows"]:

@@ -12,14 +12,14 @@ from absl import flags, logging
 
 @dataclasses.dataclass(frozen=True)
 class Verb:
-    """One verb: `run` gets (positional arguments, flags, unknown flags) and returns the result."""
+    """One verb: `run` gets (positional arguments, flags, options of Beam), returns the result."""
 
     summary: str
     usage: str
     examples: tuple[str, str]
     run: Callable[[list[str], flags.FlagValues, list[str]], dict]
     define: Callable[[flags.FlagValues], None] = lambda _: None
-    passes_flags: bool = False  # unknown flags go on to Apache Beam
+    passes_flags: bool = False  # what follows `--` goes on to Apache Beam
 
 
 def set_up_logs(verbosity: int) -> None:

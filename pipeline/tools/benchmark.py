@@ -68,6 +68,11 @@ def run(
             raise UsageError(str(error)) from error
         if not isinstance(info.preprocess, Preprocess):
             raise UsageError(f"{name}: expected a network of pictures, it is for {info.task}")
+    for word, name, pixels in asked:
+        try:
+            model_table.build(name, pixels)
+        except ValueError as error:  # a size that the network does not take
+            raise UsageError(f"{word}: {error}") from error
     shared = {"batch": batch, "rounds": rounds, "precision": precision}
     return [
         in_child("convoy.pipeline.tools.benchmark", word, {"name": name, "size": pixels, **shared})

@@ -7,7 +7,6 @@ features are made once, in RUN_DIR/artifacts.
 
 from __future__ import annotations
 
-import html
 import json
 import pathlib
 from collections.abc import Callable, Sequence
@@ -86,18 +85,12 @@ def _seconds(folder: pathlib.Path) -> float:
 
 def page(title: str, rows: Sequence[dict]) -> str:
     """The table as one HTML page."""
-    from convoy.pipeline.report import (
-        report,  # brings charts, which listing the verbs does not need
-    )
+    from convoy.pipeline.report import pages
 
     columns = [name for name in rows[0] if name != "mode"]
-    cells = {line["mode"]: [line.get(name) for name in columns] for line in rows}
-    heads = [name.replace("_", " ") for name in columns]
-    note = (
-        "extract: a linear layer on features of the frozen network; fine_tune: from its weights; "
-        "scratch: from random ones. learnt: parameters that training changed. Training seconds "
-        "include the computing of features."
+    return pages.render(
+        "compare.html",
+        name=title,
+        columns=[name.replace("_", " ") for name in columns],
+        rows={line["mode"]: [line.get(name) for name in columns] for line in rows},
     )
-    said = f'<p class="note">{html.escape(note)}</p>'
-    table = report.table("mode", heads, cells)
-    return report.page(f"{title}: modes of transfer", said, {"Modes": table})

@@ -10,15 +10,18 @@ what does not lead to the logits, an auxiliary head, comes last.
 from __future__ import annotations
 
 import dataclasses
+import io
 import itertools
+import pathlib
 import re
 
 import numpy as np
-from matplotlib import colormaps
+from matplotlib import colormaps, rc_context
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
 from convoy.models.structure import Line
+from convoy.pipeline.errors import UsageError
 from convoy.pipeline.tools.model_table import sides
 
 _UNIT = re.compile(r"stage\d+_block\d+|[a-z]+\d+[a-z]?(?=_|$)|[a-z]+")
@@ -28,6 +31,12 @@ _GLOBAL = {
     "GlobalMaxPooling2D": "maximum of all positions",
     "SpatialPyramid": "spatial pyramid",
     "ExtremePool": "mean of extremes",
+}
+# Kind of file -> what would say when it was made, and is left out.
+KINDS = {
+    "png": {"Software": None},
+    "svg": {"Date": None, "Creator": None},
+    "pdf": {"CreationDate": None},
 }
 LINE, GAP, WIDTH = 0.19, 0.2, 3.0  # inches; boxes widen where a row is longer
 
@@ -163,6 +172,26 @@ def draw(title: str, found: list[Line]) -> Figure:
         _box(axes, block, top, height, width, found[0].size)
         top += height
     return figure
+
+
+def kind_of(path: str | pathlib.Path) -> str:
+    """png, svg or pdf by the file's suffix. Raises UsageError for another, IsADirectoryError."""
+    path = pathlib.Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder: expected the name of a file")
+    kind = path.suffix[1:].lower()
+    if kind not in KINDS:
+        known = ", ".join(f".{name}" for name in KINDS)
+        raise UsageError(f"--diagram {path}: expected a name that ends in one of {known}")
+    return kind
+
+
+def encoded(figure: Figure, kind: str) -> bytes:
+    """The drawing as a file of one of KINDS, the same bytes each time."""
+    buffer = io.BytesIO()
+    with rc_context({"svg.hashsalt": "convoy"}):
+        figure.savefig(buffer, format=kind, dpi=110, metadata=KINDS[kind], bbox_inches="tight")
+    return buffer.getvalue()
 
 
 def _box(axes, block: Block, top: float, height: float, width: float, picture) -> None:

@@ -7,6 +7,7 @@ import pathlib
 from absl import flags
 
 from convoy.data.files.files import SourceError
+from convoy.pipeline.commands import arguments
 from convoy.pipeline.errors import UsageError
 
 
@@ -21,6 +22,7 @@ def define(values: flags.FlagValues) -> None:
 def run(words: list[str], values: flags.FlagValues, _: list[str]) -> dict:
     """Fetches and verifies one set, or lists all. Raises SourceError."""
     if not words:
+        arguments.unused(values, ("output", "offline", "mirror"), "without a name sets are listed")
         return {"sets": _list()}
     if len(words) > 1:
         raise UsageError(f"expected one name of a data set, got {words}")
@@ -30,6 +32,7 @@ def run(words: list[str], values: flags.FlagValues, _: list[str]) -> dict:
     folder = pathlib.Path(values.output or name.replace(":", "_").replace("/", "_"))
     kind, _, builder = name.partition(":")
     if kind == "tfds" and builder:
+        arguments.unused(values, ("mirror",), "tensorflow-datasets fetches from its own addresses")
         folder = fetch.prepare_tfds(builder, folder, offline=values.offline)
         files = []
     else:

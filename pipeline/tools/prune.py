@@ -20,12 +20,12 @@ from convoy.models import pruning
 from convoy.models import tasks as table
 from convoy.models.heads import with_model
 from convoy.pipeline import config, steps, tasks
-from convoy.pipeline.artifacts import write_bytes, write_json
+from convoy.pipeline.artifacts import write_json
 from convoy.pipeline.config import Recipe
 from convoy.pipeline.errors import UsageError
 from convoy.pipeline.evaluation import predict
 from convoy.pipeline.networks import network, trained
-from convoy.pipeline.report import report
+from convoy.pipeline.report import pages
 from convoy.pipeline.tools import compare
 from convoy.pipeline.training import loop
 
@@ -71,9 +71,9 @@ def run(
     write_json(top / "prune.json", result)
     columns = ["params", "macs", _metric(recipe), "training_seconds"]
     cells = {row["network"]: [row.get(name) for name in columns] for row in rows}
-    table = report.table("network", [name.replace("_", " ") for name in columns], cells)
-    page = report.page(f"{recipe.name}: pruned to {keep:g}", "", {"Networks": table})
-    write_bytes(top / "prune.html", page.encode())
+    heads = [name.replace("_", " ") for name in columns]
+    page = {"name": recipe.name, "keep": keep, "columns": heads, "rows": cells}
+    pages.write(top / "prune.html", "prune.html", **page)
     return {"run_dir": str(top), "report": str(top / "prune.html"), **result}
 
 
@@ -116,7 +116,7 @@ def _metric(recipe: Recipe) -> str:
 
 def _prune(source, recipe: Recipe, examples, folder, keep, criterion, tell) -> list[dict]:
     """Writes the pruned network; returns the lines of the whole and of the small one."""
-    if not table.row(recipe.task).extract or recipe.train.mode == "extract":
+    if "extract" not in table.row(recipe.task).modes or recipe.train.mode == "extract":
         raise ValueError(
             f"prune: expected a trained classification network, got task {recipe.task}, train.mode "
             f"{recipe.train.mode}"

@@ -7,6 +7,7 @@ import math
 import keras
 from keras import ops
 
+from convoy.models import keras_internals
 from convoy.pipeline.config import Train
 
 
@@ -101,7 +102,7 @@ def slow_down(optimizer: keras.optimizers.Optimizer, factors: list[float]) -> No
     update = inner.update_step
 
     def slower(gradient, variable, learning_rate):
-        factor = factors[inner._get_variable_index(variable)]
+        factor = factors[keras_internals.variable_index(inner, variable)]
         return update(gradient, variable, learning_rate * factor)
 
     inner.update_step = slower
@@ -110,5 +111,5 @@ def slow_down(optimizer: keras.optimizers.Optimizer, factors: list[float]) -> No
 def rate_of(optimizer: keras.optimizers.Optimizer):
     """The learning rate as a function of the step."""
     inner = getattr(optimizer, "inner_optimizer", optimizer)
-    schedule = inner._learning_rate
+    schedule = keras_internals.learning_rate(inner)
     return lambda at: float(ops.convert_to_numpy(schedule(at)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
+from convoy.models.keras_internals import averaged_weights
 from convoy.models.spec import Task
 from convoy.pipeline.config import Train
 
@@ -75,4 +76,4 @@ def _clip(grads, limit: float, loss_scale):
 def averaged(optimizer: keras.optimizers.Optimizer) -> list | None:
     """The averaged weights in the order of the trainable variables; None without EMA."""
     inner = getattr(optimizer, "inner_optimizer", optimizer)
-    return inner._model_variables_moving_average if inner.use_ema else None
+    return averaged_weights(inner) if inner.use_ema else None

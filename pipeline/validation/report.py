@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from convoy.pipeline.artifacts import write_bytes
-from convoy.pipeline.report import plots, report
+from convoy.pipeline.report import pages, plots
 from convoy.pipeline.validation import charts
 from convoy.pipeline.validation.checks import REFUSED, WARNING, Check, objects
 
@@ -33,25 +32,28 @@ def write_report(
         "Where objects are": charts.centers(splits),
         "Keypoints": charts.keypoints(next(iter(splits.values()))["keypoint_visibility"]),
     }
-    sections = {
-        "Checks": _checks(checks),
-        "Examples": _examples(checks),
-        "Splits": report.table("", list(splits), _rows(splits)),
-        "Charts": "".join(
-            report.figure(report.uri(plots.png(figure), "png"), caption)
+    worth = [one for one in checks if one.verdict in ORDER and one.examples]
+    pages.write(
+        path,
+        "validation.html",
+        verdict={"kind": kind, "word": word, "text": text},
+        checks=_checks(checks),
+        examples={one.name: one.examples for one in worth},
+        splits=list(splits),
+        numbers=_rows(splits),
+        charts={
+            caption: pages.uri(plots.png(figure), "png")
             for caption, figure in figures.items()
             if figure is not None
-        ),
-    }
-    page = report.page("Data validation", report.banner(kind, word, text), sections)
-    write_bytes(path, page.encode())
+        },
+    )
 
 
-def _checks(checks: Sequence[Check]) -> str:
-    """The worst first."""
+def _checks(checks: Sequence[Check]) -> dict[str, list]:
+    """Rows of the table, the worst first."""
     rank = {verdict: place for place, verdict in enumerate(ORDER)}
     ranked = sorted(checks, key=lambda one: rank.get(one.verdict, len(ORDER)))
-    rows = {
+    return {
         one.name: [
             one.verdict.upper() if one.verdict in ORDER else one.verdict,
             one.value,
@@ -60,18 +62,6 @@ def _checks(checks: Sequence[Check]) -> str:
         ]
         for one in ranked
     }
-    return report.table("check", ["verdict", "value", "limit", ""], rows, "words")
-
-
-def _examples(checks: Sequence[Check]) -> str:
-    lists = [
-        f"<h3>{report.escaped(one.name)}</h3><ul>"
-        + "".join(f"<li>{report.escaped(example)}</li>" for example in one.examples)
-        + "</ul>"
-        for one in checks
-        if one.verdict in ORDER and one.examples
-    ]
-    return "".join(lists)
 
 
 def _classes(splits: Mapping[str, Mapping[str, Any]]):

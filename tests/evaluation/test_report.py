@@ -1,14 +1,16 @@
 """The report: self-contained, escaped, well-formed, small."""
 
 import html.parser
+import pathlib
 import re
 
+import jinja2
 import numpy as np
 import pytest
 from PIL import Image
 
 from convoy.pipeline.evaluation.gate import decide
-from convoy.pipeline.report import plots
+from convoy.pipeline.report import pages, plots
 from convoy.pipeline.report.report import Parts, render, write_report
 
 HOSTILE = "<script>alert('&')</script>"
@@ -93,7 +95,8 @@ def test_report_is_self_contained_and_escaped(tmp_path):
     document = (tmp_path / "report.html").read_text(encoding="utf-8")
     checker = _check(document)
     assert HOSTILE not in document
-    assert "&lt;script&gt;alert(&#x27;&amp;&#x27;)&lt;/script&gt;" in document
+    apostrophes = document.replace("&#39;", "&#x27;")  # one sign in two spellings
+    assert "&lt;script&gt;alert(&#x27;&amp;&#x27;)&lt;/script&gt;" in apostrophes
     text = "".join(checker.text)
     assert f"Model {HOSTILE}" in text
     assert "$title ${body}" in text  # the template's own signs survive in data
@@ -143,3 +146,51 @@ def test_twelve_noisy_pictures_stay_under_five_megabytes():
     figures = {str(n): plots.png(plots.training_curves([])) for n in range(4)}
     document = render(_full(gallery=_noise(12), figures=figures))
     assert len(document.encode()) < 5_000_000
+
+
+PAGES = {
+    "compare.html": {"name": HOSTILE, "columns": [HOSTILE], "rows": {HOSTILE: [HOSTILE]}},
+    "prune.html": {"name": HOSTILE, "keep": 0.5, "columns": ["a"], "rows": {HOSTILE: [HOSTILE]}},
+    "validation.html": {
+        "verdict": {"kind": "refused", "word": "Refused", "text": HOSTILE},
+        "checks": {HOSTILE: [HOSTILE, 1, 2, HOSTILE]},
+        "examples": {HOSTILE: [HOSTILE, HOSTILE]},
+        "splits": [HOSTILE],
+        "numbers": {HOSTILE: [HOSTILE]},
+        "charts": {HOSTILE: "data:image/png;base64,"},
+    },
+}
+
+
+@pytest.mark.parametrize("template", sorted(PAGES))
+def test_every_page_is_escaped(template):
+    document = pages.render(template, **PAGES[template])
+    checker = _check(document)
+    assert HOSTILE not in document
+    assert "".join(checker.text).count(HOSTILE) >= 3
+    names = {path.name for path in pathlib.Path(pages.__file__).parent.glob("*.html")}
+    assert names == {*PAGES, "page.html", "parts.html", "report.html"}
+
+
+def test_a_page_without_what_it_shows_is_an_error(tmp_path):
+    with pytest.raises(jinja2.UndefinedError, match="'rows' is undefined"):
+        pages.write(tmp_path / "a.html", "compare.html", name="a", columns=["b"])
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "–"),
+        (float("nan"), "–"),
+        (True, "yes"),
+        (1234567, "1,234,567"),
+        (0.0, "0.0000"),
+        (0.5, "0.5000"),
+        (0.00012345, "0.000123"),
+        (1234567.0, "1.23e+06"),
+        ("a", "a"),
+    ],
+)
+def test_numbers(value, text):
+    assert pages.number(value) == text

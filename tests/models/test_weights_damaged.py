@@ -139,7 +139,7 @@ def forged_tensor(shape: tuple, strides: tuple, around=dict) -> bytes:
     Pickler(file, 2).dump(around({"a": Tensor()}))
     found = file.getvalue()
     return found.replace(
-        b"cmodels.weights.torch_pth\n_rebuild\n", b"ctorch._utils\n_rebuild_tensor_v2\n"
+        b"cconvoy.models.weights.torch_pth\n_rebuild\n", b"ctorch._utils\n_rebuild_tensor_v2\n"
     )
 
 

@@ -147,6 +147,8 @@ def test_the_verb(capfd):
         (["vgg16@big"], "NAME@SIDE"),
         (["vgg16", "--batch", "0"], "batch"),
         (["text_cnn"], "it is for text"),
+        (["vgg16", "resnet18@16"], "resnet18@16: resnet18: expected at least 32x32 px"),
+        (["lenet5@64"], "lenet5: expected an input of 28x28 px"),
     ],
 )
 def test_wrong_usage(capfd, words, message):
@@ -157,8 +159,10 @@ def test_wrong_usage(capfd, words, message):
     assert message in capfd.readouterr().err
 
 
-def test_a_child_that_fails_is_named(capfd):
-    assert cli.main(["convoy", "benchmark", "--batch", "1", "resnet18@16"]) == errors.FAILURE
+def test_a_child_that_fails_is_named(capfd, monkeypatch):
+    """Keras in the child knows no such backend."""
+    monkeypatch.setenv("KERAS_BACKEND", "abacus")
+    assert cli.main(["convoy", "benchmark", "--batch", "1", "lenet5"]) == errors.FAILURE
     captured = capfd.readouterr()
-    assert captured.out.splitlines()[1].split()[:2] == ["resnet18@16", "-"]
-    assert "1 of 1 networks failed: resnet18: expected at least 32x32 px" in captured.err
+    assert captured.out.splitlines()[1].split()[:2] == ["lenet5", "-"]
+    assert "1 of 1 networks failed: Unable to import backend : abacus" in captured.err

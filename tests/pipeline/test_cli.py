@@ -13,6 +13,7 @@ import pytest
 from convoy.data.sources import digits
 from convoy.pipeline import cli, config, steps
 from convoy.pipeline.artifacts import write_json
+from convoy.pipeline.commands import arguments, recipes
 from convoy.pipeline.commands.verbs import VERBS
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -65,13 +66,13 @@ def test_help_of_each_verb(capfd, name):
 
 @pytest.mark.parametrize("name", sorted(VERBS))
 def test_the_examples_use_flags_that_exist(name):
-    """Each is parsed by the verb's own flags; unknown ones only where Beam takes them."""
+    """Each is parsed by the verb's own flags; Beam's options only where there is a Beam job."""
     verb = VERBS[name]
     for example in verb.examples:
         _, said, *rest = example.split()
         assert said == name
-        words, unknown = cli._parse(cli._flag_values(verb), rest, verb.passes_flags)
-        assert not unknown or verb.passes_flags
+        words, beam = arguments.parse(cli._flag_values(verb), rest, verb.passes_flags)
+        assert not beam or verb.passes_flags
         assert not any(word.startswith("-") for word in words)
 
 
@@ -91,7 +92,7 @@ def test_models(capfd):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "message"),
+    ("words", "code", "message"),
     [
         (["nothing"], 2, "unknown verb 'nothing'"),
         (["models", "mobilnet_v1"], 2, "unknown network 'mobilnet_v1'"),
@@ -108,14 +109,14 @@ def test_models(capfd):
         (["serve"], 2, "expected one model folder"),
     ],
 )
-def test_errors_have_a_code_and_a_json_line(capfd, arguments, code, message):
-    got, out, err = convoy(capfd, *arguments, "--json")
+def test_errors_have_a_code_and_a_json_line(capfd, words, code, message):
+    got, out, err = convoy(capfd, *words, "--json")
     told = last_json(out)
     assert (got, told["exit_code"]) == (code, code)
     assert message in told["error"]
     assert f"convoy: error: {told['error']}" in err
     assert "Traceback" not in err
-    assert convoy(capfd, *arguments)[:2] == (code, "")
+    assert convoy(capfd, *words)[:2] == (code, "")
 
 
 def test_an_unknown_key_of_the_recipe_is_a_usage_error(capfd, recipe):
@@ -218,8 +219,8 @@ def test_a_refusal_is_3(capfd, recipe, devkit):
     assert "convoy: refused: Low. Report: " in err
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["models", "--json"], ["train", "--help"]])
-def test_quick_verbs_import_no_tensorflow(arguments):
+@pytest.mark.parametrize("words", [["--help"], ["models", "--json"], ["train", "--help"]])
+def test_quick_verbs_import_no_tensorflow(words):
     program = (
         "import sys; from convoy.pipeline import cli; code = cli.main(['convoy', *sys.argv[1:]]);"
         "names = 'tensorflow', 'keras', 'apache_beam', 'dagster';"
@@ -227,7 +228,7 @@ def test_quick_verbs_import_no_tensorflow(arguments):
         "sys.exit(f'imported {heavy}' if heavy else code)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program, *arguments], cwd=ROOT, capture_output=True, text=True
+        [sys.executable, "-c", program, *words], cwd=ROOT, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
 
@@ -263,3 +264,67 @@ def test_our_warnings_are_shown(capfd, verbosity):
     assert "kept fresh" in told
     assert ("a detail" in told) == (verbosity == 0)
     assert "of Beam" not in told
+
+
+@pytest.mark.parametrize(
+    ("typed", "message"),
+    [
+        (["run", "--epochs=5"], "unknown flag --epochs; did you mean --set train.epochs=5?"),
+        (["run", "--epochs", "5"], "did you mean --set train.epochs=5?"),
+        (["run", "--train.epochs=5"], "did you mean --set train.epochs=5?"),
+        (["train", "--lr=0.1"], "did you mean --set train.learning_rate=0.1?"),
+        (["train", "--batch-size=8"], "did you mean --set train.batch_size=8?"),
+        (["run", "--lr"], "did you mean --set train.learning_rate=VALUE?"),
+        (["run", "--dry-run"], "unknown flag --dry-run; did you mean --dry_run?"),
+        (["ingest", "--direct_num_worker=2"], "did you mean --direct_num_workers?"),
+        (["run", "--direct_num_workers", "2"], "expected --direct_num_workers=VALUE in one word"),
+        (["run", "--", "--direct_num_worker=2"], "did you mean --direct_num_workers?"),
+        (["serve", "--prot=1"], "unknown flag --prot; did you mean --port?"),
+        (["serve", "--direct_num_workers=2"], "expected one of --host, --json, --name, --port"),
+        (["models", "-tsk=text"], "unknown flag --tsk; did you mean --task?"),
+        (["ingest", "--input", "a", "--output", "b", "--set", "seed=1"], "--set is not used: with"),
+        (["ingest", "--input", "a", "--output", "b", "--dry_run"], "--dry_run is not used"),
+        (["ingest", "--input", "a", "--output", "b", "--weights=c"], "--weights is not used"),
+        (["ingest", "RECIPE", "--format=voc"], "--format is not used: a recipe says where"),
+        (["validate", "RECIPE", "-o", "b"], "--output is not used: a recipe says where"),
+        (["validate", "--records", "a", "-o", "b", "--dry_run"], "--dry_run is not used"),
+        (["preview", "RECIPE", "-o", "b", "--dry_run"], "flag --dry_run; expected one of"),
+        (["run", "--labels=[a]"], "unknown flag --labels; did you mean --set data.labels=[a]?"),
+        (["fetch", "--offline"], "--offline is not used: without a name sets are listed"),
+    ],
+)
+def test_flags_that_would_do_nothing(capfd, recipe, typed, message):
+    words = [str(recipe) if word == "RECIPE" else word for word in typed]
+    if typed[0] in ("run", "train"):
+        words.insert(1, str(recipe))
+    code, out, err = convoy(capfd, *words)
+    assert (code, out) == (2, "")
+    assert message in err
+
+
+@pytest.mark.parametrize(
+    ("words", "beam"),
+    [
+        (["--", "--flink_master", "host:1", "--a_runner_s_own=1"], None),
+        (["--", "--direct_num_workers=2"], None),
+        (["--direct_num_workers=2", "--streaming"], None),
+        (["--streaming", "--", "--region=x"], ["--streaming", "--region=x"]),
+        ([], []),
+    ],
+)
+def test_options_of_beam(recipe, words, beam):
+    """Behind `--` all, before it those that Beam's parser knows; they reach the recipe's ingest."""
+    verb = VERBS["run"]
+    values = cli._flag_values(verb)
+    positional, options = arguments.parse(values, [str(recipe), "--set", "seed=3", *words], True)
+    expected = [word for word in words if word != "--"] if beam is None else beam
+    assert (positional, options) == ([str(recipe)], expected)
+    assert recipes.load(positional, values, options).ingest.beam == tuple(expected)
+
+
+def test_behind_dashes_without_a_beam_job():
+    """As everywhere: positional, whatever it begins with."""
+    values = cli._flag_values(VERBS["predict"])
+    words = ["model", "--score=0.1", "--", "- a film"]
+    assert arguments.parse(values, words, False) == (["model", "- a film"], [])
+    assert values.score == 0.1

@@ -7,7 +7,7 @@ import pathlib
 import pydantic
 import pytest
 
-from convoy.pipeline import config
+from convoy.pipeline import config, hints, recipe_yaml
 from convoy.pipeline.config import Recipe
 from convoy.pipeline.errors import ConfigError
 
@@ -40,7 +40,19 @@ def test_values_are_read_and_converted(tmp_path):
     [
         ("trian: {epochs: 3}", "trian: unknown key; did you mean 'train'?"),
         ("train: {epoch: 3}", "train.epoch: unknown key; did you mean 'epochs'?"),
-        ("train: {lr: 3}", "train.lr: unknown key"),
+        ("train: {lr: 3}", "train.lr: unknown key; did you mean 'learning_rate'?"),
+        (
+            "train: {mode: fine_tune, stages: [{epochs: 1, lr: 3}]}",
+            "train.stages.0.lr: unknown key; did you mean 'learning_rate'?",
+        ),
+        ("lr: 3", "lr: unknown key; did you mean 'train.learning_rate'?"),
+        ("epochs: 3", "epochs: unknown key; did you mean 'train.epochs'?"),
+        ("train: {input_size: [9, 9]}", "train.input_size: unknown key; did you mean 'model.inp"),
+        ("train: {batch: 8}", "train.batch: unknown key; did you mean 'batch_size'?"),
+        ("model: {pretrained: true}", "model.pretrained: unknown key; did you mean 'weights'?"),
+        ("data: {classes: [a]}", "data.classes: unknown key; did you mean 'labels'?"),
+        ("augment: {flip: 1}", "flip: unknown key; did you mean 'flip_horizontal' or 'flip_ver"),
+        ("ingest: {augment: {flip: 1}}", "ingest.augment.flip: unknown key; did you mean 'flip_h"),
         ("augment: {rotate: 3}", "augment.rotate: unknown key; did you mean 'rotate_deg'?"),
         (
             "ingest: {augment: {flip_horizonal: 1}}",
@@ -79,6 +91,92 @@ def test_wrong_values_name_the_key_and_what_came(tmp_path, line, where, received
         load(tmp_path, "\n".join([*kept, line]))
     assert f": {where}: " in str(caught.value)
     assert received in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("model: {input_size: 96}", "expected [height, width], e.g. [96, 96], got 96"),
+        ("model: {input_size: 96x128}", "[height, width], e.g. [96, 128], got '96x128'"),
+        ("model: {input_size: [9, 9, 3]}", "two numbers [height, width], got [9, 9, 3]"),
+        ("model: resnet50", "model: expected keys, e.g. {name: resnet50}, got 'resnet50'"),
+        ("data: pictures", "data: expected keys, e.g. {path: pictures}, got 'pictures'"),
+        ("data: {labels: cat}", "data.labels: expected a list, e.g. [cat], got 'cat'"),
+        ("data: {labels: [1]}", "data.labels.0: expected text, got 1; it needs quotes"),
+        ("data: {labels: [no]}", "expected text, got False; yes, no, on, off, true, false as text"),
+        ("train: {step_epochs: 30}", "train.step_epochs: expected a list, e.g. [30], got 30"),
+        ("train: {precision: bfloat16}", "precision: did you mean 'mixed_bfloat16'? expected 'flo"),
+        ("train: {optimizer: Adam}", "train.optimizer: did you mean 'adam'? expected 'sgd'"),
+        ("augment: {zoom: 2}", "augment.zoom: expected two numbers [low, high], got 2"),
+        ("augment: true", "augment: expected a policy or fields, e.g. slides, or {flip_horizontal"),
+        ("schedule: daily", "cron line of five fields such as \"0 3 * * *\", got 'daily'"),
+        ("schedule: 3", 'expected a cron line of five fields such as "0 3 * * *", got 3'),
+        ("schedule: * 3 * * *", "a value that begins with * needs quotes"),
+        ("task: detect", "task: no task is called 'detect'; did you mean 'detection'?"),
+        ("data: {format: vok}", "data.format: did you mean 'voc'?"),
+    ],
+)
+def test_what_a_newcomer_writes_is_answered_with_what_is_meant(tmp_path, line, message):
+    kept = [row for row in MINIMAL.splitlines() if row.split(":")[0] != line.split(":")[0]]
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, "\n".join([*kept, line]))
+    assert message in str(caught.value)
+
+
+def test_common_names_mean_keys_that_exist():
+    known = {
+        f"{s}.{k}"
+        for s in Recipe.model_fields
+        if (c := hints.section_of(Recipe, s))
+        for k in c.model_fields
+    } | set(Recipe.model_fields)
+    for name, keys in hints.COMMON.items():
+        assert set(keys) <= known, name
+        section, _, _ = keys[0].rpartition(".")
+        assert name not in (hints.section_of(Recipe, section) if section else Recipe).model_fields
+    assert hints.key_named(Recipe, "epochs") == "train.epochs"
+    assert hints.key_named(Recipe, "lr") == "train.learning_rate"
+    assert hints.key_named(Recipe, "ingest.augment.hue") == "ingest.augment.hue"
+    assert hints.key_named(Recipe, "train.hue") is hints.key_named(Recipe, "tarin") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "train: {keep: 3}\nseed: 1\ntrain: {epochs: 3}\n",
+            "'train' stands on line 3 and again on line 5",
+        ),
+        (
+            "train:\n  epochs: 3\n  keep: 2\n  epochs: 4\n",
+            "'epochs' stands on line 4 and again on line 6",
+        ),
+    ],
+)
+def test_a_key_twice_is_an_error_that_names_both_lines(tmp_path, text, message):
+    with pytest.raises(ConfigError, match=message):
+        load(tmp_path, MINIMAL + text)
+
+
+def test_a_key_twice_in_an_override(tmp_path):
+    with pytest.raises(
+        ConfigError, match=r"--set train.*'epochs' stands on line 1 and again on line 1"
+    ):
+        load(tmp_path, MINIMAL, "train={epochs: 1, epochs: 2}")
+
+
+def test_a_merged_mapping_may_be_overridden():
+    """YAML's own `<<` is no repetition."""
+    raw = recipe_yaml.read("a: &base {x: 1, y: 2}\nb: {<<: *base, y: 3}\n")
+    assert raw["b"] == {"x": 1, "y": 3}
+
+
+def test_what_a_task_allows_is_in_its_row(tmp_path):
+    weights = "model: {weights: imagenet, name: vgg16}\ntrain: {mode: extract}\n"
+    with pytest.raises(ConfigError, match="extract is for classification, the task is detection"):
+        load(tmp_path, MINIMAL + weights)
+    with pytest.raises(ConfigError, match="weldon is for classification and multilabel, not detec"):
+        load(tmp_path, MINIMAL + "model: {head: weldon}\n")
 
 
 def test_all_mistakes_are_told_at_once(tmp_path):

@@ -177,6 +177,8 @@ def test_the_verb(capfd, tmp_path):
         (["vgg16", "--task", "detection"], "expected no name beside them"),
         (["resnet18@16"], "at least 32x32 px, got 16x16"),
         (["vgg61"], "unknown network 'vgg61'"),
+        (["lenet5", "--diagram", "net.gif"], "net.gif: expected a name that ends in one of .png"),
+        (["lenet5", "--diagram", "net"], "one of .png, .svg, .pdf"),
         (["--pattern", "vgg6*"], "no network has a name like 'vgg6*'"),
     ],
 )
@@ -269,6 +271,17 @@ def test_networks_of_other_things_than_maps_are_drawn_too():
     assert [block.params for block in blocks] == [20, 78, 14]
     assert png(model_diagram.draw("words", found)).startswith(b"\x89PNG")
     assert "Conv1D" in model_table.text(found)
+
+
+@pytest.mark.parametrize(
+    ("name", "begins"), [("net.svg", b"<?xml"), ("net.PDF", b"%PDF-"), ("net.png", b"\x89PNG")]
+)
+def test_the_suffix_says_the_kind_of_file(tmp_path, name, begins):
+    assert cli.main(["convoy", "models", "lenet5", "--diagram", str(tmp_path / name)]) == errors.OK
+    content = (tmp_path / name).read_bytes()
+    assert content.startswith(begins)
+    figure = model_diagram.draw("lenet5", lines("lenet5"))
+    assert model_diagram.encoded(figure, model_diagram.kind_of(name)) == content
 
 
 def test_a_picture_is_the_same_each_time():

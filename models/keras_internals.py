@@ -1,0 +1,48 @@
+"""Attributes of Keras that are not public, each behind one function.
+
+Keras offers no public way to the same. Another release may have renamed them: then the error says
+with which one this was checked.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+CHECKED = "3.15.1"
+
+
+def inbound_nodes(layer: keras.Layer) -> list:
+    """One node per call of the layer in a functional model, each with its `input_tensors`."""
+    return _attribute(layer, "_inbound_nodes")
+
+
+def maker(tensor: keras.KerasTensor) -> keras.Operation:
+    """The layer or operation that a symbolic tensor comes out of."""
+    return _attribute(_attribute(tensor, "_keras_history"), "operation")
+
+
+def averaged_weights(optimizer: keras.Optimizer) -> list[keras.Variable]:
+    """Moving averages of the variables that an optimizer with use_ema was built for, in order."""
+    return _attribute(optimizer, "_model_variables_moving_average")
+
+
+def variable_index(optimizer: keras.Optimizer, variable: keras.Variable) -> int:
+    """Place of a variable among those that the optimizer was built for."""
+    return _attribute(optimizer, "_get_variable_index")(variable)
+
+
+def learning_rate(optimizer: keras.Optimizer) -> Any:
+    """What the optimizer was given: a schedule stays one, where `learning_rate` is its value."""
+    return _attribute(optimizer, "_learning_rate")
+
+
+def _attribute(owner: Any, name: str) -> Any:
+    try:
+        return getattr(owner, name)
+    except AttributeError:
+        raise RuntimeError(
+            f"Keras {keras.__version__} has no {type(owner).__name__}.{name}; checked was Keras "
+            f"{CHECKED}: install that, or mend models/keras_internals.py"
+        ) from None

@@ -1,0 +1,53 @@
+"""HTML pages by Jinja2, each one file: no script, no link to anything outside.
+
+page.html is the frame and its style, parts.html the tables and figures, and each other template
+beside this file one page. What comes from data is escaped by Jinja2; pictures are data URIs.
+"""
+
+from __future__ import annotations
+
+import base64
+import pathlib
+from typing import Any
+
+import jinja2
+
+from convoy.pipeline.artifacts import write_bytes
+
+
+def write(path: str | pathlib.Path, template: str, **content: Any) -> None:
+    """Writes a page as one UTF-8 file, aside and renamed."""
+    write_bytes(pathlib.Path(path), render(template, **content).encode())
+
+
+def render(template: str, **content: Any) -> str:
+    """The whole document. Raises jinja2.UndefinedError where the template needs more."""
+    return ENVIRONMENT.get_template(template).render(content)
+
+
+def number(value: Any) -> Any:
+    """Integers whole, other numbers with four digits, None and NaN as a dash, text as it is."""
+    if value is None or value != value:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:.4f}" if 1e-3 <= abs(value) < 1e6 or value == 0 else f"{value:.3g}"
+    return value
+
+
+def uri(content: bytes, kind: str) -> str:
+    """A picture as the text of a `src`; kind: png or jpeg."""
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+
+
+ENVIRONMENT = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(pathlib.Path(__file__).parent),
+    autoescape=True,
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+ENVIRONMENT.filters["number"] = number

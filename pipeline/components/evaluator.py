@@ -25,6 +25,8 @@ from convoy.pipeline.networks import network
 from convoy.pipeline.report.summary import write_summary
 from convoy.serving import client
 
+INPUTS = {"examples": "example_gen", "model": "trainer"}
+
 
 class Params(Section):
     task: str

@@ -19,11 +19,12 @@ import importlib
 import json
 import os
 import pathlib
+import types
 
 from convoy.pipeline import chosen, closure, outside
 from convoy.pipeline.artifacts import Artifact, write_bytes, write_json
 from convoy.pipeline.components import pusher
-from convoy.pipeline.config import dump
+from convoy.pipeline.config import Recipe, dump
 from convoy.pipeline.errors import Refused
 from convoy.pipeline.job import Job
 from convoy.pipeline.manifest import summary
@@ -84,15 +85,15 @@ def make(job: Job, name: str) -> Artifact:
     """The artifact of a component, made with all that it reads where it is not there."""
     if name in job.done:
         return job.done[name]
-    component = _component(name)
+    module = component(name)
     job.done[name] = execute(
         name,
-        component.run,
+        module.run,
         inputs=inputs_of(job, name),
-        params=component.params_of(job.recipe),
+        params=module.params_of(job.recipe),
         store=job.store or job.run_dir / "artifacts",
-        code=code(component, job.recipe),
-        grows=getattr(component, "GROWS", None),
+        code=code(module, job.recipe),
+        grows=getattr(module, "GROWS", None),
         plan=job.plan,
         follow=name == "trainer" and job.follows,
         tell=job.tell,
@@ -104,30 +105,30 @@ def make(job: Job, name: str) -> Artifact:
 
 def inputs_of(job: Job, name: str) -> dict[str, Artifact | pathlib.Path]:
     """What a component reads: others' artifacts, made where they are missing, and outside.py's."""
-    component = _component(name)
+    module = component(name)
     inputs: dict[str, Artifact | pathlib.Path] = {
         key: make(job, other)
-        for key, other in component.INPUTS.items()
+        for key, other in module.INPUTS.items()
         if _asked_for(other, job.recipe)
     }
-    for key, files in getattr(component, "BY_CONTENT", {}).items():
+    for key, files in getattr(module, "BY_CONTENT", {}).items():
         inputs[key] = of_files(inputs[key], files)
     inputs.update(outside.inputs(job, name, inputs))
     return inputs
 
 
-def code(component, recipe) -> str:
+def code(module: types.ModuleType, recipe: Recipe) -> str:
     """Hash of all code that a component's module runs for a recipe."""
-    never = (*chosen.never(recipe), *getattr(component, "NOT_RUN", ()))
-    return closure.of([component.__name__], chosen.choices(recipe), without=never).version
+    never = (*chosen.never(recipe), *getattr(module, "NOT_RUN", ()))
+    return closure.of([module.__name__], chosen.choices(recipe), without=never).version
 
 
-def _component(name: str):
+def component(name: str) -> types.ModuleType:
     return importlib.import_module(f"convoy.pipeline.components.{name}")
 
 
-def _asked_for(name: str, recipe) -> bool:
-    return getattr(_component(name), "asked_for", lambda _: True)(recipe)
+def _asked_for(name: str, recipe: Recipe) -> bool:
+    return getattr(component(name), "asked_for", lambda _: True)(recipe)
 
 
 def _prepare(job: Job, upto: str) -> None:

@@ -14,11 +14,14 @@ from __future__ import annotations
 
 import ast
 import fnmatch
-import functools
 import hashlib
+import json
 import pathlib
+import sys
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
+
+from convoy.pipeline.artifacts import write_bytes
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PACKAGE = "convoy"
@@ -134,9 +137,40 @@ def _contents(path: pathlib.Path, root: pathlib.Path) -> dict[str, str]:
     return found
 
 
-@functools.cache
+def recall(path: pathlib.Path) -> None:
+    """Takes what `keep` wrote, so that a cached run parses nothing: a hundred files take 1 s."""
+    if path.is_file():
+        kept = json.loads(path.read_text())
+        if kept["by"] == _reader():
+            for key, (meaning, imports, beside) in kept["parsed"].items():
+                _RECALLED[key] = Parsed(meaning, tuple(map(tuple, imports)), tuple(beside))
+
+
+def keep(path: pathlib.Path) -> None:
+    """Writes what is known of the files that were ever read, by the hash of their bytes."""
+    if not _PARSED.keys() <= _RECALLED.keys() or not path.is_file():
+        content = {"by": _reader(), "parsed": dict(sorted((_RECALLED | _PARSED).items()))}
+        write_bytes(path, json.dumps(content).encode())
+
+
+def _reader() -> str:
+    """Hash of what decides how a file is parsed: this module, and Python's syntax tree."""
+    return hashlib.sha256(pathlib.Path(__file__).read_bytes()).hexdigest()[:16] + sys.version
+
+
+# Hash of a module's name and bytes -> what is known of it.
+_PARSED: dict[str, Parsed] = {}  # of the files that this process read
+_RECALLED: dict[str, Parsed] = {}
+
+
 def _parsed(source: bytes, module: str) -> Parsed:
-    """Kept for the life of the process: nine components share most of their files."""
+    key = hashlib.sha256(module.encode() + b"\0" + source).hexdigest()
+    if key not in _PARSED:
+        _PARSED[key] = _RECALLED.get(key) or _parse(source, module)
+    return _PARSED[key]
+
+
+def _parse(source: bytes, module: str) -> Parsed:
     tree = _Meaning(TABLES.get(module, ())).visit(ast.parse(source))
     imports = []
     for node in ast.walk(tree):

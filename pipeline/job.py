@@ -27,6 +27,11 @@ class Job:
         return pathlib.Path(self.recipe.run_dir or f"runs/{self.recipe.name}").absolute()
 
     @property
+    def artifacts(self) -> pathlib.Path:
+        """The store."""
+        return self.store or self.run_dir / "artifacts"
+
+    @property
     def model_dir(self) -> pathlib.Path:
         """TF Serving's base path of this model: it holds the version folders."""
         top = self.recipe.push.model_dir

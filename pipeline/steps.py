@@ -72,6 +72,7 @@ def run(job: Job, upto: str) -> dict:
     result["metrics"] = _metrics(job)
     if not job.plan and not job.follows:
         write_json(job.run_dir / "result.json", result)
+        closure.keep(_parsed_sources(job))
     return result
 
 
@@ -91,7 +92,7 @@ def make(job: Job, name: str) -> Artifact:
         module.run,
         inputs=inputs_of(job, name),
         params=module.params_of(job.recipe),
-        store=job.store or job.run_dir / "artifacts",
+        store=job.artifacts,
         code=code(module, job.recipe),
         grows=getattr(module, "GROWS", None),
         plan=job.plan,
@@ -139,6 +140,7 @@ def _prepare(job: Job, upto: str) -> None:
 
             strategy.build(job.recipe.train.strategy)  # before anything uses TensorFlow
         recipe_checks.run(job.recipe)
+    closure.recall(_parsed_sources(job))
     if job.plan:
         return
     job.run_dir.mkdir(parents=True, exist_ok=True)
@@ -146,6 +148,10 @@ def _prepare(job: Job, upto: str) -> None:
     if job.store and not (job.run_dir / "artifacts").exists():  # for later runs of the recipe
         target = os.path.relpath(job.store, job.run_dir)
         (job.run_dir / "artifacts").symlink_to(target, target_is_directory=True)
+
+
+def _parsed_sources(job: Job) -> pathlib.Path:
+    return job.artifacts / "sources.json"
 
 
 def _ingested(job: Job) -> dict:

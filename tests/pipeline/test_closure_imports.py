@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pathlib
 
 import pytest
@@ -96,3 +97,34 @@ def test_what_cannot_be_followed_is_an_error(package):
     root = package(c="from . import a\n")
     with pytest.raises(ValueError, match="line 1: relative import"):
         closure.of(["convoy.data.c"], root=root)
+
+
+def test_what_was_parsed_is_kept_by_content(package, tmp_path, monkeypatch):
+    monkeypatch.setattr(closure, "_PARSED", {})
+    root = package(a="import convoy.data.b\n", b="x = 1\n")
+    first = closure.of(["convoy.data.a"], root=root)
+    place = tmp_path / "sources.json"
+    closure.keep(place)
+
+    def again() -> closure.Closure:
+        """As a new process would."""
+        monkeypatch.setattr(closure, "_PARSED", {})
+        monkeypatch.setattr(closure, "_RECALLED", {})
+        closure.recall(place)
+        return closure.of(["convoy.data.a"], root=root)
+
+    written = place.stat().st_mtime_ns
+    assert again() == first
+    closure.keep(place)
+    assert place.stat().st_mtime_ns == written  # nothing new
+    package(b="x = 2\n")
+    assert again().version != first.version
+    package(b="x = 1\n")
+    kept = json.loads(place.read_text())
+    for key in kept["parsed"]:
+        kept["parsed"][key] = ["of another reader", [], []]
+    place.write_text(json.dumps(kept))
+    assert again() != first  # it is read
+    place.write_text(json.dumps({**kept, "by": "another Python"}))
+    assert again() == first
+    closure.recall(tmp_path / "missing.json")

@@ -127,14 +127,14 @@ def _contents(path: pathlib.Path, root: pathlib.Path) -> dict[str, str]:
         below = [p for p in path.rglob("*") if p.is_file() and "__pycache__" not in p.parts]
     else:
         below = [path]
-    found = {}
+    hashes = {}
     for file in below:
         content, name = file.read_bytes(), file.relative_to(root).as_posix()
         script = file.suffix == ".py"
-        found[name] = (
+        hashes[name] = (
             _parsed(content, name).meaning if script else hashlib.sha256(content).hexdigest()
         )
-    return found
+    return hashes
 
 
 def recall(path: pathlib.Path) -> None:

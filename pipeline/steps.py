@@ -202,8 +202,8 @@ def _push(job: Job) -> dict:
     pushed = json.loads((job.run_dir / "pushed.json").read_text())
     path = job.model_dir / str(pushed["version"])
     job.tell(f"pusher: {pusher.said(pushed)} {path}")
-    told = {key: pushed[key] for key in ("version", "new", "newest", "returned_from")}
-    return {"pushed": True, "pushed_path": str(path), **told}
+    where = {key: pushed[key] for key in ("version", "new", "newest", "returned_from")}
+    return {"pushed": True, "pushed_path": str(path), **where}
 
 
 def _metrics(job: Job) -> dict:

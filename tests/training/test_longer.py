@@ -173,7 +173,7 @@ def test_a_training_whose_checkpoints_were_removed_is_nothing_to_go_on_from(shor
     assert longer.begin(shorter, tmp_path, 20.0) == ""
 
 
-def test_one_stage_grows_several_do_not(shorter, tmp_path):
+def test_a_fine_tuning_of_one_stage_grows_and_of_stages_does_not(shorter, tmp_path):
     top = tmp_path / "tuned"
     top.mkdir()
     shorter.rename(top / "stage1")

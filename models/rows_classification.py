@@ -95,7 +95,7 @@ SPP_NET = Family(
     ("dropout",),
 )
 WELDON = Family(
-    "convoy.models.classification.weldon",
+    "convoy.models.classification.weldon_resnet",
     "classification",
     "Durand, WELDON: Weakly Supervised Learning of Deep CNNs, CVPR",
     2016,

@@ -1,4 +1,4 @@
-"""The pipeline for Dagster: one asset a component, a check for the gate, the recipe's schedule.
+"""The pipeline for Dagster: one asset per component, a check for the gate, the recipe's schedule.
 
 `convoy ui RECIPE` starts it; a Dagster deployment loads this module with CONVOY_RECIPE set. Assets
 call `pipeline.steps` like the command line does, so both share the same artifacts.

@@ -9,7 +9,7 @@ that the scores' weights absorb). The maps before that pooling ("scores") show w
 `on` puts it on the last map of any classification network, in a recipe `model.head: weldon`; the
 network's own layers behind that map, VGG's full ones for instance, are left out. The paper keeps
 those as convolutions.
-Differences from the paper: ResNet-101 as in that repository, where the paper has VGG-16; k is a
+Differences from the paper: k is a
 fifth of the positions, as in WILDCAT's published command (the repository's default is one).
 Softmax cross entropy trains it for one class a picture; for several (task multilabel) each class
 has a loss of its own, as on the paper's sets. Checked against PyTorch, the pooling against NumPy.
@@ -19,10 +19,6 @@ from __future__ import annotations
 
 import keras
 from keras import ops
-
-from convoy.models import layers
-from convoy.models.classification import resnet
-from convoy.models.spec import Preprocess
 
 PREFIX = "weldon_"
 
@@ -102,21 +98,3 @@ def on(network: keras.Model, num_classes: int, *, dropout: float = 0.0) -> keras
 def backbone(model: keras.Model) -> keras.Model:
     """The network up to the map that the head scores; its layers are the model's own."""
     return keras.Model(model.input, model.get_layer("scores").input, name=model.name)
-
-
-def build(
-    variant: str,
-    preprocess: Preprocess,
-    *,
-    num_classes: int | None = 20,
-    dropout: float = 0.0,
-) -> keras.Model:
-    """Images [B, H, W, 3] -> logits [B, num_classes]; None: the maps by stride."""
-    why = "the last map has stride 32"
-    layers.check_input(variant, preprocess.size, minimum=resnet.MINIMUM, why=why)
-    image, x = layers.image_input(preprocess)
-    maps = resnet.features(x, variant.removeprefix(PREFIX))
-    model = keras.Model(image, maps, name=variant)
-    if num_classes is None:
-        return model
-    return on(model, num_classes, dropout=dropout)

@@ -25,6 +25,8 @@ from convoy.pipeline.evaluation import gate, predict, pushed
 from convoy.pipeline.networks import network
 from convoy.pipeline.report.summary import write_summary
 
+INPUTS = {"examples": "example_gen", "model": "trainer"}
+
 
 class Params(Section):
     task: str

@@ -32,6 +32,7 @@ from convoy.data.sources import Options, SourceError, detect, source
 from convoy.pipeline.artifacts import write_bytes, write_json
 from convoy.pipeline.config import Recipe
 
+INPUTS: dict[str, str] = {}  # raw data alone
 MIB = 1 << 20
 EXAMPLES = 20  # duplicates that the manifest names
 

@@ -27,6 +27,8 @@ from convoy.pipeline.validation import anomalies, checks, drift, priors
 from convoy.pipeline.validation.checks import Check
 from convoy.pipeline.validation.report import write_report
 
+INPUTS = {"statistics": "statistics_gen", "schema": "schema_gen"}
+
 
 class Params(Section):
     """Which splits play which part, and the limits."""

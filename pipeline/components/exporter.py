@@ -19,6 +19,9 @@ from convoy.pipeline.config import Export, Recipe, Section
 from convoy.pipeline.networks import network
 from convoy.serving.export import export
 
+INPUTS = {"examples": "example_gen", "model": "trainer", "evaluation": "evaluator"}
+# The numbers alone: another comparison by the gate is no reason to export anew.
+BY_CONTENT = {"evaluation": ("metrics.json",)}
 SOURCE = "source.json"
 SAMPLES = 8  # pictures or sentences for measuring, comparing and warming up
 
@@ -53,8 +56,9 @@ def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Pat
             "metrics": _numbers(inputs["evaluation"]),
         },
     )
-    # Which training this is, so that a later run knows its own model among the pushed ones.
-    write_json(model / "assets.extra" / SOURCE, {"trainer": inputs["model"].name})
+    # Which training and export this is: a later run knows its own among the pushed ones.
+    source = {"trainer": inputs["model"].name, "export": workdir.name.removesuffix(".partial")}
+    write_json(model / "assets.extra" / SOURCE, source)
 
 
 def _data(examples: pathlib.Path) -> dict:

@@ -26,7 +26,13 @@ from convoy.pipeline.artifacts import write_json
 from convoy.pipeline.config import Model, Recipe, Section, Train
 from convoy.pipeline.networks import network
 
+INPUTS = {"examples": "example_gen"}
 META = "features.json"
+
+
+def asked_for(recipe: Recipe) -> bool:
+    """Other trainings see pictures."""
+    return recipe.train.mode == "extract"
 
 
 class Params(Section):

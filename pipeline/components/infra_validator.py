@@ -17,6 +17,7 @@ from convoy.pipeline.components.pusher import content_digest
 from convoy.pipeline.config import Recipe, Section
 from convoy.serving import client, server, verify, warmup
 
+INPUTS = {"export": "exporter", "examples": "example_gen"}
 PICTURES = "image_bytes"  # the input that takes them
 NOT_A_PICTURE = b"this is no picture"
 ROUNDING = 1e-4  # pixels and scores: REST writes decimals

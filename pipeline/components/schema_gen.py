@@ -17,6 +17,7 @@ from convoy.pipeline.artifacts import write_bytes
 from convoy.pipeline.config import Recipe, Section
 from convoy.pipeline.validation.infer import infer
 
+INPUTS = {"statistics": "statistics_gen"}
 HEAD = """\
 # What the records must look like (tensorflow_metadata.v0.Schema). Inferred once; edit it freely:
 # it is not written again. Delete it to have it inferred anew.

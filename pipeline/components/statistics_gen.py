@@ -17,7 +17,9 @@ import pydantic
 
 from convoy.pipeline.artifacts import write_bytes, write_json
 from convoy.pipeline.config import Recipe
-from convoy.pipeline.tools.ingest_folder import manifest_of
+from convoy.pipeline.manifest import manifest_of
+
+INPUTS = {"examples": "example_gen"}
 
 
 class Params(pydantic.BaseModel):

@@ -23,7 +23,11 @@ from convoy.pipeline.artifacts import write_json
 from convoy.pipeline.config import Model, Recipe, Section, Train
 from convoy.pipeline.evaluation import predict
 from convoy.pipeline.networks import network
-from convoy.pipeline.training import head, loop, stages, strategy
+from convoy.pipeline.training import head, longer, loop, stages, strategy
+
+INPUTS = {"examples": "example_gen", "features": "feature_gen"}
+NOT_RUN = ("convoy.pipeline.report*",)  # drawings of the task: the validation asks for scores
+GROWS = longer
 
 VOCABULARY = "vocabulary"  # the option of a task that learns from words
 

@@ -16,6 +16,7 @@ class Verdict:
 
     blessed: bool
     reasons: list[str]  # one sentence each, the refusals first
+    gain: float | None = None  # over the pushed model, where there is a comparable one
 
     def __str__(self) -> str:
         return ("Blessed: " if self.blessed else "Refused: ") + " ".join(self.reasons)
@@ -53,7 +54,7 @@ def decide(
         in_favour.append(f"{metric} is {value:.4f}; no threshold is set.")
     old = None if previous_metrics is None else _number(previous_metrics.get(metric))
     if previous_metrics is None:
-        in_favour.append("No model is pushed yet, so there is none to compare with.")
+        in_favour.append("No other model is pushed, so there is none to compare with.")
     elif old is None:
         in_favour.append(f"The pushed model has no usable {metric}, so it sets no mark.")
     else:
@@ -63,7 +64,8 @@ def decide(
             in_favour.append(f"{change}; {asked}.")
         else:
             against.append(f"{change} is not enough; {asked}.")
-    return Verdict(not against, against + in_favour)
+    gain = None if old is None else value - old
+    return Verdict(not against, against + in_favour, gain)
 
 
 def _number(value: Any) -> float | None:

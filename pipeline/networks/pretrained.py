@@ -127,19 +127,7 @@ def check(weights: str, network: str, width: float = 1.0, backbone: str | None =
 def _place(weights: str, network: str, width: float, backbone: str | None) -> pathlib.Path | str:
     """A file that is there, or an address."""
     if weights == "imagenet":
-        base = backbone or sources.BACKBONES.get(network, network)
-        if base not in IMAGENET:
-            raise ValueError(
-                f"model.weights imagenet: no published weights of {base} are known; known are "
-                f"those of {', '.join(IMAGENET)}. Otherwise give a file or its address"
-            )
-        if width != 1.0 and (base, width) not in WIDTHS:
-            known = [str(other) for name, other in WIDTHS if name == base]
-            raise ValueError(
-                f"model.weights imagenet: {base} is published for model.width "
-                f"{', '.join(['1.0', *known])}, got {width}"
-            )
-        return WIDTHS.get((base, width), IMAGENET[base])
+        return address(network, width, backbone)
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", weights):
         return weights
     path = pathlib.Path(weights).expanduser()
@@ -153,6 +141,23 @@ def _place(weights: str, network: str, width: float, backbone: str | None) -> pa
             f"model.weights {weights}: of a training here; set model.init_from={path.parent}"
         )
     return path
+
+
+def address(network: str, width: float = 1.0, backbone: str | None = None) -> str:
+    """Where the weights lie that model.weights imagenet means. Raises ValueError."""
+    base = backbone or sources.BACKBONES.get(network, network)
+    if base not in IMAGENET:
+        raise ValueError(
+            f"model.weights imagenet: no published weights of {base} are known; known are "
+            f"those of {', '.join(IMAGENET)}. Otherwise give a file or its address"
+        )
+    if width != 1.0 and (base, width) not in WIDTHS:
+        known = [str(other) for name, other in WIDTHS if name == base]
+        raise ValueError(
+            f"model.weights imagenet: {base} is published for model.width "
+            f"{', '.join(['1.0', *known])}, got {width}"
+        )
+    return WIDTHS.get((base, width), IMAGENET[base])
 
 
 def class_names() -> list[str]:

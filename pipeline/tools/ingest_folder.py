@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pathlib
 from collections.abc import Sequence
 
 from convoy.pipeline.components import example_gen
+from convoy.pipeline.manifest import summary
 
 
 def run(path: str, output: str, format_name: str, beam: Sequence[str] = ()) -> dict:
@@ -21,27 +21,3 @@ def run(path: str, output: str, format_name: str, beam: Sequence[str] = ()) -> d
     example_gen.run({"source": root}, params, workdir)
     os.rename(workdir, final)
     return {"output": str(final), **summary(final)}
-
-
-def summary(records: pathlib.Path) -> dict:
-    """Counts of a folder of records, over its splits."""
-    manifest = manifest_of(records)
-    splits = manifest["splits"]
-    return {
-        "records": sum(split["records"] for split in splits.values()),
-        "objects": sum(split["objects"] for split in splits.values()),
-        "shards": sum(len(split["shards"]) for split in splits.values()),
-        "rejected": sum(manifest["rejected"].values()),
-        "rejected_by_reason": manifest["rejected"],
-        "warnings": manifest["warnings"],
-        "classes": manifest["labels"],
-        "splits": {name: split["records"] for name, split in splits.items()},
-    }
-
-
-def manifest_of(records: pathlib.Path) -> dict:
-    """The manifest of a folder of records. Raises FileNotFoundError."""
-    path = records / "manifest.json"
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file; run `convoy ingest` first")
-    return json.loads(path.read_text())

@@ -21,9 +21,9 @@ from convoy.data.sample import Sample
 from convoy.models import tasks
 from convoy.pipeline.artifacts import write_bytes, write_json
 from convoy.pipeline.config import Recipe
+from convoy.pipeline.manifest import manifest_of
 from convoy.pipeline.networks import network
 from convoy.pipeline.report import overlay
-from convoy.pipeline.tools.ingest_folder import manifest_of
 
 SHOWN = 16  # pictures a batch
 CELL_PX = 320  # least side of a drawn picture

@@ -10,8 +10,9 @@ import pathlib
 from collections.abc import Callable, Sequence
 
 from convoy.pipeline import config, steps
-from convoy.pipeline.artifacts import Artifact, fingerprint
-from convoy.pipeline.tools.ingest_folder import manifest_of
+from convoy.pipeline.artifacts import Artifact
+from convoy.pipeline.manifest import manifest_of
+from convoy.pipeline.store import fingerprint
 
 TRAIN = ("train", "trainval")  # the first that exists is the training split
 

@@ -14,10 +14,10 @@ import pytest
 from convoy.data import example, tfrecord
 from convoy.data.ingest import shards
 from convoy.data.sources import SourceError
-from convoy.pipeline.artifacts import execute
 from convoy.pipeline.components import example_gen
 from convoy.pipeline.components.example_gen import Params, TooManyRejected
 from convoy.pipeline.config import parse
+from convoy.pipeline.store import execute
 from tests.data import build
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -265,7 +265,7 @@ def test_beam_options_do_not_change_the_artifact(source, tmp_path):
             inputs={"source": source},
             params=Params(max_rejected=0.5, beam=beam),
             store=tmp_path,
-            code=("data", "pipeline/components/example_gen.py"),
+            code="as it is",
         )
         for beam in ((), TWO_THREADS)
     ]

@@ -56,3 +56,13 @@ def test_reasons_name_the_numbers_and_refusals_come_first():
     ]
     with pytest.raises(dataclasses.FrozenInstanceError):
         verdict.blessed = True
+
+
+def test_the_gain_over_the_pushed_model():
+    def gain(old):
+        return decide({"AP50": 0.75}, "AP50", None, old).gain
+
+    assert gain({"AP50": 0.5}) == 0.25
+    assert gain({"AP50": 1.0}) == -0.25
+    assert gain(None) is gain({"AP50": None}) is None
+    assert "No other model is pushed" in str(decide({"AP50": 0.75}, "AP50"))

@@ -13,11 +13,12 @@ import time
 import pytest
 
 from convoy.pipeline import artifacts
-from convoy.pipeline.artifacts import Artifact, execute
+from convoy.pipeline.artifacts import Artifact
 from convoy.pipeline.config import Export, Push
+from convoy.pipeline.store import execute, of_files
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-CODE = ("pipeline/artifacts.py",)
+CODE = "0123"
 
 
 def writes(text: str, log: list | None = None):
@@ -114,22 +115,72 @@ def test_artifacts_as_inputs_count_by_their_key(tmp_path):
     assert make(tmp_path, inputs={"model": one}).key != first.key
 
 
-def test_the_code_is_part_of_the_key(tmp_path, monkeypatch):
-    monkeypatch.setattr(artifacts, "ROOT", tmp_path / "project")
-    package = tmp_path / "project" / "package"
-    package.mkdir(parents=True)
-    (package / "a.py").write_text("x = 1\n")
-    first = make(tmp_path, code=("package",)).key
-    (package / "notes.txt").write_text("not code")
-    assert make(tmp_path, code=("package",)).key == first
-    (package / "a.py").write_text("x = 2\n")
-    second = make(tmp_path, code=("package",)).key
-    (package / "a.py").rename(package / "b.py")
-    third = make(tmp_path, code=("package",)).key
-    assert len({first, second, third}) == 3
-    (package / "c.py").write_text("y = 1\n")
-    assert make(tmp_path, code=("package/b.py",)).key == third  # one file of it, as before
-    assert make(tmp_path, code=("package",)).key != third
+def test_the_code_is_part_of_the_key(tmp_path):
+    first = make(tmp_path, code="one")
+    assert make(tmp_path, code="one").cached
+    assert make(tmp_path, code="two").key != first.key
+
+
+def test_an_input_can_count_by_some_of_its_files(tmp_path):
+    """Another evaluation with the same numbers and another verdict exports nothing anew."""
+    folders = [tmp_path / "k1", tmp_path / "k2"]
+    for folder in folders:
+        folder.mkdir()
+        (folder / "metrics.json").write_text('{"AP50": 0.5}')
+        (folder / "gate.json").write_text(folder.name)
+    one, two = (
+        of_files(Artifact(folder, folder.name, True), ("metrics.json",)) for folder in folders
+    )
+    first = make(tmp_path, inputs={"evaluation": one})
+    assert make(tmp_path, inputs={"evaluation": two}).cached
+    (folders[1] / "metrics.json").write_text('{"AP50": 0.6}')
+    other = of_files(Artifact(folders[1], "k2", True), ("metrics.json",))
+    assert make(tmp_path, inputs={"evaluation": other}).key != first.key
+    planned = Artifact(tmp_path / "nowhere", "k3", False)
+    assert of_files(planned, ("metrics.json",)) == planned
+
+
+class growth:
+    """What grows by counting: a text of `size` letters."""
+
+    size = staticmethod(lambda params: params.get("size"))
+    without = staticmethod(lambda params: {k: v for k, v in params.items() if k != "size"})
+
+    @staticmethod
+    def begin(smaller, workdir, size):
+        (workdir / "begun.txt").write_text((smaller / "out.txt").read_text())
+        return f"from {smaller.name} to {size}"
+
+
+def test_what_grows_begins_from_the_largest_smaller_one(tmp_path):
+    told: list[str] = []
+
+    def grown(size, letter="a", **options):
+        def run(inputs, params, workdir):
+            begun = workdir / "begun.txt"
+            before = begun.read_text() if begun.exists() else ""
+            (workdir / "out.txt").write_text(before + letter * (params["size"] - len(before)))
+
+        params = {"size": size, "kind": "x", **options}
+        return make(tmp_path, run, params=params, grows=growth, tell=told.append)
+
+    def text(artifact):
+        return (artifact.path / "out.txt").read_text()
+
+    two = grown(2)
+    assert (text(two), told) == ("aa", [])
+    three, five = grown(3, "b"), grown(5, "c")
+    assert (text(three), text(five)) == ("aab", "aabcc")
+    assert told == [f"maker: from {two.key} to 3", f"maker: from {three.key} to 5"]
+    assert text(grown(4, "d")) == "aabd"
+    assert text(grown(1, "e")) == "e"
+    assert text(grown(6, "f", kind="y")) == "ffffff"  # of another kind
+    again = [grown(size, "z") for size in (2, 3, 5)]
+    assert [(one.cached, text(one)) for one in again] == [
+        (True, "aa"),
+        (True, "aab"),
+        (True, "aabcc"),
+    ]
 
 
 def test_a_missing_input_is_named(tmp_path):
@@ -154,7 +205,7 @@ def test_a_failed_run_leaves_no_artifact_and_its_rerun_goes_on(tmp_path):
 SLOW = """
 import pathlib, sys, time
 sys.path.insert(0, {root!r})
-from convoy.pipeline.artifacts import execute
+from convoy.pipeline.store import execute
 
 def run(inputs, params, workdir):
     with open(workdir / "ran.txt", "a") as file:
@@ -163,7 +214,7 @@ def run(inputs, params, workdir):
         time.sleep(0.01)
 
 done = execute("maker", run, inputs={{}}, params={{}}, store=pathlib.Path(sys.argv[1]),
-               code=("pipeline/artifacts.py",))
+               code="")
 print(done.cached, (done.path / "ran.txt").read_text().split())
 """
 

@@ -13,10 +13,10 @@ import pytest
 from convoy import models
 from convoy.data.files.files import SourceError
 from convoy.models.weights import sources
-from convoy.pipeline import cli, steps
+from convoy.pipeline import cli, outside, steps
 from convoy.pipeline.commands import arguments, recipes
 from convoy.pipeline.commands.verbs import VERBS
-from convoy.pipeline.config import Model, parse
+from convoy.pipeline.config import Model, Recipe, parse
 from convoy.pipeline.errors import ConfigError
 from convoy.pipeline.networks import pretrained
 from tests.models.test_weights_torch import true_tensors, write_safetensors
@@ -223,7 +223,8 @@ def test_a_file_of_weights_is_part_of_what_the_training_is_kept_by(tmp_path, mon
     (tmp_path / "imagenet").mkdir()
 
     def found(**model):
-        return list(steps._weights(Model(name="resnet18", **model)).values())
+        recipe = Recipe(name="x", task="classification", model=Model(name="resnet18", **model))
+        return list(outside.weights(steps.Job(recipe), {}).values())
 
     assert found(weights="~/a.pth") == found(weights=str(tmp_path / "a.pth"))
     assert found(weights="~/a.pth") == [tmp_path / "a.pth"]

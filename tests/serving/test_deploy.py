@@ -86,7 +86,7 @@ def test_a_push_writes_what_the_base_path_expects(tmp_path, saved_model):
     """/models is the mounted push.model_dir: /models/NAME is a base path of numbered versions."""
     name, base_path = next(iter(models((DEPLOY / "models.config").read_text()).items()))
     served = tmp_path / pathlib.PurePosixPath(base_path).relative_to("/models")
-    version, _ = pusher.push(saved_model, tmp_path / name, keep=3)
+    version = pusher.push(saved_model, tmp_path / name, keep=3).version
     assert (served / str(version) / "saved_model.pb").is_file()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pathlib
 import shutil
 import signal
 import subprocess
@@ -113,6 +114,104 @@ def test_push_numbers_versions_and_keeps_the_newest(inputs, tmp_path):
     assert "card 4" in (served / "4" / "assets.extra" / "model_card.md").read_text()
 
 
+@pytest.fixture
+def exports(tmp_path) -> dict[str, pathlib.Path]:
+    """Exports of two trainings, A of them also with other thresholds, and A exported again."""
+    made = {
+        "A": ("a", "a1", b"a"),
+        "B": ("b", "b1", b"b"),
+        "A otherwise": ("a", "a2", b"a'"),
+        "A again": ("a", "a1", b"a, other times measured"),
+    }
+    for name, (trainer, export, content) in made.items():
+        (tmp_path / name / "assets.extra").mkdir(parents=True)
+        (tmp_path / name / "saved_model.pb").write_bytes(content)
+        write(tmp_path / name / pusher.SOURCE, {"trainer": trainer, "export": export})
+    return {name: tmp_path / name for name in made}
+
+
+def pushes(exports, tmp_path, *names: str, **options) -> list[tuple]:
+    """What came of each push into one folder; "A!" = the gate found A better than the newest."""
+    base = tmp_path / "served" / "shared"
+    return [
+        tuple(
+            pusher.push(
+                exports[name.removesuffix("!")],
+                base,
+                **{"keep": 9, "better": name.endswith("!"), **options},
+            )
+        )
+        for name in names
+    ]
+
+
+NEW_1, NEW_2 = (1, True, 1, None), (2, True, 2, None)
+
+
+def test_no_export_is_pushed_twice(exports, tmp_path):
+    """Nightly A, B, A, B where the gate lets both pass: no more than two versions, B serves."""
+    found = pushes(exports, tmp_path, "A", "B!", "B", "A", "B", "A again", "B")
+    held_by_1, held_by_2 = (1, False, 2, None), (2, False, 2, None)
+    assert found == [NEW_1, NEW_2, held_by_2, held_by_1, held_by_2, held_by_1, held_by_2]
+    base = tmp_path / "served" / "shared"
+    assert sorted(pusher.versions(base)) == [1, 2]
+    assert pusher.said(pusher.Pushed(*found[3])._asdict()) == (
+        "already there (version 2 is newer, and this one is not better)"
+    )
+
+
+def test_an_older_version_that_is_better_returns(exports, tmp_path):
+    found = pushes(exports, tmp_path, "A", "B", "A!", "A!", "A", "B")
+    again = (3, False, 3, None)
+    assert found == [NEW_1, NEW_2, (3, False, 3, 1), again, again, (2, False, 3, None)]
+    base = tmp_path / "served" / "shared"
+    assert sorted(pusher.versions(base)) == [2, 3]
+    assert (base / "3" / "saved_model.pb").read_bytes() == b"a"
+    assert json.loads((base / "3" / pusher.MARK).read_text())["version"] == 3
+    assert pusher.said(pusher.Pushed(*found[2])._asdict()) == (
+        "this very export was version 1 and is the newest again, version 3"
+    )
+
+
+def test_a_change_of_the_export_that_is_taken_back_serves_again(exports, tmp_path):
+    """The gate compares trainings; between two exports of one training the recipe decides."""
+    found = pushes(exports, tmp_path, "A", "A otherwise", "A")
+    assert found == [NEW_1, NEW_2, (3, False, 3, 1)]
+
+
+def test_the_version_that_is_named_stays(exports, tmp_path):
+    pushes(exports, tmp_path, "A", "B", "A otherwise")
+    assert pushes(exports, tmp_path, "B", keep=1) == [(2, False, 3, None)]
+    assert sorted(pusher.versions(tmp_path / "served" / "shared")) == [2, 3]
+
+
+def test_the_newest_version_of_another_training(exports, tmp_path):
+    base = tmp_path / "served" / "shared"
+    assert pusher.newest(base) is None
+    pushes(exports, tmp_path, "A", "B", "A otherwise")
+    assert [pusher.newest(base, but=key) for key in ("", "a", "b", "c")] == [3, 2, 3, 3]
+
+
+def test_the_gates_gain_lets_an_older_version_return(inputs, tmp_path):
+    """gate.json -> pushed.json: only a gain over the newest version brings an older one back."""
+    gate = inputs["evaluation"] / "gate.json"
+    model = inputs["export"] / "saved_model"
+    card = model / "assets.extra" / "model_card.md"
+    before = card.read_text()
+    push(inputs, tmp_path)
+    change(inputs, "another")
+    assert push(inputs, tmp_path)["version"] == 2
+    change(inputs, before)
+    for gain in (None, 0.0, -0.1):
+        write(gate, {"blessed": True, "text": "Blessed: good.", "gain": gain})
+        result = push(inputs, tmp_path)
+        assert (result["version"], result["newest"], result["new"]) == (1, 2, False)
+    write(gate, {"blessed": True, "text": "Blessed: good.", "gain": 0.1})
+    result = push(inputs, tmp_path)
+    assert (result["version"], result["returned_from"], result["new"]) == (3, 1, False)
+    assert result["path"] == str(tmp_path / "served" / "tiny" / "3")
+
+
 @pytest.mark.parametrize(
     ("file", "content", "message"),
     [
@@ -166,7 +265,7 @@ def test_two_pushers_take_turns(inputs, tmp_path):
     code = (
         "import pathlib, sys\n"
         "from convoy.pipeline.components import pusher\n"
-        "print(pusher.push(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), keep=9)[0])\n"
+        "print(pusher.push(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), keep=9).version)\n"
     )
     processes = [
         subprocess.Popen(

@@ -159,7 +159,7 @@ def test_features_are_cached_across_heads_and_made_anew_for_other_weights(
     def made(recipe):
         job = steps.Job(recipe, store=tmp_path / "store")
         job.done["example_gen"] = Artifact(class_records, "known", cached=True)
-        inputs = steps._inputs(job, "trainer")
+        inputs = steps.inputs_of(job, "trainer")
         assert set(inputs) == {"examples", "init0", "features"}
         return inputs["features"]
 

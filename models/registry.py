@@ -128,14 +128,15 @@ def _options(name: str, task: str, options: dict[str, Any]) -> tuple[dict, dict]
     """(what the network is built with, what its task is built with). Raises ValueError."""
     row = tasks.TASKS[task]
     of_network = (*_row(name).family.options, *(["head"] if len(row.heads) > 1 else []))
-    own: dict[str, Any] = {}
+    weldon = options.get("head") == "weldon"  # which has dropout of its own
+    own: dict[str, Any] = {"dropout": OPTIONS["dropout"]} if weldon else {}
     learning: dict[str, Any] = {}
     for key, value in options.items():
         if key not in OPTIONS:
             close = difflib.get_close_matches(key, OPTIONS, n=1, cutoff=0.4)
             hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(OPTIONS)}"
             raise ValueError(f"{name}: no option is called {key!r}; {hint}")
-        if key in of_network:
+        if key in of_network or (key == "dropout" and weldon):
             own[key] = value
         elif key in row.options:
             learning[key] = value
@@ -152,8 +153,6 @@ def _options(name: str, task: str, options: dict[str, Any]) -> tuple[dict, dict]
         raise ValueError(
             f"{name}: head: expected one of {', '.join(row.heads)}, got {own['head']!r}"
         )
-    if own.get("head") == "weldon":  # it has dropout of its own, whatever the network has
-        own["dropout"] = options.get("dropout", OPTIONS["dropout"])
     if learning.get("vocabulary"):
         own["words"] = len(learning["vocabulary"])
     return own, learning

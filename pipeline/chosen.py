@@ -22,6 +22,7 @@ def choices(recipe: Recipe) -> dict[str, Choice]:
             tuple(f"{name} {row!r}" for name, row in sorted(rows.items())),
         ),
         "convoy.models.tasks": Choice((task.module,), (repr(task),)),
+        "convoy.serving.verify": Choice((task.module,)),
         "convoy.pipeline.tasks": Choice((f"convoy.pipeline.tasks.{recipe.task}",)),
         PRETRAINED: Choice((), tuple(_addresses(networks))),
     }

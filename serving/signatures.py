@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 import tensorflow as tf
 
 from convoy.models import resize, tasks
+from convoy.models.answering import answering
 from convoy.models.spec import Preprocess, Task
 
 DEFAULT, TENSOR = "serving_default", "serving_tensor"
@@ -28,16 +29,6 @@ Network = Callable[[tf.Tensor], "tf.Tensor | dict[str, tf.Tensor]"]
 def input_of(task: Task) -> str:
     """Name of the default signature's input."""
     return tasks.REQUESTS[tasks.TASKS[task.info.task].request]
-
-
-def answering(task: Task, network: Network, labels: Sequence[str], limits: dict) -> Callable:
-    """(the network's inputs, matrices, sizes) -> what is served; see `models.spec.Task.answer`."""
-    names = tf.constant(list(labels))
-
-    def answer(inputs, matrices=None, sizes=None):
-        return task.answer(task.decode(network(inputs), **limits), matrices, sizes, names)
-
-    return answer
 
 
 def build(

@@ -16,8 +16,8 @@ from convoy.data.example import decode
 from convoy.data.input.input import Stream, evaluation_batches
 from convoy.data.sample import Sample
 from convoy.models import tasks
+from convoy.models.answering import answering
 from convoy.models.spec import Task
-from convoy.serving import freeze, signatures
 
 Answer = dict[str, np.ndarray]
 
@@ -34,7 +34,7 @@ def predictor(
 
     It is traced at its first call: make one for all evaluations of a network.
     """
-    served = signatures.answering(task, freeze.live(task.model), labels, dict(limits))
+    served = answering(task, lambda x: task.model(x, training=False), labels, limits)
 
     @tf.function(reduce_retracing=True)
     def answer(batch):

@@ -46,8 +46,8 @@ def assert_equal(left: dict, right: dict) -> None:
 
 
 @pytest.mark.parametrize("fields", CASES)
-def test_a_mixed_batch_does_not_depend_on_where_it_is_made(digits_records, task):
-    given = stream(digits_records, task)
+def test_a_mixed_batch_does_not_depend_on_where_it_is_made(digits_records, fields):
+    given = stream(digits_records, fields)
     whole = take(training_batches(given), 4)
     tf.random.set_seed(5)
     (resumed,) = take(training_batches(given, start_step=3), 1)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from convoy.data.sample import Sample
+from convoy.models.boxes import in_picture
 from convoy.pipeline.evaluation import localization, multilabel
-from convoy.serving.signatures import to_source
 
 NAMES = ("ant", "bee", "cat")
 
@@ -110,5 +110,5 @@ def test_boxes_come_back_to_the_picture():
     """The input is the picture halved and moved by (4, 6); what lies outside is cut."""
     matrix = np.array([[0.5, 0, 6], [0, 0.5, 4], [0, 0, 1]])
     boxes = np.array([[[4, 6, 14, 26], [0, 0, 400, 400]]], np.float32)
-    found = to_source(boxes, np.float32(matrix[None]), np.array([[100, 200]], np.int32))
+    found = in_picture(boxes, np.float32(matrix[None]), np.array([[100, 200]], np.int32))
     assert found[0].numpy().tolist() == [[0, 0, 20, 40], [0, 0, 100, 200]]

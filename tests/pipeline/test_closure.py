@@ -145,7 +145,7 @@ def test_what_runs_changes_the_key(edited, name, sections, must, must_not):
 
 
 def test_a_template_counts_by_its_text(edited):
-    root = edited("pipeline/report/report.html", "<head>", "<head> ")
+    root = edited("pipeline/report/page.html", "<head>", "<head> ")
     found = changed(recipe(), root)
     assert "evaluator" in found
     assert not {"trainer", "exporter", "example_gen"} & found
@@ -253,6 +253,7 @@ def test_imports_by_name_are_known():
         "data/sources/__init__.py",
         "models/registry.py",
         "pipeline/tasks/__init__.py",
+        "serving/verify.py",
     }
     reached = {module for one in closures(recipe()).values() for module in one.modules}
     for name in found - followed:
@@ -268,7 +269,9 @@ def test_packages_have_no_effects():
         for name, tree in _trees().items()
         if name.endswith("__init__.py")
         for node in tree.body
-        if not isinstance(node, plain) and not isinstance(getattr(node, "value", 0), ast.Constant)
+        if not isinstance(node, plain)
+        and not isinstance(getattr(node, "value", 0), ast.Constant)
+        and ast.unparse(getattr(node, "test", node)) != "TYPE_CHECKING"
     ]
     assert not wrong
 

@@ -1,4 +1,4 @@
-"""One reader a format. A reader is a module with three functions:
+"""One reader per format. A reader is a module with three functions:
 
 detect(tree) -> bool
     Whether a data set looks like this format, by its names and, at most, a few of its files.

@@ -21,7 +21,7 @@ from convoy.data.images import images
 from convoy.data.objects import sample_of
 from convoy.data.sample import Listing, Reference, Sample
 from convoy.data.sources import Options, SourceError, ignore, pixels
-from convoy.data.sources.numbered import named
+from convoy.data.sources.numbered import label_by_number
 
 _CIFAR10 = ["airplane", "automobile", "bird", "cat", "deer"]
 _CIFAR10 += ["dog", "frog", "horse", "ship", "truck"]
@@ -40,18 +40,18 @@ def scan(path, options: Options = Options()) -> Listing:
     tree = files.tree(path)
     batches = _batches(tree)
     if not batches:
-        found = (
+        content = (
             "the Python version, whose pickles may run any program" if _pickled(tree) else "none"
         )
         raise SourceError(
             f"{tree.root}: expected the binary version of CIFAR (data_batch_1.bin or train.bin), "
-            f"found {found}; take cifar-10-binary.tar.gz or cifar-100-binary.tar.gz"
+            f"found {content}; take cifar-10-binary.tar.gz or cifar-100-binary.tar.gz"
         )
     heads = set(batches.values())
     if len(heads) > 1:
         raise SourceError(f"{tree.root}: holds CIFAR-10 and CIFAR-100; give the folder of one")
     head = heads.pop()
-    labels, by_number = named(_names(tree, head), options.labels, tree.root)
+    labels, by_number = label_by_number(_names(tree, head), options.labels, tree.root)
     references, rejected = [], []
     for name in batches:
         split = "test" if posixpath.basename(name).lower().startswith("test") else "train"
@@ -79,12 +79,12 @@ def read(reference: Reference, labels, *, max_pixels=images.MAX_PIXELS, warn=ign
 
 def _batches(tree: files.Tree) -> dict[str, int]:
     """Name of each file -> bytes of a row before its pixels: 1 of CIFAR-10, 2 of CIFAR-100."""
-    found = dict.fromkeys((n for n in tree.names if _BATCH.fullmatch(posixpath.basename(n))), 1)
+    heads = dict.fromkeys((n for n in tree.names if _BATCH.fullmatch(posixpath.basename(n))), 1)
     for name in tree.names:
         base = posixpath.basename(name)
         if base in ("train.bin", "test.bin") and _beside(tree, name, "fine_label_names.txt"):
-            found[name] = 2
-    return found
+            heads[name] = 2
+    return heads
 
 
 def _pickled(tree: files.Tree) -> bool:
@@ -97,9 +97,9 @@ def _beside(tree: files.Tree, name: str, other: str) -> bool:
 
 
 def _names(tree: files.Tree, head: int) -> list[str]:
-    wanted = "batches.meta.txt" if head == 1 else "fine_label_names.txt"
+    base = "batches.meta.txt" if head == 1 else "fine_label_names.txt"
     for name in tree.names:
-        if posixpath.basename(name) == wanted:
+        if posixpath.basename(name) == base:
             lines = tree.read(name).decode("utf-8-sig", "replace").splitlines()
             return [line.strip() for line in lines if line.strip()]
     return _CIFAR10 if head == 1 else [str(number) for number in range(100)]

@@ -89,16 +89,16 @@ class _Table(NamedTuple):
 def find(tree: files.Tree, labels: Sequence[str], options: Options) -> Meaning:
     """The meaning of these label pictures. Raises SourceError."""
     table = _table(tree)
-    found = _probe(tree, labels, bool(table and table.colors))
-    table = table or _known(labels, found)
-    if found and max(found) >= COLOR:
+    codes = _probe(tree, labels, bool(table and table.colors))
+    table = table or _standard_table(labels, codes)
+    if codes and max(codes) >= COLOR:
         return _colored(table, labels, options, tree.root)
     if any("_labelIds." in label for label in labels) and not options.labels:
         rows = list(zip(_CITYSCAPES_IDS, _CITYSCAPES, strict=True))
         rows += [(value, "void") for value in range(256) if value not in _CITYSCAPES_IDS]
         note = "the 19 classes that Cityscapes evaluates; its other ids are ignored"
         return _meaning(rows, options, tree.root, note)
-    return of_indices(found, options, tree.root, table)
+    return of_indices(codes, options, tree.root, table)
 
 
 def read(where: files.Where, codes, max_pixels: int = images.MAX_PIXELS) -> np.ndarray:
@@ -107,19 +107,19 @@ def read(where: files.Where, codes, max_pixels: int = images.MAX_PIXELS) -> np.n
     return mapped(codes_of(where, colors, max_pixels), codes, files.name_of(where))
 
 
-def mapped(values: np.ndarray, codes, told: str) -> np.ndarray:
+def mapped(values: np.ndarray, codes, where: str) -> np.ndarray:
     """uint8 [H, W]: the class of each code, or IGNORE. Raises BadSample bad_segmentation."""
-    known = dict(codes)
+    lookup = dict(codes)
     unique, inverse = _unique(values)
-    strange = [int(code) for code in unique if int(code) not in known]
-    if strange:
+    unknown = [int(code) for code in unique if int(code) not in lookup]
+    if unknown:
         raise BadSample(
             "bad_segmentation",
-            f"{told}: value {_text(strange[0])} is no class; expected "
-            f"{', '.join(_text(code) for code in sorted(known)[:20])}. Give the classes in order "
+            f"{where}: value {_text(unknown[0])} is no class; expected "
+            f"{', '.join(_text(code) for code in sorted(lookup)[:20])}. Give the classes in order "
             "as data.labels, and the value that means 'not labelled' as data.ignore",
         )
-    return np.array([known[int(code)] for code in unique], np.uint8)[inverse]
+    return np.array([lookup[int(code)] for code in unique], np.uint8)[inverse]
 
 
 def codes_of(where: files.Where, colors: bool, max_pixels: int) -> np.ndarray:
@@ -132,7 +132,7 @@ def codes_of(where: files.Where, colors: bool, max_pixels: int) -> np.ndarray:
     return codes_in(data, colors, max_pixels, files.name_of(where))
 
 
-def codes_in(data: bytes, colors: bool, max_pixels: int, told: str) -> np.ndarray:
+def codes_in(data: bytes, colors: bool, max_pixels: int, where: str) -> np.ndarray:
     """int32 [H, W] codes of a label picture; `colors`: of palettes too.
 
     A JPEG blurs values: it is taken for black and white, 0 and 255. Raises BadSample
@@ -143,9 +143,9 @@ def codes_in(data: bytes, colors: bool, max_pixels: int, told: str) -> np.ndarra
         picture = PIL.Image.open(io.BytesIO(data))
         picture.load()
     except BadSample as error:
-        raise BadSample("bad_segmentation", f"{told}: {error.detail}") from None
+        raise BadSample("bad_segmentation", f"{where}: {error.detail}") from None
     except OSError as error:
-        raise BadSample("bad_segmentation", f"{told}: {error}") from None
+        raise BadSample("bad_segmentation", f"{where}: {error}") from None
     if format_name == "JPEG":
         return np.where(np.asarray(picture.convert("L")) >= 128, 255, 0).astype(np.int32)
     if picture.mode in ("1", "L", "I", "I;16", "I;16B", "I;16L"):
@@ -153,7 +153,7 @@ def codes_in(data: bytes, colors: bool, max_pixels: int, told: str) -> np.ndarra
     if picture.mode == "P" and not colors:
         return np.asarray(picture).astype(np.int32)
     if picture.mode not in ("P", "LA", "RGB", "RGBA"):
-        detail = f"{told}: mode {picture.mode} holds no indices or colors"
+        detail = f"{where}: mode {picture.mode} holds no indices or colors"
         raise BadSample("bad_segmentation", detail)
     pixels = np.asarray(picture.convert("RGB"))
     if not colors and (pixels == pixels[..., :1]).all():
@@ -182,13 +182,13 @@ def _probe(tree: files.Tree, labels: Sequence[str], colors: bool) -> set[int]:
     chosen = sorted(labels)
     if len(chosen) > PROBES:
         chosen = [chosen[i * len(chosen) // PROBES] for i in range(PROBES)]
-    found: set[int] = set()
+    codes: set[int] = set()
     for name in chosen:
         try:
-            found.update(_unique(codes_of(tree.where(name), colors, images.MAX_PIXELS))[0].tolist())
+            codes.update(_unique(codes_of(tree.where(name), colors, images.MAX_PIXELS))[0].tolist())
         except BadSample:
             continue
-    return found
+    return codes
 
 
 def _colored(table: _Table | None, labels, options: Options, root: str) -> Meaning:
@@ -208,11 +208,11 @@ def _colored(table: _Table | None, labels, options: Options, root: str) -> Meani
 
 
 def of_indices(
-    found: set[int], options: Options, root: str, table: _Table | None = None
+    codes: set[int], options: Options, root: str, table: _Table | None = None
 ) -> Meaning:
-    """Of label pictures that hold indices; `found`: those in some of them. Raises SourceError."""
+    """Of label pictures that hold indices; `codes`: those in some of them. Raises SourceError."""
     names = options.labels or (table.names if table else ("background", "object"))
-    if found == {0, 255} and options.ignore is None and len(names) == 2:
+    if codes == {0, 255} and options.ignore is None and len(names) == 2:
         note = "label pictures hold 0 and 255: two classes, no ignored pixels"
         return _meaning(list(zip((0, 255), names, strict=True)), options, root, note)
     ignored = IGNORE if options.ignore is None else options.ignore
@@ -225,7 +225,7 @@ def of_indices(
         names = list(options.labels)
         values = [v for v in range(first, first + len(names) + 1) if v != ignored][: len(names)]
     else:
-        values = sorted(found - {ignored, IGNORE})
+        values = sorted(codes - {ignored, IGNORE})
         if values and values[-1] < 3 * len(values):
             values = [value for value in range(values[-1] + 1) if value != ignored]
         names = [str(value) for value in values]
@@ -238,27 +238,29 @@ def of_indices(
 def _meaning(rows: list[tuple[int, str]], options: Options, root: str, note: str = "") -> Meaning:
     """Of (code, name) in the order of the classes; void and unwanted ones become IGNORE."""
     labels = list(dict.fromkeys(name for _, name in rows if not _IGNORED.fullmatch(name)))
-    wanted = [name for name in options.labels if not _IGNORED.fullmatch(name)] or labels
-    unwanted = [name for name in labels if name not in wanted]
-    strange = [name for name in wanted if name not in labels]
-    if strange:
+    kept = [name for name in options.labels if not _IGNORED.fullmatch(name)] or labels
+    dropped = [name for name in labels if name not in kept]
+    unknown = [name for name in kept if name not in labels]
+    if unknown:
         raise SourceError(
-            f"{root}: data.labels: {', '.join(strange)} not among the classes of its table: "
+            f"{root}: data.labels: {', '.join(unknown)} not among the classes of its table: "
             f"{', '.join(labels)}"
         )
-    if not 0 < len(wanted) <= IGNORE:
-        raise SourceError(f"{root}: {len(wanted)} classes besides ignored; expected 1 to {IGNORE}")
-    codes = tuple((code, wanted.index(n) if n in wanted else IGNORE) for code, n in rows)
-    told = f"ignored, as data.labels does not name them: {', '.join(unwanted)}" if unwanted else ""
-    return Meaning(tuple(wanted), codes, tuple(filter(None, (note, told))))
+    if not 0 < len(kept) <= IGNORE:
+        raise SourceError(f"{root}: {len(kept)} classes besides ignored; expected 1 to {IGNORE}")
+    codes = tuple((code, kept.index(n) if n in kept else IGNORE) for code, n in rows)
+    dropped_note = (
+        f"ignored, as data.labels does not name them: {', '.join(dropped)}" if dropped else ""
+    )
+    return Meaning(tuple(kept), codes, tuple(filter(None, (note, dropped_note))))
 
 
-def _known(labels: Sequence[str], found: set[int]) -> _Table | None:
-    """Of a layout whose classes are known; `found`: values in some of the label pictures."""
+def _standard_table(labels: Sequence[str], codes: set[int]) -> _Table | None:
+    """Of a layout with standard classes; `codes`: values in some of the label pictures."""
     if any("_labelTrainIds." in label for label in labels):
         return _Table(_CITYSCAPES, [])
     folders = {label.rpartition("/")[0].rpartition("/")[2] for label in labels}
-    if folders & {"trainannot", "valannot", "testannot"} and max(found - {IGNORE}, default=0) < 12:
+    if folders & {"trainannot", "valannot", "testannot"} and max(codes - {IGNORE}, default=0) < 12:
         return _Table(_CAMVID, [])
     return None
 

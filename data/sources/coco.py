@@ -55,29 +55,29 @@ def scan(path, options: Options = Options()) -> Listing:
     loaded = [coco_json.load(tree, name) for name in names]
     placed, notes = [], []
     pictures = coco_json.Pictures(tree)
-    for found in sorted(loaded, key=lambda found: (found.split is None, found.name)):
-        place = _place(found, pictures)
+    for file in sorted(loaded, key=lambda file: (file.split is None, file.name)):
+        place = _place(file, pictures)
         if any(name in tree for name in place.values()) or not place:
-            placed.append((found, place))
+            placed.append((file, place))
         else:
-            notes.append(f"{found.name}: none of its {len(place)} pictures is there: left out")
+            notes.append(f"{file.name}: none of its {len(place)} pictures is there: left out")
     if not any(place for _, place in placed):
         raise SourceError(
             f"{tree.root}: expected the pictures that {', '.join(names)} name, such as "
             f"{_first_file_name(loaded)}, beside the JSON, in a folder named as it or as its split "
             f"(train2017, images/train); found none of them among {len(pictures)} pictures"
         )
-    names, body, whole = _keypoint_names(tree, [found for found, _ in placed], notes)
+    names, body, whole = _keypoint_names(tree, [file for file, _ in placed], notes)
     entries = _entries(tree, placed, options, notes)
     references = _references(tree, entries, (body, whole))
-    used = [found for found, _ in placed]
+    used = [file for file, _ in placed]
     labels = options.labels or _labels(used, notes)
-    segments = [found for found in used if "segments" in found.kinds]
+    segments = [file for file in used if "segments" in file.kinds]
     notes += _unlisted(len(pictures), entries, segments)
     return Listing(
         tuple(references),
         labels,
-        tuple(sorted(row for found in used for row in found.rejected)),
+        tuple(sorted(row for file in used for row in file.rejected)),
         segmentation_labels=_segmentation_labels(tree, segments),
         keypoints=names,
         keypoint_pairs=keypoints.pairs(names),
@@ -111,22 +111,22 @@ def _open(path) -> tuple[files.Tree, list[str]]:
     if not coco_json.is_coco(tree, tree.names[0]):
         raise SourceError(f"{tree.root}: expected COCO's {{images, annotations, categories}}")
     folder = os.path.dirname(os.path.abspath(tree.root))
-    found = coco_json.load(tree, tree.names[0])
+    file = coco_json.load(tree, tree.names[0])
     for root in (folder, os.path.dirname(folder)):
         wider = files.Tree(root)
         name = os.path.relpath(os.path.abspath(tree.root), root).replace(os.sep, "/")
-        place = _place(dataclasses.replace(found, name=name), coco_json.Pictures(wider))
+        place = _place(dataclasses.replace(file, name=name), coco_json.Pictures(wider))
         if any(picture in wider for picture in place.values()):
             return wider, [name]
     return files.Tree(folder), tree.names
 
 
-def _place(found: CocoFile, pictures: coco_json.Pictures) -> dict[str, str]:
+def _place(file: CocoFile, pictures: coco_json.Pictures) -> dict[str, str]:
     """Image id -> the picture's name in the tree, or the name that it should have."""
-    folders = pictures.folders(found)
+    folders = pictures.folders(file)
     place = {}
-    for key, (file_name, _) in found.images.items():
-        name = pictures.find(file_name, folders, found.split)
+    for key, (file_name, _) in file.images.items():
+        name = pictures.find(file_name, folders, file.split)
         place[key] = name or coco_json.expected(folders[0], file_name)
     return place
 
@@ -142,29 +142,29 @@ class _Entry:
 def _entries(tree, placed, options: Options, notes: list[str]) -> dict[tuple[str, str], _Entry]:
     """(split, picture) -> entry. A file without a split whose pictures all have one is left out."""
     entries: dict[tuple[str, str], _Entry] = {}
-    named: set[str] = set()
-    for found, place in list(placed):
-        objects = _kind(found) in ("objects", "keypoints", "")
-        if found.split is None and objects and place and named.issuperset(place.values()):
-            notes.append(f"{found.name}: other files give a split to its pictures: left out")
-            placed.remove((found, place))
+    in_splits: set[str] = set()
+    for file, place in list(placed):
+        objects = _kind(file) in ("objects", "keypoints", "")
+        if file.split is None and objects and place and in_splits.issuperset(place.values()):
+            notes.append(f"{file.name}: other files give a split to its pictures: left out")
+            placed.remove((file, place))
             continue
         splits = collections.defaultdict(list)
         for split, picture in entries:
             splits[picture].append(split)
         for key, picture in place.items():
             hashed = [hashed_split(picture, options.holdout, options.seed)]
-            for split in [found.split] if found.split else splits.get(picture, hashed):
+            for split in [file.split] if file.split else splits.get(picture, hashed):
                 entry = entries.setdefault((split, picture), _Entry())
-                entry.size = entry.size or found.images[key][1]
-                entry.parts.append((found, key))
-                _check_alone(tree, entry, found)
-        if found.split:
-            named.update(place.values())
+                entry.size = entry.size or file.images[key][1]
+                entry.parts.append((file, key))
+                _check_alone(tree, entry, file)
+        if file.split:
+            in_splits.update(place.values())
     return entries
 
 
-def _check_alone(tree, entry: _Entry, found: CocoFile) -> None:
+def _check_alone(tree, entry: _Entry, file: CocoFile) -> None:
     """Raises where two files say of the same picture what objects it has."""
     for kind in ("objects", "keypoints", "segments"):
         names = {f.name for f, key in entry.parts if _kind(f) == kind and key in f.rows}
@@ -175,36 +175,36 @@ def _check_alone(tree, entry: _Entry, found: CocoFile) -> None:
             )
 
 
-def _kind(found: CocoFile) -> str:
+def _kind(file: CocoFile) -> str:
     """What its rows are; keypoints where they have any."""
     kinds = ("segments", "keypoints", "objects", "captions")
-    return next((kind for kind in kinds if kind in found.kinds), "")
+    return next((kind for kind in kinds if kind in file.kinds), "")
 
 
 def _references(tree, entries, layout) -> list[Reference]:
     """Takes the rows out of the files, so that they are not held twice."""
     references, interned = [], {}
     left = collections.Counter(
-        (found.name, key) for entry in entries.values() for found, key in entry.parts
+        (file.name, key) for entry in entries.values() for file, key in entry.parts
     )
     for (split, picture), entry in sorted(entries.items(), key=lambda item: item[0]):
         parts, png, things = [], None, True
-        for found, key in entry.parts:
-            rows = found.rows.get(key, [])
-            things &= _kind(found) not in ("objects", "keypoints")
+        for file, key in entry.parts:
+            rows = file.rows.get(key, [])
+            things &= _kind(file) not in ("objects", "keypoints")
             if not rows:
                 continue
-            if "segments" in found.kinds:
-                png = _png(tree, found, found.pngs.get(key, ""))
+            if "segments" in file.kinds:
+                png = _png(tree, file, file.pngs.get(key, ""))
             names = tuple(
-                (category, found.categories[category]["name"])
-                for category in sorted(found.used[key], key=coco_json.order_of)
-                if category in found.categories
+                (category, file.categories[category]["name"])
+                for category in sorted(file.used[key], key=coco_json.order_of)
+                if category in file.categories
             )
             parts.append((interned.setdefault(names, names), tuple(rows)))
-            left[found.name, key] -= 1
-            if not left[found.name, key]:  # else another split needs them, too
-                del found.rows[key]
+            left[file.name, key] -= 1
+            if not left[file.name, key]:  # else another split needs them, too
+                del file.rows[key]
         segments = _segment_classes(entry) if png else ()
         segments = interned.setdefault(segments, segments)
         annotation = (entry.size, tuple(parts), layout, (png, segments, things) if png else None)
@@ -212,10 +212,10 @@ def _references(tree, entries, layout) -> list[Reference]:
     return references
 
 
-def _png(tree, found: CocoFile, file_name: str) -> files.Where:
+def _png(tree, file: CocoFile, file_name: str) -> files.Where:
     """A panoptic PNG: in the folder named as the JSON, or beside it."""
     name = coco_json.relative(file_name)
-    folder, base = posixpath.split(found.name)
+    folder, base = posixpath.split(file.name)
     stem = posixpath.splitext(base)[0]
     for place in (posixpath.join(folder, stem), stem, folder, posixpath.join("annotations", stem)):
         full = posixpath.normpath(posixpath.join(place, name))
@@ -226,11 +226,11 @@ def _png(tree, found: CocoFile, file_name: str) -> files.Where:
 
 def _segment_classes(entry: _Entry) -> tuple[tuple[str, int, bool], ...]:
     """(category id, value in the segmentation, whether it is a thing) of an entry's segments."""
-    (found, key), *_ = (part for part in entry.parts if "segments" in part[0].kinds)
+    (file, key), *_ = (part for part in entry.parts if "segments" in part[0].kinds)
     return tuple(
-        (category, value, bool(found.categories[category].get("isthing", 1)))
-        for value, category in enumerate(_sorted(found.categories))
-        if category in found.used[key]
+        (category, value, bool(file.categories[category].get("isthing", 1)))
+        for value, category in enumerate(_sorted(file.categories))
+        if category in file.used[key]
     )
 
 
@@ -243,26 +243,25 @@ def _labels(used: list[CocoFile], notes: list[str]) -> tuple[str, ...]:
     described = [f for f in used if f.kinds & {"objects", "keypoints"}]
     segments = [f for f in used if "segments" in f.kinds and not described]
     order: dict[str, str] = {}  # name -> id
-    for found in described or segments or used:
+    for file in described or segments or used:
         names: dict[str, str] = {}
-        for key in _sorted(found.categories):
-            row = found.categories[key]
+        for key in _sorted(file.categories):
+            row = file.categories[key]
             if row["name"] in _NO_CLASS:
-                notes.append(f"{found.name}: category {row['name']!r} is no class: left out")
+                notes.append(f"{file.name}: category {row['name']!r} is no class: left out")
             elif not segments or row.get("isthing", 1):
                 if row["name"] in names:
-                    notes.append(f"{found.name}: several categories are called {row['name']!r}")
+                    notes.append(f"{file.name}: several categories are called {row['name']!r}")
                 names.setdefault(row["name"], key)
         for name, key in names.items():
             if order.setdefault(name, key) != key:
-                notes.append(f"{found.name}: category {name!r} has id {key}, not {order[name]}")
+                notes.append(f"{file.name}: category {name!r} has id {key}, not {order[name]}")
     return tuple(sorted(order, key=lambda name: (coco_json.order_of(order[name]), name)))
 
 
 def _segmentation_labels(tree, segments: list[CocoFile]) -> tuple[str, ...]:
     lists = {
-        tuple(found.categories[key]["name"] for key in _sorted(found.categories))
-        for found in segments
+        tuple(file.categories[key]["name"] for key in _sorted(file.categories)) for file in segments
     }
     if len(lists) > 1 or any(len(names) > 255 for names in lists):
         raise SourceError(
@@ -275,46 +274,46 @@ def _segmentation_labels(tree, segments: list[CocoFile]) -> tuple[str, ...]:
 def _keypoint_names(tree, used, notes: list[str]) -> tuple[tuple[str, ...], int, bool]:
     """(names, how many of them are in the rows' "keypoints", whether whole-body lists follow)."""
     layouts: dict[tuple[tuple[str, ...], int, bool], list[str]] = {}
-    for found in used:
-        if "keypoints" in found.kinds:
-            layout = _layout(found, notes)
-            layouts.setdefault(layout, []).append(found.name)
+    for file in used:
+        if "keypoints" in file.kinds:
+            layout = _layout(file, notes)
+            layouts.setdefault(layout, []).append(file.name)
     if len(layouts) > 1:
-        told = "; ".join(f"{', '.join(where)}: {len(of[0])}" for of, where in layouts.items())
+        counts = "; ".join(f"{', '.join(where)}: {len(of[0])}" for of, where in layouts.items())
         raise SourceError(
-            f"{tree.root}: the keypoints are not the same in all files ({told} points); point "
+            f"{tree.root}: the keypoints are not the same in all files ({counts} points); point "
             "data.path at one of these files"
         )
     return next(iter(layouts), ((), 0, False))
 
 
-def _layout(found: CocoFile, notes: list[str]) -> tuple[tuple[str, ...], int, bool]:
+def _layout(file: CocoFile, notes: list[str]) -> tuple[tuple[str, ...], int, bool]:
     lists = {
         tuple(json_stream.plain(str(point)) for point in row["keypoints"]): row["name"]
-        for row in found.categories.values()
+        for row in file.categories.values()
         if isinstance(row.get("keypoints"), list) and row["keypoints"]
     }
     if len(lists) > 1:
-        notes.append(f"{found.name}: its categories have different keypoints: left out")
+        notes.append(f"{file.name}: its categories have different keypoints: left out")
         return (), 0, False
     names = next(iter(lists), ())
     whole = sum(count for _, count in coco_json.WHOLE_BODY)
-    count = max(len(names), found.points)
-    if found.whole_body or (len(names) == _BODY and found.points == _BODY + whole):
+    count = max(len(names), file.points)
+    if file.whole_body or (len(names) == _BODY and file.points == _BODY + whole):
         names += tuple(
             name
             for key, points in coco_json.WHOLE_BODY
             for name in _PART_NAMES.get(key) or keypoints.numbered(key.split("_")[0], points)
         )
     elif count > len(names):
-        categories = list(found.categories.values())
+        categories = list(file.categories.values())
         owner = categories[0]["name"] if len(categories) == 1 else "point"
         names += keypoints.numbered(owner, count)[len(names) :]
         notes.append(
-            f"{found.name}: {count} keypoints, not all named: a mirrored picture swaps those "
+            f"{file.name}: {count} keypoints, not all named: a mirrored picture swaps those "
             "alone that a known layout or their names pair"
         )
-    return names, count, found.whole_body
+    return names, count, file.whole_body
 
 
 _PART_NAMES = {
@@ -327,10 +326,10 @@ _PART_NAMES = {
 def _unlisted(count: int, entries, segments) -> list[str]:
     """How many pictures no file names, panoptic PNGs left out of account."""
     rest = count - len({picture for _, picture in entries})
-    rest -= sum(len(found.pngs) for found in segments)
+    rest -= sum(len(file.pngs) for file in segments)
     return [f"{rest} pictures are named by no JSON file: left out"] if rest > 0 else []
 
 
 def _first_file_name(loaded: list[CocoFile]) -> str:
-    names = (name for found in loaded for name, _ in found.images.values())
+    names = (name for file in loaded for name, _ in file.images.values())
     return next(names, "(they name none)")

@@ -60,14 +60,14 @@ def is_coco(tree: files.Tree, name: str) -> bool:
 
 def load(tree: files.Tree, name: str) -> CocoFile:
     """Reads a file once, from end to end. Raises SourceError where it is damaged."""
-    found = CocoFile(name, split_of(name), {}, {}, {}, {}, {}, set())
+    file = CocoFile(name, split_of(name), {}, {}, {}, {}, {}, set())
     counts = dict.fromkeys(_ARRAYS, 0)
     bad: dict[str, list[int]] = {key: [] for key in _ARRAYS}
     add = {"images": _add_image, "annotations": _add_row, "categories": _add_category}
     try:
         for key, raw, value in json_stream.items(tree.where(name)):
             if key in add:
-                if not (isinstance(value, dict) and add[key](found, raw, value)):
+                if not (isinstance(value, dict) and add[key](file, raw, value)):
                     bad[key].append(counts[key])
                 counts[key] += 1
     except (json_stream.DamagedJson, OSError) as error:
@@ -75,15 +75,15 @@ def load(tree: files.Tree, name: str) -> CocoFile:
             f"{tree.root}: {name}: expected COCO's JSON, but it is damaged at {error}; fetch or "
             "write it again, or take it out of the folder"
         ) from None
-    for key, wanted in (("images", "id and file_name"), ("annotations", "image_id")):
+    for key, fields in (("images", "id and file_name"), ("annotations", "image_id")):
         for index in bad[key]:
-            detail = f"{name}: {key}[{index}] is no object with {wanted} of its own"
-            found.rejected.append((f"{name}#{key}[{index}]", "corrupt_annotation", detail))
-    for key in sorted(found.rows.keys() - found.images.keys()):
-        rows = len(found.rows.pop(key))
+            detail = f"{name}: {key}[{index}] is no object with {fields} of its own"
+            file.rejected.append((f"{name}#{key}[{index}]", "corrupt_annotation", detail))
+    for key in sorted(file.rows.keys() - file.images.keys()):
+        rows = len(file.rows.pop(key))
         detail = f"{name}: {rows} annotations of image_id {key}, which is not among its images"
-        found.rejected.append((f"{name}#image_id={key}", "missing_image", detail))
-    return found
+        file.rejected.append((f"{name}#image_id={key}", "missing_image", detail))
+    return file
 
 
 def key_of(value) -> str | None:
@@ -111,55 +111,55 @@ def split_of(name: str) -> str | None:
     folder, base = posixpath.split(name)
     for part in (posixpath.splitext(base)[0], *reversed(folder.split("/"))):
         words = re.split(r"[\W\d_]+", part.lower())
-        found = {_SPLIT_WORDS[word] for word in words if word in _SPLIT_WORDS and word != "dev"}
-        if "dev" in words and not found:
+        splits = {_SPLIT_WORDS[word] for word in words if word in _SPLIT_WORDS and word != "dev"}
+        if "dev" in words and not splits:
             return "val"
-        if len(found) == 1:
-            return found.pop()
-        if found or "trainval" in words:
+        if len(splits) == 1:
+            return splits.pop()
+        if splits or "trainval" in words:
             return None
     return None
 
 
-def _add_image(found: CocoFile, raw: bytes, value: dict) -> bool:
+def _add_image(file: CocoFile, raw: bytes, value: dict) -> bool:
     key, name = key_of(value.get("id")), _file_name(value)
-    if key is None or not name or found.images.get(key, (name,))[0] != name:
+    if key is None or not name or file.images.get(key, (name,))[0] != name:
         return False
     size = value.get("height"), value.get("width")
-    known = all(isinstance(side, int) and side > 0 for side in size)
-    found.images[key] = (name, size if known else None)
+    valid = all(isinstance(side, int) and side > 0 for side in size)
+    file.images[key] = (name, size if valid else None)
     return True
 
 
-def _add_category(found: CocoFile, raw: bytes, value: dict) -> bool:
+def _add_category(file: CocoFile, raw: bytes, value: dict) -> bool:
     key = key_of(value.get("id"))
     if key is not None:
         name = value.get("name")
         name = name if isinstance(name, str) and name else key
-        found.categories[key] = {**value, "name": json_stream.plain(name)}
+        file.categories[key] = {**value, "name": json_stream.plain(name)}
     return key is not None
 
 
-def _add_row(found: CocoFile, raw: bytes, value: dict) -> bool:
+def _add_row(file: CocoFile, raw: bytes, value: dict) -> bool:
     key = key_of(value.get("image_id"))
     if key is None:
         return False
-    found.rows.setdefault(key, []).append(raw)
-    used = found.used.setdefault(key, [])
+    file.rows.setdefault(key, []).append(raw)
+    used = file.used.setdefault(key, [])
     segments = value.get("segments_info")
     if isinstance(segments, list):
-        found.kinds.add("segments")
+        file.kinds.add("segments")
         if isinstance(value.get("file_name"), str):
-            found.pngs[key] = value["file_name"]
+            file.pngs[key] = value["file_name"]
     elif "caption" in value:
-        found.kinds.add("captions")
+        file.kinds.add("captions")
     else:
         points = value.get("keypoints")
         whole = any(isinstance(value.get(name), list) for name, _ in WHOLE_BODY)
-        found.whole_body |= whole
+        file.whole_body |= whole
         if isinstance(points, list) and points:
-            found.points = max(found.points, len(points) // 3)
-        found.kinds.add("keypoints" if points or whole else "objects")
+            file.points = max(file.points, len(points) // 3)
+        file.kinds.add("keypoints" if points or whole else "objects")
     for row in segments if isinstance(segments, list) else [value]:
         category = key_of(row.get("category_id")) if isinstance(row, dict) else None
         if category is not None and category not in used:
@@ -194,23 +194,23 @@ class Pictures:
     def __len__(self) -> int:
         return len(self._names)
 
-    def folders(self, found: CocoFile) -> list[str]:
+    def folders(self, file: CocoFile) -> list[str]:
         """Where its file names may begin, the likeliest first."""
-        beside = posixpath.dirname(found.name)
-        stem = posixpath.splitext(posixpath.basename(found.name))[0]
+        beside = posixpath.dirname(file.name)
+        stem = posixpath.splitext(posixpath.basename(file.name))[0]
         words = {stem, *re.split(r"[_\-. ]+", stem)}
 
         def rank(folder: str) -> int:
             split = split_of(f"{folder}/x")
             if folder == beside:
                 return 0
-            if posixpath.basename(folder) == stem and "segments" in found.kinds:
+            if posixpath.basename(folder) == stem and "segments" in file.kinds:
                 return 9  # the panoptic PNGs
             if posixpath.basename(folder) in words:
                 return 1
-            if found.split and split == found.split:
+            if file.split and split == file.split:
                 return 2
-            if split and found.split:
+            if split and file.split:
                 return 9
             usual = posixpath.basename(folder).lower() in ("images", "jpegimages", "img", "data")
             return 4 if usual else 3 if folder in ("", posixpath.dirname(beside)) else 9
@@ -251,5 +251,5 @@ def expected(folder: str, file_name: str) -> str:
     return posixpath.normpath(posixpath.join("/", folder, relative(file_name)))[1:] or "?"
 
 
-def _common(one: list[str], other: list[str]) -> int:
-    return sum(1 for _ in itertools.takewhile(lambda p: p[0] == p[1], zip(one, other)))  # noqa: B905
+def _common(parts: list[str], others: list[str]) -> int:
+    return sum(1 for _ in itertools.takewhile(lambda p: p[0] == p[1], zip(parts, others)))  # noqa: B905

@@ -33,13 +33,13 @@ def sample(reference: Reference, labels, max_pixels: int, warn) -> Sample:
                 rows.append((row, names))
     for row, names in _merged(rows):
         _add(objects, row, _name(row, names), layout, reference.source_id, warn)
-    told = [json_stream.plain(c).strip() for c in captions if isinstance(c, str) and c.strip()]
-    if len(told) < len(captions):
+    texts = [json_stream.plain(c).strip() for c in captions if isinstance(c, str) and c.strip()]
+    if len(texts) < len(captions):
         warn("bad_caption", f"{reference.source_id}: a caption is empty or no text")
     segmentation = b""
     if panoptic:
         segmentation = _panoptic(objects, segments, panoptic, reference.source_id, warn)
-    return objects.sample(captions=tuple(told), segmentation=segmentation)
+    return objects.sample(captions=tuple(texts), segmentation=segmentation)
 
 
 def _parse(raw: bytes, source_id: str) -> dict:
@@ -66,8 +66,8 @@ def _merged(rows: list[tuple[dict, dict]]) -> list[tuple[dict, dict]]:
         if target is None or _has_points(target):
             merged.append((row, names))
         else:
-            wanted = ("keypoints", *(name for name, _ in WHOLE_BODY))
-            target.update({name: row[name] for name in wanted if name in row})
+            fields = ("keypoints", *(name for name, _ in WHOLE_BODY))
+            target.update({name: row[name] for name in fields if name in row})
     return merged
 
 
@@ -84,9 +84,9 @@ def _add(objects: Objects, row: dict, name: str, layout, where: str, warn) -> No
     points = _points(row, layout, where, warn)
     box = corners(row.get("bbox"))
     if box is None and "bbox" not in row and points is not None:
-        seen = points[points[:, 2] > 0, :2]
-        if len(seen):
-            box = (*map(float, seen.min(axis=0)), *map(float, seen.max(axis=0)))
+        labelled = points[points[:, 2] > 0, :2]
+        if len(labelled):
+            box = (*map(float, labelled.min(axis=0)), *map(float, labelled.max(axis=0)))
     area = row.get("area")
     objects.add(
         name,
@@ -111,31 +111,31 @@ def _number(value) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e9
 
 
-def _mask(told, objects: Objects, where: str, warn) -> np.ndarray | None:
+def _mask(segmentation, objects: Objects, where: str, warn) -> np.ndarray | None:
     """Of polygons or a run-length encoding; None where there is none that can be used."""
-    if not told:
+    if not segmentation:
         return None
     height, width = objects.height, objects.width
-    if isinstance(told, dict):
+    if isinstance(segmentation, dict):
         try:
-            return masks.from_rle(told, height, width)
+            return masks.from_rle(segmentation, height, width)
         except ValueError as error:
             warn("bad_segmentation", f"{where}: {error}")
             return None
-    if not isinstance(told, list):
-        warn("bad_segmentation", f"{where}: expected polygons, got {type(told).__name__}")
+    if not isinstance(segmentation, list):
+        warn("bad_segmentation", f"{where}: expected polygons, got {type(segmentation).__name__}")
         return None
-    if not isinstance(told[0], (list, dict)):  # one polygon, not in a list
-        told = [told]
-    whole = np.zeros((height, width), np.uint8)
-    good = 0
-    for polygon in told:
+    if not isinstance(segmentation[0], (list, dict)):  # one polygon, not in a list
+        segmentation = [segmentation]
+    mask = np.zeros((height, width), np.uint8)
+    usable = 0
+    for polygon in segmentation:
         try:
-            whole |= masks.from_polygons([polygon], height, width)
-            good += 1
+            mask |= masks.from_polygons([polygon], height, width)
+            usable += 1
         except ValueError as error:
             warn("bad_segmentation", f"{where}: {error}")
-    return whole if good else None
+    return mask if usable else None
 
 
 def _points(row: dict, layout, where: str, warn) -> np.ndarray | None:
@@ -152,8 +152,8 @@ def _points(row: dict, layout, where: str, warn) -> np.ndarray | None:
         if not fits or not all(map(_number, values)):
             warn("bad_keypoints", f"{where}: {name} is no list of up to {points} x, y, visibility")
         elif values:
-            x, y, seen = np.array(values, np.float32).reshape(-1, 3).T
-            piece[: len(x)] = np.stack([y, x, np.ceil(np.clip(seen, 0, 2))], axis=-1)
+            x, y, visibility = np.array(values, np.float32).reshape(-1, 3).T
+            piece[: len(x)] = np.stack([y, x, np.ceil(np.clip(visibility, 0, 2))], axis=-1)
         pieces.append(piece)
     return np.concatenate(pieces)
 
@@ -199,6 +199,6 @@ def segment_ids(where: files.Where, size: tuple[int, int]) -> np.ndarray:
         raise BadSample("bad_segmentation", error.detail) from None
     values = np.asarray(PIL.Image.open(io.BytesIO(data)), np.int64)
     if values.shape != (*size, 3):
-        told = f"{files.name_of(where)}: expected an RGB PNG of {size}, got {values.shape}"
-        raise BadSample("bad_segmentation", told)
+        detail = f"{files.name_of(where)}: expected an RGB PNG of {size}, got {values.shape}"
+        raise BadSample("bad_segmentation", detail)
     return values @ np.array([1, 256, 65536])

@@ -1,6 +1,6 @@
-"""CSV tables of labelled pictures: boxes, one class or several a picture, or a column a class.
+"""CSV tables of labelled pictures: boxes, one label or several per picture, or a column per class.
 
-* Boxes, a row an object: filename, width, height, class, xmin, ymin, xmax, ymax, as TensorFlow's
+* Boxes, one row per object: filename, width, height, class, xmin, ymin, xmax, ymax, as TensorFlow's
   detection tutorials have them; x1, y1, x2, y2, class without header, as RetinaNet's have them,
   where empty cells mean a picture without objects; x, y, w, h. Corners are continuous pixels, as
   both use them (TensorFlow divides xmin by the width); all between 0 and 1 are parts of the size.
@@ -36,15 +36,15 @@ OBJECT = "object"  # the class of boxes without one
 
 def detect(tree: files.Tree) -> bool:
     """A table whose columns are understood."""
-    tables, found = csv_table.names(tree), pictures(tree)
-    if not tables or not found:
+    tables, picture_names = csv_table.names(tree), pictures(tree)
+    if not tables or not picture_names:
         return False
-    index = csv_table.Index(tree, found)
+    index = csv_table.Index(tree, picture_names)
     for name in tables:
         try:
             if csv_table.read(tree, name, index, whole=False).columns:
                 return True
-        except SourceError:  # told by scan
+        except SourceError:  # reported by scan
             continue
     return False
 
@@ -52,15 +52,15 @@ def detect(tree: files.Tree) -> bool:
 def scan(path, options: Options = Options()) -> Listing:
     """Lists the pictures of all tables that are understood. Raises SourceError."""
     tree = files.tree(path)
-    found = pictures(tree)
-    index = csv_table.Index(tree, found)
+    picture_names = pictures(tree)
+    index = csv_table.Index(tree, picture_names)
     tables = [csv_table.read(tree, name, index) for name in csv_table.names(tree)]
     understood = [table for table in tables if table.columns]
     if not understood:
-        told = "; ".join(f"{table.name}: {table.why}" for table in tables[:5]) or "no table"
+        reasons = "; ".join(f"{table.name}: {table.why}" for table in tables[:5]) or "no table"
         raise SourceError(
             f"{tree.root}: expected a CSV with a column of pictures and columns class, or class "
-            f"and xmin, ymin, xmax, ymax, or 0 and 1 for each class; found {told}"
+            f"and xmin, ymin, xmax, ymax, or 0 and 1 for each class; found {reasons}"
         )
     rejected: list[tuple[str, str, str]] = []
     groups: dict[tuple[str, str], list] = collections.defaultdict(list)
@@ -81,7 +81,7 @@ def scan(path, options: Options = Options()) -> Listing:
         else:
             references.append(Reference(name, split, tree.where(name), annotation))
     notes = [f"{t.name} is not used: {t.why}" for t in tables if not t.columns]
-    unused = len(set(found) - {name for _, name in groups})
+    unused = len(set(picture_names) - {name for _, name in groups})
     if unused:
         notes.append(f"{unused} pictures are in no table, and are not used")
     if relative:
@@ -98,8 +98,8 @@ def read(reference: Reference, labels, *, max_pixels=images.MAX_PIXELS, warn=ign
         for where, name in rows:
             if name not in place:
                 warn("unknown_class", f"{where}: {name!r} is not among the labels")
-        known = sorted({place[name] for _, name in rows if name in place})
-        return sample_of(reference, picture, labels=np.array(known, np.int64))
+        classes = sorted({place[name] for _, name in rows if name in place})
+        return sample_of(reference, picture, labels=np.array(classes, np.int64))
     objects = Objects(reference, picture, labels, warn, size=size)
     scale = (objects.height, objects.width) * 2 if relative else (1, 1, 1, 1)
     for name, box in rows:
@@ -110,7 +110,7 @@ def read(reference: Reference, labels, *, max_pixels=images.MAX_PIXELS, warn=ign
 def _entries(table: Table, index, separator: str | None, rejected: list):
     """(split or None, picture, row) of each row; a row is (where, size, [(class, box or None)])."""
     columns, folder = table.columns, posixpath.dirname(table.name)
-    said = csv_table.split_said(table.name)
+    default = csv_table.split_of_table(table.name)
     bad: dict[str, tuple] = {}
     entries = []
     for number, cells in table.rows:
@@ -118,12 +118,14 @@ def _entries(table: Table, index, separator: str | None, rejected: list):
         if len(cells) < table.count:
             detail = f"{where}: expected {table.count} cells, got {len(cells)}"
             text = cells[columns.picture] if columns.picture < len(cells) else ""
-            name = index.find(text, folder, said) or where
+            name = index.find(text, folder, default) or where
             bad[name] = ("corrupt_annotation", detail)
             continue
-        split = said
+        split = default
         if columns.split >= 0:
-            split = SPLITS.get(cells[columns.split].lower(), cells[columns.split].lower()) or said
+            split = (
+                SPLITS.get(cells[columns.split].lower(), cells[columns.split].lower()) or default
+            )
         text = cells[columns.picture]
         name = index.find(text, folder, split)
         if name is None:
@@ -163,15 +165,15 @@ def _row(where: str, cells: list[str], columns, separator: str | None):
     return where, size, [(label or OBJECT, tuple(box))]
 
 
-def _annotation(rows: list, labels, relative: bool, several: bool):
+def _annotation(rows: list, labels, relative: bool, multi_label: bool):
     """What travels with the reference, or (reason, detail) of a picture that cannot be used."""
     boxed = [row for row in rows if row[1] is not None]
     if boxed:
-        objects = tuple(found for _, _, objects in boxed for found in objects)
+        objects = tuple(item for _, _, objects in boxed for item in objects)
         return (boxed[0][1], relative, objects), None
-    names = [(where, name) for where, _, found in rows for name, _ in found]
+    names = [(where, name) for where, _, classes in rows for name, _ in classes]
     where = rows[0][0]
-    if not names and not several:
+    if not names and not multi_label:
         return None, ("missing_annotation", f"{where}: no class")
     if names and not any(name in labels for _, name in names):
         return None, ("unknown_class", f"{where}: {names[0][1]!r} is not among the labels")
@@ -201,7 +203,9 @@ def _separator(tables: list[Table]) -> str | None:
 
 def _relative(groups: Iterable[list]) -> bool:
     """Whether corners are parts of the size: none is over 1, and some are fractions."""
-    values = [v for rows in groups for _, _, found in rows for _, box in found for v in box or ()]
+    values = [
+        v for rows in groups for _, _, objects in rows for _, box in objects for v in box or ()
+    ]
     return bool(values) and max(values) <= 1 and any(value % 1 for value in values)
 
 
@@ -210,6 +214,6 @@ def _labels(tables: list[Table], groups: Iterable[list]) -> tuple[str, ...]:
     flags = [name for table in tables for _, name in table.columns.flags]
     if flags:
         return tuple(dict.fromkeys(flags))
-    names = {name for rows in groups for _, _, found in rows for name, _ in found}
+    names = {name for rows in groups for _, _, objects in rows for name, _ in objects}
     numbers = all(name.isdecimal() for name in names)
     return tuple(sorted(names, key=(lambda name: (int(name), name)) if numbers else str))

@@ -58,9 +58,9 @@ class Index:
         below = [p for p in parts if p != ".."]
         ends = ("/".join(below[i:]) for i in range(len(below)))
         near = posixpath.normpath(posixpath.join(folder, *parts))
-        found = [name for name in (near, *ends) if name in self._names]
-        if found:
-            return found[0]
+        matches = [name for name in (near, *ends) if name in self._names]
+        if matches:
+            return matches[0]
         base = parts[-1]
         stem = posixpath.splitext(base)[0] if files.is_picture(base) else base
         same = self._bases.get(base) or self._bases.get(stem) or []
@@ -82,7 +82,7 @@ class Columns(NamedTuple):
     sized: bool = False  # the last two corners are height and width
     size: tuple[int, ...] = ()  # height, width of the picture
     split: int = -1
-    flags: tuple[tuple[int, str], ...] = ()  # one column a class: 1 = it has it
+    flags: tuple[tuple[int, str], ...] = ()  # one column per class: 1 = it has it
 
 
 class Table(NamedTuple):
@@ -91,17 +91,17 @@ class Table(NamedTuple):
     name: str
     columns: Columns | None
     rows: list[tuple[int, list[str]]]  # (number of the row, cells)
-    count: int = 0  # of cells a row
+    count: int = 0  # of cells per row
     why: str = ""
 
 
 def names(tree: files.Tree) -> list[str]:
     """Tables that may be labels; not those in which predictions are handed in."""
-    found = (n for n in tree.names if n.lower().endswith((".csv", ".tsv")) and "/." not in n)
-    return [n for n in found if "submission" not in n.lower() and "__MACOSX" not in n]
+    tables = (n for n in tree.names if n.lower().endswith((".csv", ".tsv")) and "/." not in n)
+    return [n for n in tables if "submission" not in n.lower() and "__MACOSX" not in n]
 
 
-def split_said(name: str) -> str | None:
+def split_of_table(name: str) -> str | None:
     """The split that the name of a table or its folder says."""
     return split_in(posixpath.splitext(posixpath.basename(name))[0]) or split_of(name)
 
@@ -123,14 +123,14 @@ def read(tree: files.Tree, name: str, index: Index, whole: bool = True) -> Table
     if not rows:
         return Table(name, None, [], why="it is empty")
     first, some = rows[0][1], [cells for _, cells in rows[1 : _LOOK + 1]]
-    folder, said = posixpath.dirname(name), split_said(name)
-    found = [sum(bool(index.find(c[i], folder, said)) for c in [first, *some] if i < len(c))
+    folder, split = posixpath.dirname(name), split_of_table(name)
+    matches = [sum(bool(index.find(c[i], folder, split)) for c in [first, *some] if i < len(c))
              for i in range(len(first))]  # fmt: skip
-    column = max(range(len(first)), key=lambda i: (found[i], -i))
-    if not found[column]:
+    column = max(range(len(first)), key=lambda i: (matches[i], -i))
+    if not matches[column]:
         return Table(name, None, rows, why="no column of it names pictures that are there")
     cell = first[column]
-    if index.find(cell, folder, said) or files.is_picture(cell):
+    if index.find(cell, folder, split) or files.is_picture(cell):
         columns = _without_header(column, [first, *some])
     else:
         columns, rows = _by_header(column, first, some), rows[1:]
@@ -188,8 +188,8 @@ def _by_header(column: int, header: list[str], some: list[list[str]]) -> Columns
     label, split = _first(place, _CLASS), _first(place, _SPLIT)
     if split >= 0 and not any(row[split].lower() in SPLITS for row in some if split < len(row)):
         split = -1
-    known = {column, split, *size, *(place[k] for k in corners)}
-    rest = [i for i, key in enumerate(keys) if i not in known and key]
+    used = {column, split, *size, *(place[k] for k in corners)}
+    rest = [i for i, key in enumerate(keys) if i not in used and key]
     others = {keys[i] for i in rest}
     points = {key[:-1] for key in others if key.endswith("x") and f"{key[:-1]}y" in others}
     points |= {key[1:] for key in others if re.fullmatch(r"x\d+", key) and f"y{key[1:]}" in others}

@@ -1,4 +1,4 @@
-"""Pictures in one folder a class.
+"""Pictures in one folder per class.
 
 Layouts: `path/train/<class>/**` with `path/val/<class>/**` and so on, or `path/<class>/**` alone,
 then split by a hash of the source_id; also below one folder that holds everything, as archives have
@@ -23,24 +23,24 @@ from convoy.data.sources.split import SPLITS, hashed_split
 
 def detect(tree: files.Tree) -> bool:
     """At least two folders of pictures, at the top or in each split, that hold most pictures."""
-    found = _found(tree)
-    return len({name for _, name, _ in found}) > 1 and 2 * len(found) > len(pictures(tree))
+    rows = _labelled(tree)
+    return len({name for _, name, _ in rows}) > 1 and 2 * len(rows) > len(pictures(tree))
 
 
 def scan(path, options: Options = Options()) -> Listing:
     """Lists every picture below a class folder. Raises SourceError."""
     tree = files.tree(path)
-    found = _found(tree)
-    unused = len(pictures(tree)) - len(found)
-    if not found:
+    rows = _labelled(tree)
+    unused = len(pictures(tree)) - len(rows)
+    if not rows:
         raise SourceError(
             f"{tree.root}: expected pictures as {tree.root}/CLASS/*.jpg or "
             f"{tree.root}/train/CLASS/*.jpg, found none"
         )
-    names = options.labels or tuple(sorted({name for _, name, _ in found}))
-    known, references, rejected = set(names), [], []
-    for split, name, source_id in found:
-        if name not in known:
+    names = options.labels or tuple(sorted({name for _, name, _ in rows}))
+    classes, references, rejected = set(names), [], []
+    for split, name, source_id in rows:
+        if name not in classes:
             detail = f"{source_id}: class folder {name!r} is not among the labels given"
             rejected.append((source_id, "unknown_class", detail))
             continue
@@ -58,7 +58,7 @@ def read(reference: Reference, labels, *, max_pixels=images.MAX_PIXELS, warn=ign
     return sample_of(reference, picture, labels=label)
 
 
-def _found(tree: files.Tree) -> list[tuple[str | None, str, str]]:
+def _labelled(tree: files.Tree) -> list[tuple[str | None, str, str]]:
     """(split or None, class, name of the picture) of every picture below a class folder."""
     rows = [(name.split("/")[:-1], name) for name in pictures(tree)]
     rows = [(folders, name) for folders, name in rows if folders]
@@ -68,11 +68,11 @@ def _found(tree: files.Tree) -> list[tuple[str | None, str, str]]:
         return [(None, folders[0], name) for folders, name in rows]
     below = [(splits[f[0]], f[0], f[1:], name) for f, name in rows if f[0] in splits and f[1:]]
     only = {top: {f[0] for _, t, f, _ in below if t == top} for top in splits}
-    found = []
+    labelled = []
     for split, top, folders, name in below:
         repeated = only[top] == {top} and len(folders) > 1
-        found.append((split, folders[1 if repeated else 0], name))
-    return found
+        labelled.append((split, folders[1 if repeated else 0], name))
+    return labelled
 
 
 def _unwrapped(rows: list[tuple[list[str], str]]) -> list[tuple[list[str], str]]:
@@ -91,5 +91,5 @@ def _splits(rows: list[tuple[list[str], str]]) -> dict[str, str] | None:
     exact = {top: SPLITS[top.lower()] for top in tops if top.lower() in SPLITS}
     if exact:
         return exact
-    said = {top: split for top in tops if (split := split_of(f"{top}/"))}
-    return said if len(set(said.values())) > 1 else None
+    split_by_top = {top: split for top in tops if (split := split_of(f"{top}/"))}
+    return split_by_top if len(set(split_by_top.values())) > 1 else None

@@ -23,7 +23,7 @@ from convoy.data.objects import sample_of
 from convoy.data.sample import Listing, Reference, Sample
 from convoy.data.sources import Options, SourceError, ignore, pixels
 from convoy.data.sources.layout import split_in
-from convoy.data.sources.numbered import named
+from convoy.data.sources.numbered import label_by_number
 from convoy.data.sources.split import hashed_split
 
 _NAME = re.compile(r"(?i)(.*?)(images|labels)[.-]idx([13])-ubyte(\.gz)?")
@@ -49,14 +49,14 @@ def scan(path, options: Options = Options()) -> Listing:
     if len(sets) > 1:
         kinds = ", ".join(sorted(pairs))
         raise SourceError(f"{tree.root}: holds several data sets ({kinds}); give a folder of one")
-    found = {key: _opened(tree, *pair) for key, pair in sorted(pairs.items())}
-    codes, names = _names(tree, pairs, max(int(v.max(initial=0)) for _, _, v in found.values()))
-    labels, by_code = named(names, options.labels, tree.root)
+    arrays = {key: _opened(tree, *pair) for key, pair in sorted(pairs.items())}
+    codes, names = _names(tree, pairs, max(int(v.max(initial=0)) for _, _, v in arrays.values()))
+    labels, by_code = label_by_number(names, options.labels, tree.root)
     label_of = dict(zip(codes, by_code, strict=True))
     references, rejected = [], []
-    for key, (name, shape, values) in found.items():
+    for key, (name, shape, values) in arrays.items():
         turned = "emnist" in key.lower()
-        said = "test" if "t10k" in key.lower() else split_in(posixpath.basename(key))
+        file_split = "test" if "t10k" in key.lower() else split_in(posixpath.basename(key))
         where, packed = tree.where(name), _packed(name)
         for index, value in enumerate(values.tolist()):
             source_id = f"{name.removesuffix('.gz')}/{index:06d}"
@@ -66,7 +66,7 @@ def scan(path, options: Options = Options()) -> Listing:
                 rejected.append((source_id, "unknown_class", detail))
                 continue
             span = files.part(where, 16 + index * shape[1] * shape[2], shape[1] * shape[2], packed)
-            split = said or hashed_split(source_id, options.holdout, options.seed)
+            split = file_split or hashed_split(source_id, options.holdout, options.seed)
             annotation = (label, *shape[1:], turned)
             references.append(Reference(source_id, split, span, annotation))
     references.sort(key=lambda reference: (reference.split, reference.source_id))
@@ -83,15 +83,15 @@ def read(reference: Reference, labels, *, max_pixels=images.MAX_PIXELS, warn=ign
 
 def _pairs(tree: files.Tree) -> dict[str, tuple[str, str]]:
     """What the names begin with -> names of the pictures and of the classes."""
-    found: dict[tuple[str, str], str] = {}
+    by_kind: dict[tuple[str, str], str] = {}
     for name in tree.names:  # "x" comes before "x.gz": what is unpacked already is taken
         match = _NAME.fullmatch(posixpath.basename(name))
         if match and (match[2].lower(), match[3]) in (("images", "3"), ("labels", "1")):
             key = posixpath.join(posixpath.dirname(name), match[1])
-            found.setdefault((key, match[2].lower()), name)
-    keys = {key for key, _ in found}
-    both = [key for key in keys if (key, "images") in found and (key, "labels") in found]
-    return {key: (found[key, "images"], found[key, "labels"]) for key in both}
+            by_kind.setdefault((key, match[2].lower()), name)
+    keys = {key for key, _ in by_kind}
+    both = [key for key in keys if (key, "images") in by_kind and (key, "labels") in by_kind]
+    return {key: (by_kind[key, "images"], by_kind[key, "labels"]) for key in both}
 
 
 def _opened(tree: files.Tree, pictures: str, classes: str):

@@ -53,10 +53,10 @@ def scan(path, options: Options = Options()) -> Listing:
     """Lists every picture whose class is known. Raises SourceError."""
     tree = files.tree(path)
     names = pictures(tree)
-    found = _everything(tree)
-    boxes = {posixpath.basename(n)[:-4]: found[n] for n in found if n.lower().endswith(".xml")}
-    truth = _truth(found)
-    wnids, tests, strangers = {}, 0, []
+    places = _everything(tree)
+    boxes = {posixpath.basename(n)[:-4]: places[n] for n in places if n.lower().endswith(".xml")}
+    truth = _truth(places)
+    wnids, tests, unlabelled = {}, 0, []
     for name in names:
         match = _NUMBERED.fullmatch(posixpath.basename(name))
         stem = posixpath.splitext(posixpath.basename(name))[0]
@@ -67,30 +67,33 @@ def scan(path, options: Options = Options()) -> Listing:
         if wnid:
             wnids[name] = wnid
         elif not match or match[1] == "val":
-            strangers.append(name)
+            unlabelled.append(name)
     if not wnids:
         raise SourceError(
             f"{tree.root}: expected pictures in folders of synsets such as train/n01440764, or "
             f"ILSVRC2012_val_*.JPEG with ILSVRC2012_devkit_t12.tar.gz beside them; found "
             f"{len(names)} pictures, none with a class"
         )
-    table = synsets.words(found)
-    labels, known = synsets.classes(wnids.values(), table, options.labels, tree.root)
-    rejected = [(n, "missing_annotation", f"{n}: no synset and no ground truth") for n in strangers]
+    table = synsets.words(places)
+    labels, label_of = synsets.classes(wnids.values(), table, options.labels, tree.root)
+    rejected = [
+        (n, "missing_annotation", f"{n}: no synset and no ground truth") for n in unlabelled
+    ]
     references = []
     splits = {name: _split(name) for name in wnids}
-    others = "train" if any(splits.values()) else None  # ILSVRC2012_img_train.tar beside val's
+    # ILSVRC2012_img_train.tar lies beside val's, outside of folders of splits.
+    default_split = "train" if any(splits.values()) else None
     for name, wnid in wnids.items():
-        if wnid not in known:
+        if wnid not in label_of:
             rejected.append((name, "unknown_class", f"{name}: {wnid} is not among the labels"))
             continue
-        split = splits[name] or others or hashed_split(name, options.holdout, options.seed)
+        split = splits[name] or default_split or hashed_split(name, options.holdout, options.seed)
         xml = boxes.get(posixpath.splitext(posixpath.basename(name))[0])
-        references.append(Reference(name, split, tree.where(name), (known[wnid], wnid, xml)))
+        references.append(Reference(name, split, tree.where(name), (label_of[wnid], wnid, xml)))
     references.sort(key=lambda reference: (reference.split, reference.source_id))
-    named = any(wnid in table for wnid in known)
+    has_names = any(wnid in table for wnid in label_of)
     return Listing(
-        tuple(references), labels, tuple(sorted(rejected)), notes=_notes(tests, named, found)
+        tuple(references), labels, tuple(sorted(rejected)), notes=_notes(tests, has_names, places)
     )
 
 
@@ -116,13 +119,13 @@ _EDGES = ("ymin", "xmin", "ymax", "xmax")
 
 def _everything(tree: files.Tree) -> dict[str, files.Where]:
     """The files of the tree and of archives of annotations among them."""
-    found = {name: tree.where(name) for name in tree.names}
-    for name, where in sorted(found.items()):
+    places = {name: tree.where(name) for name in tree.names}
+    for name, where in sorted(places.items()):
         if isinstance(where, str) and _BESIDE.fullmatch(posixpath.basename(name)):
             inside = files.tree(where)
             folder = posixpath.dirname(name)
-            found.update({posixpath.join(folder, n): inside.where(n) for n in inside.names})
-    return found
+            places.update({posixpath.join(folder, n): inside.where(n) for n in inside.names})
+    return places
 
 
 def _wnid(name: str) -> str | None:
@@ -141,11 +144,13 @@ def _split(name: str) -> str | None:
     return split_of(name) or (match[1] if match else None)
 
 
-def _truth(found: Mapping[str, files.Where]) -> dict[str, str]:
+def _truth(places: Mapping[str, files.Where]) -> dict[str, str]:
     """Name of a validation picture, without its ending -> synset."""
-    bases = {posixpath.basename(name).lower(): name for name in found}
+    bases = {posixpath.basename(name).lower(): name for name in places}
     if _SOLUTION in bases:
-        rows = re.findall(r"(?m)^(ILSVRC2012_val_\d{8}),(n\d{8})\b", _text(found[bases[_SOLUTION]]))
+        rows = re.findall(
+            r"(?m)^(ILSVRC2012_val_\d{8}),(n\d{8})\b", _text(places[bases[_SOLUTION]])
+        )
         return dict(rows)
     if _TRUTH not in bases:
         return {}
@@ -155,9 +160,9 @@ def _truth(found: Mapping[str, files.Where]) -> dict[str, str]:
             f"{name}: its numbers are ILSVRC2012_IDs; expected meta.mat of the development kit, "
             "which says what they are, found none"
         )
-    wnids, _ = synsets.meta(found[bases["meta.mat"]])
+    wnids, _ = synsets.meta(places[bases["meta.mat"]])
     truth = {}
-    for line, text in enumerate(_text(found[name]).split(), start=1):
+    for line, text in enumerate(_text(places[name]).split(), start=1):
         if not text.isdecimal() or int(text) not in wnids:
             raise SourceError(f"{name} line {line}: {text!r} is no ILSVRC2012_ID of meta.mat")
         truth[f"ILSVRC2012_val_{line:08d}"] = wnids[int(text)]
@@ -176,15 +181,15 @@ def _text(where: files.Where) -> str:
     return decoded(files.needed(where), errors="replace")
 
 
-def _notes(tests: int, named: bool, found: Mapping[str, files.Where]) -> tuple[str, ...]:
+def _notes(tests: int, has_names: bool, places: Mapping[str, files.Where]) -> tuple[str, ...]:
     notes = []
     if tests:
         notes.append(f"{tests} pictures of test have no class and are not used")
-    if not named:
+    if not has_names:
         notes.append(
             "no table of synsets was found (words.txt, LOC_synset_mapping.txt or meta.mat): the "
             "classes are called by their synsets"
         )
-    if any("blacklist" in name for name in found):
+    if any("blacklist" in name for name in places):
         notes.append("the development kit's blacklist of validation pictures is not applied")
     return tuple(notes)

@@ -1,4 +1,4 @@
-"""Keypoints of CSV files: a row an object, a picture's name in the first column.
+"""Keypoints of CSV files: one row per object, the picture's name in the first column.
 
 Columns, after the first: NAME_x and NAME_y, with NAME_v where visibility is given (0 not labelled,
 1 hidden, 2 visible, as COCO's), or plain numbers from 0, which are x, y, x, y, ... (P1 facial
@@ -53,10 +53,10 @@ def scan(path, options: Options = Options()) -> Listing:
     rejected: list[tuple[str, str, str]] = []
     for table in [name for name in _tables(tree) if _is_ours(tree, name, by_base.keys())]:
         header, *lines = _rows(tree.read(table))
-        found, columns = _points(header)
-        if names is not None and found != names:
+        points, columns = _points(header)
+        if names is not None and points != names:
             raise SourceError(f"{tree.root}: {table} has other keypoints than the CSVs before it")
-        names = found
+        names = points
         split = layout.split_in(posixpath.basename(table)) or layout.split_of(table)
         for number, line in enumerate(lines, start=2):
             if not any(map(str.strip, line)):
@@ -102,8 +102,8 @@ def read(reference: Reference, labels, *, max_pixels=images.MAX_PIXELS, warn=ign
     objects = Objects(reference, images.load(reference.image, max_pixels), labels, warn)
     for row in rows:
         points = np.array([_point(*cells) for cells in row], np.float64)
-        seen = points[points[:, 2] > 0, :2]
-        box = (*seen.min(0), *seen.max(0)) if len(seen) else (None,) * 4
+        labelled = points[points[:, 2] > 0, :2]
+        box = (*labelled.min(0), *labelled.max(0)) if len(labelled) else (None,) * 4
         objects.add(label, box, keypoints=points)
     return objects.sample()
 
@@ -133,25 +133,25 @@ def _points(header: list[str]) -> tuple[list[str], list[tuple[int, ...]]]:
         count = len(names) // 2
         return [str(i) for i in range(count)], [(1 + 2 * i, 2 + 2 * i) for i in range(count)]
     place = {name.lower(): i for i, name in enumerate(names) if i}
-    found, columns = [], []
+    stems, columns = [], []
     for name in names[1:]:
         stem, axis = name[:-2], name[-2:].lower()
         ends = [place.get(f"{stem}_{axis}".lower()) for axis in "xyv"]
         if axis == "_x" and ends[1] is not None and not _BOXES.fullmatch(stem):
-            found.append(stem)
+            stems.append(stem)
             columns.append(tuple(end for end in ends if end is not None))
-    return found, columns
+    return stems, columns
 
 
 def _picture(stated: str, table: str, split: str | None, by_base) -> str | None:
     """The picture that a row names: by its path, else the only one of its name, or of its split."""
     path = posixpath.normpath(stated.replace("\\", "/"))
-    known = by_base.get(posixpath.basename(path), [])
-    ends = [name for name in known if f"/{name}".endswith(f"/{path.lstrip('/')}")]
+    same_base = by_base.get(posixpath.basename(path), [])
+    ends = [name for name in same_base if f"/{name}".endswith(f"/{path.lstrip('/')}")]
     beside = posixpath.normpath(posixpath.join(posixpath.dirname(table), path))
-    if beside in known:
+    if beside in same_base:
         return beside
-    for group in (ends, known):
+    for group in (ends, same_base):
         if len(group) == 1:
             return group[0]
         same = [name for name in group if split and layout.split_of(name) == split]

@@ -1,4 +1,4 @@
-"""labelme: one JSON a picture, beside it or anywhere in the tree, or with the picture inside.
+"""labelme: one JSON per picture, beside it or anywhere in the tree, or with the picture inside.
 
 Points are continuous pixels (x, y) of a picture of imageWidth x imageHeight. Polygons, rectangles
 (by any two corners), circles and masks are objects; those of one label and group_id are one object.
@@ -42,7 +42,7 @@ def detect(tree: files.Tree) -> bool:
         try:
             if _is_labelme(_parse(tree.where(name))):
                 return True
-        except BadSample:  # told by scan
+        except BadSample:  # reported by scan
             continue
     return False
 
@@ -51,44 +51,44 @@ def scan(path, options: Options = Options()) -> Listing:
     """Lists the picture of every JSON file. Raises SourceError."""
     tree = files.tree(path)
     finder = _Finder(tree)
-    found: dict[str, tuple[str, bool]] = {}  # source_id -> (JSON, picture inside)
-    rejected, shapes, flags, others = [], set(), set(), 0
+    by_picture: dict[str, tuple[str, bool]] = {}  # source_id -> (JSON, picture inside)
+    rejected, shapes, flags, num_others = [], set(), set(), 0
     for name in _json_names(tree):
         try:
-            told = _parse(tree.where(name))
+            content = _parse(tree.where(name))
         except BadSample as error:
             rejected.append((name, error.reason, error.detail))
             continue
-        if not _is_labelme(told):
-            others += 1
+        if not _is_labelme(content):
+            num_others += 1
             continue
-        picture = finder.find(name, told.get("imagePath"))
-        inside = picture is None and isinstance(told.get("imageData"), str)
+        picture = finder.find(name, content.get("imagePath"))
+        inside = picture is None and isinstance(content.get("imageData"), str)
         source_id = picture or (name if inside else f"{posixpath.splitext(name)[0]}.jpg")
-        if source_id in found:
-            detail = f"{name}: {found[source_id][0]} is already of the picture {source_id}"
+        if source_id in by_picture:
+            detail = f"{name}: {by_picture[source_id][0]} is already of the picture {source_id}"
             rejected.append((name, "duplicate_annotation", detail))
             continue
-        found[source_id] = name, inside
-        areas = (shape for shape in told["shapes"] if shape.get("shape_type") not in _NO_AREA)
+        by_picture[source_id] = name, inside
+        areas = (shape for shape in content["shapes"] if shape.get("shape_type") not in _NO_AREA)
         shapes |= {_label(shape) for shape in areas}
-        flags |= set(_flags(told))
-    if not found:
+        flags |= set(_flags(content))
+    if not by_picture:
         raise SourceError(
             f"{tree.root}: expected labelme's JSON files (shapes, imagePath) beside their pictures;"
             f" found none among {len(_json_names(tree))} JSON files"
         )
     shapes, flags = _classes(shapes), _classes(flags)
     references = []
-    for source_id, (name, inside) in found.items():
+    for source_id, (name, inside) in by_picture.items():
         split = coco_json.split_of(posixpath.join(posixpath.dirname(source_id), "x"))
         split = split or hashed_split(source_id, options.holdout, options.seed)
         where = tree.where(name)
         image = where if inside else tree.where(source_id)
         references.append(Reference(source_id, split, image, (where, inside, not shapes)))
     references.sort(key=lambda reference: (reference.split, reference.source_id))
-    alone = len(finder) - sum(files.is_picture(name) and name in tree for name in found)
-    notes = [f"{others} JSON files are not labelme's: left out"] if others else []
+    alone = len(finder) - sum(files.is_picture(name) and name in tree for name in by_picture)
+    notes = [f"{num_others} JSON files are not labelme's: left out"] if num_others else []
     notes += [f"{alone} pictures have no JSON file: left out"] if alone > 0 else []
     if shapes and flags:
         notes.append(f"flags of pictures are no classes here, as there are shapes: {list(flags)}")
@@ -103,21 +103,21 @@ def scan(path, options: Options = Options()) -> Listing:
 def read(reference: Reference, labels, *, max_pixels=images.MAX_PIXELS, warn=ignore) -> Sample:
     """One picture with its objects, or its classes. Raises BadSample."""
     where, inside, by_flags = reference.annotation
-    told = _parse(where)
-    if not _is_labelme(told):
+    content = _parse(where)
+    if not _is_labelme(content):
         raise BadSample("corrupt_annotation", f"{files.name_of(where)}: no list of shapes in it")
     if inside:
-        data = _unpack(told.get("imageData"), "corrupt_image", files.name_of(where))
+        data = _unpack(content.get("imageData"), "corrupt_image", files.name_of(where))
         picture = images.upright(data, max_pixels)
     else:
         picture = images.load(reference.image, max_pixels)
     if by_flags:
-        classes = _known(_flags(told), labels, reference.source_id, warn)
+        classes = _class_ids(_flags(content), labels, reference.source_id, warn)
         return sample_of(reference, picture, labels=np.array(classes, np.int64))
-    size = told.get("imageHeight"), told.get("imageWidth")
+    size = content.get("imageHeight"), content.get("imageWidth")
     objects = Objects(reference, picture, labels, warn, size=size, where=files.name_of(where))
     grouped: dict[Any, list[dict]] = {}
-    for index, shape in enumerate(told["shapes"]):
+    for index, shape in enumerate(content["shapes"]):
         group, name = shape.get("group_id"), _label(shape)
         if name.startswith("_"):
             continue
@@ -139,11 +139,11 @@ def _json_names(tree: files.Tree) -> list[str]:
     ]
 
 
-def _is_labelme(told: Any) -> bool:
-    if not isinstance(told, dict) or not isinstance(told.get("shapes"), list):
+def _is_labelme(content: Any) -> bool:
+    if not isinstance(content, dict) or not isinstance(content.get("shapes"), list):
         return False
-    described = "imagePath" in told or "imageData" in told
-    return described and all(isinstance(shape, dict) for shape in told["shapes"])
+    described = "imagePath" in content or "imageData" in content
+    return described and all(isinstance(shape, dict) for shape in content["shapes"])
 
 
 def _parse(where: files.Where) -> Any:
@@ -171,17 +171,17 @@ class _Finder:
     def __len__(self) -> int:
         return len(self._pictures)
 
-    def find(self, json_name: str, told: Any) -> str | None:
+    def find(self, json_name: str, image_path: Any) -> str | None:
         folder, base = posixpath.split(json_name)
-        told = coco_json.relative(told) if isinstance(told, str) else ""
-        named = posixpath.normpath(posixpath.join(folder, told))
-        if files.is_picture(named) and named in self._tree:
-            return named
+        image_path = coco_json.relative(image_path) if isinstance(image_path, str) else ""
+        path = posixpath.normpath(posixpath.join(folder, image_path))
+        if files.is_picture(path) and path in self._tree:
+            return path
         stem = posixpath.splitext(base)[0]
         alike = self._stems.get(stem, [])
         beside = [name for name in alike if posixpath.dirname(name) == folder]
         fits = beside or (alike if len(alike) == 1 else [])
-        return fits[0] if fits else self._pictures.find(told, [], None)
+        return fits[0] if fits else self._pictures.find(image_path, [], None)
 
 
 def _label(shape: dict) -> str:
@@ -189,8 +189,8 @@ def _label(shape: dict) -> str:
     return json_stream.plain(label).strip() if isinstance(label, str) else ""
 
 
-def _flags(told: dict) -> list[str]:
-    flags = told.get("flags")
+def _flags(content: dict) -> list[str]:
+    flags = content.get("flags")
     flags = flags if isinstance(flags, dict) else {}
     names = (json_stream.plain(name) for name, on in flags.items() if on is True)
     return [name for name in names if not name.startswith("_")]
@@ -200,7 +200,7 @@ def _classes(names: set[str]) -> tuple[str, ...]:
     return tuple(sorted(name for name in names if name and not name.startswith("_")))
 
 
-def _known(names: list[str], labels, where: str, warn) -> list[int]:
+def _class_ids(names: list[str], labels, where: str, warn) -> list[int]:
     """Classes of the names, sorted; warns of those that are no labels."""
     for name in set(names) - set(labels):
         warn("unknown_class", f"{where}: {name!r} is not among the labels")

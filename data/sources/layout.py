@@ -34,33 +34,33 @@ class Place(NamedTuple):
 class Pairs(NamedTuple):
     """Names of files."""
 
-    found: list[tuple[str, str, str | None]]  # (first, second, split or None)
-    alone: list[tuple[str, str | None]]  # first halves without a second
-    left: list[tuple[str, str | None]]  # second halves without a first
+    matched: list[tuple[str, str, str | None]]  # (first, second, split or None)
+    firsts_alone: list[tuple[str, str | None]]  # first halves without a second
+    seconds_alone: list[tuple[str, str | None]]  # second halves without a first
 
 
 def roles(**words: str) -> Words:
     """The words of roles, which "|" separates."""
-    return frozenset((word, role) for role, found in words.items() for word in found.split("|"))
+    return frozenset((word, role) for role, text in words.items() for word in text.split("|"))
 
 
 def place(name: str, words: Words = frozenset()) -> Place:
     """What lower-case parts of folder names say; the deepest that says a role counts."""
     folders, _, base = name.rpartition("/")
-    return Place(*_said(folders, words), base.rpartition(".")[0] or base)
+    return Place(*_folder_meaning(folders, words), base.rpartition(".")[0] or base)
 
 
 @functools.lru_cache(maxsize=1 << 16)  # every reader asks, when a data set is detected
-def _said(folders: str, words: Words) -> tuple[str, str | None, tuple[str, ...]]:
-    known = dict(words)
+def _folder_meaning(folders: str, words: Words) -> tuple[str, str | None, tuple[str, ...]]:
+    role_of = dict(words)
     role, split, rest = "", None, []
     for folder in filter(None, folders.split("/")):
         left = []
         whole = "".join(_WORDS.findall(folder.lower()))
-        for word in [whole] if whole in known else _WORDS.findall(folder.lower()):
-            said, found = _meaning(word, known)
-            role, split = said or role, found or split
-            if not said and not found:
+        for word in [whole] if whole in role_of else _WORDS.findall(folder.lower()):
+            word_role, word_split = _meaning(word, role_of)
+            role, split = word_role or role, word_split or split
+            if not word_role and not word_split:
                 left.append(word)
         if left:
             rest.append("_".join(left))
@@ -74,8 +74,8 @@ def split_of(name: str) -> str | None:
 
 def split_in(stem: str) -> str | None:
     """The split that a word of a file's own name says: `train_5500.label`, `my-test.csv`."""
-    found = (_meaning(word, {})[1] for word in re.findall(r"[a-z]+", stem.lower()))
-    return next(filter(None, found), None)
+    splits = (_meaning(word, {})[1] for word in re.findall(r"[a-z]+", stem.lower()))
+    return next(filter(None, splits), None)
 
 
 def pictures(tree: files.Tree) -> list[str]:
@@ -112,7 +112,7 @@ def pairs(
     firsts: dict[tuple, str] = {}
     seconds: dict[tuple, str] = {}
     shortened: dict[tuple, str] = {}
-    unsaid: list[tuple[str, Place]] = []
+    without_role: list[tuple[str, Place]] = []
     placed = {name: place(name, words) for name in names}
     for name, at in placed.items():
         if at.role == roles[1]:
@@ -121,9 +121,9 @@ def pairs(
         elif at.role == roles[0]:
             firsts.setdefault((at.split, at.rest, at.stem), name)
         else:
-            unsaid.append((name, at))
-    bare = {(at.split, at.rest, _without(first_ending, at.stem)) for _, at in unsaid}
-    for name, at in unsaid:
+            without_role.append((name, at))
+    bare = {(at.split, at.rest, _without(first_ending, at.stem)) for _, at in without_role}
+    for name, at in without_role:
         stem = _without(second_ending, at.stem)
         if stem != at.stem and (at.split, at.rest, stem) in bare:
             shortened.setdefault((at.split, at.rest, stem), name)
@@ -138,20 +138,20 @@ def _matched(firsts, seconds, shortened, placed, first_ending) -> Pairs:
     for key, name in everything.items():
         by_stem[key[2]].add(name)
     count = collections.Counter(stem for _, _, stem in firsts)
-    found, alone = [], []
+    matched, alone = [], []
     for (split, rest, stem), name in sorted(firsts.items(), key=lambda item: item[1]):
         short = _without(first_ending, stem)
         second = everything.get((split, rest, stem)) or everything.get((split, rest, short))
-        told = placed[name].role or not rest
-        if second is None and told and count[stem] == 1 and len(by_stem[stem]) == 1:
+        role_known = placed[name].role or not rest
+        if second is None and role_known and count[stem] == 1 and len(by_stem[stem]) == 1:
             (second,) = by_stem[stem]  # the folders do not correspond, the names are unique
         if second is None:
             alone.append((name, split))
         else:
-            found.append((name, second, split or placed[second].split))
-    used = {second for _, second, _ in found} | {*firsts.values()}
+            matched.append((name, second, split or placed[second].split))
+    used = {second for _, second, _ in matched} | {*firsts.values()}
     left = [(name, at.split) for name, at in placed.items() if name not in used]
-    return Pairs(found, alone, sorted(left))
+    return Pairs(matched, alone, sorted(left))
 
 
 def _meaning(word: str, words: Mapping[str, str]) -> tuple[str, str | None]:

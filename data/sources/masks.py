@@ -1,11 +1,11 @@
-"""Instance segmentation: one mask a picture file, or label pictures of objects' numbers.
+"""Instance segmentation: one mask per picture file, or label pictures of objects' numbers.
 
 Layouts, below or above folders of splits:
-* ID/images/ID.png with ID/masks/*.png (Data Science Bowl 2018), a file an object;
-* images/NAME.jpg with masks/NAME/*.png, a file an object;
+* ID/images/ID.png with ID/masks/*.png (Data Science Bowl 2018), one file per object;
+* images/NAME.jpg with masks/NAME/*.png, one file per object;
   in both the masks may lie in folders of their class: masks/CLASS/*.png, masks/NAME/CLASS/*.png;
-* images/NAME.jpg with masks/CLASS/NAME.png, or NAME_0.png and so on: a class each, and an object
-  for each value that is not 0;
+* images/NAME.jpg with masks/CLASS/NAME.png, or NAME_0.png and so on: one class per folder, one
+  object per value that is not 0;
 * PNGImages/NAME.png with PedMasks/NAME_mask.png (PennFudan), or instances/NAME.png: an object for
   each value (or color) that is not 0 (black).
 Without class folders the class is the first of data.labels, or "object". Boxes are the hulls of
@@ -35,7 +35,7 @@ WORDS = layout.roles(
     ids="pedmasks|instances|instancemasks|instance_masks|objectmasks|instanceids",
     image="images|image|imgs|img|pngimages|jpegimages|pictures",
 )
-MAX_MASK_BYTES = 2 << 30  # of all masks of one picture, a byte a pixel
+MAX_MASK_BYTES = 2 << 30  # of all masks of one picture, one byte per pixel
 _NUMBERED = re.compile(r"(.+?)(?:[_-](?:mask|masks|\d+))*")
 
 
@@ -53,30 +53,30 @@ class _Mask(NamedTuple):
     picture: str
     name: str
     label: str  # "" = none said
-    many: bool  # an object a value, else one object
+    many: bool  # one object per value, else one object
 
 
 def detect(tree: files.Tree) -> bool:
     """Masks of single objects, or objects' numbers, for at least half of the mask files."""
     pictures, masks = _placed(tree)
-    return bool(masks) and 2 * len(_found(pictures, masks)) >= len(masks)
+    return bool(masks) and 2 * len(_matched(pictures, masks)) >= len(masks)
 
 
 def scan(path, options: Options = Options()) -> Listing:
     """Lists the pictures that have masks. Raises SourceError."""
     tree = files.tree(path)
     pictures, masks = _placed(tree)
-    found = _found(pictures, masks)
-    if not found:
+    matched = _matched(pictures, masks)
+    if not matched:
         raise SourceError(
             f"{tree.root}: expected pictures with a mask for each object, as ID/images/*.png with "
             "ID/masks/*.png, images/NAME.jpg with masks/NAME/*.png or masks/CLASS/NAME.png, or "
             f"objects' numbers in PedMasks or instances; found {len(masks)} mask files"
         )
     unnamed = (*options.labels, "object")[0]
-    names = options.labels or tuple(sorted({mask.label or unnamed for mask in found}))
+    names = options.labels or tuple(sorted({mask.label or unnamed for mask in matched}))
     of_picture: dict[str, list[_Mask]] = collections.defaultdict(list)
-    for mask in found:
+    for mask in matched:
         of_picture[mask.picture].append(mask)
     references = []
     for name, members in of_picture.items():
@@ -84,7 +84,7 @@ def scan(path, options: Options = Options()) -> Listing:
         rows = tuple((m.label or unnamed, m.many, tree.where(m.name)) for m in members)
         references.append(Reference(name, split, tree.where(name), rows))
     references.sort(key=lambda reference: (reference.split, reference.source_id))
-    used = {mask.name for mask in found}
+    used = {mask.name for mask in matched}
     rejected = [
         (name, "missing_image", f"{name}: no picture for this mask")
         for name in sorted(masks.keys() - used)
@@ -135,25 +135,25 @@ def _place(name: str) -> _Place:
 def _folders(folder: str) -> tuple:
     """The place without the stem."""
     folders = folder.split("/") if folder else []
-    said = [layout.place(f"{folder}/x", WORDS).role for folder in folders]
-    at = next((i for i, role in enumerate(said) if role), len(folders))
+    roles = [layout.place(f"{folder}/x", WORDS).role for folder in folders]
+    at = next((i for i, role in enumerate(roles) if role), len(folders))
     above, below = (
         tuple(folder for folder in part if folder.lower() not in SPLITS)
         for part in (folders[:at], folders[at + 1 :])
     )
-    role = said[at] if at < len(folders) else ""
+    role = roles[at] if at < len(folders) else ""
     return role, layout.split_of(f"{folder}/x"), above, below
 
 
-def _found(pictures: dict[str, _Place], masks: dict[str, _Place]) -> list[_Mask]:
+def _matched(pictures: dict[str, _Place], masks: dict[str, _Place]) -> list[_Mask]:
     by_folder: dict[tuple, dict[str, str]] = collections.defaultdict(dict)
     for name, at in pictures.items():
         by_folder[at.split, (*at.above, *at.below)][at.stem] = name
-    found = []
+    matched = []
     for name, at in masks.items():
         near = by_folder.get((at.split, at.above), {})
-        found += filter(None, [_match(name, at, near)])
-    return found
+        matched += filter(None, [_match(name, at, near)])
+    return matched
 
 
 def _match(name: str, at: _Place, near: dict[str, str]) -> _Mask | None:

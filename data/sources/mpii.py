@@ -71,10 +71,10 @@ def scan(path, options: Options = Options()) -> Listing:
                 detail = f"{name}: [{index}] has no image, or joints that are not 16 x, y"
                 rejected.append((f"{name}#[{index}]", "corrupt_annotation", detail))
                 continue
-            told = person["image"]
-            found = pictures.find(told, folders, split) or coco_json.expected(beside, told)
-            where = split or hashed_split(found, options.holdout, options.seed)
-            people.setdefault((where, found), []).extend([joints] if joints else [])
+            stated = person["image"]
+            picture = pictures.find(stated, folders, split) or coco_json.expected(beside, stated)
+            group = split or hashed_split(picture, options.holdout, options.seed)
+            people.setdefault((group, picture), []).extend([joints] if joints else [])
     references = [
         Reference(picture, split, tree.where(picture), tuple(joints))
         for (split, picture), joints in sorted(people.items())
@@ -133,16 +133,16 @@ def _people(tree: files.Tree, name: str):
 
 
 def _joints(person) -> tuple[tuple[float, float, float], ...] | None:
-    """(y, x, whether visible) of each joint, 0-based; () where none are told; None if damaged."""
+    """(y, x, whether visible) of each joint, 0-based; () where none are given; None if damaged."""
     if not isinstance(person, dict) or not isinstance(person.get("image"), str):
         return None
-    told = person.get("joints")
-    seen = person.get("joints_vis", person.get("joints_visible"))
-    if told is None:
+    joints = person.get("joints")
+    visible = person.get("joints_vis", person.get("joints_visible"))
+    if joints is None:
         return ()
     try:
-        points = np.array(told, float)
-        flags = np.ones(len(NAMES)) if seen is None else np.array(seen, float).reshape(-1)
+        points = np.array(joints, float)
+        flags = np.ones(len(NAMES)) if visible is None else np.array(visible, float).reshape(-1)
     except (TypeError, ValueError, OverflowError):
         return None
     if points.shape != (len(NAMES), 2) or flags.shape != (len(NAMES),):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from convoy.data.sources import SourceError
 
 
-def named(
+def label_by_number(
     names: Sequence[str], wanted: Sequence[str], root: str
 ) -> tuple[tuple[str, ...], tuple[str | None, ...]]:
     """The labels, and for each number its label; None = it has none.

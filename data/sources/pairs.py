@@ -39,15 +39,15 @@ LABELS = ("picture",)  # pairs have no classes; a label map must have a name
 
 def detect(tree: files.Tree) -> bool:
     """Folders of both kinds, and nine of ten pictures have their other half."""
-    found = _pairs(tree)
-    return 2 * len(found.found) >= 0.9 * len(layout.pictures(tree)) > 0
+    pairs = _pairs(tree)
+    return 2 * len(pairs.matched) >= 0.9 * len(layout.pictures(tree)) > 0
 
 
 def scan(path, options: Options = Options()) -> Listing:
     """Lists the pairs. A half alone is rejected. Raises SourceError."""
     tree = files.tree(path)
-    found = _pairs(tree)
-    if not found.found:
+    pairs = _pairs(tree)
+    if not pairs.matched:
         raise SourceError(
             f"{tree.root}: expected pairs of pictures of one name in folders such as blur and "
             f"sharp, input and target, or noisy and clean; found "
@@ -60,14 +60,14 @@ def scan(path, options: Options = Options()) -> Listing:
             tree.where(first),
             tree.where(second),
         )
-        for first, second, split in found.found
+        for first, second, split in pairs.matched
     ]
     references.sort(key=lambda reference: (reference.split, reference.source_id))
     rejected = [
         (name, reason, f"{name}: no {half} picture of its name")
         for reason, half, names in (
-            ("missing_target", "clean", found.alone),
-            ("missing_image", "degraded", found.left),
+            ("missing_target", "clean", pairs.firsts_alone),
+            ("missing_image", "degraded", pairs.seconds_alone),
         )
         for name, _ in names
     ]

@@ -45,22 +45,22 @@ def detect(tree: files.Tree) -> bool:
     """Label pictures, at least half of which have a picture."""
     if any(name.lower().endswith(".xml") for name in tree.names):
         return False
-    found = _pairs(tree)
-    return bool(found.found) and len(found.found) >= len(found.left)
+    pairs = _pairs(tree)
+    return bool(pairs.matched) and len(pairs.matched) >= len(pairs.seconds_alone)
 
 
 def scan(path, options: Options = Options()) -> Listing:
     """Lists the pairs, and looks into some label pictures. Raises SourceError."""
     tree = files.tree(path)
-    found = _pairs(tree)
-    if not found.found:
+    pairs = _pairs(tree)
+    if not pairs.matched:
         raise SourceError(
             f"{tree.root}: expected pictures with label pictures of the same name, such as "
             f"{tree.root}/images/a.jpg with {tree.root}/labels/a.png; found "
             f"{len(layout.pictures(tree))} pictures and no such pair"
         )
-    rejected, notes = _halves(found)
-    listed, unlisted = _listed(tree, found)
+    rejected, notes = _halves(pairs)
+    listed, unlisted = _listed(tree, pairs)
     if listed:
         rejected = unlisted
         chosen = listed
@@ -69,7 +69,7 @@ def scan(path, options: Options = Options()) -> Listing:
             notes.append(f"lists name no picture that is there, such as {unlisted[0][2]}")
         chosen = [
             (split or hashed_split(name, options.holdout, options.seed), name, label)
-            for name, label, split in found.found
+            for name, label, split in pairs.matched
         ]
     meaning = classes.find(tree, [label for _, _, label in chosen], options)
     references = [
@@ -109,28 +109,28 @@ def _pairs(tree: files.Tree) -> layout.Pairs:
     placed = ((name, layout.place(name, WORDS)) for name in layout.pictures(tree))
     names = [n for n, at in placed if at.role != "other" and not _SKIPPED.fullmatch(at.stem)]
     names.sort(key=lambda name: ("labelTrainIds" not in name, name))  # the first of two is taken
-    found = layout.pairs(
+    pairs = layout.pairs(
         names,
         WORDS,
         ("image", "label"),
         first_ending=_PICTURE_ENDING,
         second_ending=_LABEL_ENDING,
     )
-    stray = [row for row in found.left if not row[0].endswith("_labelIds.png")]
-    return found._replace(left=stray)
+    stray = [row for row in pairs.seconds_alone if not row[0].endswith("_labelIds.png")]
+    return pairs._replace(seconds_alone=stray)
 
 
-def _halves(found: layout.Pairs) -> tuple[list[tuple[str, str, str]], list[str]]:
+def _halves(pairs: layout.Pairs) -> tuple[list[tuple[str, str, str]], list[str]]:
     """What is rejected for want of its other half, and notes on splits without any labels."""
     rejected = [
         (name, "missing_image", f"{name}: no picture for this label picture")
-        for name, _ in found.left
+        for name, _ in pairs.seconds_alone
     ]
-    labelled = {split for _, _, split in found.found}
-    bare = collections.Counter(split for _, split in found.alone if split not in labelled)
+    labelled = {split for _, _, split in pairs.matched}
+    bare = collections.Counter(split for _, split in pairs.firsts_alone if split not in labelled)
     rejected += [
         (name, "missing_annotation", f"{name}: no label picture for this picture")
-        for name, split in found.alone
+        for name, split in pairs.firsts_alone
         if split in labelled
     ]
     notes = [
@@ -141,9 +141,9 @@ def _halves(found: layout.Pairs) -> tuple[list[tuple[str, str, str]], list[str]]
     return rejected, notes
 
 
-def _listed(tree: files.Tree, found: layout.Pairs):
+def _listed(tree: files.Tree, pairs: layout.Pairs):
     """[(split, picture, label picture)] of the lists, and what they name in vain."""
-    labels = {picture: label for picture, label, _ in found.found}
+    labels = {picture: label for picture, label, _ in pairs.matched}
     by_stem = collections.defaultdict(list)
     for picture in labels:
         by_stem[posixpath.splitext(posixpath.basename(picture))[0]].append(picture)
@@ -183,8 +183,8 @@ def _tail(path: str, folder: str, names: set[str]) -> str | None:
     """The name, at the top or in the list's folder, that ends a path of maybe another machine."""
     parts = path.replace("\\", "/").strip("/").split("/")
     ends = ("/".join(parts[start:]) for start in range(len(parts)))
-    found = (name for end in ends for name in (end, posixpath.join(folder, end)))
-    return next((name for name in found if name in names), None)
+    candidates = (name for end in ends for name in (end, posixpath.join(folder, end)))
+    return next((name for name in candidates if name in names), None)
 
 
 def _only(names: list[str] | None) -> str | None:

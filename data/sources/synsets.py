@@ -42,19 +42,19 @@ def meta(where: files.Where) -> tuple[dict[int, str], dict[str, str]]:
     return dict(zip(ids, wnids, strict=True)), dict(zip(wnids, words, strict=True))
 
 
-def words(found: Mapping[str, files.Where]) -> dict[str, str]:
+def words(places: Mapping[str, files.Where]) -> dict[str, str]:
     """Synset -> its words, of all tables among these files."""
     table: dict[str, str] = {}
-    for name in sorted(found, key=_preference):
+    for name in sorted(places, key=_preference):
         base = posixpath.basename(name).lower()
         if base == "meta.mat":
-            rows = meta(found[name])[1].items()
+            rows = meta(places[name])[1].items()
         elif base.endswith((".txt", ".tsv", ".csv")) and not WNID.match(base):
-            rows = _rows(found[name])
+            rows = _rows(places[name])
         else:
             continue
-        for wnid, said in rows:
-            table.setdefault(wnid, said)
+        for wnid, text in rows:
+            table.setdefault(wnid, text)
     return table
 
 
@@ -76,8 +76,8 @@ def _rows(where: files.Where) -> list[tuple[str, str]]:
 
 def names(wnids: Iterable[str], table: Mapping[str, str]) -> dict[str, str]:
     """Synset -> the name of its class, in the order of the classes."""
-    said = {wnid: table.get(wnid, "").split(",")[0].strip() for wnid in sorted(set(wnids))}
-    lemmas = {wnid: lemma or wnid for wnid, lemma in said.items()}
+    first_words = {wnid: table.get(wnid, "").split(",")[0].strip() for wnid in sorted(set(wnids))}
+    lemmas = {wnid: lemma or wnid for wnid, lemma in first_words.items()}
     counts = collections.Counter(lemmas.values())
     return {n: lemma if counts[lemma] == 1 else f"{lemma} ({n})" for n, lemma in lemmas.items()}
 
@@ -89,14 +89,14 @@ def classes(
 
     wanted: data.labels, synsets or names; empty = all. Raises SourceError where none of it occurs.
     """
-    known = names(wnids, table)
+    labels = names(wnids, table)
     if not wanted:
-        return tuple(known.values()), known
-    chosen = {n: n if n in wanted else name for n, name in known.items()}
+        return tuple(labels.values()), labels
+    chosen = {n: n if n in wanted else name for n, name in labels.items()}
     chosen = {wnid: label for wnid, label in chosen.items() if label in wanted}
     if not chosen:
         raise SourceError(
             f"{root}: none of data.labels ({', '.join(wanted[:3])}, ...) is a synset or a name of "
-            f"its classes, such as {', '.join([*known, *known.values()][:: max(1, len(known))])}"
+            f"its classes, such as {', '.join([*labels, *labels.values()][:: max(1, len(labels))])}"
         )
     return wanted, chosen

@@ -1,11 +1,12 @@
 """Sentences with a class, for text classification.
 
 Layouts:
-* one sentence a line, one file a class: rt-polarity.pos and rt-polarity.neg (the ending is the
+* one sentence per line, one file per class: rt-polarity.pos and rt-polarity.neg (the ending is the
   class, where endings differ), or pos.txt and neg.txt (the name is);
-* one file a text, in one folder a class: train/pos/0_9.txt (IMDB);
-* one sentence a line, with its class (data/sources/text_lines.py): "DESC:manner How did ..." (TREC;
-  the part before ":" is the class), "__label__x sentence" (fastText), "class<TAB>sentence", CSV.
+* one file per text, in one folder per class: train/pos/0_9.txt (IMDB);
+* one sentence per line, with its class (data/sources/text_lines.py): "DESC:manner How did ..."
+  (TREC; the part before ":" is the class), "__label__x sentence" (fastText), "class<TAB>sentence",
+  CSV.
 Splits are folders or words of the file's name; a file without one beside a train file is "test"
 (TREC_10.label). Otherwise a hash of the sentence decides, so that equal sentences share a split.
 
@@ -73,8 +74,8 @@ def scan(path, options: Options = Options()) -> Listing:
             f"{', '.join(tree.names[:5]) or 'no file'}"
         )
     parsed = _without_copies(parsed, notes)
-    known = {file.split for file in parsed}
-    other = "test" if "train" in known else None
+    splits = {file.split for file in parsed}
+    default_split = "test" if "train" in splits else None
     names = options.labels or tuple(sorted({row[1] for file in parsed for row in file.rows} - {""}))
     references, rejected = [], []
     for file in parsed:
@@ -84,7 +85,7 @@ def scan(path, options: Options = Options()) -> Listing:
             if reason:
                 rejected.append((source_id, reason, f"{source_id}: {detail}"))
                 continue
-            split = file.split or other
+            split = file.split or default_split
             split = split or hashed_split(sentence, options.holdout, options.seed)
             references.append(Reference(source_id, split, "", (label, sentence)))
     return _listing(references, names, rejected, notes)
@@ -107,20 +108,20 @@ def read(reference: Reference, labels, *, max_pixels=images.MAX_PIXELS, warn=ign
 
 
 def _read_file(where: files.Where) -> str:
-    told = files.name_of(where)
+    name = files.name_of(where)
     if files.size(where) > MAX_BYTES:
-        raise BadSample("too_large", f"{told}: {files.size(where):,} bytes of text")
+        raise BadSample("too_large", f"{name}: {files.size(where):,} bytes of text")
     try:
         text = text_lines.decoded(files.read(where))[0].strip()
     except OSError as error:
-        raise BadSample("missing_text", f"{told}: {error.strerror}") from None
+        raise BadSample("missing_text", f"{name}: {error.strerror}") from None
     if not text:
-        raise BadSample("empty_text", f"{told}: no text in the file")
+        raise BadSample("empty_text", f"{name}: no text in the file")
     return text
 
 
 def _whole_files(tree: files.Tree, folders: list[tuple[str, str]], options: Options) -> Listing:
-    """Of one file a text."""
+    """Of one file per text."""
     notes = []
     bare = [name for name, label in folders if label.lower() in _BARE]
     if bare:
@@ -177,7 +178,7 @@ def _without_copies(parsed: list[_File], notes: list[str]) -> list[_File]:
 
 def _candidates(tree: files.Tree) -> list[tuple[str, str]]:
     """(name, ending) of files that may hold sentences."""
-    found = []
+    candidates = []
     for name in tree.names:
         base = posixpath.basename(name)
         stem, _, ending = base.rpartition(".")
@@ -186,59 +187,59 @@ def _candidates(tree: files.Tree) -> list[tuple[str, str]]:
         if not (
             hidden or _ABOUT.fullmatch(base) or _OTHER.fullmatch(ending) or files.is_picture(name)
         ):
-            found.append((name, ending))
-    return found
+            candidates.append((name, ending))
+    return candidates
 
 
 def _class_files(tree: files.Tree) -> list[tuple[str, str]]:
-    """(name, class) of one file a class; empty where that is not the layout."""
-    found = _candidates(tree)
-    if len({layout.place(name).rest for name, _ in found}) > 1:
+    """(name, class) of one file per class; empty where that is not the layout."""
+    candidates = _candidates(tree)
+    if len({layout.place(name).rest for name, _ in candidates}) > 1:
         return []
-    endings = {ending for _, ending in found}
+    endings = {ending for _, ending in candidates}
     if not endings & {*_TABLES} and len(endings) > 1:
-        by_class = {name: name.rpartition(".")[2] for name, _ in found}
+        by_class = {name: name.rpartition(".")[2] for name, _ in candidates}
     elif endings == {"txt"}:
-        by_class = {name: posixpath.basename(name)[:-4] for name, _ in found}
+        by_class = {name: posixpath.basename(name)[:-4] for name, _ in candidates}
         if any(layout.split_in(label) for label in by_class.values()) or _tables(tree):
             return []
     else:
         return []
     folders = {posixpath.dirname(name) for name in by_class}
     classes = set(by_class.values())
-    whole = len(classes) > 1 and all(
+    valid = len(classes) > 1 and all(
         classes == {c for n, c in by_class.items() if posixpath.dirname(n) == folder}
         for folder in folders
     )
-    return sorted(by_class.items()) if whole and all(_sentences(tree, n) for n in by_class) else []
+    return sorted(by_class.items()) if valid and all(_sentences(tree, n) for n in by_class) else []
 
 
 def _class_folders(tree: files.Tree) -> list[tuple[str, str]]:
-    """(name, class) of one file a text; the deepest folder is the class."""
-    found = [
+    """(name, class) of one file per text; the deepest folder is the class."""
+    texts = [
         (name, posixpath.basename(posixpath.dirname(name)))
         for name, ending in _candidates(tree)
         if "/" in name and (ending in ("txt", "") or ending.isdigit())
     ]
-    found = [(name, label) for name, label in found if not layout.split_of(f"{label}/x")]
-    one = {label: name for name, label in found}
-    around = {layout.place(posixpath.dirname(posixpath.dirname(n)) + "/x").rest for n, _ in found}
-    if len(one) < 2 or len(around) > 1 or {label.lower() for label in one} & {*_NO_CLASSES}:
+    texts = [(name, label) for name, label in texts if not layout.split_of(f"{label}/x")]
+    sample = {label: name for name, label in texts}
+    around = {layout.place(posixpath.dirname(posixpath.dirname(n)) + "/x").rest for n, _ in texts}
+    if len(sample) < 2 or len(around) > 1 or {label.lower() for label in sample} & {*_NO_CLASSES}:
         return []
-    return found if all(_is_text(tree, name) for name in one.values()) else []
+    return texts if all(_is_text(tree, name) for name in sample.values()) else []
 
 
 def _tables(tree: files.Tree) -> list[tuple[str, Form]]:
     """(name, form) of the files with a class in each line; all of one ending have one form."""
-    found: list[tuple[str, Form]] = []
+    tables: list[tuple[str, Form]] = []
     for ending in _TABLES:
         names = [n for n, end in _candidates(tree) if end == ending and _is_text(tree, n)]
         forms = (
             text_lines.form(text_lines.decoded(_head(tree, n))[0], ending == "csv") for n in names
         )
         form = next(filter(None, forms), None)
-        found += [(name, form) for name in names if form]
-    return found
+        tables += [(name, form) for name in names if form]
+    return tables
 
 
 def _rows(text: str, label: str) -> list[Row]:

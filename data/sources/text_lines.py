@@ -48,28 +48,28 @@ def form(head: str, comma: bool) -> Form | None:
         if sum(bool(pattern.match(line)) for line in filled) >= _MOST * len(filled):
             return Form(pattern)
     for mark in "\t," if comma else "\t":
-        found = _columns([row for _, row in _cells("\n".join(filled), mark) if row], mark)
-        if found:
-            return found
+        columns = _columns([row for _, row in _cells("\n".join(filled), mark) if row], mark)
+        if columns:
+            return columns
     return None
 
 
-def rows(text: str, how: Form) -> list[Row]:
+def rows(text: str, form: Form) -> list[Row]:
     """Every line; the class is "" where the line has not the form. Raises SourceError."""
-    if how.pattern:
-        matched = [(how.pattern.match(line), line) for line in lines(text)]
+    if form.pattern:
+        matched = [(form.pattern.match(line), line) for line in lines(text)]
         parts = [(m[1], m[2]) if m else ("", line) for m, line in matched]
         return [Row(n, label, rest.strip()) for n, (label, rest) in enumerate(parts, start=1)]
-    found = []
-    for number, cells in _cells(text, how.mark)[1 if how.header else 0 :]:
+    parsed = []
+    for number, cells in _cells(text, form.mark)[1 if form.header else 0 :]:
         if len(cells) < 2:
-            found.append(Row(number, "", "".join(cells).strip()))
+            parsed.append(Row(number, "", "".join(cells).strip()))
             continue
-        wanted = how.texts or range(1, len(cells))
-        sentence = " ".join(cells[i].strip() for i in wanted if i < len(cells))
-        label = cells[how.label].strip() if how.label < len(cells) else ""
-        found.append(Row(number, label, sentence))
-    return found
+        columns = form.texts or range(1, len(cells))
+        sentence = " ".join(cells[i].strip() for i in columns if i < len(cells))
+        label = cells[form.label].strip() if form.label < len(cells) else ""
+        parsed.append(Row(number, label, sentence))
+    return parsed
 
 
 def decoded(data: bytes) -> tuple[str, str]:
@@ -86,8 +86,8 @@ def decoded(data: bytes) -> tuple[str, str]:
 
 def lines(text: str) -> list[str]:
     """Lines by CR and LF alone: what else splitlines() takes for an end occurs in sentences."""
-    found = re.split(r"\r\n|\n|\r", text)
-    return found if found[-1] else found[:-1]
+    pieces = re.split(r"\r\n|\n|\r", text)
+    return pieces if pieces[-1] else pieces[:-1]
 
 
 def _columns(table: list[list[str]], mark: str) -> Form | None:
@@ -109,11 +109,11 @@ def _cells(text: str, mark: str) -> list[tuple[int, list[str]]]:
     """(line, cells) of a table; only a CSV quotes."""
     quoting = csv.QUOTE_MINIMAL if mark == "," else csv.QUOTE_NONE
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=mark, quoting=quoting)
-    found, line = [], 1
+    table, line = [], 1
     try:
         for row in reader:
-            found.append((line, row))
+            table.append((line, row))
             line = reader.line_num + 1
     except csv.Error as error:
         raise SourceError(f"line {reader.line_num}: not a table: {error}") from None
-    return found
+    return table

@@ -78,10 +78,10 @@ def scan(path, options: Options = Options()) -> Listing:
         plan, segmentation = plan._replace(codes=meaning.codes), meaning.labels
         notes, names = (*notes, *meaning.notes), names or meaning.labels
     if options.labels and options.labels != names and not segmentation:
-        strange = [name for name in options.labels if name not in names]
-        if strange:
+        unknown = [name for name in options.labels if name not in names]
+        if unknown:
             raise SourceError(
-                f"{top}: data.labels: no class {strange[0]!r}; its classes are "
+                f"{top}: data.labels: no class {unknown[0]!r}; its classes are "
                 f"{', '.join(names[:20])}"
             )
         plan, names = plan._replace(names=names), options.labels
@@ -98,36 +98,40 @@ def read(reference: Reference, labels, *, max_pixels=images.MAX_PIXELS, warn=ign
     values = _parsed(reference.image)
     names = plan.names or tuple(labels)
     index = {name: i for i, name in enumerate(labels)}
-    said = [names[v] for key in plan.labels for v in values.get(key, ()) if 0 <= v < len(names)]
-    unknown = [name for name in said if name not in index]
+    class_names = [
+        names[v] for key in plan.labels for v in values.get(key, ()) if 0 <= v < len(names)
+    ]
+    unknown = [name for name in class_names if name not in index]
     if unknown and not plan.boxes:
         detail = f"{reference.source_id}: class {unknown[0]!r} is not among the labels given"
         raise BadSample("unknown_class", detail)
-    found = np.array(sorted({index[name] for name in said if name in index}), np.int64)
+    class_ids = np.array(sorted({index[name] for name in class_names if name in index}), np.int64)
     text = _text(values, plan.text)[:1]
     if not plan.image:
         if not "".join(text).strip():
             raise BadSample("empty_text", f"{reference.source_id}: no sentence")
-        return Sample(reference.source_id, reference.split, b"", 0, 0, labels=found, text=text[0])
+        return Sample(
+            reference.source_id, reference.split, b"", 0, 0, labels=class_ids, text=text[0]
+        )
     encoded = values.get(plan.image) or [b""]
     picture = images.upright(encoded[0], max_pixels)
     objects = Objects(reference, picture, labels, warn, where=reference.source_id)
     if plan.boxes:
         _add(objects, values, plan, names)
-    more = {"captions": tuple(_text(values, plan.captions))}
+    fields = {"captions": tuple(_text(values, plan.captions))}
     if plan.labels:
-        more["labels"] = found
+        fields["labels"] = class_ids
     if plan.segmentation:
         raw = _raster(values, plan, max_pixels, reference.source_id)
         if raw.shape != (objects.height, objects.width):
             detail = f"{reference.source_id}: label picture of {raw.shape[1]}x{raw.shape[0]} pixels"
             raise BadSample("bad_segmentation", detail)
         raster = classes.mapped(raw, plan.codes, reference.source_id)
-        more["segmentation"] = images.encode(np.ascontiguousarray(objects.turned.raster(raster)))
+        fields["segmentation"] = images.encode(np.ascontiguousarray(objects.turned.raster(raster)))
         if not plan.labels and not plan.boxes:
             present = np.unique(raster)
-            more["labels"] = present[present != classes.IGNORE].astype(np.int64)
-    return objects.sample(**more)
+            fields["labels"] = present[present != classes.IGNORE].astype(np.int64)
+    return objects.sample(**fields)
 
 
 def _add(objects: Objects, values: Mapping[str, list], plan: Plan, names) -> None:
@@ -172,29 +176,29 @@ def _text(values: Mapping[str, list], key: str) -> list[str]:
     return [text.decode("utf-8", "replace") for text in values.get(key, ())] if key else []
 
 
-def _raster(values, plan: Plan, max_pixels: int, told: str) -> np.ndarray:
+def _raster(values, plan: Plan, max_pixels: int, where: str) -> np.ndarray:
     encoded = values.get(plan.segmentation) or [b""]
-    return classes.codes_in(encoded[0], False, max_pixels, told)
+    return classes.codes_in(encoded[0], False, max_pixels, where)
 
 
 def _values(spans, plan: Plan) -> set[int]:
     """Values in label pictures of records spread over the data set."""
     step = max(1, len(spans) // classes.PROBES)
-    found: set[int] = set()
+    codes: set[int] = set()
     for _, name, span in spans[::step]:
         try:
             raster = _raster(_parsed(span), plan, images.MAX_PIXELS, name)
         except BadSample:  # counted when it is read
             continue
-        found.update(np.unique(raster).tolist())
-    return found
+        codes.update(np.unique(raster).tolist())
+    return codes
 
 
 def _records(top: str, info: dict, split: dict) -> list[tuple[str, str, files.Span]]:
     """(split, source_id, where) of the records of one split."""
     name, lengths = split["name"], [int(length) for length in split.get("shardLengths", [])]
     template = split.get("filepathTemplate") or _TEMPLATE
-    found = []
+    records = []
     for shard, length in enumerate(lengths):
         base = template.format(
             DATASET=info.get("name", ""),
@@ -214,8 +218,8 @@ def _records(top: str, info: dict, split: dict) -> list[tuple[str, str, files.Sp
                 "the data set again"
             )
         ours = SPLITS.get(name.lower(), name)
-        found += [(ours, f"{base}__{i}", span) for i, span in enumerate(spans)]
-    return found
+        records += [(ours, f"{base}__{i}", span) for i, span in enumerate(spans)]
+    return records
 
 
 def _json(path: str) -> dict:

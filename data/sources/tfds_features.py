@@ -54,29 +54,29 @@ class _Feature(NamedTuple):
 
 def plan(top: str, features: dict) -> tuple[Plan, tuple[str, ...], tuple[str, ...]]:
     """(plan, names of classes, notes) of the data set in this folder. Raises SourceError."""
-    found = {feature.key: feature for feature in _flat(features, "", 0)}
-    pictures = [f.key for f in found.values() if f.kind == "Image" and f.depth == 0]
+    by_key = {feature.key: feature for feature in _flat(features, "", 0)}
+    pictures = [f.key for f in by_key.values() if f.kind == "Image" and f.depth == 0]
     plain = [key for key in pictures if not _LABEL_PICTURE.fullmatch(key)]
     image = "image" if "image" in pictures else next(iter(plain), "")
     segmentation = next((k for k in pictures if k != image and _LABEL_PICTURE.fullmatch(k)), "")
-    texts = [f.key for f in found.values() if f.kind == "Text" and f.depth < 2]
+    texts = [f.key for f in by_key.values() if f.kind == "Text" and f.depth < 2]
     text = captions = ""
     if image:
         captions = next((key for key in texts if _CAPTION.fullmatch(key)), "")
     else:
-        flat = [key for key in texts if found[key].depth == 0]
+        flat = [key for key in texts if by_key[key].depth == 0]
         text = next((k for k in ("text", "sentence", "review") if k in flat), next(iter(flat), ""))
     if not image and not text:
         raise SourceError(
-            f"{top}: expected an Image or a Text among its features: {', '.join(found) or 'none'}"
+            f"{top}: expected an Image or a Text among its features: {', '.join(by_key) or 'none'}"
         )
-    boxes = next((f for f in found.values() if f.kind == "BBoxFeature" and f.depth < 2), None)
-    columns = _columns(found, boxes) if boxes and image else ()
-    labels = _labels(found, boxes)
+    boxes = next((f for f in by_key.values() if f.kind == "BBoxFeature" and f.depth < 2), None)
+    columns = _columns(by_key, boxes) if boxes and image else ()
+    labels = _labels(by_key, boxes)
     label_key = dict(columns).get("label") or next(iter(labels), "")
     used = {image, segmentation, captions, text, *labels, *(key for _, key in columns)}
     used.add(boxes.key if boxes else "")
-    left = sorted(found.keys() - used)
+    left = sorted(by_key.keys() - used)
     notes = (f"features left out: {', '.join(left)}",) if left else ()
     made = Plan(
         image,
@@ -88,7 +88,7 @@ def plan(top: str, features: dict) -> tuple[Plan, tuple[str, ...], tuple[str, ..
         captions,
         text,
     )
-    names = _names(top, found[label_key]) if label_key else ("object",) if boxes else ()
+    names = _names(top, by_key[label_key]) if label_key else ("object",) if boxes else ()
     return made, names, notes
 
 
@@ -107,30 +107,30 @@ def _flat(feature: dict, key: str, depth: int) -> list[_Feature]:
     return [_Feature(key, kind, depth, content)]
 
 
-def _labels(found: dict[str, _Feature], boxes: _Feature | None) -> tuple[str, ...]:
+def _labels(by_key: dict[str, _Feature], boxes: _Feature | None) -> tuple[str, ...]:
     """Keys of the classes of the whole picture or text."""
     around = boxes.key.rpartition("/")[0] if boxes and boxes.depth else None
     keys = [
         f.key
-        for f in found.values()
+        for f in by_key.values()
         if f.kind == "ClassLabel" and f.depth < 2 and f.key.rpartition("/")[0] != around
     ]
     if "label" in keys:
         return ("label",)
     if boxes and boxes.depth:
         return ()
-    named = [key for key in keys if key in ("labels", "class", "category")]
-    return tuple((named or keys)[:1])
+    usual = [key for key in keys if key in ("labels", "class", "category")]
+    return tuple((usual or keys)[:1])
 
 
-def _columns(found: dict[str, _Feature], boxes: _Feature) -> tuple[tuple[str, str], ...]:
+def _columns(by_key: dict[str, _Feature], boxes: _Feature) -> tuple[tuple[str, str], ...]:
     around = boxes.key.rpartition("/")[0]
     columns = []
-    for what, names in _COLUMNS.items():
+    for column, names in _COLUMNS.items():
         keys = (f"{around}/{name}" if around else name for name in names)
-        key = next((k for k in keys if k in found and found[k].depth == boxes.depth), "")
-        if key and (what != "label" or found[key].kind == "ClassLabel"):
-            columns.append((what, key))
+        key = next((k for k in keys if k in by_key and by_key[k].depth == boxes.depth), "")
+        if key and (column != "label" or by_key[key].kind == "ClassLabel"):
+            columns.append((column, key))
     return tuple(columns)
 
 

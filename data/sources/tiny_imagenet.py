@@ -44,35 +44,35 @@ def scan(path, options: Options = Options()) -> Listing:
         )
     pictures = [name for name in tree.under(root.rstrip("/")) if files.is_picture(name)]
     rows = _rows(tree, root)
-    found = []  # (split, synset, rows, name)
+    entries = []  # (split, synset, rows, name)
     for name in pictures:
         folders, base = name[len(root) :].split("/")[:-1], posixpath.basename(name)
         if folders[:1] == ["train"] and len(folders) > 1:
-            found.append(("train", folders[1], rows.get(("train", folders[1], base), ()), name))
+            entries.append(("train", folders[1], rows.get(("train", folders[1], base), ()), name))
         elif folders[:1] == ["val"]:
             own = rows.get(("val", "", base), ())
-            found.append(("val", own[0][1] if own else "", own, name))
+            entries.append(("val", own[0][1] if own else "", own, name))
     top = [name for name in tree.names if posixpath.join(posixpath.dirname(name), "") == root]
     tables = {name: tree.where(name) for name in top}
     listed = tables.get(f"{root}wnids.txt")
-    wnids = {wnid for _, wnid, _, _ in found if synsets.WNID.fullmatch(wnid)}
+    wnids = {wnid for _, wnid, _, _ in entries if synsets.WNID.fullmatch(wnid)}
     wnids |= set(decoded(files.needed(listed), errors="replace").split()) if listed else set()
-    labels, known = synsets.classes(wnids, synsets.words(tables), options.labels, tree.root)
+    labels, label_of = synsets.classes(wnids, synsets.words(tables), options.labels, tree.root)
     references, rejected = [], []
-    for split, wnid, own, name in found:
+    for split, wnid, own, name in entries:
         if not wnid:
             rejected.append((name, "missing_annotation", f"{name}: no line in {root}{_VAL}"))
-        elif wnid not in known:
+        elif wnid not in label_of:
             rejected.append((name, "unknown_class", f"{name}: {wnid} is not among the labels"))
         else:
             boxes = tuple((line, *corners) for line, _, *corners in own)
-            annotation = (known[wnid], boxes)
+            annotation = (label_of[wnid], boxes)
             references.append(Reference(name, split, tree.where(name), annotation))
     return Listing(
         tuple(sorted(references, key=lambda r: (r.split, r.source_id))),
         labels,
         tuple(sorted(rejected)),
-        notes=_notes(pictures, root, table_found=any(known[n] != n for n in known)),
+        notes=_notes(pictures, root, has_words=any(label_of[n] != n for n in label_of)),
     )
 
 
@@ -91,8 +91,8 @@ def read(reference: Reference, labels, *, max_pixels=images.MAX_PIXELS, warn=ign
     picture = images.load(reference.image, max_pixels)
     objects = Objects(reference, picture, labels, warn)
     for x0, y0, x1, y1 in corners:
-        seen = x1 > x0 and y1 > y0
-        objects.add(label, (y0, x0, y1 + seen, x1 + seen))
+        solid = x1 > x0 and y1 > y0
+        objects.add(label, (y0, x0, y1 + solid, x1 + solid))
     return objects.sample(labels=np.array([list(labels).index(label)], np.int64))
 
 
@@ -126,11 +126,11 @@ def _rows(tree: files.Tree, root: str) -> dict[tuple[str, str, str], list[tuple]
     return rows
 
 
-def _notes(pictures: list[str], root: str, table_found: bool) -> tuple[str, ...]:
+def _notes(pictures: list[str], root: str, has_words: bool) -> tuple[str, ...]:
     notes = []
     tests = sum(name.startswith(f"{root}test/") for name in pictures)
     if tests:
         notes.append(f"{tests} pictures of test have no labels and are not used")
-    if not table_found:
+    if not has_words:
         notes.append("no words.txt was found: the classes are called by their synsets")
     return tuple(notes)

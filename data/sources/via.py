@@ -48,7 +48,7 @@ def detect(tree: files.Tree) -> bool:
             try:
                 if _entries(tree, name):
                     return True
-            except BadSample:  # told by scan
+            except BadSample:  # reported by scan
                 continue
     return False
 
@@ -92,17 +92,17 @@ def scan(path, options: Options = Options()) -> Listing:
 def read(reference: Reference, labels, *, max_pixels=images.MAX_PIXELS, warn=ignore) -> Sample:
     """One picture with its objects, or its classes. Raises BadSample."""
     raw, attribute, by_file = reference.annotation
-    told = json.loads(raw.decode("utf-8", "surrogatepass"))
+    entry = json.loads(raw.decode("utf-8", "surrogatepass"))
     picture = images.load(reference.image, max_pixels)
     if by_file:
-        names = set(_values(told["file"], attribute)) if attribute else set()
+        names = set(_values(entry["file"], attribute)) if attribute else set()
         for name in sorted(names - set(labels)):
             warn("unknown_class", f"{reference.source_id}: {name!r} is not among the labels")
         classes = sorted(list(labels).index(name) for name in names & set(labels))
         return sample_of(reference, picture, labels=np.array(classes, np.int64))
     objects = Objects(reference, picture, labels, warn)
     drawn = []
-    for region in told["regions"]:
+    for region in entry["regions"]:
         where = f"{reference.source_id}: region {len(drawn)}"
         names = [_OBJECT]
         if attribute:
@@ -175,11 +175,11 @@ def _names(tree: files.Tree, ending: str) -> list[str]:
 
 def _collect(tree: files.Tree):
     """(picture -> (VIA file, entry), rejected, notes)."""
-    found: dict[str, tuple[str, dict]] = {}
+    by_picture: dict[str, tuple[str, dict]] = {}
     rejected, notes = [], []
     pictures = coco_json.Pictures(tree)
     for ending in (".json", ".csv"):
-        for name in [] if found else _names(tree, ending):
+        for name in [] if by_picture else _names(tree, ending):
             try:
                 entries = _entries(tree, name)
             except BadSample as error:
@@ -188,10 +188,10 @@ def _collect(tree: files.Tree):
             split = coco_json.split_of(name)
             beside = posixpath.dirname(name)
             for entry in entries:
-                told = entry["filename"]
+                file = entry["filename"]
                 folders = [beside, posixpath.join(beside, coco_json.relative(entry["folder"])), ""]
-                picture = pictures.find(told, folders, split) or coco_json.expected(beside, told)
-                before, other = found.setdefault(picture, (name, entry))
+                picture = pictures.find(file, folders, split) or coco_json.expected(beside, file)
+                before, other = by_picture.setdefault(picture, (name, entry))
                 if other is entry:
                     continue
                 if _regions(other) != _regions(entry):
@@ -200,9 +200,9 @@ def _collect(tree: files.Tree):
                         "keep one of them in the folder"
                     )
                 notes.append(f"{name}: {picture} is there twice, with the same regions")
-    rest = len(pictures) - sum(picture in tree for picture in found)
+    rest = len(pictures) - sum(picture in tree for picture in by_picture)
     notes += [f"{rest} pictures are in no VIA file: left out"] if rest > 0 else []
-    return found, rejected, notes
+    return by_picture, rejected, notes
 
 
 def _entries(tree: files.Tree, name: str) -> list[dict]:
@@ -212,18 +212,18 @@ def _entries(tree: files.Tree, name: str) -> list[dict]:
     """
     try:
         text = tree.read(name).decode("utf-8-sig")
-        told = _from_csv(text) if name.lower().endswith(".csv") else json.loads(text)
+        content = _from_csv(text) if name.lower().endswith(".csv") else json.loads(text)
     except OSError as error:
         raise BadSample("corrupt_annotation", f"{name}: {error.strerror}") from None
     except (ValueError, RecursionError, csv.Error) as error:
         raise BadSample("corrupt_annotation", f"{name}: {error}") from None
     folder = ""
-    if isinstance(told, dict) and isinstance(told.get("_via_img_metadata"), dict):
-        settings = told.get("_via_settings")
+    if isinstance(content, dict) and isinstance(content.get("_via_img_metadata"), dict):
+        settings = content.get("_via_settings")
         core = settings.get("core") if isinstance(settings, dict) else None
         folder = core.get("default_filepath") if isinstance(core, dict) else ""
-        told = told["_via_img_metadata"]
-    values = list(told.values()) if isinstance(told, dict) else []
+        content = content["_via_img_metadata"]
+    values = list(content.values()) if isinstance(content, dict) else []
     fits = [
         value
         for value in values
@@ -243,15 +243,15 @@ def _from_csv(text: str) -> dict[str, dict]:
         return {}
     entries: dict[str, dict] = {}
     for row in rows:
-        told = dict(zip(head, row, strict=False))
-        if not told.get("filename"):
+        cells = dict(zip(head, row, strict=False))
+        if not cells.get("filename"):
             continue
-        attributes = json.loads(told.get("file_attributes") or "{}")
-        start = {"filename": told["filename"], "file_attributes": attributes, "regions": []}
-        entry = entries.setdefault(told["filename"], start)
-        shape = json.loads(told.get("region_shape_attributes") or "{}")
+        attributes = json.loads(cells.get("file_attributes") or "{}")
+        start = {"filename": cells["filename"], "file_attributes": attributes, "regions": []}
+        entry = entries.setdefault(cells["filename"], start)
+        shape = json.loads(cells.get("region_shape_attributes") or "{}")
         if shape:
-            region = json.loads(told.get("region_attributes") or "{}")
+            region = json.loads(cells.get("region_attributes") or "{}")
             entry["regions"].append({"shape_attributes": shape, "region_attributes": region})
     return entries
 
@@ -266,14 +266,16 @@ def _attributes(row: dict, key: str) -> dict:
     return row[key] if isinstance(row.get(key), dict) else {}
 
 
-def _choose(rows: list[dict], what: str, notes: list[str]) -> str | None:
+def _choose(rows: list[dict], owner: str, notes: list[str]) -> str | None:
     """The attribute that holds the class; None where there is none."""
     counts = collections.Counter(name for row in rows for name in row if _values(row, name))
     if len(counts) <= 1:
         return next(iter(counts), None)
-    usual = [name for wanted in _CLASS_NAMES for name in sorted(counts) if name.lower() == wanted]
+    usual = [
+        name for usual_name in _CLASS_NAMES for name in sorted(counts) if name.lower() == usual_name
+    ]
     chosen = usual[0] if usual else min(counts, key=lambda name: (-counts[name], name))
-    notes.append(f"of the attributes of {what}, {sorted(counts)}, {chosen!r} gives the class")
+    notes.append(f"of the attributes of {owner}, {sorted(counts)}, {chosen!r} gives the class")
     return chosen
 
 

@@ -1,4 +1,4 @@
-"""PASCAL VOC: one XML a picture, boxes with 1-based inclusive corners, splits in ImageSets.
+"""PASCAL VOC: one XML per picture, boxes with 1-based inclusive corners, splits in ImageSets.
 
 `path` is a devkit (several years), one year, any folder with annotations and pictures, the tars as
 downloaded, or folders where each picture has its XML beside it (`train/`, `valid/`, ... are then
@@ -55,8 +55,8 @@ def detect(tree: files.Tree) -> bool:
     Not so ImageNet's, whose pictures are in Data.
     """
     texts, pictures = _years(tree)
-    found = (tree.where(name) for root in pictures for name in texts[root].values())
-    return any(map(_is_annotation, itertools.islice(found, _PROBE)))
+    annotations = (tree.where(name) for root in pictures for name in texts[root].values())
+    return any(map(_is_annotation, itertools.islice(annotations, _PROBE)))
 
 
 def scan(path, options: Options = Options()) -> Listing:
@@ -75,12 +75,12 @@ def scan(path, options: Options = Options()) -> Listing:
     if not rows:
         raise SourceError(f"{tree.root}: Annotations and pictures are there, but hold no sample")
     rows.sort(key=lambda row: (row[1], row[0]))
-    found, acts = _survey({row[3] for row in rows})
+    surveyed, acts = _survey({row[3] for row in rows})
     segmented = any(row[4] for row in rows)
     numbered = _class_names(tree, pictures)
-    if not numbered and segmented and found and set(found) <= set(CLASSES):
+    if not numbered and segmented and surveyed and set(surveyed) <= set(CLASSES):
         numbered = CLASSES
-    names = options.labels or numbered or found
+    names = options.labels or numbered or surveyed
     if not names:
         raise SourceError(f"{tree.root}: no <object><name> in any XML file; expected class names")
     actions = tuple(sorted({*acts, *(n for root in pictures for n in _actions(tree, root))}))
@@ -104,8 +104,8 @@ def read(reference: Reference, labels, *, max_pixels=images.MAX_PIXELS, warn=ign
     tree = parse(where)
     picture = images.load(reference.image, max_pixels)
     size = finite(tree.findtext("size/height")), finite(tree.findtext("size/width"))
-    told = files.name_of(where)
-    objects = Objects(reference, picture, labels, warn, size=size, where=told)
+    file_name = files.name_of(where)
+    objects = Objects(reference, picture, labels, warn, size=size, where=file_name)
     ids = None
     if object_png:
         ids = images.read_raster(object_png, (objects.height, objects.width))
@@ -149,7 +149,7 @@ def _years(tree: files.Tree) -> tuple[dict, dict]:
     if not texts:
         return {}, {}
     order = [name.lower() for name in IMAGE_FOLDERS]
-    found: dict[str, dict[int, dict[str, str]]] = {}  # year -> rank of the folder -> key -> name
+    ranked: dict[str, dict[int, dict[str, str]]] = {}  # year -> rank of the folder -> key -> name
     for name in tree.names:
         if not files.is_picture(name):
             continue
@@ -159,11 +159,11 @@ def _years(tree: files.Tree) -> tuple[dict, dict]:
             if folder.lower() in order and (root := "/".join(folders[:depth])) in texts:
                 key = "/".join(stem.split("/")[depth + 1 :])
                 rank = order.index(folder.lower())
-                found.setdefault(root, {}).setdefault(rank, {})[key] = name
+                ranked.setdefault(root, {}).setdefault(rank, {})[key] = name
         if (root := "/".join(folders)) in texts:  # beside the XML files, or above their folder
             key = posixpath.basename(stem)
-            found.setdefault(root, {}).setdefault(len(order), {})[key] = name
-    best = {root: by_rank[min(by_rank)] for root, by_rank in sorted(found.items())}
+            ranked.setdefault(root, {}).setdefault(len(order), {})[key] = name
+    best = {root: by_rank[min(by_rank)] for root, by_rank in sorted(ranked.items())}
     return texts, best
 
 
@@ -183,34 +183,34 @@ def _check(tree: files.Tree, texts: dict, pictures: dict, options: Options) -> N
 def _scan_year(tree, root: str, prefix: str, texts, pictures, options: Options) -> list[tuple]:
     by_name = {posixpath.basename(name): name for name in pictures.values()}
     by_stem = {posixpath.splitext(base)[0]: name for base, name in by_name.items()}
-    named = {}  # key of an XML without a picture of its name -> the picture that it names
+    stated = {}  # key of an XML without a picture of its name -> the picture that it names
     for key, text in texts.items():
         if key not in pictures:
             name = by_stem.get(posixpath.basename(key)) or by_name.get(_file_name(tree.where(text)))
-            named.update({key: name} if name else {})
+            stated.update({key: name} if name else {})
 
     def row(split: str | None, key: str) -> tuple:
         source_id = f"{prefix}/{key}"
         text = tree.where(texts.get(key, posixpath.join(root, "Annotations", f"{key}.xml")))
         missing = posixpath.join(root, IMAGE_FOLDERS[0], f"{key}.jpg")
-        picture = tree.where(pictures.get(key) or named.get(key) or missing)
+        picture = tree.where(pictures.get(key) or stated.get(key) or missing)
         pngs = [_png(tree, root, names, key) for names in (CLASS_PNGS, OBJECT_PNGS)]
         split = split or split_of(root, key, source_id, options)
         return (source_id, split, picture, text, *pngs)
 
-    known = pictures.keys() | texts.keys()
+    all_keys = pictures.keys() | texts.keys()
     sets = [options.image_sets] if options.image_sets else SETS
-    listed = lists(tree, root, sets, known)
+    listed = lists(tree, root, sets, all_keys)
     if listed or options.image_sets:
         return [row(split, key) for split, keys in listed.items() for key in keys]
-    used = set(named.values())
+    used = set(stated.values())
     alone = {key for key, name in pictures.items() if name in used} - texts.keys()
-    return [row(None, key) for key in known - alone]
+    return [row(None, key) for key in all_keys - alone]
 
 
 def _notes(tree, pictures: dict, references: list[Reference], unnumbered: bool) -> Iterator[str]:
     used = {reference.image for reference in references}
-    rest = sum(tree.where(n) not in used for found in pictures.values() for n in found.values())
+    rest = sum(tree.where(n) not in used for by_key in pictures.values() for n in by_key.values())
     if rest:
         yield f"{rest} pictures are in no list of ImageSets: left out"
     if unnumbered:
@@ -304,15 +304,15 @@ def _element(data: bytes) -> ElementTree.Element:
     return ElementTree.fromstring(text)
 
 
-def _refuse(found: bool) -> None:
-    if found:
+def _refuse(forbidden: bool) -> None:
+    if forbidden:
         raise ValueError("it has a document type or NUL bytes; refused")
 
 
 def _corners(tags: dict) -> tuple[float | None, ...]:
     """<bndbox> as (ymin, xmin, ymax, xmax) in continuous pixels; None for what is missing."""
-    found = {child.tag: finite(child.text) for child in tags.get("bndbox", ())}
-    ymin, xmin, ymax, xmax = (found.get(tag) for tag in ("ymin", "xmin", "ymax", "xmax"))
+    edges = {child.tag: finite(child.text) for child in tags.get("bndbox", ())}
+    ymin, xmin, ymax, xmax = (edges.get(tag) for tag in ("ymin", "xmin", "ymax", "xmax"))
     if None in (ymin, xmin, ymax, xmax):
         return None, None, None, None
     if ymax <= ymin or xmax <= xmin:  # a corner is a pixel: what encloses none is not a box
@@ -321,20 +321,20 @@ def _corners(tags: dict) -> tuple[float | None, ...]:
 
 
 def _parts(node) -> list[tuple[str, tuple]]:
-    found = []
+    parts = []
     for part in node.findall("part"):
         tags = {child.tag: child for child in part}
         name = (tags["name"].text or "").strip() if "name" in tags else ""
-        found.append((name, _corners(tags)))
-    return found
+        parts.append((name, _corners(tags)))
+    return parts
 
 
 def _acted(tags: dict, actions: tuple[str, ...]) -> list[int]:
     """1, 0 or -1 (not said) for each action."""
     if not actions or "actions" not in tags:
         return [-1] * len(actions)
-    said = {child.tag: finite(child.text) for child in tags["actions"]}
-    return [-1 if said.get(name) is None else int(said[name] > 0) for name in actions]
+    values = {child.tag: finite(child.text) for child in tags["actions"]}
+    return [-1 if values.get(name) is None else int(values[name] > 0) for name in actions]
 
 
 def _flag(tags, name: str) -> bool:

@@ -25,19 +25,19 @@ _WIDE.update({name: name for name in ("gb18030", "big5", "euc-jp", "euc-kr", "cp
 
 def years(tree: files.Tree, ending: str) -> dict[str, dict[str, str]]:
     """Folder of each year -> key -> name of the annotation file with this ending."""
-    found: dict[str, dict[str, str]] = {}
+    by_year: dict[str, dict[str, str]] = {}
     for name in tree.names:
         folder, _, base = name.rpartition("/")
         if not base.lower().endswith(ending) or base.startswith("."):
             continue
         parts = folder.split("/") if folder else []
-        named = [i for i, part in enumerate(parts) if part.lower() in ANNOTATIONS]
-        top = end = named[-1] if named else len(parts)
+        depths = [i for i, part in enumerate(parts) if part.lower() in ANNOTATIONS]
+        top = end = depths[-1] if depths else len(parts)
         while top and parts[top - 1].lower() in ANNOTATIONS:
             top -= 1
         key = "/".join([*parts[end + 1 :], base[: -len(ending)]])
-        found.setdefault("/".join(parts[:top]), {})[key] = name
-    return found
+        by_year.setdefault("/".join(parts[:top]), {})[key] = name
+    return by_year
 
 
 def prefixes(tree: files.Tree, roots: Sequence[str]) -> dict[str, str]:
@@ -53,12 +53,12 @@ def prefixes(tree: files.Tree, roots: Sequence[str]) -> dict[str, str]:
 def split_of(root: str, key: str, source_id: str, options: Options) -> str:
     """By the innermost folder that is named after a split, or else by a hash."""
     folders = [*root.split("/"), *key.split("/")[:-1]]
-    named = [SPLITS[part.lower()] for part in folders if part.lower() in SPLITS]
-    return named[-1] if named else hashed_split(source_id, options.holdout, options.seed)
+    splits = [SPLITS[part.lower()] for part in folders if part.lower() in SPLITS]
+    return splits[-1] if splits else hashed_split(source_id, options.holdout, options.seed)
 
 
 def lists(
-    tree: files.Tree, root: str, folders: Sequence[str], known: Container[str]
+    tree: files.Tree, root: str, folders: Sequence[str], all_keys: Container[str]
 ) -> dict[str, list[str]]:
     """Split -> keys in the order of its list, of the first folder in ImageSets that has any.
 
@@ -75,19 +75,19 @@ def lists(
             split = _LISTS.get(stem.rpartition("_")[2].lower())
             if posixpath.dirname(name) == inside and ending.lower() == ".txt" and split:
                 kind = of_classes if "_" in stem else plain
-                kind.setdefault(split, {}).update(dict.fromkeys(_keys(tree, name, known)))
-        found = {split: list(keys) for split, keys in {**of_classes, **plain}.items() if keys}
-        if found:
-            return found
+                kind.setdefault(split, {}).update(dict.fromkeys(_keys(tree, name, all_keys)))
+        by_split = {split: list(keys) for split, keys in {**of_classes, **plain}.items() if keys}
+        if by_split:
+            return by_split
     return {}
 
 
 def check_lists(tree: files.Tree, roots: Iterable[str], options: Options) -> None:
     """Raises SourceError where no year has lists in the folder of ImageSets that was asked for."""
-    wanted = options.image_sets
-    if wanted and not any(lists(tree, root, [wanted], ()) for root in roots):
+    folder = options.image_sets
+    if folder and not any(lists(tree, root, [folder], ()) for root in roots):
         raise SourceError(
-            f"{tree.root}: data.image_sets {wanted!r}: expected ImageSets/{wanted}/train.txt or "
+            f"{tree.root}: data.image_sets {folder!r}: expected ImageSets/{folder}/train.txt or "
             f"another list there, in {' or '.join(map(repr, roots))}; found none"
         )
 
@@ -105,17 +105,17 @@ def decoded(data: bytes, declared: str = "", errors: str = "strict") -> str:
     return data.decode(_WIDE.get(declared.lower(), "utf-8-sig"), errors)
 
 
-def _keys(tree: files.Tree, name: str, known: Container[str]) -> list[str]:
+def _keys(tree: files.Tree, name: str, all_keys: Container[str]) -> list[str]:
     text = decoded(tree.read(name), errors="surrogateescape")
-    return [_key(line, known) for line in map(str.strip, text.splitlines()) if line]
+    return [_key(line, all_keys) for line in map(str.strip, text.splitlines()) if line]
 
 
-def _key(line: str, known: Container[str]) -> str:
+def _key(line: str, all_keys: Container[str]) -> str:
     """The key of a line such as `000005`, `000005 -1`, `a b 1`, `JPEGImages/000005.jpg`."""
     first = line.split()[0]
     for word in (line, line.rsplit(None, 1)[0], first):
         stem = posixpath.splitext(word)[0] if files.is_picture(word) else word
         for key in (word, stem, stem.partition("/")[2]):
-            if key in known:
+            if key in all_keys:
                 return key
     return posixpath.splitext(first)[0] if files.is_picture(first) else first

@@ -1,6 +1,6 @@
 """PASCAL annotations as text, "PASCAL Annotation Version 1.00": VOC2005, VOC2006 and their sources.
 
-One text a picture, as in the databases of VOC2005 (TU Darmstadt, ...), VOC2006, INRIA's persons and
+One text per picture, as in the databases of VOC2005 (TU Darmstadt, ...), VOC2006, INRIA's persons,
 the Penn-Fudan pedestrians; http://host.robots.ox.ac.uk/pascal/VOC/databases.html. Corners are whole
 pixels, both inclusive, counted from what the text calls its top left pixel: (1, 1), or (0, 0) in
 INRIA's. They become continuous: [ymin - top, xmin - left, ymax - top + 1, xmax - left + 1].
@@ -91,8 +91,8 @@ def detect(tree: files.Tree) -> bool:
 def scan(path, options: Options = Options()) -> Listing:
     """Lists the picture of every text, or those in the lists. Raises SourceError."""
     tree = files.tree(path)
-    texts = {root: _texts(tree, found) for root, found in years(tree, ".txt").items()}
-    texts = {root: found for root, found in texts.items() if found}
+    texts = {root: _texts(tree, by_key) for root, by_key in years(tree, ".txt").items()}
+    texts = {root: by_key for root, by_key in texts.items() if by_key}
     if not texts:
         raise SourceError(
             f"{tree.root}: expected texts that begin with '# {HEADER.decode()} 1.00', such as "
@@ -101,18 +101,18 @@ def scan(path, options: Options = Options()) -> Listing:
     check_lists(tree, texts, options)
     prefix, find = prefixes(tree, list(texts)), _finder(tree)
     references, names, unlisted = [], set(), 0
-    for root, found in texts.items():
-        parsed = {key: _read(tree.where(name)) for key, name in found.items()}
+    for root, by_key in texts.items():
+        parsed = {key: _read(tree.where(name)) for key, name in by_key.items()}
         names |= {entry.name for text in parsed.values() if text for entry in text.objects.values()}
         sets = [options.image_sets] if options.image_sets else SETS
-        listed = lists(tree, root, sets, found)
+        listed = lists(tree, root, sets, by_key)
         rows = [(split, key) for split, keys in listed.items() for key in keys]
-        unlisted += len(found.keys() - {key for _, key in rows}) if rows else 0
-        for split, key in rows or [(None, key) for key in found]:
+        unlisted += len(by_key.keys() - {key for _, key in rows}) if rows else 0
+        for split, key in rows or [(None, key) for key in by_key]:
             source_id, text = f"{prefix[root]}/{key}", parsed.get(key)
             split = split or split_of(root, key, source_id, options)
             picture = find(text.filename if text else f"PNGImages/{key}.png", root)
-            where = found.get(key, posixpath.join(root, "Annotations", f"{key}.txt"))
+            where = by_key.get(key, posixpath.join(root, "Annotations", f"{key}.txt"))
             pngs = {entry.mask for entry in text.objects.values()} - {""} if text else ()
             rasters = tuple((png, tree.where(find(png, root, True))) for png in sorted(pngs))
             annotation = (tree.where(where), rasters)
@@ -128,17 +128,20 @@ def _notes(tree: files.Tree, references: list[Reference], unlisted: int) -> tupl
     used = {reference.image for reference in references}
     used |= {png for reference in references for _, png in reference.annotation[1]}
     rest = sum(files.is_picture(name) and tree.where(name) not in used for name in tree.names)
-    told = ((unlisted, "texts are in no list of ImageSets"), (rest, "pictures have no text listed"))
-    return tuple(f"{count} {said}: left out" for count, said in told if count)
+    counts = (
+        (unlisted, "texts are in no list of ImageSets"),
+        (rest, "pictures have no text listed"),
+    )
+    return tuple(f"{count} {description}: left out" for count, description in counts if count)
 
 
 def read(reference: Reference, labels, *, max_pixels=images.MAX_PIXELS, warn=ignore) -> Sample:
     """One picture with its objects. Raises BadSample."""
     where, pngs = reference.annotation
-    told = files.name_of(where)
-    text = parse(_bytes(where), told)
+    file_name = files.name_of(where)
+    text = parse(_bytes(where), file_name)
     picture = images.load(reference.image, max_pixels)
-    objects = Objects(reference, picture, labels, warn, size=text.size, where=told)
+    objects = Objects(reference, picture, labels, warn, size=text.size, where=file_name)
     size = objects.height, objects.width
     rasters = {name: images.read_raster(png, size) for name, png in pngs}
     for number, entry in text.objects.items():
@@ -146,7 +149,7 @@ def read(reference: Reference, labels, *, max_pixels=images.MAX_PIXELS, warn=ign
             mask = _mask(number, entry, text, rasters, size)
         except ValueError as error:
             mask = None
-            warn("bad_segmentation", f"{told}: object {number}: {error}")
+            warn("bad_segmentation", f"{file_name}: object {number}: {error}")
         objects.add(
             entry.name,
             entry.box,
@@ -174,23 +177,25 @@ def parse(text: str | bytes, where: str = "annotation") -> Annotation:
     origin = _ORIGIN.search(text)
     left, top = (float(origin[1]), float(origin[2])) if origin else (1.0, 1.0)
     announced = re.findall(r'"([^"]*)"', listed[1]) if listed else []
-    found: dict[int, dict] = {number: {"label": name} for number, name in enumerate(announced, 1)}
+    fields: dict[int, dict] = {number: {"label": name} for number, name in enumerate(announced, 1)}
     for number, label, original in _LABEL.findall(text):
-        found.setdefault(int(number), {})["label"] = label or original
+        fields.setdefault(int(number), {})["label"] = label or original
     for number, label, *corners in _BOX.findall(text):
         xmin, ymin, xmax, ymax = map(float, corners)
-        entry = found.setdefault(int(number), {})
+        entry = fields.setdefault(int(number), {})
         entry["label"] = label or entry.get("label", "")
         entry["box"] = (ymin - top, xmin - left, ymax - top + 1, xmax - left + 1)
     for number, _, name in _MASK.findall(text):
-        found.setdefault(int(number), {})["mask"] = name
+        fields.setdefault(int(number), {})["mask"] = name
     for number, _, points, *_ in _POLYGON.findall(text):
         pairs = [
             (float(x) - left + 0.5, float(y) - top + 0.5) for x, y in re.findall(_PAIR, points)
         ]
-        found.setdefault(int(number), {})["polygon"] = tuple(itertools.chain(*pairs))
+        fields.setdefault(int(number), {})["polygon"] = tuple(itertools.chain(*pairs))
     stated = (int(size[2]), int(size[1])) if size else None
-    return Annotation(image[1].strip(), stated, {n: _annotated(**found[n]) for n in sorted(found)})
+    return Annotation(
+        image[1].strip(), stated, {n: _annotated(**fields[n]) for n in sorted(fields)}
+    )
 
 
 def _annotated(label: str = "", box=(None,) * 4, mask: str = "", polygon=()) -> Annotated:
@@ -206,10 +211,10 @@ def words(label: str) -> tuple[str, str, set[str]]:
     if not match:
         return label.strip(), "", set()
     upright, name, endings = match.groups()
-    said = re.findall("[A-Z][a-z]+", endings)
-    views = ["Frontal" if word == "Front" else word for word in said if word not in _FLAGS]
+    parts = re.findall("[A-Z][a-z]+", endings)
+    views = ["Frontal" if word == "Front" else word for word in parts if word not in _FLAGS]
     name = name[0].lower() + name[1:] if upright else name
-    return name, "".join(views), set(said) & set(_FLAGS)
+    return name, "".join(views), set(parts) & set(_FLAGS)
 
 
 def _mask(number: int, entry: Annotated, text: Annotation, rasters, size) -> np.ndarray | None:
@@ -225,8 +230,8 @@ def _mask(number: int, entry: Annotated, text: Annotation, rasters, size) -> np.
     return own if shared or own.any() else values != 0
 
 
-def _texts(tree: files.Tree, found: dict[str, str]) -> dict[str, str]:
-    return {key: name for key, name in found.items() if _is_annotation(tree.where(name))}
+def _texts(tree: files.Tree, by_key: dict[str, str]) -> dict[str, str]:
+    return {key: name for key, name in by_key.items() if _is_annotation(tree.where(name))}
 
 
 def _is_annotation(where: files.Where) -> bool:
@@ -268,10 +273,10 @@ def _finder(tree: files.Tree) -> Callable[..., str]:
         for end in (base, posixpath.splitext(base)[0]):
             by_end.setdefault(end, []).append(name)
 
-    def find(named: str, root: str, is_mask: bool = False) -> str:
-        parts = [part for part in named.replace("\\", "/").split("/") if part not in ("", ".")]
+    def find(stated: str, root: str, is_mask: bool = False) -> str:
+        parts = [part for part in stated.replace("\\", "/").split("/") if part not in ("", ".")]
         ends = ["/".join(parts[start:]) for start in range(len(parts))]
-        base = posixpath.basename(named.replace("\\", "/"))
+        base = posixpath.basename(stated.replace("\\", "/"))
         close = by_end.get(base) or by_end.get(posixpath.splitext(base)[0]) or []
         if not is_mask:
             close = [name for name in close if "mask" not in posixpath.dirname(name).lower()]
@@ -280,6 +285,6 @@ def _finder(tree: files.Tree) -> Callable[..., str]:
             for name in (end, posixpath.join(root, end)):
                 if name in tree:
                     return name
-        return next(iter(inside or close), ends[0] if ends else named)
+        return next(iter(inside or close), ends[0] if ends else stated)
 
     return find

@@ -1,4 +1,4 @@
-"""YOLO: one .txt a picture, one object a line: class cx cy w h, as parts of the picture's size.
+"""YOLO: one .txt per picture, one object per line: class cx cy w h, as parts of the picture's size.
 
 Folders `images/train` with `labels/train`, Roboflow's `train/images` with `train/labels`, or labels
 beside pictures; configuration, names and splits: data/sources/yolo_layout.py. A picture that
@@ -25,7 +25,7 @@ from convoy.data.objects import Objects
 from convoy.data.sample import BadSample, Listing, Reference, Sample
 from convoy.data.sources import Options, SourceError, ignore, yolo_layout
 from convoy.data.sources.layout import pictures, split_of
-from convoy.data.sources.numbered import named
+from convoy.data.sources.numbered import label_by_number
 from convoy.data.sources.split import hashed_split
 
 _PROBE = 20  # label files looked into by detect
@@ -40,18 +40,18 @@ def detect(tree: files.Tree) -> bool:
     labels, _ = yolo_layout.label_files(tree, names)
     some = sorted(set(labels.values()))
     try:
-        found = yolo_layout.config(tree) if some else yolo_layout.Config()
+        config = yolo_layout.config(tree) if some else yolo_layout.Config()
     except SourceError:
-        found = yolo_layout.Config()
+        config = yolo_layout.Config()
     for name in some[:: max(1, len(some) // _PROBE)]:
         if files.size(tree.where(name)):
             try:
-                rows = _rows(tree.where(name), found.keypoints)
+                rows = _rows(tree.where(name), config.keypoints)
             except BadSample:
                 return False
             if rows:
                 return all(-1 <= value <= 2 for _, values in rows for value in values[:4])
-    return bool(labels) and bool(found.splits)
+    return bool(labels) and bool(config.splits)
 
 
 def scan(path, options: Options = Options()) -> Listing:
@@ -63,35 +63,35 @@ def scan(path, options: Options = Options()) -> Listing:
             f"{tree.root}: expected pictures such as images/train/a.jpg with labels/train/a.txt, "
             "found no picture"
         )
-    found = yolo_layout.config(tree)
+    config = yolo_layout.config(tree)
     labels, alone = yolo_layout.label_files(tree, names)
-    numbers = found.names or _numbers(tree, labels)
+    numbers = config.names or _numbers(tree, labels)
     if not numbers and not options.labels:
         raise SourceError(
             f"{tree.root}: no names of classes (data.yaml, classes.txt, obj.names), and no object "
             f"in {len(labels)} label files; expected labels such as labels/train/a.txt"
         )
-    classes, by_number = named(numbers, options.labels, tree.root)
+    classes, by_number = label_by_number(numbers, options.labels, tree.root)
     index = tuple(-1 if name is None else classes.index(name) for name in by_number)
     if index == tuple(range(len(classes))):
         index = ()  # the usual case, in few bytes
-    placed, missing = _splits(tree, names, found, options)
+    placed, missing = _splits(tree, names, config, options)
     references = []
     for split, name in placed:
         label = tree.where(labels[name]) if name in labels else None
-        annotation = (label, index, found.keypoints)
+        annotation = (label, index, config.keypoints)
         references.append(Reference(name, split, tree.where(name), annotation))
     for split, name in missing:  # `read` rejects it
-        references.append(Reference(name, split, tree.where(name), (None, index, found.keypoints)))
+        references.append(Reference(name, split, tree.where(name), (None, index, config.keypoints)))
     used = {name for _, name in placed}
     detail = "no picture of this name"
     return Listing(
         tuple(sorted(references, key=lambda r: (r.split, r.source_id))),
         classes,
         tuple((name, "missing_image", f"{name}: {detail}") for name in alone),
-        keypoints=tuple(str(i) for i in range(found.keypoints[0])),
-        keypoint_pairs=tuple((i, j) for i, j in enumerate(found.flips) if i < j),
-        notes=_notes(found, len(used - labels.keys()), len(set(names) - used)),
+        keypoints=tuple(str(i) for i in range(config.keypoints[0])),
+        keypoint_pairs=tuple((i, j) for i, j in enumerate(config.flips) if i < j),
+        notes=_notes(config, len(used - labels.keys()), len(set(names) - used)),
     )
 
 
@@ -99,9 +99,9 @@ def read(reference: Reference, labels, *, max_pixels=images.MAX_PIXELS, warn=ign
     """One picture with its objects. Raises BadSample."""
     where, index, keypoints = reference.annotation
     rows = [] if where is None else _rows(where, keypoints)
-    told = "" if where is None else files.name_of(where)
+    file_name = "" if where is None else files.name_of(where)
     picture = images.load(reference.image, max_pixels)
-    objects = Objects(reference, picture, labels, warn, where=told)
+    objects = Objects(reference, picture, labels, warn, where=file_name)
     size = np.array([objects.width, objects.height])
     for number, values in rows:
         place = index[number] if number < len(index) else -1 if index else number
@@ -134,19 +134,19 @@ def _points(values: np.ndarray, shape: tuple[int, int], size: np.ndarray) -> np.
     """[K, (y, x, visibility)]; where no visibility is given, (0, 0) is not labelled."""
     points = values.reshape(shape)
     place = points[:, 1::-1] * size[::-1]
-    seen = points[:, 2] if shape[1] == 3 else 2 * (points[:, :2] != 0).any(axis=1)
-    return np.concatenate([place, np.clip(np.round(seen), 0, 2)[:, None]], axis=1)
+    visibility = points[:, 2] if shape[1] == 3 else 2 * (points[:, :2] != 0).any(axis=1)
+    return np.concatenate([place, np.clip(np.round(visibility), 0, 2)[:, None]], axis=1)
 
 
 def _rows(where: files.Where, keypoints=(0, 0)) -> list[tuple[int, list[float]]]:
     """(class, numbers) of each line. Raises BadSample with the number of the line."""
-    told = files.name_of(where)
+    path = files.name_of(where)
     try:
         text = files.read(where).decode("utf-8-sig", "replace")
     except FileNotFoundError:
-        raise BadSample("missing_annotation", f"{told}: no such file") from None
+        raise BadSample("missing_annotation", f"{path}: no such file") from None
     except OSError as error:
-        raise BadSample("corrupt_annotation", f"{told}: {error.strerror}") from None
+        raise BadSample("corrupt_annotation", f"{path}: {error.strerror}") from None
     rows = []
     for line, cells in enumerate(map(str.split, text.splitlines()), start=1):
         if not cells:
@@ -158,14 +158,14 @@ def _rows(where: files.Where, keypoints=(0, 0)) -> list[tuple[int, list[float]]]
         count = len(values)
         if keypoints[0]:
             right = count == 4 + keypoints[0] * keypoints[1]
-            wanted = f"and {keypoints[0]} keypoints of {keypoints[1]} numbers"
+            alternative = f"and {keypoints[0]} keypoints of {keypoints[1]} numbers"
         else:
             right = count in (4, 5) or (count >= 6 and count % 2 == 0)
-            wanted = "or the points of an outline"
+            alternative = "or the points of an outline"
         if not right or number < 0 or number % 1 or not all(map(math.isfinite, values)):
             raise BadSample(
                 "corrupt_annotation",
-                f"{told} line {line}: expected a class, from 0, and cx cy w h {wanted}; got "
+                f"{path} line {line}: expected a class, from 0, and cx cy w h {alternative}; got "
                 f"{' '.join(cells)[:80]!r}",
             )
         rows.append((int(number), values))
@@ -185,18 +185,18 @@ def _numbers(tree: files.Tree, labels: dict[str, str]) -> tuple[str, ...]:
     return tuple(str(number) for number in range(largest + 1))
 
 
-def _splits(tree, names: Sequence[str], found, options: Options):
+def _splits(tree, names: Sequence[str], config, options: Options):
     """(split, name) of pictures, and of those that lists name and that are not there."""
-    sources = found.splits or yolo_layout.lists_at_top(tree)
-    known, placed, missing = set(names), set(), set()
+    sources = config.splits or yolo_layout.lists_at_top(tree)
+    name_set, placed, missing = set(names), set(), set()
     for split, path in sources:
         if path not in tree:
-            placed |= {(split, name) for name in tree.under(path) if name in known}
+            placed |= {(split, name) for name in tree.under(path) if name in name_set}
             continue
         for line in yolo_layout.lines(tree, path):
             name = yolo_layout.resolve(tree, posixpath.dirname(path), line)
             row = (split, name or line.replace("\\", "/").lstrip("/"))
-            (placed if name in known else missing).add(row)
+            (placed if name in name_set else missing).add(row)
     if not placed:
         for name in names:
             split = split_of(name) or hashed_split(name, options.holdout, options.seed)
@@ -204,8 +204,8 @@ def _splits(tree, names: Sequence[str], found, options: Options):
     return sorted(placed), sorted(missing)
 
 
-def _notes(found, unlabelled: int, unused: int) -> tuple[str, ...]:
-    notes = [f"{found.file} names {path}, which is not there" for path in found.unknown]
+def _notes(config, unlabelled: int, unused: int) -> tuple[str, ...]:
+    notes = [f"{config.file} names {path}, which is not there" for path in config.unknown]
     if unlabelled:
         notes.append(f"{unlabelled} pictures have no label file: taken to have no objects")
     if unused:

@@ -43,23 +43,23 @@ def config(tree: files.Tree) -> Config:
     """Of the first data.yaml, or obj.data, nearest to the top. Raises SourceError."""
     for name in sorted(tree.names, key=lambda n: (n.count("/"), n)):
         if name.lower().endswith((".yaml", ".yml")):
-            said = _yaml(tree, name)
-            if isinstance(said, dict) and "names" in said:
-                return _from_yaml(tree, name, said)
+            settings = _yaml(tree, name)
+            if isinstance(settings, dict) and "names" in settings:
+                return _from_yaml(tree, name, settings)
         elif name.lower().endswith(".data"):
             pairs = (line.partition("=") for line in lines(tree, name))
-            said = {key.strip(): value.strip() for key, _, value in pairs if value}
-            if {"train", "valid", "names"} & said.keys():
-                names = resolve(tree, posixpath.dirname(name), said.get("names", ""))
-                found = tuple(lines(tree, names)) if names in tree else class_names(tree)
-                return _with_splits(tree, name, "", said, Config(found))
+            settings = {key.strip(): value.strip() for key, _, value in pairs if value}
+            if {"train", "valid", "names"} & settings.keys():
+                names = resolve(tree, posixpath.dirname(name), settings.get("names", ""))
+                classes = tuple(lines(tree, names)) if names in tree else class_names(tree)
+                return _with_splits(tree, name, "", settings, Config(classes))
     return Config(class_names(tree))
 
 
 def class_names(tree: files.Tree) -> tuple[str, ...]:
-    """Of a list with one name a line, nearest to the top."""
-    found = [n for n in tree.names if posixpath.basename(n) in _NAMES or n.endswith(".names")]
-    for name in sorted(found, key=lambda n: (n.count("/"), n)):
+    """Of a list with one name per line, nearest to the top."""
+    lists = [n for n in tree.names if posixpath.basename(n) in _NAMES or n.endswith(".names")]
+    for name in sorted(lists, key=lambda n: (n.count("/"), n)):
         names = tuple(lines(tree, name))
         if names:
             return names
@@ -90,15 +90,15 @@ def resolve(tree: files.Tree, folder: str, path: str) -> str | None:
 
 def lists_at_top(tree: files.Tree) -> tuple[tuple[str, str], ...]:
     """(split, train.txt) and so on, where the first line is the path of a picture."""
-    found = []
+    lists = []
     for name in tree.names:
         stem, ending = posixpath.splitext(posixpath.basename(name))
         split = SPLITS.get(stem.lower())
         if split and ending == ".txt" and name.count("/") < 2:
             rows = lines(tree, name)
             if rows and files.is_picture(rows[0].split("\t")[0]):
-                found.append((split, name))
-    return tuple(found)
+                lists.append((split, name))
+    return tuple(lists)
 
 
 def label_files(tree: files.Tree, pictures: list[str]) -> tuple[dict[str, str], list[str]]:
@@ -109,25 +109,25 @@ def label_files(tree: files.Tree, pictures: list[str]) -> tuple[dict[str, str], 
     texts = {n for n in tree.names if n.lower().endswith(".txt") and not _SPECIAL.fullmatch(n)}
     if not texts:
         return {}, []
-    found: dict[str, str] = {}
+    label_of: dict[str, str] = {}
     for picture in pictures:
         stem = posixpath.splitext(picture)[0]
         for label in _candidates(stem):
             if label in texts:
-                found[picture] = label
+                label_of[picture] = label
                 break
-    alone = sorted(n for n in texts - set(found.values()) if "labels" in n.lower().split("/"))
+    alone = sorted(n for n in texts - set(label_of.values()) if "labels" in n.lower().split("/"))
     stems: dict[str, list[str]] = {}
     for picture in pictures:
         stems.setdefault(posixpath.splitext(posixpath.basename(picture))[0], []).append(picture)
-    left = []
+    unmatched = []
     for label in alone:
         matching = stems.get(posixpath.splitext(posixpath.basename(label))[0], [])
-        if len(matching) == 1 and matching[0] not in found:
-            found[matching[0]] = label
+        if len(matching) == 1 and matching[0] not in label_of:
+            label_of[matching[0]] = label
         else:
-            left.append(label)
-    return found, left
+            unmatched.append(label)
+    return label_of, unmatched
 
 
 def _candidates(stem: str):
@@ -145,13 +145,13 @@ def _yaml(tree: files.Tree, name: str):
         return yaml.load(decoded(tree.read(name)), Loader=yaml.BaseLoader)
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
         if posixpath.basename(name).lower() in ("data.yaml", "data.yml"):
-            told = " ".join(str(error).split())
-            raise SourceError(f"{tree.root}: {name} is not well-formed YAML: {told}") from None
+            problem = " ".join(str(error).split())
+            raise SourceError(f"{tree.root}: {name} is not well-formed YAML: {problem}") from None
         return None
 
 
-def _from_yaml(tree: files.Tree, name: str, said: dict) -> Config:
-    names = said["names"]
+def _from_yaml(tree: files.Tree, name: str, settings: dict) -> Config:
+    names = settings["names"]
     try:
         if isinstance(names, dict):
             numbers = {int(number): text for number, text in names.items()}
@@ -160,32 +160,32 @@ def _from_yaml(tree: files.Tree, name: str, said: dict) -> Config:
             names = [numbers.get(number, str(number)) for number in range(max(numbers) + 1)]
         if not isinstance(names, list) or not names or not all(isinstance(n, str) for n in names):
             raise ValueError
-        shape = tuple(int(value) for value in said.get("kpt_shape", ()))
-        flips = tuple(int(value) for value in said.get("flip_idx", ()))
+        shape = tuple(int(value) for value in settings.get("kpt_shape", ()))
+        flips = tuple(int(value) for value in settings.get("flip_idx", ()))
     except (ValueError, TypeError):
         raise SourceError(
             f"{tree.root}: {name}: expected names as a list or by number, from 0, and kpt_shape "
-            f"and flip_idx as lists of numbers; got names {str(said['names'])[:80]}"
+            f"and flip_idx as lists of numbers; got names {str(settings['names'])[:80]}"
         ) from None
     points = shape if len(shape) == 2 and shape[0] > 0 and shape[1] in (2, 3) else (0, 0)
     base = Config(tuple(n.strip() for n in names), keypoints=points, flips=flips)
-    path = said.get("path")
-    return _with_splits(tree, name, path if isinstance(path, str) else "", said, base)
+    path = settings.get("path")
+    return _with_splits(tree, name, path if isinstance(path, str) else "", settings, base)
 
 
-def _with_splits(tree, name: str, path: str, said: dict, base: Config) -> Config:
+def _with_splits(tree, name: str, path: str, settings: dict, base: Config) -> Config:
     folder = posixpath.dirname(name)
     top = resolve(tree, folder, path) or folder
     splits = []
     unknown = []
     for key, split in SPLITS.items():
-        value = said.get(key, [])
+        value = settings.get(key, [])
         for text in value if isinstance(value, list) else [value]:
             if not isinstance(text, str) or text.strip().lower() in ("", "null", "~"):
                 continue
-            found = resolve(tree, top, text) or resolve(tree, folder, text)
-            if found:
-                splits.append((split, found))
+            target = resolve(tree, top, text) or resolve(tree, folder, text)
+            if target:
+                splits.append((split, target))
             else:
                 unknown.append(f"{key}: {text}")
     return base._replace(splits=tuple(splits), file=name, unknown=tuple(unknown))

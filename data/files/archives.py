@@ -79,8 +79,8 @@ def needed(where: Where) -> bytes:
     except FileNotFoundError:
         raise
     except OSError as error:
-        told = f"{error.strerror}; fetch it again" if error.errno == 5 else error.strerror
-        raise UnreadableFile(error.errno, told, name_of(where)) from None
+        message = f"{error.strerror}; fetch it again" if error.errno == 5 else error.strerror
+        raise UnreadableFile(error.errno, message, name_of(where)) from None
 
 
 def _read_span(where: Span) -> bytes:
@@ -102,8 +102,8 @@ def _read_span(where: Span) -> bytes:
     except zlib.error as error:
         raise OSError(5, f"damaged archive: {error}", name_of(where)) from None
     if len(data) != where.unpacked:
-        told = f"damaged archive: {where.unpacked:,} bytes expected, unpacked to {len(data):,}"
-        raise OSError(5, told, name_of(where))
+        message = f"damaged archive: {where.unpacked:,} bytes expected, unpacked to {len(data):,}"
+        raise OSError(5, message, name_of(where))
     return data
 
 
@@ -142,8 +142,8 @@ def part(where: Where, offset: int, count: int, packed: str = "") -> Span:
     """
     if isinstance(where, Span) and not packed and where.packed in ("", "gzip"):
         if offset + count > where.size:
-            told = f"it has {where.size:,} bytes, not {offset + count:,}"
-            raise OSError(errno.EIO, told, name_of(where))
+            message = f"it has {where.size:,} bytes, not {offset + count:,}"
+            raise OSError(errno.EIO, message, name_of(where))
         return Span(where.path, where.offset + offset, count, where.packed)
     return Span(where, offset, count, packed)
 
@@ -310,9 +310,9 @@ def _unpacked(path: Where, packed: str):
     outer = path
     while isinstance(outer, Span):
         outer = outer.path
-    found = os.stat(outer)
+    status = os.stat(outer)
     with _LOCK:
-        return _copy(path, packed, (found.st_mtime_ns, found.st_size))
+        return _copy(path, packed, (status.st_mtime_ns, status.st_size))
 
 
 @functools.lru_cache(maxsize=32)

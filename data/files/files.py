@@ -65,25 +65,25 @@ class Tree:
         """Raises SourceError."""
         self.root = os.path.normpath(os.fspath(root))
         if os.path.isdir(self.root):
-            found: dict[str, Where] = dict(_walk(self.root))
-            archives = [name for name in sorted(found) if is_archive(name)]
-            if archives and not any(map(is_picture, found)):
-                found = {**_side_by_side({name: found[name] for name in archives}), **found}
+            places: dict[str, Where] = dict(_walk(self.root))
+            archives = [name for name in sorted(places) if is_archive(name)]
+            if archives and not any(map(is_picture, places)):
+                places = {**_side_by_side({name: places[name] for name in archives}), **places}
         elif os.path.isfile(self.root) and is_archive(self.root):
-            found = dict(members(self.root))
+            places = dict(members(self.root))
         elif os.path.isfile(self.root):
-            found = {os.path.basename(self.root): self.root}
+            places = {os.path.basename(self.root): self.root}
         else:
             raise SourceError(f"{self.root}: no such file or folder")
-        self._found = found
-        self.names: list[str] = sorted(found)
+        self._places = places
+        self.names: list[str] = sorted(places)
 
     def __contains__(self, name: str) -> bool:
-        return name in self._found
+        return name in self._places
 
     def where(self, name: str) -> Where:
         """Where a file lies, or would lie: reading that fails as for any missing file."""
-        return self._found.get(name) or os.path.join(self.root, *name.split("/"))
+        return self._places.get(name) or os.path.join(self.root, *name.split("/"))
 
     def read(self, name: str) -> bytes:
         """The bytes of a file. Raises FileNotFoundError, or UnreadableFile, a SourceError."""
@@ -101,8 +101,8 @@ class Tree:
         out."""
         prefix = f"{folder}/" if folder else ""
         inside = (name[len(prefix) :] for name in self.under(folder))
-        found = {rest.partition("/")[0] for rest in inside if "/" in rest}
-        return sorted(name for name in found if not name.startswith("."))
+        children = {rest.partition("/")[0] for rest in inside if "/" in rest}
+        return sorted(name for name in children if not name.startswith("."))
 
 
 def tree(path: str | os.PathLike | Tree) -> Tree:
@@ -121,7 +121,7 @@ def _walk(folder: str, prefix: str = "", above: frozenset[str] = frozenset()):
                 path, linked = entry.path, entry.is_symlink()
                 if os.path.isdir(path) if linked else entry.is_dir():
                     yield from _walk(path, f"{prefix}{entry.name}/", above | {real})
-                # No pipes and no devices: opening them may wait. What a link misses is told later.
+                # No pipes, no devices: opening them may wait. What a link misses is reported later.
                 elif (
                     not os.path.exists(path) or os.path.isfile(path) if linked else entry.is_file()
                 ):
@@ -138,11 +138,11 @@ def _side_by_side(archives: dict[str, Where]) -> dict[str, Where]:
         folder = posixpath.dirname(name)
         for below, where in inside.items():
             target = posixpath.join(folder, below)
-            known = together.setdefault(target, where)
-            if is_picture(target) and size(known) != size(where):
+            earlier = together.setdefault(target, where)
+            if is_picture(target) and size(earlier) != size(where):
                 return {
-                    f"{without_ending(archive)}/{member}": found
-                    for archive, held in listed.items()
-                    for member, found in held.items()
+                    f"{without_ending(archive)}/{member}": place
+                    for archive, content in listed.items()
+                    for member, place in content.items()
                 }
     return together

@@ -23,8 +23,8 @@ _scan = json.JSONDecoder().scan_once
 class DamagedJson(ValueError):
     """Not JSON; `offset` is the byte at which that shows."""
 
-    def __init__(self, offset: int, what: str):
-        super().__init__(f"byte {offset}: {what}")
+    def __init__(self, offset: int, message: str):
+        super().__init__(f"byte {offset}: {message}")
         self.offset = offset
 
 
@@ -94,7 +94,7 @@ class _Text:
             self._at = at
             if at < len(text):
                 return text[at]
-            if not self._more():
+            if not self._read_more():
                 return ""
 
     def step(self) -> None:
@@ -108,13 +108,13 @@ class _Text:
 
     def comma(self, closing: str) -> bool:
         """Steps over the comma before the next item, or over the closing bracket: then False."""
-        found = self.skip()
-        if found == closing:
+        character = self.skip()
+        if character == closing:
             self._at += 1
             self._first = False
             return False
         if not self._first:
-            if found != ",":
+            if character != ",":
                 raise self.error(f'expected "," or "{closing}"')
             self._at += 1
             self.skip()
@@ -127,10 +127,10 @@ class _Text:
             try:
                 value, end = _scan(self._text, self._at)
             except StopIteration as stop:
-                at, what, cut = stop.value, "expected a value", False
+                at, message, cut = stop.value, "expected a value", False
             except json.JSONDecodeError as error:
-                at, what = error.pos, error.msg
-                cut = what.startswith("Unterminated string")
+                at, message = error.pos, error.msg
+                cut = message.startswith("Unterminated string")
             except (ValueError, RecursionError) as error:  # a number of 5000 digits, [[[[[...
                 raise self.error(str(error)) from None
             else:
@@ -138,32 +138,32 @@ class _Text:
                     raw = self._text[self._at : end].encode()
                     self._at = end
                     return raw, value
-                at, what, cut = end, "", True
+                at, message, cut = end, "", True
             if not (cut or at >= len(self._text) - _TAIL):
                 self._at = at
-                raise self.error(what)
-            if not self._more() and what:
+                raise self.error(message)
+            if not self._read_more() and message:
                 self._at = at
-                raise self.error(f"{what}; the file ends too early")
+                raise self.error(f"{message}; the file ends too early")
 
-    def error(self, what: str) -> DamagedJson:
-        return DamagedJson(self._gone + len(self._text[: self._at].encode()), what)
+    def error(self, message: str) -> DamagedJson:
+        return DamagedJson(self._gone + len(self._text[: self._at].encode()), message)
 
-    def _more(self) -> bool:
+    def _read_more(self) -> bool:
         """Drops what lies behind and reads as much as is still there, a block at least."""
         if self._end:
             return False
         self._gone += len(self._text[: self._at].encode())
         pieces, self._at = [self._text[self._at :]], 0
-        wanted, got = len(pieces[0]), 0
+        kept, added = len(pieces[0]), 0
         try:
-            while not got or got < wanted:
+            while not added or added < kept:
                 data = next(self._blocks, b"")
                 self._end = not data
                 piece = self._decoder.decode(data, final=self._end)
                 self._read += len(data)
                 pieces.append(piece)
-                got += len(piece)
+                added += len(piece)
                 if self._end:
                     break
         except UnicodeDecodeError as error:

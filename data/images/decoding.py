@@ -20,13 +20,13 @@ from convoy.data.images import jpeg
 from convoy.data.sample import BadSample
 
 PIL.Image.MAX_IMAGE_PIXELS = None  # `opened` checks the header against its own limit
-warnings.filterwarnings("ignore", module=r"PIL\.")  # remarks on metadata, one a picture
+warnings.filterwarnings("ignore", module=r"PIL\.")  # warnings on metadata, one per picture
 
 MAX_BYTES = 1_000_000_000  # of a picture file
 MAX_SIDE = 1_000_000  # of a PNG that libpng, and so TensorFlow, reads
 BUDGET = 1_700_000_000  # bytes of one picture being decoded, the file's own included
 
-# Format of PIL -> bytes a pixel at the worst moment of decoding, converting, turning and encoding,
+# Format of PIL -> bytes per pixel at the worst moment of decoding, converting, turning, encoding,
 # the file not counted; upper bounds of what tests/data/test_image_memory.py measures.
 COST = {
     "JPEG": 13,
@@ -90,8 +90,8 @@ def opened(data: bytes, max_pixels: int):
     try:
         picture = PIL.Image.open(io.BytesIO(data), formats=_FORMATS)
     except Exception as error:  # PIL raises many kinds on damaged files
-        known = not isinstance(error, PIL.UnidentifiedImageError)
-        raise _not_a_picture(data, str(error) if known else "") from None
+        identified = not isinstance(error, PIL.UnidentifiedImageError)
+        raise _not_a_picture(data, str(error) if identified else "") from None
     with picture:
         check_size(picture.height, picture.width, max_pixels)
         _check_memory(picture, len(data))
@@ -130,17 +130,17 @@ def colors(picture: PIL.Image.Image) -> PIL.Image.Image:
         picture = PIL.ImageChops.invert(picture)  # PIL takes every JPEG to be inverted as Adobe's
     try:
         if mode in ("1", "L", "LA"):
-            found = picture if mode == "L" else picture.convert("L")
+            converted = picture if mode == "L" else picture.convert("L")
         elif mode == "La":  # premultiplied gray has no way of its own
-            found = picture.convert("LA").convert("L")
+            converted = picture.convert("LA").convert("L")
         elif mode == "P" and "transparency" in picture.info:
-            found = picture.convert("RGBA").convert("RGB")
+            converted = picture.convert("RGBA").convert("RGB")
         else:
-            found = picture if mode == "RGB" else picture.convert("RGB")
+            converted = picture if mode == "RGB" else picture.convert("RGB")
     except ValueError as error:
         raise BadSample("unsupported_image", f"{kind} of mode {mode}: {error}") from None
-    found.info = {}  # an ICC profile, a comment or a transparent colour would be written again
-    return found
+    converted.info = {}  # an ICC profile, a comment or a transparent colour would be written again
+    return converted
 
 
 def _upper_bits(picture: PIL.Image.Image) -> PIL.Image.Image:
@@ -149,13 +149,13 @@ def _upper_bits(picture: PIL.Image.Image) -> PIL.Image.Image:
     bits = tags.get(_TIFF["bits"], (16,))[0] if picture.format == "TIFF" else 16
     white_is_zero = picture.format == "TIFF" and tags.get(_TIFF["photometric"]) == 0
     width, height = picture.size
-    found = PIL.Image.new("L", picture.size)
+    gray = PIL.Image.new("L", picture.size)
     rows = max(1, _BAND // width)
     for top in range(0, height, rows):
         band = np.asarray(picture.crop((0, top, width, min(top + rows, height))))
         upper = (np.clip(band, 0, 65535) >> (bits - 8)).astype(np.uint8)
-        found.paste(PIL.Image.fromarray(255 - upper if white_is_zero else upper), (0, top))
-    return found
+        gray.paste(PIL.Image.fromarray(255 - upper if white_is_zero else upper), (0, top))
+    return gray
 
 
 def _check_memory(picture: PIL.Image.Image, stored: int) -> None:
@@ -173,12 +173,12 @@ def _check_memory(picture: PIL.Image.Image, stored: int) -> None:
 
 def _strip_bytes(picture: PIL.Image.Image) -> int:
     """Of the largest strip or tile of a compressed TIFF, which is decoded whole."""
-    found = {name: picture.tag_v2.get(tag) for name, tag in _TIFF.items()}
-    if found["compression"] in (None, 1):
+    tags = {name: picture.tag_v2.get(tag) for name, tag in _TIFF.items()}
+    if tags["compression"] in (None, 1):
         return 0
-    bits = found["bits"] if isinstance(found["bits"], tuple) else (8,)
-    width, rows = found["tile_width"] or picture.width, found["tile_rows"]
-    rows = rows or min(found["strip_rows"] or picture.height, picture.height)
+    bits = tags["bits"] if isinstance(tags["bits"], tuple) else (8,)
+    width, rows = tags["tile_width"] or picture.width, tags["tile_rows"]
+    rows = rows or min(tags["strip_rows"] or picture.height, picture.height)
     return int(width) * int(rows) * -(-sum(bits) // 8)
 
 
@@ -194,15 +194,15 @@ def _orientation(picture: PIL.Image.Image) -> int:
 
 def _not_a_picture(data: bytes, error: str) -> BadSample:
     """What the file is, as far as its first bytes tell."""
-    for signature, what, reason in _OTHERS:
+    for signature, description, reason in _OTHERS:
         if data.startswith(signature):
-            return BadSample(reason, what)
+            return BadSample(reason, description)
     brand = _BOXED.get(data[8:12]) if data[4:8] == b"ftyp" else None
     if brand and brand not in _FORMATS:
         return BadSample("unsupported_image", f"{brand} is not decoded here; save it as JPEG")
-    found = jpeg.structure(data)
-    if found and found.coding:
-        detail = f"{found.coding} JPEG is not decoded here; save it as PNG or plain JPEG"
+    structure = jpeg.structure(data)
+    if structure and structure.coding:
+        detail = f"{structure.coding} JPEG is not decoded here; save it as PNG or plain JPEG"
         return BadSample("unsupported_image", detail)
     text = data[:1024].lstrip(b"\xef\xbb\xbf\xff\xfe \t\r\n").replace(b"\0", b"").lower()
     if text.startswith((b"<!doctype html", b"<html")) or b"<html" in text:

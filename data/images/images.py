@@ -95,8 +95,8 @@ class Picture:
 def load(where: files.Where, max_pixels: int = MAX_PIXELS) -> Picture:
     """Reads, checks and uprights a picture file. Raises BadSample."""
     if files.length(where) > decoding.MAX_BYTES:
-        told = f"{files.name_of(where)}: {files.length(where):,} bytes"
-        raise BadSample("too_large", f"{told}, more than {decoding.MAX_BYTES:,}")
+        size = f"{files.name_of(where)}: {files.length(where):,} bytes"
+        raise BadSample("too_large", f"{size}, more than {decoding.MAX_BYTES:,}")
     try:
         data = files.read(where)
     except FileNotFoundError:
@@ -116,9 +116,9 @@ def inspect(data: bytes, max_pixels: int = MAX_PIXELS) -> Header:
     Raises BadSample: empty_image, too_large (before anything is decoded), corrupt_image,
     unsupported_image.
     """
-    found = _by_structure(data, max_pixels)
-    if found:
-        return found
+    header = _by_structure(data, max_pixels)
+    if header:
+        return header
     with decoding.opened(data, max_pixels) as (picture, turn, turned):
         return _header(picture, turn, turned)
 
@@ -143,27 +143,29 @@ def _by_structure(data: bytes, max_pixels: int) -> Header | None:
     """Of a JPEG or PNG whose structure proves it sound; None: it has to be decoded."""
     if not data:
         raise BadSample("empty_image", "the file is empty")
-    found = jpeg.structure(data)
-    if found is None:
+    structure = jpeg.structure(data)
+    if structure is None:
         return _plain_png(data, max_pixels)
-    if not found.sound and found.scans <= jpeg.MAX_SCANS:
+    if not structure.sound and structure.scans <= jpeg.MAX_SCANS:
         return None
-    decoding.check_size(found.height, found.width, max_pixels)
-    if found.scans > jpeg.MAX_SCANS:  # would take minutes to decode
-        raise BadSample("corrupt_image", f"a JPEG of {found.scans} scans; real ones have about 10")
-    turn = jpeg.orientation(found.exif) if found.exif else 1
-    return Header("JPEG", found.height, found.width, turn, plain=True)
+    decoding.check_size(structure.height, structure.width, max_pixels)
+    if structure.scans > jpeg.MAX_SCANS:  # would take minutes to decode
+        raise BadSample(
+            "corrupt_image", f"a JPEG of {structure.scans} scans; real ones have about 10"
+        )
+    turn = jpeg.orientation(structure.exif) if structure.exif else 1
+    return Header("JPEG", structure.height, structure.width, turn, plain=True)
 
 
 def _plain_png(data: bytes, max_pixels: int) -> Header | None:
-    found = png.structure(data)
-    if found is None or not found.plain:
+    structure = png.structure(data)
+    if structure is None or not structure.plain:
         return None
-    decoding.check_size(found.height, found.width, max_pixels)
-    if not png.pixels_ok(found):
+    decoding.check_size(structure.height, structure.width, max_pixels)
+    if not png.pixels_ok(structure):
         return None
-    turn = jpeg.orientation(b"Exif\0\0" + found.exif) if found.exif else 1
-    return Header("PNG", found.height, found.width, turn, plain=True)
+    turn = jpeg.orientation(b"Exif\0\0" + structure.exif) if structure.exif else 1
+    return Header("PNG", structure.height, structure.width, turn, plain=True)
 
 
 def _header(picture: PIL.Image.Image, turn: int, turned: bool) -> Header:

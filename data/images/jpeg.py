@@ -64,8 +64,8 @@ def structure(data: bytes) -> Structure | None:
             sound = sound and marker in _PLAIN and frame is None and _frame_ok(body)
             frame, coded = body, marker
         elif marker == 0xC4 or marker == 0xDB:
-            found = _huffman_tables(body) if marker == 0xC4 else _quantisation_tables(body)
-            sound, tables = sound and bool(found), tables | found
+            defined = _huffman_tables(body) if marker == 0xC4 else _quantisation_tables(body)
+            sound, tables = sound and bool(defined), tables | defined
         elif marker == 0xDD:
             sound = sound and len(body) == 2
         elif marker == 0xE1 and body[:6] == b"Exif\0\0" and not exif:
@@ -103,16 +103,16 @@ def orientation(exif: bytes) -> int:
     for at in range(start + 2, min(start + 2 + 12 * count, len(tiff) - 11), 12):
         if int.from_bytes(tiff[at : at + 2], order) == 0x0112:
             width = {1: 1, 3: 2, 4: 4}.get(int.from_bytes(tiff[at + 2 : at + 4], order), 0)
-            found = int.from_bytes(tiff[at + 8 : at + 8 + width], order)
-            return found if 1 <= found <= 8 else 1
+            value = int.from_bytes(tiff[at + 8 : at + 8 + width], order)
+            return value if 1 <= value <= 8 else 1
     return 1
 
 
 def _ends(data: bytes) -> np.ndarray:
     """Sorted positions of every 0xFF that cannot lie inside of entropy-coded data."""
     values = np.frombuffer(data, np.uint8)
-    found = (values[:-1] == 0xFF).nonzero()[0]
-    return found[~_IN_ENTROPY[values[found + 1]]]
+    markers = (values[:-1] == 0xFF).nonzero()[0]
+    return markers[~_IN_ENTROPY[values[markers + 1]]]
 
 
 def _next(ends: np.ndarray, position: int) -> int | None:
@@ -121,8 +121,8 @@ def _next(ends: np.ndarray, position: int) -> int | None:
 
 
 def _search(data: bytes, position: int) -> int | None:
-    found = _ENTROPY_END.search(data, position)
-    return found.start() if found else None
+    match = _ENTROPY_END.search(data, position)
+    return match.start() if match else None
 
 
 def _coding(marker: int, bits: int) -> str:
@@ -153,7 +153,7 @@ def _components_ok(body: bytes) -> bool:
 @functools.lru_cache(maxsize=64)  # most files hold the same tables, the standard's own
 def _huffman_tables(body: bytes) -> frozenset[tuple[str, int]]:
     """("dc" or "ac", id) of each table; empty where one is not a prefix code."""
-    position, found = 0, set()
+    position, tables = 0, set()
     while position < len(body):
         kind, index = body[position] >> 4, body[position] & 15
         counts = body[position + 1 : position + 17]
@@ -164,22 +164,22 @@ def _huffman_tables(body: bytes) -> frozenset[tuple[str, int]]:
             return frozenset()
         if kind == 0 and max(values) > 11:
             return frozenset()
-        found.add(("ac" if kind else "dc", index))
+        tables.add(("ac" if kind else "dc", index))
         position += 17 + len(values)
-    return frozenset(found)
+    return frozenset(tables)
 
 
 @functools.lru_cache(maxsize=64)
 def _quantisation_tables(body: bytes) -> frozenset[tuple[str, int]]:
     """("quantisation", id) of each table; empty where one is cut."""
-    position, found = 0, set()
+    position, tables = 0, set()
     while position < len(body):
         wide, index = body[position] >> 4, body[position] & 15
         position += 1 + 64 * (1 + wide)
         if wide > 1 or index > 3 or position > len(body):
             return frozenset()
-        found.add(("quantisation", index))
-    return frozenset(found)
+        tables.add(("quantisation", index))
+    return frozenset(tables)
 
 
 @functools.lru_cache(maxsize=256)  # an encoder writes the same scans into most of its files

@@ -20,9 +20,9 @@ def save(path: pathlib.Path, values: np.ndarray) -> None:
 @functools.cache
 def colors() -> bytes:
     """256 RGB colours: the bits of the index, dealt to red, green and blue from the top."""
-    found = bytearray()
+    table = bytearray()
     for index in range(256):
         for channel in range(3):
             bits = (index >> (3 * step + channel) & 1 for step in range(8))
-            found.append(sum(bit << (7 - step) for step, bit in enumerate(bits)))
-    return bytes(found)
+            table.append(sum(bit << (7 - step) for step, bit in enumerate(bits)))
+    return bytes(table)

@@ -27,7 +27,7 @@ _AT_ONCE = 1 << 15  # compressed bytes, which are at most 33 MB unpacked
 _LENGTHS = {b"gAMA": 4, b"cHRM": 32, b"sRGB": 1, b"pHYs": 9, b"tIME": 7}
 _MAX_TEXT = 1 << 20  # unpacked; more is a bomb
 # Of other parts of a picture than pixels: a palette, transparency, animation.
-_MORE = {b"PLTE", b"tRNS", b"acTL", b"fcTL", b"fdAT"}
+_NOT_PLAIN = {b"PLTE", b"tRNS", b"acTL", b"fcTL", b"fdAT"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,8 +59,8 @@ def structure(data: bytes) -> Structure | None:
         )
         end = position + 8 + length
         body = view[position + 8 : end]
-        told = data[end : end + 4]
-        plain = told == zlib.crc32(view[position + 4 : end]).to_bytes(4, "big")
+        checksum = data[end : end + 4]
+        plain = checksum == zlib.crc32(view[position + 4 : end]).to_bytes(4, "big")
         plain = plain and _chunk_ok(name, body, names)
         if name == b"IDAT":
             packed.append(body)
@@ -78,13 +78,13 @@ def structure(data: bytes) -> Structure | None:
     return Structure(height, width, plain, exif, tuple(packed), interlace == 1, channels)
 
 
-def pixels_ok(found: Structure) -> bool:
+def pixels_ok(png: Structure) -> bool:
     """Whether the data unpack to exactly the rows that the header states."""
-    rows = _rows(found)
+    rows = _rows(png)
     left, stride = next(rows)
     unpack = zlib.decompressobj()
     try:
-        for piece in _unpacked(unpack, found.data):
+        for piece in _unpacked(unpack, png.data):
             at = 0
             while at < len(piece):
                 if left == 0:
@@ -108,7 +108,7 @@ def _chunk_ok(name: bytes, body: memoryview, before: list[bytes]) -> bool:
         return before[-1] == b"IDAT" or b"IDAT" not in before
     if name == b"IEND":
         return len(body) == 0
-    if name[:1] < b"a" or not name.isalpha() or name in _MORE:
+    if name[:1] < b"a" or not name.isalpha() or name in _NOT_PLAIN:
         return False  # an unknown part that cannot be left out, or a second header
     if len(body) != _LENGTHS.get(name, len(body)):
         return False
@@ -120,8 +120,8 @@ def _chunk_ok(name: bytes, body: memoryview, before: list[bytes]) -> bool:
 
 def _text_ok(name: bytes, body: bytes) -> bool:
     """Whether a text or colour profile unpacks, to no more than a megabyte."""
-    _, found, rest = body.partition(b"\0")
-    if not found or len(rest) < 2:
+    _, separator, rest = body.partition(b"\0")
+    if not separator or len(rest) < 2:
         return False
     if name == b"iTXt":
         if rest[0] == 0:
@@ -134,12 +134,12 @@ def _text_ok(name: bytes, body: bytes) -> bool:
         return False
 
 
-def _rows(found: Structure) -> Iterator[tuple[int, int]]:
-    """(bytes, bytes a row) of each pass that has any; a row begins with the kind of its filter."""
-    for top, first, down, right in _PASSES if found.interlaced else ((0, 0, 1, 1),):
-        height, width = -(-(found.height - top) // down), -(-(found.width - first) // right)
+def _rows(png: Structure) -> Iterator[tuple[int, int]]:
+    """(bytes, bytes per row) of each pass that has any; a row begins with its filter's kind."""
+    for top, first, down, right in _PASSES if png.interlaced else ((0, 0, 1, 1),):
+        height, width = -(-(png.height - top) // down), -(-(png.width - first) // right)
         if height > 0 and width > 0:
-            yield height * (1 + width * found.channels), 1 + width * found.channels
+            yield height * (1 + width * png.channels), 1 + width * png.channels
 
 
 def _unpacked(unpack, chunks: tuple[memoryview, ...]) -> Iterator[bytes]:

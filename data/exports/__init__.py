@@ -1,9 +1,9 @@
-"""Records back into the formats of other programs, one module a format.
+"""Records back into the formats of other programs, one module per format.
 
 A format is a module with one function:
 
-write(records, folder, tell) -> None
-    Writes every split into an empty folder, picture by picture. Calls tell(what, count) for what
+write(records, folder, report) -> None
+    Writes every split into an empty folder, picture by picture. Calls report(name, count) for what
     the format cannot hold.
 
 Pictures get flat names out of their source_ids. What is in the folder already is all that is
@@ -32,7 +32,7 @@ FORMATS = {
     "voc": "convoy.data.exports.voc",
     "yolo": "convoy.data.exports.yolo",
 }
-Tell = Callable[[str, int], None]
+Report = Callable[[str, int], None]
 
 _NAME_BYTES = 180  # of a picture's file, before its ending; file systems allow 255
 _UNSAFE = re.compile(r"[\s/\\:*?\"<>|\x00-\x1f\x7f\ud800-\udfff]")
@@ -66,11 +66,11 @@ class Records:
 
 
 def records_of(folder: pathlib.Path, manifest: dict[str, Any]) -> Records:
-    """The records that a manifest.json tells of. Raises ExportError, SchemaError."""
+    """The records that a manifest.json lists. Raises ExportError, SchemaError."""
     example.check_version([manifest.get("schema_version", 0)])
     splits = {
-        split: tuple(folder / name for name in told["shards"])
-        for split, told in manifest["splits"].items()
+        split: tuple(folder / name for name in entry["shards"])
+        for split, entry in manifest["splits"].items()
     }
     missing = [path for paths in splits.values() for path in paths if not path.is_file()]
     if missing:
@@ -78,8 +78,8 @@ def records_of(folder: pathlib.Path, manifest: dict[str, Any]) -> Records:
             f"{missing[0]}: manifest.json names it, but there is no such file; "
             f"{len(missing)} of {sum(map(len, splits.values()))} are missing. Ingest again"
         )
-    told = ("segmentation_labels", "keypoints", "actions")
-    names = {key: tuple(manifest.get(key, ())) for key in told}
+    lists = ("segmentation_labels", "keypoints", "actions")
+    names = {key: tuple(manifest.get(key, ())) for key in lists}
     return Records(splits, labels.read(folder / "labels.txt"), **names)
 
 
@@ -93,11 +93,11 @@ def stem(source_id: str) -> str:
 
 def free(name: str, taken: Callable[[str], bool]) -> str:
     """The name, or the first of name~2, name~3, ... that is not taken."""
-    number, found = 1, name
-    while taken(found):
+    number, candidate = 1, name
+    while taken(candidate):
         number += 1
-        found = f"{name}~{number}"
-    return found
+        candidate = f"{name}~{number}"
+    return candidate
 
 
 def ending(sample: Sample) -> str:
@@ -110,7 +110,7 @@ def raster(png: bytes) -> np.ndarray:
     return np.asarray(PIL.Image.open(io.BytesIO(png)))
 
 
-def odd_areas(sample: Sample) -> int:
+def areas_unlike_boxes(sample: Sample) -> int:
     """How many objects without a mask have an area other than their box's."""
     if sample.masks or not len(sample.areas):
         return 0
@@ -118,14 +118,14 @@ def odd_areas(sample: Sample) -> int:
     return int(np.count_nonzero(np.abs(sample.areas - of_boxes) > 1e-3 * of_boxes))
 
 
-def lost(sample: Sample, *kept: str) -> dict[str, int]:
-    """How much there is of each thing in a sample, but of those that the format keeps."""
-    held = {
+def unsupported(sample: Sample, *kept: str) -> dict[str, int]:
+    """name -> count of what a sample has, without what the format keeps."""
+    counts = {
         "difficult": int(sample.difficult.sum()),
         "truncated": int(sample.truncated.sum()),
         "crowd": int(sample.crowd.sum()),
         "masks": len(sample.masks),
-        "areas": odd_areas(sample),
+        "areas": areas_unlike_boxes(sample),
         "views": sum(map(bool, sample.views)),
         "segmentations": int(bool(sample.segmentation)),
         "keypoints": int(np.count_nonzero((sample.keypoints[..., 2] > 0).any(-1))),
@@ -136,10 +136,10 @@ def lost(sample: Sample, *kept: str) -> dict[str, int]:
         "targets": int(bool(sample.target)),
         "texts": int(bool(sample.text)),
     }
-    return {name: count for name, count in held.items() if name not in kept}
+    return {name: count for name, count in counts.items() if name not in kept}
 
 
-def tell_lost(sample: Sample, tell: Tell, *kept: str) -> None:
-    """Tells of all that `lost` counts."""
-    for name, count in lost(sample, *kept).items():
-        tell(name, count)
+def report_unsupported(sample: Sample, report: Report, *kept: str) -> None:
+    """Reports all that `unsupported` counts."""
+    for name, count in unsupported(sample, *kept).items():
+        report(name, count)

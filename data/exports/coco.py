@@ -19,13 +19,13 @@ from collections.abc import Iterator
 from typing import IO, Any
 
 from convoy.data import masks
-from convoy.data.exports import Records, Tell, ending, free, raster, stem, tell_lost
+from convoy.data.exports import Records, Report, ending, free, raster, report_unsupported, stem
 from convoy.data.sample import Sample
 
 KEPT = ("crowd", "masks", "areas", "keypoints", "captions")
 
 
-def write(records: Records, folder: pathlib.Path, tell: Tell) -> None:
+def write(records: Records, folder: pathlib.Path, report: Report) -> None:
     """See data/exports/__init__.py."""
     (folder / "annotations").mkdir()
     for split in records.splits:
@@ -40,9 +40,9 @@ def write(records: Records, folder: pathlib.Path, tell: Tell) -> None:
                     instances.add({"id": instances.count + 1, **entry})
                     posed |= {entry["category_id"]} if entry.get("num_keypoints") else set()
                 for text in sample.captions:
-                    found = {"id": captions.count + 1, "image_id": image_id, "caption": text}
-                    captions.add(found)
-                tell_lost(sample, tell, *KEPT)
+                    caption = {"id": captions.count + 1, "image_id": image_id, "caption": text}
+                    captions.add(caption)
+                report_unsupported(sample, report, *KEPT)
             categories = _categories(records, posed)
             path = folder / "annotations" / f"instances_{split}.json"
             _join(path, {"images": images, "annotations": instances}, categories)
@@ -116,7 +116,7 @@ def _instances(sample: Sample, image_id: int) -> Iterator[dict[str, Any]]:
                 (x, y, int(v)) if v else (0, 0, 0) for y, x, v in sample.keypoints[index].tolist()
             ]
             entry["keypoints"] = [value for point in points for value in point]
-            entry["num_keypoints"] = sum(seen > 0 for _, _, seen in points)
+            entry["num_keypoints"] = sum(visibility > 0 for _, _, visibility in points)
         yield entry
 
 

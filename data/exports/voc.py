@@ -21,7 +21,7 @@ from typing import IO
 import numpy as np
 import PIL.Image
 
-from convoy.data.exports import Records, Tell, ending, free, raster, stem, tell_lost
+from convoy.data.exports import Records, Report, ending, free, raster, report_unsupported, stem
 from convoy.data.images import palette
 from convoy.data.sample import Sample, keep_objects
 from convoy.data.sources.voc import IGNORE, NAMES, NO_CLASSES
@@ -32,7 +32,7 @@ _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")  
 _BACKGROUND = ("background", "_background_", "__background__")
 
 
-def write(records: Records, folder: pathlib.Path, tell: Tell) -> None:
+def write(records: Records, folder: pathlib.Path, report: Report) -> None:
     """See data/exports/__init__.py. A sample of several splits is written once, listed in each."""
     for name in ("Annotations", "JPEGImages", "ImageSets"):
         (folder / name).mkdir()
@@ -44,12 +44,12 @@ def write(records: Records, folder: pathlib.Path, tell: Tell) -> None:
         with contextlib.ExitStack() as stack:
             lists = _Lists(folder / "ImageSets", split, actions, stack)
             for sample in records.samples(split):
-                held = _holdable(sample)
-                key, new = _place(held, records.labels, actions, folder)
+                stored = _storable(sample)
+                key, new = _place(stored, records.labels, actions, folder)
                 if new:
-                    _tell(sample, held, actions, tell)
-                    _rasters(held, key, folder, shift, tell)
-                lists.add(key, held)
+                    _report_unsupported(sample, stored, actions, report)
+                    _rasters(stored, key, folder, shift, report)
+                lists.add(key, stored)
 
 
 class _Lists:
@@ -69,11 +69,11 @@ class _Lists:
         if sample.segmentation or sample.masks:
             self._line("Segmentation", self._split, f"{key}\n")
         for number, values in enumerate(sample.actions.tolist(), start=1):
-            said = _said(values, self._actions)
-            for name, value in said:
+            answers = _answers(values, self._actions)
+            for name, value in answers:
                 flag = 1 if value else -1
                 self._line("Action", f"{name}_{self._split}", f"{key} {number} {flag}\n")
-            if said:
+            if answers:
                 self._line("Action", self._split, f"{key} {number}\n")
         for owner in sorted({*sample.part_owners.tolist()}):
             self._line("Layout", self._split, f"{key} {owner + 1}\n")
@@ -94,7 +94,7 @@ def _numbered(records: Records) -> tuple[list[str], int]:
     return [*names, *(name for name in records.labels if name not in names)], shift
 
 
-def _holdable(sample: Sample) -> Sample:
+def _storable(sample: Sample) -> Sample:
     """Without boxes and parts that have no corners."""
     sample = keep_objects(sample, _has_corners(sample.boxes))
     keep = np.flatnonzero(_has_corners(sample.part_boxes))
@@ -110,37 +110,39 @@ def _has_corners(boxes: np.ndarray) -> np.ndarray:
     return (boxes[:, 2:] - boxes[:, :2] > 1).all(axis=1)
 
 
-def _tell(sample: Sample, held: Sample, actions: Sequence[str], tell: Tell) -> None:
-    tell_lost(held, tell, *KEPT)
-    tell("boxes", len(sample.boxes) - len(held.boxes))
-    tell("parts", len(sample.part_boxes) - len(held.part_boxes))
-    said = sum(len(_said(values, actions)) for values in held.actions.tolist())
-    tell("actions", int(np.count_nonzero(held.actions >= 0)) - said)
+def _report_unsupported(
+    sample: Sample, stored: Sample, actions: Sequence[str], report: Report
+) -> None:
+    report_unsupported(stored, report, *KEPT)
+    report("boxes", len(sample.boxes) - len(stored.boxes))
+    report("parts", len(sample.part_boxes) - len(stored.part_boxes))
+    written = sum(len(_answers(values, actions)) for values in stored.actions.tolist())
+    report("actions", int(np.count_nonzero(stored.actions >= 0)) - written)
 
 
-def _said(values: Sequence[int], actions: Sequence[str]) -> list[tuple[str, int]]:
+def _answers(values: Sequence[int], actions: Sequence[str]) -> list[tuple[str, int]]:
     """(name, 0 or 1) of the actions that have a name and are said of an object."""
     return [(name, v) for name, v in zip(actions, values, strict=False) if name and v >= 0]
 
 
 def _place(sample: Sample, labels, actions, folder: pathlib.Path) -> tuple[str, bool]:
     """Writes picture and XML; their name, and False where another split had written them."""
-    found = False
+    repeated = False
 
     def taken(key: str) -> bool:
-        nonlocal found
+        nonlocal repeated
         text, path = _xml(sample, key, labels, actions), folder / "Annotations" / f"{key}.xml"
         if not path.exists():
             path.write_bytes(text)
             return False
         picture = folder / "JPEGImages" / f"{key}{ending(sample)}"
-        found = path.read_bytes() == text and picture.read_bytes() == sample.image
-        return not found
+        repeated = path.read_bytes() == text and picture.read_bytes() == sample.image
+        return not repeated
 
     key = free(stem(sample.source_id), taken)
-    if not found:
+    if not repeated:
         (folder / "JPEGImages" / f"{key}{ending(sample)}").write_bytes(sample.image)
-    return key, not found
+    return key, not repeated
 
 
 def _xml(sample: Sample, key: str, labels: Sequence[str], actions: Sequence[str]) -> bytes:
@@ -163,9 +165,9 @@ def _xml(sample: Sample, key: str, labels: Sequence[str], actions: Sequence[str]
             inner = _add(node, "part")
             _add(inner, "name", sample.part_names[part])
             _corners(inner, sample.part_boxes[part])
-        said = _said(sample.actions[index].tolist() if len(sample.actions) else (), actions)
-        acts = _add(node, "actions") if said else None
-        for name, value in said:
+        answers = _answers(sample.actions[index].tolist() if len(sample.actions) else (), actions)
+        acts = _add(node, "actions") if answers else None
+        for name, value in answers:
             _add(acts, name, str(value))
     ElementTree.indent(root)
     return ElementTree.tostring(root, "utf-8")
@@ -186,7 +188,7 @@ def _corners(node: ElementTree.Element, box: np.ndarray) -> None:
         _add(inner, tag, str(int(value)) if value.is_integer() else repr(value))
 
 
-def _rasters(sample: Sample, key: str, folder: pathlib.Path, shift: int, tell: Tell) -> None:
+def _rasters(sample: Sample, key: str, folder: pathlib.Path, shift: int, report: Report) -> None:
     if sample.segmentation:
         values = raster(sample.segmentation)
         shifted = np.where(values == IGNORE, IGNORE, values + np.uint8(shift))
@@ -200,7 +202,7 @@ def _rasters(sample: Sample, key: str, folder: pathlib.Path, shift: int, tell: T
         if index + 1 < IGNORE:
             numbers[inside[index]] = index + 1
     left = np.bincount(numbers.ravel(), minlength=IGNORE)[1:IGNORE].tolist()
-    tell("masks", sum(map(bool, areas[len(left) :])))
+    report("masks", sum(map(bool, areas[len(left) :])))
     hidden = sum(kept < area for kept, area in zip(left, areas, strict=False))
-    tell("masks_partly_hidden", hidden)
+    report("masks_partly_hidden", hidden)
     palette.save(folder / "SegmentationObject" / f"{key}.png", numbers)

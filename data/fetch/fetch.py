@@ -56,25 +56,25 @@ def fetch(
     offline: only looks. mirror: address of a folder with the files, instead of the table's.
     pause_s: before the second attempt; doubled for each further one.
     """
-    found = known(name)
+    entry = look_up(name)
     folder = pathlib.Path(folder)
-    say(f"{name}: {found.title}. Terms: {found.terms}")
+    say(f"{name}: {entry.title}. Terms: {entry.terms}")
     if offline:
-        absent = [file for file in found.files if not verified(folder / file.name, file)]
+        absent = [file for file in entry.files if not verified(folder / file.name, file)]
         if absent:
-            raise SourceError(_missing(name, folder, absent, found))
-        return [folder / file.name for file in found.files]
+            raise SourceError(_missing(name, folder, absent, entry))
+        return [folder / file.name for file in entry.files]
     folder.mkdir(parents=True, exist_ok=True)
     with _locked(folder, say):
-        absent = [file for file in found.files if not verified(folder / file.name, file)]
-        if found.account and not mirror and absent:
-            raise SourceError(_missing(name, folder, absent, found))
+        absent = [file for file in entry.files if not verified(folder / file.name, file)]
+        if entry.account and not mirror and absent:
+            raise SourceError(_missing(name, folder, absent, entry))
         _check_space(folder, absent)
         for file in absent:
             urls = (f"{mirror.rstrip('/')}/{file.name}",) if mirror else file.urls
             advice = ", or name a folder on the web that holds it by --mirror URL"
             _fetch(file, urls, folder / file.name, say, pause_s, advice)
-    return [folder / file.name for file in found.files]
+    return [folder / file.name for file in entry.files]
 
 
 def fetch_file(
@@ -90,7 +90,7 @@ def fetch_file(
     return path
 
 
-def known(name: str) -> Set:
+def look_up(name: str) -> Set:
     """The entry of SETS; "-" and "_" are the same. Raises SourceError."""
     key = name.replace("-", "_").lower()
     if key not in SETS:
@@ -113,8 +113,8 @@ def prepare_tfds(name: str, folder: str | os.PathLike, *, offline: bool = False)
         try:
             builder.download_and_prepare()
         except ImportError as error:  # some of its sets need more than it installs
-            told = f"tfds:{name} needs another package: {error}; pip install {error.name}"
-            raise SourceError(told) from None
+            message = f"tfds:{name} needs another package: {error}; pip install {error.name}"
+            raise SourceError(message) from None
     return place
 
 
@@ -167,9 +167,9 @@ def _fetch(
                 say(failures[-1])
                 if not resumed:
                     break
-    told = "".join(f"\n  {failure}" for failure in failures)
+    causes = "".join(f"\n  {failure}" for failure in failures)
     raise SourceError(
-        f"{file.name}: none of {len(urls)} addresses gave it:{told}\nGet it elsewhere and put it "
+        f"{file.name}: none of {len(urls)} addresses gave it:{causes}\nGet it elsewhere and put it "
         f"at {path}{advice}"
     )
 
@@ -263,14 +263,14 @@ def _progress(name: str, start: int, total: int | None, say) -> Iterator[Callabl
         ) as bar:
             yield bar.update
         return
-    done, told = start, start * 10 // total if total else 0
+    done, tenths = start, start * 10 // total if total else 0
 
     def advance(count: int) -> None:
-        nonlocal done, told
+        nonlocal done, tenths
         done += count
-        if total and done * 10 // total > told:
-            told = done * 10 // total
-            say(f"{name}: {told * 10} % of {total:,} bytes")
+        if total and done * 10 // total > tenths:
+            tenths = done * 10 // total
+            say(f"{name}: {tenths * 10} % of {total:,} bytes")
 
     yield advance
 
@@ -313,13 +313,13 @@ def _check_space(folder: pathlib.Path, absent: list[File]) -> None:
         )
 
 
-def _missing(name: str, folder: pathlib.Path, absent: list[File], found: Set) -> str:
-    lines = [f"{name}: in {folder} {len(absent)} of {len(found.files)} files are missing or wrong:"]
+def _missing(name: str, folder: pathlib.Path, absent: list[File], entry: Set) -> str:
+    lines = [f"{name}: in {folder} {len(absent)} of {len(entry.files)} files are missing or wrong:"]
     for file in absent:
         size = f"{file.size:,} bytes" if file.size else "size unknown"
         lines.append(f"  {file.name} ({size}) {' or '.join(file.urls)}".rstrip())
-    if found.account:
-        lines.append(f"They need an account: {found.account}, put them into {folder} and run again")
+    if entry.account:
+        lines.append(f"They need an account: {entry.account}, put them into {folder} and run again")
     return "\n".join(lines)
 
 

@@ -37,7 +37,7 @@ def run(words: list[str], values: flags.FlagValues, _: list[str]) -> dict:
         files = []
     else:
         try:
-            fetch.known(name)
+            fetch.look_up(name)
         except SourceError as error:
             raise UsageError(str(error)) from None
         files = fetch.fetch(name, folder, offline=values.offline, mirror=values.mirror)

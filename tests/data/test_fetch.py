@@ -272,7 +272,7 @@ def test_sets_that_need_an_account_say_where_to_put_them(tmp_path):
 def test_an_unknown_set_lists_them():
     with pytest.raises(SourceError, match="expected tfds:NAME or one of voc2006, voc2007"):
         fetch.fetch("nosuch", ".")
-    assert fetch.known("coco2017-val") is fetch_table.SETS["coco2017_val"]
+    assert fetch.look_up("coco2017-val") is fetch_table.SETS["coco2017_val"]
 
 
 def test_the_table_is_well_formed():

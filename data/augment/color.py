@@ -1,4 +1,4 @@
-"""Recolouring as one linear map a picture: brightness, contrast, saturation, hue, and more.
+"""Recolouring as one linear map per picture: brightness, contrast, saturation, hue, and more.
 
 Each change is affine in RGB, so they are multiplied into one 3x3 matrix and one offset and the
 picture is read once. Saturation and contrast mix with luminance (ITU-R BT.601, as PIL's

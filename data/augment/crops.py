@@ -60,8 +60,8 @@ def random_window(height, width, policy: Augment, draws, aspect, boxes=None, val
         move = (2 * draws[:, 8:12] - 1) * policy.jitter
         window = _within(window, tf.constant([0.0, 0.0, 1.0, 1.0]) + move)
     if policy.iou_crop and boxes is not None:
-        seen = _seen_from(window, boxes)
-        window = _within(window, _by_iou(policy.iou_crop, draws[:, 12:], seen, valid))
+        relative = _relative_to(window, boxes)
+        window = _within(window, _by_iou(policy.iou_crop, draws[:, 12:], relative, valid))
     return window
 
 
@@ -112,11 +112,11 @@ def _by_iou(probability: float, draws, boxes, valid) -> tf.Tensor:
     windows = _anywhere(sides, numbers[..., 2:])
     samplers = len(MIN_IOU) + 1
     sampler = tf.cast(draws[:, 1] * samplers, tf.int32)
-    wanted = tf.gather(tf.constant([*MIN_IOU, 2.0]), sampler)[:, None, None]
-    good = (_iou(windows, boxes) >= wanted) & valid[:, None, :]
-    good = tf.reduce_any(good, -1)  # [B, TRIES]
-    take = tf.reduce_any(good, -1) & (draws[:, 0] < probability)
-    chosen = tf.gather(windows, tf.argmax(tf.cast(good, tf.int32), -1), batch_dims=1)
+    min_iou = tf.gather(tf.constant([*MIN_IOU, 2.0]), sampler)[:, None, None]
+    fits = (_iou(windows, boxes) >= min_iou) & valid[:, None, :]
+    fits = tf.reduce_any(fits, -1)  # [B, TRIES]
+    take = tf.reduce_any(fits, -1) & (draws[:, 0] < probability)
+    chosen = tf.gather(windows, tf.argmax(tf.cast(fits, tf.int32), -1), batch_dims=1)
     return tf.where(take[:, None], chosen, tf.constant([0.0, 0.0, 1.0, 1.0]))
 
 
@@ -141,7 +141,7 @@ def _within(outer, inner) -> tf.Tensor:
     return tf.concat([corner + inner[:, :2] * sides, corner + inner[:, 2:] * sides], -1)
 
 
-def _seen_from(window, boxes) -> tf.Tensor:
+def _relative_to(window, boxes) -> tf.Tensor:
     """Boxes [B, N, 4] in parts of a window's sides."""
     corner, sides = window[:, None, :2], window[:, None, 2:] - window[:, None, :2]
     return tf.concat([(boxes[..., :2] - corner) / sides, (boxes[..., 2:] - corner) / sides], -1)

@@ -1,7 +1,7 @@
 """Random numbers of a sample: a function of (seed, source_id, copy or epoch) alone.
 
 A hash of a counter, for a whole block of samples in a few operations; TensorFlow's stateless ops
-take one seed a call. The hash is SplitMix64, https://doi.org/10.1145/2660193.2660195.
+take one seed per call. The hash is SplitMix64, https://doi.org/10.1145/2660193.2660195.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from convoy.data.augment.geometry import transform_points
 GRID = 3
 DRAWS = GRID * GRID * 2  # normal numbers used by field
 FINE = 64  # the bicubic field is kept on 64 x 64 nodes, bilinear between
-EDGE_POINTS = 8  # a box is moved by this many points an edge
+EDGE_POINTS = 8  # a box is moved by this many points per edge
 STEPS = 6  # of the fixed point; displacements are small against the grid
 
 
@@ -68,8 +68,8 @@ def draw(image: tf.Tensor, matrix, fine: tf.Tensor, size, fill: float, nearest: 
     height, width = tf.shape(image)[0], tf.shape(image)[1]
     y, x = tf.meshgrid(tf.range(size[0]), tf.range(size[1]), indexing="ij")
     centers = tf.reshape(tf.cast(tf.stack([x, y], -1), tf.float32), [-1, 2]) + 0.5
-    seen = transform_points(centers, tf.linalg.inv(matrix))[None]
-    source = seen + displacement(fine[None], seen, height[None], width[None])
+    points = transform_points(centers, tf.linalg.inv(matrix))[None]
+    source = points + displacement(fine[None], points, height[None], width[None])
     sides = tf.cast(tf.stack([width, height]), tf.float32)
     inside = tf.reduce_all((source[0] >= 0) & (source[0] < sides), -1)
     if nearest:

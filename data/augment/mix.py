@@ -24,7 +24,7 @@ import tensorflow as tf
 from convoy.data.augment import geometry
 from convoy.data.augment.policy import Augment
 
-DRAWS = 5  # uniform numbers a row: MixUp's share, CutMix's, two of a centre, one of a choice
+DRAWS = 5  # uniform numbers per row: MixUp's share, CutMix's, two of a centre, one of a choice
 PAIR, FOUR = 2, 4
 OBJECTS = ("boxes", "classes", "valid")
 # What can be mixed, by the fields of annotation that are read: of others it is not known how.
@@ -37,14 +37,14 @@ def rows_together(policy: Augment, fields: tuple[str, ...]) -> int:
     What a worker reads of a batch must be a multiple of it. Raises ValueError for fields of
     annotation that a kind of mixing cannot follow.
     """
-    asked = [name for name in ("mixup", "cutmix", "mosaic") if getattr(policy, name)]
-    for name in asked:
+    kinds = [name for name in ("mixup", "cutmix", "mosaic") if getattr(policy, name)]
+    for name in kinds:
         if name not in MIXES.get(fields, ()):
-            known = [*(" and ".join(read) for read, names in MIXES.items() if name in names)]
+            mixable = [*(" and ".join(read) for read, names in MIXES.items() if name in names)]
             raise ValueError(
-                f"augment.{name} mixes {' or '.join(known)}, the task learns {', '.join(fields)}"
+                f"augment.{name} mixes {' or '.join(mixable)}, the task learns {', '.join(fields)}"
             )
-    return FOUR if policy.mosaic else PAIR if asked else 1
+    return FOUR if policy.mosaic else PAIR if kinds else 1
 
 
 def mixed(
@@ -90,11 +90,11 @@ def beta(draws: tf.Tensor, alpha: float) -> tf.Tensor:
     """
     draws = tf.cast(draws, tf.float64)
     shape = tf.constant(alpha, tf.float64)
-    found = tf.zeros_like(draws)
+    quantile = tf.zeros_like(draws)
     for step in range(1, 25):
-        higher = found + 0.5**step
-        found = tf.where(tf.math.betainc(shape, shape, higher) <= draws, higher, found)
-    return tf.cast(found, tf.float32)
+        higher = quantile + 0.5**step
+        quantile = tf.where(tf.math.betainc(shape, shape, higher) <= draws, higher, quantile)
+    return tf.cast(quantile, tf.float32)
 
 
 def mix_labels(batch: dict, draws: tf.Tensor, mixup: float, cutmix: float) -> dict:
@@ -199,11 +199,11 @@ def join(batch: dict, center: tf.Tensor, min_visible: float) -> dict:
     shift = tf.cast(tf.stack([down, right, down, right], axis=-1), tf.float32)
     moved = tf.gather(batch["boxes"], group) + shift[:, :, None, :]
     moved = tf.reshape(moved, [-1, FOUR * slots, 4])
-    boxes, seen = geometry.keep_visible(moved, (height, width), min_visible)
+    boxes, visible = geometry.keep_visible(moved, (height, width), min_visible)
     classes, valid = (
         tf.reshape(tf.gather(batch[name], group), [-1, FOUR * slots]) for name in OBJECTS[1:]
     )
-    return dict(batch, image=joined, **_packed(boxes, classes, seen & valid, slots=slots))
+    return dict(batch, image=joined, **_packed(boxes, classes, visible & valid, slots=slots))
 
 
 def _packed(boxes: tf.Tensor, classes: tf.Tensor, valid: tf.Tensor, *, slots: int) -> dict:

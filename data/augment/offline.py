@@ -4,7 +4,7 @@ Only colour and noise of the first picture of a pair change: its target, the cap
 stay as they are but for the geometry. What mixes several pictures, and searched policies
 (RandAugment, AutoAugment), are for training alone.
 
-A sample's plan is computed by one traced function a policy, and its picture is drawn by OpenCV:
+A sample's plan is computed by one traced function per policy, its picture is drawn by OpenCV:
 single operations of TensorFlow, and its general warp, take several times as long as decoding.
 """
 
@@ -37,7 +37,7 @@ def augment_copy(
     if not sample.image:
         return dataclasses.replace(sample, source_id=f"{sample.source_id}#aug{copy}")
     size = (sample.height, sample.width)
-    found = _planner(policy, sample.keypoints.shape[1], tuple(keypoint_pairs))(
+    planned = _planner(policy, sample.keypoints.shape[1], tuple(keypoint_pairs))(
         tf.constant([seed, copy], tf.int64),
         tf.constant(_name(sample)),
         tf.constant(size, tf.int32),
@@ -46,22 +46,22 @@ def augment_copy(
         tf.constant(sample.part_boxes, tf.float32),
         tf.constant(sample.keypoints, tf.float32),
     )
-    row = found["plan"]
+    row = planned["plan"]
     drawn = _drawn(_decoded(sample.image), policy, row, size)
     changed = dataclasses.replace(
         sample,
         source_id=f"{sample.source_id}#aug{copy}",
         image=tf.io.encode_jpeg(drawn, quality=JPEG_QUALITY).numpy(),
-        boxes=found["boxes"].numpy(),
-        keypoints=found["keypoints"].numpy() if sample.keypoints.size else sample.keypoints,
+        boxes=planned["boxes"].numpy(),
+        keypoints=planned["keypoints"].numpy() if sample.keypoints.size else sample.keypoints,
         segmentation=_labels(sample.segmentation, row, size, render.IGNORE),
         target=_target(sample, row, size),
         areas=sample.areas * abs(float(geometry.determinant(row["matrix"])))
         if len(sample.areas)
         else sample.areas,
     )
-    changed = _keep_parts(changed, found["parts"].numpy(), found["keep_parts"].numpy())
-    changed = keep_objects(changed, found["keep"].numpy())
+    changed = _keep_parts(changed, planned["parts"].numpy(), planned["keep_parts"].numpy())
+    changed = keep_objects(changed, planned["keep"].numpy())
     masks = tuple(_labels(mask, row, size, 0) for mask in changed.masks)
     areas = [np.count_nonzero(tf.io.decode_png(mask)) for mask in masks] or changed.areas
     return dataclasses.replace(changed, masks=masks, areas=np.asarray(areas, np.float32))

@@ -19,7 +19,7 @@ Quality = Annotated[int, Field(ge=1, le=100)]
 
 
 class Augment(pydantic.BaseModel):
-    """All affine geometry becomes one matrix a sample; 0 or None switches a change off."""
+    """All affine geometry becomes one matrix per sample; 0 or None switches a change off."""
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
 
@@ -64,24 +64,24 @@ class Augment(pydantic.BaseModel):
     cutmix: float = Field(0.0, ge=0)  # alpha of the Beta distribution of the area
     mosaic: float = Field(0.0, ge=0, le=1)  # probability of four pictures in one
     randaugment: tuple[Annotated[int, Field(ge=1)], Annotated[float, Field(ge=0, le=10)]] | None = (
-        None  # operations a picture, their magnitude in 0 .. 10
+        None  # operations per picture, their magnitude in 0 .. 10
     )
     autoaugment: Searched | None = None  # name of a policy that was found by search
 
     @pydantic.model_validator(mode="before")
     @classmethod
-    def _named(cls, given: Any) -> Any:
+    def _named(cls, raw: Any) -> Any:
         """A name, or fields with a name among them, as fields."""
-        if isinstance(given, str):
-            given = {"policy": given}
-        if not isinstance(given, dict) or "policy" not in given:
-            return given
-        name = given["policy"]
+        if isinstance(raw, str):
+            raw = {"policy": raw}
+        if not isinstance(raw, dict) or "policy" not in raw:
+            return raw
+        name = raw["policy"]
         if not isinstance(name, str) or name not in POLICIES:
             close = difflib.get_close_matches(str(name), POLICIES, n=1, cutoff=0.4)
             hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(POLICIES)}"
             raise ValueError(f"no augmentation policy is called {name!r}; {hint}")
-        fields = {key: value for key, value in given.items() if key != "policy"}
+        fields = {key: value for key, value in raw.items() if key != "policy"}
         return {**POLICIES[name].model_dump(exclude_unset=True), **fields}
 
     @pydantic.model_validator(mode="after")

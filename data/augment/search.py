@@ -94,17 +94,17 @@ def colors(magnitude: float, channels: int) -> dict[str, Callable]:
     """Operations (images [B, H, W, C], sign) -> images that move no pixel; keras-cv's."""
     from keras_cv import layers
 
-    given = {"value_range": RANGE, "dtype": "float32"}  # whatever the precision of the network
+    options = {"value_range": RANGE, "dtype": "float32"}  # whatever the precision of the network
     part = magnitude / MAX_LEVEL
-    autocontrast, equalize = layers.AutoContrast(**given), layers.Equalization(**given)
-    solarize = layers.Solarization(**given)
-    posterize = layers.Posterization(bits=8 - round(4 * part), **given)
-    contrast = layers.RandomContrast(factor=0.5, **given)
-    sharpness = layers.RandomSharpness(factor=0.5, **given)
+    autocontrast, equalize = layers.AutoContrast(**options), layers.Equalization(**options)
+    solarize = layers.Solarization(**options)
+    posterize = layers.Posterization(bits=8 - round(4 * part), **options)
+    contrast = layers.RandomContrast(factor=0.5, **options)
+    sharpness = layers.RandomSharpness(factor=0.5, **options)
     color = layers.RandomColorDegeneration(factor=0.5, dtype="float32")
     solarizing = {"additions": 0.0, "thresholds": 256.0 * (1.0 - part)}
     change = ENHANCE * part
-    found = {
+    operations = {
         "autocontrast": lambda images, sign: autocontrast.augment_images(images),
         # These two count in whole numbers, which they cut off.
         "equalize": lambda images, sign: equalize.augment_images(tf.round(images)),
@@ -119,8 +119,8 @@ def colors(magnitude: float, channels: int) -> dict[str, Callable]:
         "color": lambda images, sign: color.augment_images(images, -change * sign),
     }
     if channels == 1:
-        del found["color"]
-    return found
+        del operations["color"]
+    return operations
 
 
 def moves(magnitude: float) -> dict[str, Callable]:
@@ -175,22 +175,24 @@ def autoaugment(image: tf.Tensor, name: str, draws: tf.Tensor) -> tf.Tensor:
 def _policy(image: tf.Tensor, policies: list, draws: tf.Tensor) -> tf.Tensor:
     """One of the sub-policies, pairs of (operation, probability, level), on a uint8 image.
 
-    Graphs hold each different operation once a place, as building them takes seconds.
+    Graphs hold each different operation once per place, as building them takes seconds.
     """
     chosen = tf.cast(draws[0] * len(policies), tf.int32)
     for place in range(2):
-        wanted = [
+        choices = [
             (name, 0 if name in LEVELLESS else level)
             for name, _, level in (sub_policy[place] for sub_policy in policies)
         ]
-        known = sorted(set(wanted))
+        distinct = sorted(set(choices))
         probability = tf.gather([sub_policy[place][1] for sub_policy in policies], chosen)
         taken = draws[1 + 2 * place] < tf.cast(probability, tf.float32)
-        branch = tf.gather([known.index(one) for one in wanted], chosen)
+        branch = tf.gather([distinct.index(choice) for choice in choices], chosen)
         sign = tf.where(draws[2 + 2 * place] < 0.5, -1.0, 1.0)
-        branches = [functools.partial(operation, name, image, level, sign) for name, level in known]
+        branches = [
+            functools.partial(operation, name, image, level, sign) for name, level in distinct
+        ]
         branches.append(functools.partial(identity, image, sign))
-        image = tf.switch_case(tf.where(taken, branch, len(known)), branches)
+        image = tf.switch_case(tf.where(taken, branch, len(distinct)), branches)
     return image
 
 

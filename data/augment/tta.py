@@ -1,4 +1,4 @@
-"""Test-time augmentation: a picture seen in several ways, and what was found brought back.
+"""Test-time augmentation: a picture seen in several ways, and its predictions brought back.
 
 A `View` is a window of the network's input, mirrored or not, turned by quarters, drawn at a size.
 Its matrix is as in `geometry`: 3x3, from (x, y, 1) in pixels of the picture to pixels of the view.
@@ -96,10 +96,10 @@ def ten_crop(picture: tuple[int, int], crop: tuple[int, int]) -> list[View]:
 def look(view: View, images: tf.Tensor) -> tf.Tensor:
     """[B, H, W, C] of the picture's size -> [B, h, w, C] of the view's; float32 where resized."""
     ymin, xmin, ymax, xmax = view.window
-    seen = images[:, ymin:ymax, xmin:xmax]
+    cut = images[:, ymin:ymax, xmin:xmax]
     if view.mirror:
-        seen = tf.reverse(seen, [2])
-    return _resized(_turned(seen, view.quarters), view.size, "bilinear")
+        cut = tf.reverse(cut, [2])
+    return _resized(_turned(cut, view.quarters), view.size, "bilinear")
 
 
 def maps_back(view: View, maps: tf.Tensor, method: str = "bilinear", fill: float = 0) -> tf.Tensor:

@@ -28,8 +28,8 @@ def snap(matrix: tf.Tensor, height, width, size: tuple[int, int]) -> Window:
     scale = tf.stack([matrix[..., 1, 1], matrix[..., 0, 0]], -1)
     shift = tf.stack([matrix[..., 1, 2], matrix[..., 0, 2]], -1)
     target = _whole(shift, shift + scale * sides, out)
-    seen = (tf.cast(target, tf.float32) - shift[..., None]) / scale[..., None]
-    source = _whole(seen[..., 0], seen[..., 1], sides)
+    edges = (tf.cast(target, tf.float32) - shift[..., None]) / scale[..., None]
+    source = _whole(edges[..., 0], edges[..., 1], sides)
 
     flip = scale < 0
     first, end = tf.unstack(tf.cast(target, tf.float32), axis=-1)
@@ -86,8 +86,8 @@ def draw(
     return tf.ensure_shape(image, [*size, channels])
 
 
-def _whole(one: tf.Tensor, other: tf.Tensor, limit: tf.Tensor) -> tf.Tensor:
+def _whole(edge: tf.Tensor, opposite: tf.Tensor, limit: tf.Tensor) -> tf.Tensor:
     """[..., 2, 2] int32: whole (first, end) within 0..limit, at least one apart."""
-    first = tf.clip_by_value(tf.round(tf.minimum(one, other)), 0.0, limit - 1)
-    end = tf.clip_by_value(tf.round(tf.maximum(one, other)), first + 1, limit)
+    first = tf.clip_by_value(tf.round(tf.minimum(edge, opposite)), 0.0, limit - 1)
+    end = tf.clip_by_value(tf.round(tf.maximum(edge, opposite)), first + 1, limit)
     return tf.cast(tf.stack([first, end], axis=-1), tf.int32)

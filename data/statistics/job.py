@@ -29,8 +29,8 @@ class Describe(beam.DoFn):
         try:
             yield split, describe(tfrecord.read(path), self.labels, number)
         except (SchemaError, tfrecord.CorruptRecord, OSError) as error:
-            told = str(error).replace("\n", " ")
-            raise IngestError(told if path in told else f"{path}: {told}") from error
+            message = str(error).replace("\n", " ")
+            raise IngestError(message if path in message else f"{path}: {message}") from error
 
 
 class Merge(beam.CombineFn):

@@ -1,4 +1,4 @@
-"""Which records hold the same picture, or the same source: 24 bytes a record.
+"""Which records hold the same picture, or the same source: 24 bytes per record.
 
 A row has 64 bits of the picture's sha256 and of source_id's, and where the record lies, so that
 the few that are shared can be named afterwards. Two different pictures among a billion are taken
@@ -16,7 +16,7 @@ import numpy as np
 from convoy.data import example, tfrecord
 
 ROW = np.dtype([("image", "u8"), ("source", "u8"), ("shard", "u4"), ("index", "u4")])
-NAMED = 10  # shared records that are named
+EXAMPLES = 10  # shared records that are listed
 KINDS = ("image", "source")
 
 
@@ -32,17 +32,17 @@ def of_record(content: bytes, stated: bytes, source: bytes, place: str) -> tuple
     for one without both.
     """
     try:
-        found = int(stated[:16], 16) if len(stated) == 64 else hash64(content)
+        digest = int(stated[:16], 16) if len(stated) == 64 else hash64(content)
     except ValueError:
-        found = hash64(content)
-    origin = hash64(source) if source else found if content else hash64(place.encode())
-    return found if content else origin, origin
+        digest = hash64(content)
+    origin = hash64(source) if source else digest if content else hash64(place.encode())
+    return digest if content else origin, origin
 
 
 def repeated(rows: np.ndarray) -> np.ndarray:
     """Hashes of pictures that several rows hold, sorted."""
-    found, counts = np.unique(rows["image"], return_counts=True)
-    return found[counts > 1]
+    hashes, counts = np.unique(rows["image"], return_counts=True)
+    return hashes[counts > 1]
 
 
 def copies(rows: np.ndarray) -> int:
@@ -67,12 +67,12 @@ def names(
 
     paths: the file of each shard's number.
     """
-    wanted: dict[int, dict[int, int]] = {}
+    by_shard: dict[int, dict[int, int]] = {}
     for part in rows:
         for row in part[np.isin(part[kind], hashes)]:
-            wanted.setdefault(int(row["shard"]), {})[int(row["index"])] = int(row[kind])
+            by_shard.setdefault(int(row["shard"]), {})[int(row["index"])] = int(row[kind])
     groups: dict[int, list[str]] = {}
-    for shard, places in wanted.items():
+    for shard, places in by_shard.items():
         for index, record in enumerate(itertools.islice(_read(paths, shard), max(places) + 1)):
             if index in places:
                 _, values = example.parse(record).get("image/source_id", ("bytes", [b"?"]))

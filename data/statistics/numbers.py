@@ -1,7 +1,7 @@
 """Numbers of one kind: exact count, sum and extremes, and a histogram that merges exactly.
 
 Each number is rounded to a whole multiple of `unit` and counted in bins of integers: one bin each
-below 2048, then 1024 bins an octave, as in HdrHistogram (http://hdrhistogram.org). So every result
+below 2048, then 1024 bins per octave, as in HdrHistogram (http://hdrhistogram.org). So every result
 is independent of order and of how the numbers were dealt to workers; integers below 2048 have exact
 quantiles, others quantiles within 1/2048 of their value; and memory does not grow with the count.
 """
@@ -17,7 +17,7 @@ import numpy as np
 
 INTEGER = 1.0
 FRACTION = 2.0**-30  # unit of numbers that are not integers
-_EXACT = 1024  # bins an octave; twice as many integers are told apart
+_EXACT = 1024  # bins per octave; twice as many integers are told apart
 _EXACT_BITS = 11
 BARS = 20  # of the histogram for people
 QUANTILES = 10
@@ -43,14 +43,14 @@ class Numbers:
         self.bad += array.size - finite.size
         if not finite.size:
             return
-        whole = np.clip(np.rint(finite / self.unit), -(2.0**62), 2.0**62).astype(np.int64)
-        listed = whole.tolist()  # Python's integers do not overflow
+        units = np.clip(np.rint(finite / self.unit), -(2.0**62), 2.0**62).astype(np.int64)
+        listed = units.tolist()  # Python's integers do not overflow
         self.count += len(listed)
         self.total += sum(listed)
         self.squares += sum(value * value for value in listed)
         self._extend(min(listed), max(listed))
-        found, counts = np.unique(_bins(whole), return_counts=True)
-        self.bins.update(dict(zip(found.tolist(), counts.tolist(), strict=True)))
+        bins, counts = np.unique(_bins(units), return_counts=True)
+        self.bins.update(dict(zip(bins.tolist(), counts.tolist(), strict=True)))
 
     def merge(self, other: Numbers) -> None:
         """Counts all that `other` counted."""

@@ -1,7 +1,7 @@
 """Statistics of some records of one split; partial results merge, in any order, into the same.
 
-Memory: what `Numbers` takes a feature, a count a class name, BOXES sampled boxes, and 24 bytes a
-record.
+Memory: what `Numbers` takes per feature, a count per class name, BOXES sampled boxes, and 24 bytes
+per record.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from convoy.data.statistics import keys
 from convoy.data.statistics.looks import look
 from convoy.data.statistics.numbers import FRACTION, INTEGER, Numbers
 
-GRID = 10  # cells a side of the map of box centres
-BOXES = 4096  # boxes a split that are kept for whatever needs whole boxes
-NAMED = 10  # records a problem is shown with
+GRID = 10  # cells per side of the map of box centres
+BOXES = 4096  # boxes per split that are kept for whatever needs whole boxes
+EXAMPLES = 10  # records that a problem lists as examples
 EDGES = tuple(f"image/object/bbox/{edge}" for edge in ("ymin", "xmin", "ymax", "xmax"))
 PER_OBJECT = (*EDGES, *(f"image/object/{n}" for n in ("class/label", "class/text")))
 TOLERANCE = 1e-6  # of normalised edges: float32 rounds
@@ -39,11 +39,11 @@ DERIVED = {
     "image/channels": INTEGER,
     "image/brightness": FRACTION,  # 0 to 255
     "image/contrast": FRACTION,
-    "image/objects": INTEGER,  # a record
+    "image/objects": INTEGER,  # per record
     "image/object/relative_area": FRACTION,  # part of the picture
     "image/object/aspect": FRACTION,  # width / height, in pixels
-    "image/masks": INTEGER,  # a record
-    "image/captions": INTEGER,  # a record
+    "image/masks": INTEGER,  # per record
+    "image/captions": INTEGER,  # per record
     "image/caption/words": INTEGER,
     "text/words": INTEGER,
 }
@@ -60,8 +60,8 @@ class Feature:
     """One key of the records."""
 
     kinds: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
-    lengths: Numbers = dataclasses.field(default_factory=Numbers)  # values a record that has it
-    sizes: Numbers = dataclasses.field(default_factory=Numbers)  # bytes a value
+    lengths: Numbers = dataclasses.field(default_factory=Numbers)  # values per record that has it
+    sizes: Numbers = dataclasses.field(default_factory=Numbers)  # bytes per value
 
     def merge(self, other: Feature) -> None:
         self.kinds.update(other.kinds)
@@ -75,12 +75,12 @@ class Problem:
 
     count: int = 0
     records: int = 0
-    named: tuple[tuple[str, str], ...] = ()  # (source_id, detail), the first by name
+    examples: tuple[tuple[str, str], ...] = ()  # (source_id, detail), the first by name
 
     def merge(self, other: Problem) -> None:
         self.count += other.count
         self.records += other.records
-        self.named = tuple(heapq.nsmallest(NAMED, self.named + other.named))
+        self.examples = tuple(heapq.nsmallest(EXAMPLES, self.examples + other.examples))
 
 
 class Partial:
@@ -101,13 +101,13 @@ class Partial:
     def merge(self, other: Partial) -> None:
         """Adds what `other` knows; `other` stays as it is."""
         self.records += other.records
-        for own, more, new in (
+        for ours, theirs, empty in (
             (self.features, other.features, lambda _: Feature()),
-            (self.numbers, other.numbers, lambda found: Numbers(found.unit)),
+            (self.numbers, other.numbers, lambda value: Numbers(value.unit)),
             (self.problems, other.problems, lambda _: Problem()),
         ):
-            for name, found in more.items():
-                own.setdefault(name, new(found)).merge(found)
+            for name, value in theirs.items():
+                ours.setdefault(name, empty(value)).merge(value)
         for name, counts in other.words.items():
             self.words.setdefault(name, collections.Counter()).update(counts)
         self.images_by_class.update(other.images_by_class)
@@ -124,10 +124,10 @@ def describe(records: Iterable[bytes], labels: Sequence[str], shard: int = 0) ->
     lengths: dict[str, list[int]] = collections.defaultdict(list)
     sizes: dict[str, list[int]] = collections.defaultdict(list)
     for index, record in enumerate(records):
-        found = example.parse(record)
-        values = {name: listed for name, (_, listed) in found.items()}
+        parsed = example.parse(record)
+        values = {name: listed for name, (_, listed) in parsed.items()}
         partial.records += 1
-        for name, (kind, listed) in found.items():
+        for name, (kind, listed) in parsed.items():
             partial.features[name].kinds[kind] += 1
             lengths[name].append(len(listed))
             if kind == "bytes":
@@ -171,11 +171,11 @@ def _derive(values: Mapping[str, list], columns, labels: Sequence[str]) -> dict[
     if len(counts) > 1:
         faults["ragged_objects"] = [f"lists of {sorted(counts)} boxes and classes"]
     for kind in ("image", "image/object"):
-        given = values.get(f"{kind}/class/label", []), values.get(f"{kind}/class/text", [])
-        for label, text in zip(*given, strict=False):
-            told = text.decode("utf-8", "replace")
-            if not 0 <= label < len(labels) or labels[label] != told:
-                detail = f"label {label} is called {told!r}"
+        lists = values.get(f"{kind}/class/label", []), values.get(f"{kind}/class/text", [])
+        for label, text in zip(*lists, strict=False):
+            class_name = text.decode("utf-8", "replace")
+            if not 0 <= label < len(labels) or labels[label] != class_name:
+                detail = f"label {label} is called {class_name!r}"
                 faults.setdefault("wrong_label", []).append(detail)
     if "image/encoded" not in values:
         return faults
@@ -184,16 +184,16 @@ def _derive(values: Mapping[str, list], columns, labels: Sequence[str]) -> dict[
         faults["missing_size"] = [f"height and width are {stated}"]
     encoded = b"".join(values["image/encoded"])
     columns["image/bytes"].append(len(encoded))
-    seen = look(encoded)
-    if seen is None:
+    image = look(encoded)
+    if image is None:
         faults["corrupt_image"] = ["does not decode"]
         return faults
-    if stated != [seen.height, seen.width]:
-        detail = f"states {stated[0]} x {stated[1]}, the picture has {seen.height} x {seen.width}"
+    if stated != [image.height, image.width]:
+        detail = f"states {stated[0]} x {stated[1]}, the picture has {image.height} x {image.width}"
         faults["wrong_size"] = [detail]
-    columns["image/aspect"].append(seen.width / seen.height)
+    columns["image/aspect"].append(image.width / image.height)
     for name in ("channels", "brightness", "contrast"):
-        columns[f"image/{name}"].append(getattr(seen, name))
+        columns[f"image/{name}"].append(getattr(image, name))
     return faults
 
 
@@ -202,10 +202,10 @@ def _objects(partial: Partial, edges: np.ndarray, size, source: int, values, col
     sides = edges[:, 2:] - edges[:, :2]
     solid = (sides > 0).all(axis=1)
     for box in edges[~solid]:
-        faults.setdefault("degenerate_box", []).append(_told(box))
+        faults.setdefault("degenerate_box", []).append(_box_text(box))
     inside = ((edges >= -TOLERANCE) & (edges <= 1 + TOLERANCE)).all(axis=1)
     for box in edges[~inside]:
-        faults.setdefault("outside_box", []).append(_told(box))
+        faults.setdefault("outside_box", []).append(_box_text(box))
     columns["image/object/relative_area"] += np.maximum(sides, 0).prod(axis=1).tolist()
     aspects = sides[solid, 1] * size[1] / (sides[solid, 0] * size[0])
     columns["image/object/aspect"] += aspects.tolist()
@@ -224,14 +224,14 @@ def _count_names(partial: Partial, values: Mapping[str, list]) -> None:
     """Class names and other words of one record, and keypoints by their visibility."""
     for name in WORDS:
         if name in values:
-            told = [_text([value]) for value in values[name]]
-            partial.words.setdefault(name, collections.Counter()).update(told)
+            texts = [_text([value]) for value in values[name]]
+            partial.words.setdefault(name, collections.Counter()).update(texts)
     classes = values.get("image/class/text", []) + values.get("image/object/class/text", [])
     partial.images_by_class.update({_text([value]) for value in classes})
-    seen = values.get("image/object/keypoint/visibility", [])
-    each = values.get("image/object/keypoint/count", [0])[0]
-    if each > 0:
-        partial.visibility.update((i % each, int(v)) for i, v in enumerate(seen))
+    visibility = values.get("image/object/keypoint/visibility", [])
+    num_keypoints = values.get("image/object/keypoint/count", [0])[0]
+    if num_keypoints > 0:
+        partial.visibility.update((i % num_keypoints, int(v)) for i, v in enumerate(visibility))
 
 
 def _fold(partial: Partial, columns, lengths, sizes, rows, boxes) -> None:
@@ -265,7 +265,7 @@ def _mixed(seed: int, index: np.ndarray) -> list[int]:
     return (mixed ^ (mixed >> np.uint64(31))).tolist()
 
 
-def _told(box: np.ndarray) -> str:
+def _box_text(box: np.ndarray) -> str:
     return "box [" + ", ".join(f"{edge:.4g}" for edge in box) + "], as parts of the picture"
 
 

@@ -24,7 +24,7 @@ DERIVER = "convoy"
 def to_proto(
     splits: Mapping[str, Partial], summary: Mapping[str, Any]
 ) -> statistics_pb2.DatasetFeatureStatisticsList:
-    """One dataset a split. `summary` is that of `summary.summary`."""
+    """One dataset per split. `summary` is that of `summary.summary`."""
     result = statistics_pb2.DatasetFeatureStatisticsList()
     for split, partial in splits.items():
         dataset = result.datasets.add(name=split, num_examples=partial.records)
@@ -80,23 +80,23 @@ def _common(common, records: int, lengths: Numbers) -> None:
 
 
 def _numeric(stats, numbers: Numbers) -> None:
-    found = numbers.summary()
-    if not found["count"]:
+    summary = numbers.summary()
+    if not summary["count"]:
         return
-    stats.mean, stats.std_dev, stats.num_zeros = found["mean"], found["std"], found["zeros"]
-    stats.min, stats.median, stats.max = found["min"], found["median"], found["max"]
+    stats.mean, stats.std_dev, stats.num_zeros = summary["mean"], summary["std"], summary["zeros"]
+    stats.min, stats.median, stats.max = summary["min"], summary["median"], summary["max"]
     bars = stats.histograms.add(type=statistics_pb2.Histogram.STANDARD, num_nan=numbers.bad)
-    edges, counts = found["histogram"]["edges"], found["histogram"]["counts"]
+    edges, counts = summary["histogram"]["edges"], summary["histogram"]["counts"]
     for low, high, count in zip(edges[:-1], edges[1:], counts, strict=True):
         bars.buckets.add(low_value=low, high_value=high, sample_count=count)
-    _quantiles(stats.histograms.add(num_nan=numbers.bad), found)
+    _quantiles(stats.histograms.add(num_nan=numbers.bad), summary)
 
 
-def _quantiles(target, found: Mapping[str, Any]) -> None:
+def _quantiles(target, summary: Mapping[str, Any]) -> None:
     target.type = statistics_pb2.Histogram.QUANTILES
-    edges = found.get("quantiles", ())
+    edges = summary.get("quantiles", ())
     for low, high in itertools.pairwise(edges):
-        share = found["count"] / (len(edges) - 1)
+        share = summary["count"] / (len(edges) - 1)
         target.buckets.add(low_value=low, high_value=high, sample_count=share)
 
 
@@ -111,20 +111,20 @@ def _rank(stats, counts: Mapping[str, int]) -> None:
             stats.top_values.add(value=label, frequency=count)
 
 
-def _custom(dataset, told: Mapping[str, Any]) -> None:
+def _custom(dataset, summary: Mapping[str, Any]) -> None:
     """Problems, copies, box centres and keypoints, on the feature that they are about."""
     features = {feature.path.step[0]: feature for feature in dataset.features}
     places = {
-        "image/encoded": {"copies": told["copies"]["records"]},
-        "image/source_id": {n: found["count"] for n, found in told["problems"].items()},
+        "image/encoded": {"copies": summary["copies"]["records"]},
+        "image/source_id": {n: problem["count"] for n, problem in summary["problems"].items()},
     }
     for name, numbers in places.items():
         for key, value in numbers.items():
             if name in features:
                 features[name].custom_stats.add(name=key, num=value)
     texts = {
-        "image/object/bbox/ymin": ("centers", told["centers"]),
-        "image/object/keypoint/visibility": ("visibility", told["keypoint_visibility"]),
+        "image/object/bbox/ymin": ("centers", summary["centers"]),
+        "image/object/keypoint/visibility": ("visibility", summary["keypoint_visibility"]),
     }
     for name, (key, value) in texts.items():
         if name in features:

@@ -12,7 +12,9 @@ from convoy.data.statistics.partial import Partial
 
 def files_of(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
     """(split, record file) of all, in the manifest's order; a shard's number counts them."""
-    return [(split, name) for split, told in manifest["splits"].items() for name in told["shards"]]
+    return [
+        (split, name) for split, entry in manifest["splits"].items() for name in entry["shards"]
+    ]
 
 
 def summary(
@@ -34,7 +36,7 @@ def summary(
 def _split(partial: Partial, manifest: Mapping[str, Any], paths) -> dict[str, Any]:
     labels, points = manifest["labels"], list(manifest.get("keypoints", ()))
     objects = partial.words.get("image/object/class/text", {})
-    repeated = keys.repeated(partial.rows)[: keys.NAMED]
+    repeated = keys.repeated(partial.rows)[: keys.EXAMPLES]
     visibility: dict[str, list[int]] = {}
     for (index, visible), count in sorted(partial.visibility.items()):
         name = points[index] if index < len(points) else f"keypoint {index}"
@@ -54,12 +56,16 @@ def _split(partial: Partial, manifest: Mapping[str, Any], paths) -> dict[str, An
         "images_by_class": _by_label(partial.images_by_class, labels),
         "objects_by_class": _by_label(objects, labels),
         "flags": {flag: int(numbers.sum) if numbers else 0 for flag, numbers in totals.items()},
-        "numbers": {name: found.summary() for name, found in sorted(partial.numbers.items())},
+        "numbers": {name: values.summary() for name, values in sorted(partial.numbers.items())},
         "keypoint_visibility": visibility,  # name -> [not labelled, hidden, visible]
         "centers": partial.centers.tolist(),  # rows from the top, columns from the left
         "problems": {
-            reason: {"count": found.count, "records": found.records, "examples": found.named}
-            for reason, found in sorted(partial.problems.items())
+            reason: {
+                "count": problem.count,
+                "records": problem.records,
+                "examples": problem.examples,
+            }
+            for reason, problem in sorted(partial.problems.items())
         },
         "copies": {
             "records": keys.copies(partial.rows),
@@ -70,16 +76,18 @@ def _split(partial: Partial, manifest: Mapping[str, Any], paths) -> dict[str, An
 
 def _by_label(counts: Mapping[str, int], labels: Sequence[str]) -> dict[str, int]:
     """Every label in its order, then names that are no label."""
-    strange = sorted(set(counts) - set(labels))
-    return {name: counts.get(name, 0) for name in (*labels, *strange)}
+    unknown = sorted(set(counts) - set(labels))
+    return {name: counts.get(name, 0) for name in (*labels, *unknown)}
 
 
 def _shared(splits: Mapping[str, Partial], first: str, second: str, paths) -> dict[str, Any]:
     rows = [splits[first].rows, splits[second].rows]
     hashes = keys.shared(*rows)
-    examples = {kind: keys.names(rows, kind, hashes[kind][: keys.NAMED], paths) for kind in hashes}
+    examples = {
+        kind: keys.names(rows, kind, hashes[kind][: keys.EXAMPLES], paths) for kind in hashes
+    }
     return {
-        **{kind: len(found) for kind, found in hashes.items()},
+        **{kind: len(common) for kind, common in hashes.items()},
         "records": {
             name: keys.touched(part, hashes)
             for name, part in zip((first, second), rows, strict=True)

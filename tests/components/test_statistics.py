@@ -194,9 +194,9 @@ def test_faults_are_counted_and_named():
         "wrong_size": (1, 1),
         "wrong_label": (1, 1),
     }
-    assert told["outside_box"].named[0][0] == "pictures/0001"
-    assert told["wrong_label"].named == (("pictures/0005", "label 7 is called 'cow'"),)
-    assert told["wrong_size"].named[0][1] == "states 41 x 60, the picture has 40 x 60"
+    assert told["outside_box"].examples[0][0] == "pictures/0001"
+    assert told["wrong_label"].examples == (("pictures/0005", "label 7 is called 'cow'"),)
+    assert told["wrong_size"].examples[0][1] == "states 41 x 60, the picture has 40 x 60"
 
 
 def test_the_sample_of_boxes_is_bounded_and_fair():

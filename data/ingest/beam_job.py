@@ -66,22 +66,22 @@ def _runner_and_options(
     except (SystemExit, ValueError):  # argparse, on a bad value
         raise IngestError(f"ingest.beam: {list(arguments)}: Beam does not take these") from None
     if runner is not None and runner.rpartition(".")[2] not in _DIRECT:
-        return _other_runner(runner), options
-    given = " ".join(arguments)
-    if "--direct_num_workers" not in given and "--direct_running_mode" not in given:
+        return _named_runner(runner), options
+    flags = " ".join(arguments)
+    if "--direct_num_workers" not in flags and "--direct_running_mode" not in flags:
         direct.direct_num_workers = min(os.cpu_count() or 1, elements)
         # Threads start in 0.3 s and share one TensorFlow; hashing, files and PIL release the GIL.
         # Processes start in 4 s and more, and pay on large sets.
         large = size_bytes > PROCESSES_PAY_BYTES
         direct.direct_running_mode = "multi_processing" if large else "multi_threading"
-    if "--default_sdk_harness_log_level" not in given:
+    if "--default_sdk_harness_log_level" not in flags:
         options.view_as(WorkerOptions).default_sdk_harness_log_level = "ERROR"
     encoded = JobServiceHandle.encode_pipeline_options(options.get_all_options())
     provision = beam_provision_api_pb2.ProvisionInfo(pipeline_options=encoded)
     return FnApiRunner(provision_info=ExtendedProvisionInfo(provision)), options
 
 
-def _other_runner(name: str) -> PipelineRunner:
+def _named_runner(name: str) -> PipelineRunner:
     try:
         return create_runner(name)
     except Exception as error:  # by the runner: unknown name, missing package, ...
@@ -92,9 +92,9 @@ def _explained(error: Exception) -> IngestError:
     """Our own message out of a traceback that came back from a worker as text."""
     if isinstance(error, IngestError):
         return error
-    found = re.search(r"IngestError: (.+?)(?: \[while running .*)?$", str(error), re.MULTILINE)
-    if found:
-        return IngestError(found[1])
+    match = re.search(r"IngestError: (.+?)(?: \[while running .*)?$", str(error), re.MULTILINE)
+    if match:
+        return IngestError(match[1])
     lines = [line for line in str(error).splitlines() if line.strip()]
     last = lines[-1].strip() if lines else type(error).__name__
     return IngestError(f"the Beam job failed: {type(error).__name__}: {last}")

@@ -31,9 +31,9 @@ from convoy.data.files import files
 from convoy.data.sample import BadSample, Reference, Sample
 from convoy.data.sources import source
 
-SPREAD = 8  # shards a split gets even if it is small, so that workers and readers share it
+SPREAD = 8  # at least this many shards per split, so that workers and readers share it
 SPREAD_SAMPLES = 32  # ... as long as each holds this many samples
-REMARKS = 200  # warnings a shard lists; all are counted
+LISTED_WARNINGS = 200  # warnings listed per shard; all are counted
 
 
 class IngestError(RuntimeError):
@@ -66,7 +66,7 @@ class Work:
     format: str  # of the source
     labels: tuple[str, ...]
     max_pixels: int
-    copies: int = 0  # augmented copies a sample of `augmented_split`
+    copies: int = 0  # augmented copies per sample of `augmented_split`
     augmented_split: str = "train"
     policy: Augment = Augment()
     seed: int = 0
@@ -82,16 +82,16 @@ def plan(references: Sequence[Reference], shard_bytes: float, seed: int) -> list
     for split, members in sorted(splits.items()):
         members = sorted(members, key=lambda reference: _shuffle_key(reference, seed))
         sizes = [files.size(reference.image) for reference in members]
-        wanted = max(
+        target = max(
             math.ceil(sum(sizes) / shard_bytes), min(SPREAD, len(members) // SPREAD_SAMPLES), 1
         )
-        count = min(wanted, len(members))
+        count = min(target, len(members))
         dealt: list[list[Reference]] = [[] for _ in range(count)]
         lightest = [(0, 0, index) for index in range(count)]  # bytes, samples, shard
         for reference, size in zip(members, sizes, strict=True):
-            load, held, index = heapq.heappop(lightest)
+            load, samples, index = heapq.heappop(lightest)
             dealt[index].append(reference)
-            heapq.heappush(lightest, (load + size, held + 1, index))
+            heapq.heappush(lightest, (load + size, samples + 1, index))
         shards += [
             Shard(f"{split}-{index:05d}-of-{count:05d}.tfrecord", split, tuple(group))
             for index, group in enumerate(dealt)
@@ -178,7 +178,7 @@ class Tally:
 
     def warn(self, source_id: str, reason: str, detail: str) -> None:
         self.warned[reason] += 1
-        if len(self.warnings) < REMARKS:
+        if len(self.warnings) < LISTED_WARNINGS:
             self.warnings.append((source_id, reason, detail))
 
     def add(self, sample: Sample, sha256: str) -> None:
@@ -245,13 +245,13 @@ def _copies(split: str, work: Work) -> int:
 def _key(shard: Shard, work: Work) -> str:
     """Equal for equal shards of equal work, wherever they are written."""
     policy = work.policy.model_dump(mode="json")
-    how = (work.copies, work.augmented_split, work.seed, policy, work.keypoint_pairs)
-    augmented = how if work.copies else None
+    augmentation = (work.copies, work.augmented_split, work.seed, policy, work.keypoint_pairs)
+    augmented = augmentation if work.copies else None
     parts = (example.SCHEMA_VERSION, work.format, work.labels, work.max_pixels, augmented)
     sha256 = hashlib.sha256(repr((shard.name, parts)).encode("utf-8", "surrogateescape"))
     for reference in shard.references:
-        told = (reference.source_id, reference.image, reference.annotation)
-        sha256.update(repr(told).encode("utf-8", "surrogateescape"))
+        identity = (reference.source_id, reference.image, reference.annotation)
+        sha256.update(repr(identity).encode("utf-8", "surrogateescape"))
     return sha256.hexdigest()
 
 

@@ -69,10 +69,10 @@ def count(records: pathlib.Path, split: str) -> int:
 
 def shards(records: pathlib.Path, split: str) -> list[str]:
     """Record files of a split, sorted."""
-    found = sorted(str(path) for path in pathlib.Path(records).glob(f"{split}-*.tfrecord"))
-    if not found:
+    paths = sorted(str(path) for path in pathlib.Path(records).glob(f"{split}-*.tfrecord"))
+    if not paths:
         raise FileNotFoundError(f"no {split}-*.tfrecord in {records}: run `convoy ingest` first")
-    return found
+    return paths
 
 
 def keypoints_of(records: pathlib.Path) -> dict:
@@ -129,8 +129,8 @@ def training_batches(
         deterministic=True,
     )
     if stream.together > 1:
-        known = len(label_map.read(stream.records / "labels.txt"))
-        examples = mix.mixed(examples, stream.augment, stream.fields, known, stream.encode)
+        num_classes = len(label_map.read(stream.records / "labels.txt"))
+        examples = mix.mixed(examples, stream.augment, stream.fields, num_classes, stream.encode)
     batches = examples.batch(stream.batch_size // replicas, drop_remainder=True)
     options = tf.data.Options()
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
@@ -169,7 +169,9 @@ def planned_block(stream: Stream, serialized: tf.Tensor, epoch: tf.Tensor) -> di
     parsed = parse.block(serialized, stream.fields, stream.keypoints)
     key = draws.key_for(stream.seed, parsed["source_id"], epoch)
     if "captions" in parsed:
-        parsed["caption"] = _one_of(parsed["captions"], draws.uniform(key, "caption", 1)[:, 0])
+        parsed["caption"] = _random_caption(
+            parsed["captions"], draws.uniform(key, "caption", 1)[:, 0]
+        )
     if not parse.has_picture(stream.fields):
         return parsed
     policy, size = stream.augment, stream.preprocess.size
@@ -188,9 +190,9 @@ def planned_block(stream: Stream, serialized: tf.Tensor, epoch: tf.Tensor) -> di
     )
     made["matrix"] = _onto_input(stream, *shape) @ made["matrix"]
     if geometry.straight(policy):
-        seen = window.snap(made["matrix"], *shape, size)
-        made["matrix"] = seen.matrix
-        parsed["window"] = seen
+        snapped = window.snap(made["matrix"], *shape, size)
+        made["matrix"] = snapped.matrix
+        parsed["window"] = snapped
     if "boxes" in parsed:
         parsed.update(_moved_objects(stream, parsed, made))
     return {**parsed, "plan": made}
@@ -294,15 +296,15 @@ def _annotation(stream: Stream, row: dict) -> dict:
     """What `encode` receives in one dict; see `training_example`."""
     size = getattr(stream.preprocess, "size", ())  # of a sentence: none
     made, shape = row.get("plan"), (row.get("height"), row.get("width"))
-    given = {name: row[name] for name in ("sentence", "captions", "caption") if name in row}
+    annotation = {name: row[name] for name in ("sentence", "captions", "caption") if name in row}
     if "labels" in row:
         labels = row["labels"][: tf.minimum(row["num_labels"], stream.max_boxes)]
         missing = stream.max_boxes - tf.shape(labels)[0]
         labels = tf.pad(labels, [[0, missing]], constant_values=-1)
-        given["labels"] = tf.ensure_shape(labels, [stream.max_boxes])
-    given.update({name: row[name] for name in ("boxes", "classes", "valid") if name in row})
+        annotation["labels"] = tf.ensure_shape(labels, [stream.max_boxes])
+    annotation.update({name: row[name] for name in ("boxes", "classes", "valid") if name in row})
     if "keypoints" in row:
-        given["keypoints"] = row["keypoints"]
+        annotation["keypoints"] = row["keypoints"]
 
     def moved(png, fill, full):
         def drawn():
@@ -312,21 +314,21 @@ def _annotation(stream: Stream, row: dict) -> dict:
         return tf.cond(tf.strings.length(png) > 0, drawn, lambda: empty) // full
 
     if "masks" in row:
-        held = row["masks"][: tf.reduce_sum(tf.cast(row["valid"], tf.int32))]
+        pngs = row["masks"][: tf.reduce_sum(tf.cast(row["valid"], tf.int32))]
         masks = tf.map_fn(
-            lambda png: moved(png, 0, 255), held, fn_output_signature=tf.TensorSpec(size, tf.uint8)
+            lambda png: moved(png, 0, 255), pngs, fn_output_signature=tf.TensorSpec(size, tf.uint8)
         )
-        given["masks"] = _filled_up(masks[None], stream.max_boxes)[0]
+        annotation["masks"] = _filled_up(masks[None], stream.max_boxes)[0]
     if "segmentation" in row:
-        given["segmentation"] = moved(row["segmentation"], render.IGNORE, 1)
+        annotation["segmentation"] = moved(row["segmentation"], render.IGNORE, 1)
     if "target" in row:
         larger = tuple(side * stream.target_scale for side in size)
         image = decode(row["target"], stream.preprocess.channels)
-        given["target"] = render.pair(image, made, shape, size, larger)
-    return given
+        annotation["target"] = render.pair(image, made, shape, size, larger)
+    return annotation
 
 
-def _one_of(captions: tf.Tensor, draw: tf.Tensor) -> tf.Tensor:
+def _random_caption(captions: tf.Tensor, draw: tf.Tensor) -> tf.Tensor:
     """[B] one of each row's captions [B, CAPTIONS] that are not empty."""
-    held = tf.reduce_sum(tf.cast(captions != "", tf.float32), -1)
-    return tf.gather(captions, tf.cast(draw * held, tf.int32), batch_dims=1)
+    counts = tf.reduce_sum(tf.cast(captions != "", tf.float32), -1)
+    return tf.gather(captions, tf.cast(draw * counts, tf.int32), batch_dims=1)

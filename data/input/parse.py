@@ -57,38 +57,38 @@ def block(serialized: tf.Tensor, fields: tuple[str, ...], keypoints: int = 0) ->
     features = dict(PICTURE if has_picture(fields) else _SOURCE_ID)
     for field in fields:
         features.update(FIELDS[field])
-    found = tf.io.parse_example(serialized, features)
-    parsed = {name.removeprefix("image/"): found[name] for name in PICTURE if name in found}
+    columns = tf.io.parse_example(serialized, features)
+    parsed = {name.removeprefix("image/"): columns[name] for name in PICTURE if name in columns}
     if "labels" in fields:
-        labels = found["image/class/label"]
+        labels = columns["image/class/label"]
         parsed["labels"], parsed["num_labels"] = labels.to_tensor(), labels.row_lengths()
     if "boxes" in fields:
-        parsed.update(_objects(found))
+        parsed.update(_objects(columns))
     most = tf.shape(parsed["boxes"])[1] if "boxes" in fields else 0
     if "masks" in fields:
-        parsed["masks"] = _padded(found["image/object/mask"], most)
+        parsed["masks"] = _padded(columns["image/object/mask"], most)
     if "keypoints" in fields:
-        points = [tf.cast(_padded(found[name], most * keypoints), tf.float32) for name in _POINT]
+        points = [tf.cast(_padded(columns[name], most * keypoints), tf.float32) for name in _POINT]
         shape = [-1, most, keypoints, 3]
         parsed["keypoints"] = tf.reshape(tf.stack(points, -1), shape)
     if "segmentation" in fields:
-        parsed["segmentation"] = _padded(found["image/segmentation/class/encoded"], 1)[:, 0]
+        parsed["segmentation"] = _padded(columns["image/segmentation/class/encoded"], 1)[:, 0]
     if "target" in fields:
-        parsed["target"] = found["image/target/encoded"]
+        parsed["target"] = columns["image/target/encoded"]
     if "captions" in fields:
-        parsed["captions"] = _padded(found["image/caption/string"], CAPTIONS)
+        parsed["captions"] = _padded(columns["image/caption/string"], CAPTIONS)
     if "sentence" in fields:
-        parsed["sentence"] = found["text/string"]
+        parsed["sentence"] = columns["text/string"]
     return parsed
 
 
-def _objects(found: dict) -> dict:
-    classes = found["image/object/class/label"]
+def _objects(columns: dict) -> dict:
+    classes = columns["image/object/class/label"]
     # At least one: some kernels crash on tensors without elements.
     most = tf.maximum(tf.cast(tf.reduce_max(classes.row_lengths()), tf.int32), 1)
-    boxes = tf.stack([_padded(found[edge], most) for edge in _EDGES], axis=-1)
+    boxes = tf.stack([_padded(columns[edge], most) for edge in _EDGES], axis=-1)
     crowd, difficult = (
-        _padded(found[f"image/object/{flag}"], most) != 0 for flag in ("is_crowd", "difficult")
+        _padded(columns[f"image/object/{flag}"], most) != 0 for flag in ("is_crowd", "difficult")
     )
     valid = tf.sequence_mask(classes.row_lengths(), most) & ~crowd
     return {

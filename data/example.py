@@ -146,23 +146,23 @@ def _edge_values(key: str, boxes: np.ndarray) -> dict[str, Sequence]:
 def decode(record: bytes) -> Sample:
     """The sample of a record; boxes within 1/64 pixel's rounding are exact. Raises SchemaError."""
     features = _features(record)
-    found = {name: _values(features[name], kind) for name, (kind, _) in FEATURES.items()}
-    check_version(found["image/schema_version"])
+    values = {name: _values(features[name], kind) for name, (kind, _) in FEATURES.items()}
+    check_version(values["image/schema_version"])
     needed = ("image/encoded", "image/height", "image/width")
-    missing = [name for name in needed if not found[name]]
-    if missing and not found["text/string"]:
+    missing = [name for name in needed if not values[name]]
+    if missing and not values["text/string"]:
         raise SchemaError(f"record lacks {', '.join(missing)}")
     height, width = (
-        found[f"image/{side}"][0] if not missing else 0 for side in ("height", "width")
+        values[f"image/{side}"][0] if not missing else 0 for side in ("height", "width")
     )
-    boxes = _boxes(found, "image/object/bbox", height, width)
-    count = (found["image/object/keypoint/count"] or [0])[0]
-    points = [found[f"image/object/keypoint/{part}"] for part in ("y", "x")]
+    boxes = _boxes(values, "image/object/bbox", height, width)
+    count = (values["image/object/keypoint/count"] or [0])[0]
+    points = [values[f"image/object/keypoint/{part}"] for part in ("y", "x")]
     points = _pixels(np.array(points, np.float64).T.reshape(-1, 2), [height, width])
-    visible = np.array(found["image/object/keypoint/visibility"], np.float32).reshape(-1, 1)
-    actions = (found["image/object/action/count"] or [0])[0]
+    visible = np.array(values["image/object/keypoint/visibility"], np.float32).reshape(-1, 1)
+    actions = (values["image/object/action/count"] or [0])[0]
     flags = {
-        name: np.array(found[f"image/object/{key}"] or [0] * len(boxes), bool)
+        name: np.array(values[f"image/object/{key}"] or [0] * len(boxes), bool)
         for name, key in (
             ("difficult", "difficult"),
             ("truncated", "truncated"),
@@ -170,44 +170,44 @@ def decode(record: bytes) -> Sample:
         )
     }
     return Sample(
-        source_id=_text(found["image/source_id"]),
-        split=_text(found["image/split"]),
-        image=b"".join(found["image/encoded"]),
+        source_id=_text(values["image/source_id"]),
+        split=_text(values["image/split"]),
+        image=b"".join(values["image/encoded"]),
         height=height,
         width=width,
-        labels=np.array(found["image/class/label"], np.int64),
+        labels=np.array(values["image/class/label"], np.int64),
         boxes=boxes,
-        classes=np.array(found["image/object/class/label"], np.int64),
-        areas=np.array(found["image/object/area"], np.float32),
-        views=tuple(_text([view]) for view in found["image/object/view"]),
-        masks=tuple(found["image/object/mask"]),
-        segmentation=b"".join(found["image/segmentation/class/encoded"]),
+        classes=np.array(values["image/object/class/label"], np.int64),
+        areas=np.array(values["image/object/area"], np.float32),
+        views=tuple(_text([view]) for view in values["image/object/view"]),
+        masks=tuple(values["image/object/mask"]),
+        segmentation=b"".join(values["image/segmentation/class/encoded"]),
         keypoints=np.concatenate([points, visible], 1).reshape(
             len(boxes) if count else 0, count, 3
         ),
-        actions=np.array(found["image/object/action/value"], np.int64).reshape(
+        actions=np.array(values["image/object/action/value"], np.int64).reshape(
             len(boxes) if actions else 0, actions
         ),
-        part_boxes=_boxes(found, "image/object/part/bbox", height, width),
-        part_names=tuple(_text([name]) for name in found["image/object/part/name"]),
-        part_owners=np.array(found["image/object/part/object"], np.int64),
-        captions=tuple(_text([caption]) for caption in found["image/caption/string"]),
-        target=b"".join(found["image/target/encoded"]),
-        text=_text(found["text/string"]),
+        part_boxes=_boxes(values, "image/object/part/bbox", height, width),
+        part_names=tuple(_text([name]) for name in values["image/object/part/name"]),
+        part_owners=np.array(values["image/object/part/object"], np.int64),
+        captions=tuple(_text([caption]) for caption in values["image/caption/string"]),
+        target=b"".join(values["image/target/encoded"]),
+        text=_text(values["text/string"]),
         **flags,
     )
 
 
 def parse(record: bytes) -> dict[str, tuple[str, list]]:
     """key -> (kind as in FEATURES, values) of every list with values. Raises SchemaError."""
-    found = {}
+    parsed = {}
     for name, feature in _features(record).items():
         kind = (feature.WhichOneof("kind") or "bytes_list").removesuffix("_list")
         values = _values(feature, kind)
         if values:  # an empty list is none, as in what `encode` writes
-            found[name] = (kind, values)
-    check_version(found.get("image/schema_version", ("int64", []))[1])
-    return found
+            parsed[name] = (kind, values)
+    check_version(parsed.get("image/schema_version", ("int64", []))[1])
+    return parsed
 
 
 def _features(record: bytes):
@@ -219,8 +219,8 @@ def _features(record: bytes):
     return example.features.feature
 
 
-def _boxes(found: dict[str, list], key: str, height: int, width: int) -> np.ndarray:
-    edges = np.array([found[f"{key}/{edge}"] for edge in _EDGES], np.float64)
+def _boxes(values: dict[str, list], key: str, height: int, width: int) -> np.ndarray:
+    edges = np.array([values[f"{key}/{edge}"] for edge in _EDGES], np.float64)
     return _pixels(edges.T.reshape(-1, 4), [height, width] * 2)
 
 

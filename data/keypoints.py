@@ -32,21 +32,21 @@ def pairs(names: Sequence[str]) -> tuple[tuple[int, int], ...]:
 
     68 points whose names differ in a number alone are taken to be a face's (FACE_68).
     """
-    found = [_by_side(name.strip()) for name in names]
-    right = {rest: index for index, (side, rest) in enumerate(found) if side == "r"}
-    named = [
+    sides = [_by_side(name.strip()) for name in names]
+    right = {rest: index for index, (side, rest) in enumerate(sides) if side == "r"}
+    swaps = [
         (index, right[rest])
-        for index, (side, rest) in enumerate(found)
+        for index, (side, rest) in enumerate(sides)
         if side == "l" and rest in right
     ]
-    paired = {index for pair in named for index in pair}
+    paired = {index for pair in swaps for index in pair}
     groups: dict[str, list[int]] = {}
     for index, name in enumerate(names):
         if index not in paired:
             groups.setdefault(re.sub(r"\d+$", "", name.strip()), []).append(index)
     faces = [group for group in groups.values() if len(group) == 68]
-    named += [(face[left], face[right]) for face in faces for left, right in FACE_68]
-    return tuple(sorted(named))
+    swaps += [(face[left], face[right]) for face in faces for left, right in FACE_68]
+    return tuple(sorted(swaps))
 
 
 def numbered(name: str, count: int) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""The label map: labels.txt, one class name a line; the line is the class, from 0."""
+"""The label map: labels.txt, one class name per line; the line is the class, from 0."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ def check(labels: Sequence[str], where: str = "labels") -> tuple[str, ...]:
     """The names as a tuple. Raises ValueError for none, an empty or a repeated name."""
     if not labels:
         raise ValueError(f"{where}: expected at least one class name, got none")
-    seen: dict[str, int] = {}
+    positions: dict[str, int] = {}
     for index, name in enumerate(labels):
         if not name.strip() or name != name.strip() or len(name.splitlines()) != 1:
             raise ValueError(
                 f"{where}: class {index} is {name!r}; expected a name without line breaks "
                 "and without blanks around it"
             )
-        if name in seen:
-            raise ValueError(f"{where}: {name!r} is both class {seen[name]} and class {index}")
-        seen[name] = index
+        if name in positions:
+            raise ValueError(f"{where}: {name!r} is both class {positions[name]} and class {index}")
+        positions[name] = index
     return tuple(labels)
 
 

@@ -73,7 +73,7 @@ def _check_polygon(polygon: Sequence[float], height: int, width: int) -> None:
 
 
 def _unpack(packed: bytes) -> list[int]:
-    """The runs of COCO's packed text: 5 bits a character, least first; differences after the third.
+    """Runs of COCO's packed text: 5 bits per character, least first; differences after the third.
 
     Source: maskApi.c of the COCO API, rleFrString.
     """

@@ -39,7 +39,7 @@ class Objects:
             turned = picture
         self.reference, self.picture, self.turned = reference, picture, turned
         self.height, self.width = turned.stored_size
-        self._known = _index(tuple(labels))
+        self._class_ids = _index(tuple(labels))
         self._warn, self._where = warn, where or reference.source_id
         self._rows: list[dict] = []
 
@@ -67,7 +67,7 @@ class Objects:
         the object is. keypoints: [K, (y, x, visibility)]. area: pixels of the object; None = the
         mask's, or else the box's.
         """
-        if name not in self._known:
+        if name not in self._class_ids:
             self._warn("unknown_class", f"{self._where}: object {name!r} is not among the labels")
             return False
         clean = self._clean(name, box)
@@ -76,7 +76,7 @@ class Objects:
         self._rows.append(
             {
                 "box": clean,
-                "class": self._known[name],
+                "class": self._class_ids[name],
                 "difficult": difficult,
                 "truncated": truncated,
                 "crowd": crowd,
@@ -100,16 +100,16 @@ class Objects:
                 return ymin, xmin, ymax, xmax
             cut = max(ymin, 0), max(xmin, 0), min(ymax, self.height), min(xmax, self.width)
             reason = "clipped_box" if cut[2] > cut[0] and cut[3] > cut[1] else "outside_box"
-            said = "reaches" if reason == "clipped_box" else "lies"
-            said += f" outside the {self.width}x{self.height} picture"
+            fault = "reaches" if reason == "clipped_box" else "lies"
+            fault += f" outside the {self.width}x{self.height} picture"
         else:  # also for corners that are no numbers
-            cut, reason, said = None, "empty_box", "has no area"
-        told = f"[{ymin:g}, {xmin:g}, {ymax:g}, {xmax:g}]"
-        self._warn(reason, f"{self._where}: {name} {told} {said}")
+            cut, reason, fault = None, "empty_box", "has no area"
+        corners = f"[{ymin:g}, {xmin:g}, {ymax:g}, {xmax:g}]"
+        self._warn(reason, f"{self._where}: {name} {corners} {fault}")
         return cut if reason == "clipped_box" else None
 
-    def sample(self, **more) -> Sample:
-        """The Sample; `more` are further fields of it, given for the upright picture."""
+    def sample(self, **extra) -> Sample:
+        """The Sample; `extra` are further fields of it, for the upright picture."""
         rows, turned = self._rows, self.turned
         column = {key: [row[key] for row in rows] for key in _COLUMNS}
         boxes = np.array(column["box"], np.float32).reshape(-1, 4)
@@ -131,7 +131,7 @@ class Objects:
             "part_names": tuple(name for name, _, _ in parts),
             "part_owners": np.array([owner for _, _, owner in parts], np.int64),
         }
-        return sample_of(self.reference, self.picture, **{**fields, **more})
+        return sample_of(self.reference, self.picture, **{**fields, **extra})
 
     def _areas(self, boxes: np.ndarray, column) -> np.ndarray:
         if all(value is None for value in (*column["area"], *column["mask"])):
@@ -156,17 +156,17 @@ class Objects:
             for mask in masks
         )
 
-    def _keypoints(self, found: list) -> np.ndarray:
-        count = max((len(points) for points in found if points is not None), default=0)
+    def _keypoints(self, per_object: list) -> np.ndarray:
+        count = max((len(points) for points in per_object if points is not None), default=0)
         if not count:
             return np.zeros((0, 0, 3), np.float32)
-        stacked = np.zeros((len(found), count, 3), np.float32)
-        for row, points in zip(stacked, found, strict=True):
+        stacked = np.zeros((len(per_object), count, 3), np.float32)
+        for row, points in zip(stacked, per_object, strict=True):
             if points is not None:
                 row[: len(points)] = points
-        seen = stacked[..., 2:] > 0
+        labelled = stacked[..., 2:] > 0
         moved = np.concatenate([self.turned.points(stacked[..., :2]), stacked[..., 2:]], -1)
-        return np.where(seen, moved, 0).astype(np.float32)
+        return np.where(labelled, moved, 0).astype(np.float32)
 
 
 _COLUMNS = (

@@ -59,7 +59,7 @@ def _empty(*shape: int, dtype: type = np.float32):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Sample:
-    """One picture with everything known about it. N objects, K keypoints and A actions an object.
+    """One picture with everything known about it. N objects; K keypoints and A actions per object.
 
     A sentence (text classification) has `text` and no image: b"", of 0 x 0 pixels.
     """

@@ -14,7 +14,7 @@ import google_crc32c
 
 from convoy.data.files.files import Span
 
-OVERHEAD = 16  # bytes a record
+OVERHEAD = 16  # bytes per record
 
 
 class CorruptRecord(ValueError):

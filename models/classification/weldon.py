@@ -9,7 +9,8 @@ that the scores' weights absorb). The maps before that pooling ("scores") show w
 `on` puts it on the last map of any classification network, in a recipe `model.head: weldon`; the
 network's own layers behind that map, VGG's full ones for instance, are left out. The paper keeps
 those as convolutions.
-Differences from the paper: k is a fifth of the positions, as in WILDCAT's published command (the repository's default is one).
+Differences from the paper: k is a fifth of the positions, as in WILDCAT's published command (the
+repository's default is one).
 The scores' weights start as PyTorch's do, as in that repository.
 Softmax cross entropy trains it for one class a picture; for several (task multilabel) each class
 has a loss of its own, as on the paper's sets. Checked against PyTorch, the pooling against NumPy.

@@ -1,4 +1,4 @@
-"""Blocks that every network shares: normalisation of pixels and of activations, input checks.
+"""Blocks that every network shares: first weights, normalisation, input checks.
 
 `BatchNorm` is keras.layers.BatchNormalization on TensorFlow's fused kernel, which makes a training
 step of ResNet-50 or MobileNet 1.4 to 1.9 times faster on a CPU than Keras' single ops.
@@ -13,7 +13,41 @@ from keras import ops
 
 from convoy.models.spec import Preprocess
 
-HE = "he_normal"
+# How weights start. Each family takes what its paper or its reference takes and names it in its
+# file; tests/models/test_initializers.py has the standard deviations. A name, or a function that
+# makes the initialiser anew for each layer: an object has one seed and would start all layers of
+# one shape, in all networks of a process, with the same numbers.
+#
+# Keras takes a depthwise kernel [k, k, C, 1] for one of C inputs and k * k outputs: its "fan_in" is
+# k * k * C, its "fan_out" k * k. An output of such a layer sees k * k values.
+
+HE = "he_normal"  # variance 2 / fan-in, He 2015 https://arxiv.org/abs/1502.01852 equation 10
+GLOROT = "glorot_uniform"  # variance 2 / (fan-in + fan-out), Glorot 2010; keras.applications'
+LECUN = "lecun_uniform"  # variance 1 / fan-in, LeCun 1998 Efficient BackProp 4.6; Caffe's "xavier"
+
+
+def he_fan_out():
+    """Normal, variance 2 / fan-out: He 2015 equation 14; fb.resnet.torch's and torchvision's."""
+    return keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal")
+
+
+def gaussian(deviation: float):
+    """Normal with mean 0 and this standard deviation."""
+    return keras.initializers.RandomNormal(stddev=deviation)
+
+
+def truncated(deviation: float):
+    """TensorFlow's truncated normal: no value beyond 2 deviations, so that 0.88 of it is left."""
+    return keras.initializers.TruncatedNormal(stddev=deviation)
+
+
+def torch_start(fan_in: int) -> dict:
+    """PyTorch's defaults, as a layer's arguments: kernel and bias uniform in +-1 / sqrt(fan-in)."""
+    limit = fan_in**-0.5
+    return {
+        key: keras.initializers.RandomUniform(-limit, limit)
+        for key in ("kernel_initializer", "bias_initializer")
+    }
 
 
 @keras.saving.register_keras_serializable("convoy")
@@ -176,12 +210,15 @@ def image_input(preprocess: Preprocess):
     return image, Normalize(p.scale, p.mean, p.std, p.channel_order, name="normalize")(image)
 
 
-def head(x, num_classes: int, dropout: float = 0.0):
-    """How most classifiers end: global average, dropout if any, logits [B, num_classes] float32."""
+def head(x, num_classes: int, dropout: float = 0.0, **start):
+    """How most classifiers end: global average, dropout if any, logits [B, num_classes] float32.
+
+    start: initialisers of the last layer's kernel and bias; without them Glorot's and zeros.
+    """
     x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
     if dropout:
         x = keras.layers.Dropout(dropout, name="dropout")(x)
-    return keras.layers.Dense(num_classes, dtype="float32", name="logits")(x)
+    return keras.layers.Dense(num_classes, dtype="float32", name="logits", **start)(x)
 
 
 def check_input(

@@ -43,7 +43,7 @@ OPTIONS: dict[str, Any] = {
 
 
 def list_models(task: str | None = None, pattern: str | None = None) -> list[str]:
-    """Sorted names, of one family's task ("classification", ...) and one shell pattern if given."""
+    """Sorted names, of the networks of one task and of one shell pattern, if given."""
     return sorted(
         name
         for name, row in MODELS.items()

@@ -88,6 +88,9 @@ TASKS = {
     ),
 }
 
+# Of a recipe that only looks at records: no network is known whose priors could be checked.
+RECORDS_ALONE = "classification"
+
 
 def row(task: str) -> TaskRow:
     """Raises ValueError that names the closest task for a name that is none."""

@@ -30,7 +30,7 @@ def _asset(name: str, upstream: str | None) -> dg.AssetsDefinition:
             raise dg.Failure(str(refusal), allow_retries=False) from refusal
         told = {k: v for k, v in result["metrics"].items() if v is not None}
         if name == "example_validator":
-            told["verdict"] = result["validation"]["text"]
+            told["verdict"] = result["validation"]["summary"]
         path = result["artifacts"].get(name) or result.get("pushed_path", "")
         return dg.MaterializeResult(
             metadata={"path": path, "cached": name in result["cached"], **told}
@@ -50,7 +50,7 @@ def blessed() -> dg.AssetCheckResult:
     job = steps.Job(config.load(RECIPE))
     steps.run(job, "evaluator")
     verdict = steps.verdict(job)
-    return dg.AssetCheckResult(passed=verdict["blessed"], metadata={"verdict": verdict["text"]})
+    return dg.AssetCheckResult(passed=verdict["blessed"], metadata={"verdict": verdict["summary"]})
 
 
 everything = dg.define_asset_job("run_recipe", selection=dg.AssetSelection.all())

@@ -182,7 +182,7 @@ AFTERWARDS = {
 
 
 def verdict(job: Job) -> dict:
-    """The gate's decision of a job that ran the evaluator: {"blessed", "reasons", "text"}."""
+    """The gate's decision of a job that ran the evaluator: {"blessed", "reasons", "summary"}."""
     return json.loads((job.done["evaluator"].path / "gate.json").read_text())
 
 

@@ -19,6 +19,7 @@ from typing import NamedTuple
 from convoy.data.files import files
 from convoy.data.sources import SourceError
 
+_SENTENCES = ("text", "sentence", "review")  # features that hold them, the first there is
 _LABEL_PICTURE = re.compile(r"(?i).*(segmentation|semantic|mask|annotation|label|\bseg\b).*")
 _CAPTION = re.compile(r"(?i)(.*/)?(captions?|text|description)(/text)?")
 _COLUMNS = {
@@ -65,7 +66,7 @@ def plan(top: str, features: dict) -> tuple[Plan, tuple[str, ...], tuple[str, ..
         captions = next((key for key in texts if _CAPTION.fullmatch(key)), "")
     else:
         flat = [key for key in texts if by_key[key].depth == 0]
-        text = next((k for k in ("text", "sentence", "review") if k in flat), next(iter(flat), ""))
+        text = next((key for key in _SENTENCES if key in flat), next(iter(flat), ""))
     if not image and not text:
         raise SourceError(
             f"{top}: expected an Image or a Text among its features: {', '.join(by_key) or 'none'}"

@@ -11,9 +11,9 @@ alexnet_owt     64-192-384-256-256 maps, no normalisation; fc6 sees an average o
 
 Differences from the paper: 227 px, for 224 leave no whole number of windows; Caffe's normalisation
 (k = 1, alpha / 5; the paper's is k = 2, alpha: LocalResponseNorm has both); dropout (paper 0.5)
-after fc6 and fc7 is the caller's (torchvision puts it before them). Weights start as N(0, 0.01),
-biases of conv2, conv4, conv5, fc6 and fc7 at 1 (Caffe 0.1); alexnet_owt has He initialisation,
-since its input is divided by the deviation of pixels.
+after fc6 and fc7 is the caller's (torchvision puts it before them). Weights start as in the paper's
+section 5: N(0, 0.01), biases of conv2, conv4, conv5, fc6 and fc7 at 1 (Caffe: 0.1, and 0.005 for
+fc6 and fc7); those of alexnet_owt as torchvision's, which are PyTorch's defaults.
 Checked against OpenCV's reading of a Caffe network, PyTorch's functions and torchvision.
 """
 
@@ -28,7 +28,7 @@ from convoy.models.normalization import LocalResponseNorm
 from convoy.models.pooling import AdaptivePool, Pool
 from convoy.models.spec import Preprocess
 
-GAUSSIAN = keras.initializers.RandomNormal(stddev=0.01)
+DEVIATION = 0.01
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,6 +57,16 @@ CONVOLUTIONS = {
 MINIMUM = 63
 
 
+def paper_start(fan_in: int, bias: str = "zeros") -> dict:
+    """First weights as a layer's arguments: N(0, 0.01) whatever its fan-in, and its bias."""
+    return {"kernel_initializer": layers.gaussian(DEVIATION), "bias_initializer": bias}
+
+
+def torch_start(fan_in: int, bias: str = "zeros") -> dict:
+    """First weights as a layer's arguments: PyTorch's, where every bias is drawn too."""
+    return layers.torch_start(fan_in)
+
+
 def norm_and_pool(x, v: Variant, name: str):
     """What follows conv1 and conv2."""
     if v.norm:
@@ -67,10 +77,10 @@ def norm_and_pool(x, v: Variant, name: str):
 def features(x, variant: str) -> dict:
     """Normalised pixels -> maps by stride: conv1, conv2, conv5 and the last pooling."""
     v = VARIANTS[variant]
-    init = GAUSSIAN if v.paper_init else layers.HE
+    start = paper_start if v.paper_init else torch_start
     x = keras.layers.ZeroPadding2D(v.padding, name="conv1_pad")(x)
     x = conv1 = keras.layers.Conv2D(
-        v.filters[0], 11, 4, activation="relu", kernel_initializer=init, name="conv1"
+        v.filters[0], 11, 4, activation="relu", name="conv1", **start(11 * 11 * 3)
     )(x)
     x = norm_and_pool(x, v, "1")
     maps = {"s4": conv1}
@@ -78,14 +88,14 @@ def features(x, variant: str) -> dict:
         v.filters[1:], CONVOLUTIONS.items(), strict=True
     ):
         x = keras.layers.ZeroPadding2D(padding, name=f"{name}_pad")(x)
+        groups = v.groups if grouped else 1
         x = keras.layers.Conv2D(
             filters,
             kernel,
-            groups=v.groups if grouped else 1,
+            groups=groups,
             activation="relu",
-            kernel_initializer=init,
-            bias_initializer="ones" if bias and v.paper_init else "zeros",
             name=name,
+            **start(kernel * kernel * x.shape[-1] // groups, "ones" if bias else "zeros"),
         )(x)
         if name == "conv2":
             maps["s8"] = x
@@ -95,22 +105,27 @@ def features(x, variant: str) -> dict:
 
 
 def head(
-    x, num_classes: int, widths=(4096, 4096), *, dropout: float = 0.0, init=GAUSSIAN, bias="zeros"
+    x,
+    num_classes: int,
+    widths=(4096, 4096),
+    *,
+    dropout: float = 0.0,
+    start=paper_start,
+    bias="zeros",
 ):
-    """[B, N] -> logits: the layers fc6, fc7, ... with ReLU and dropout, and "logits"."""
+    """[B, N] -> logits: the layers fc6, fc7, ... with ReLU and dropout, and "logits".
+
+    start(fan_in, bias): first weights as a layer's arguments; bias: those of fc6, fc7, ...
+    """
     for index, width in enumerate(widths, start=6):
         x = keras.layers.Dense(
-            width,
-            activation="relu",
-            kernel_initializer=init,
-            bias_initializer=bias,
-            name=f"fc{index}",
+            width, activation="relu", name=f"fc{index}", **start(x.shape[-1], bias)
         )(x)
         if dropout:
             x = keras.layers.Dropout(dropout, name=f"dropout{index}")(x)
-    return keras.layers.Dense(num_classes, kernel_initializer=init, dtype="float32", name="logits")(
-        x
-    )
+    return keras.layers.Dense(
+        num_classes, dtype="float32", name="logits", **start(x.shape[-1], "zeros")
+    )(x)
 
 
 def build(
@@ -132,6 +147,6 @@ def build(
     if v.bins:
         x = AdaptivePool(v.bins, name="bins")(x)
     x = keras.layers.Flatten(name="flat")(x)
-    init, bias = (GAUSSIAN, "ones") if v.paper_init else (layers.HE, "zeros")
-    logits = head(x, num_classes, dropout=dropout, init=init, bias=bias)
+    start = paper_start if v.paper_init else torch_start
+    logits = head(x, num_classes, dropout=dropout, start=start, bias="ones")
     return keras.Model(image, logits, name=variant)

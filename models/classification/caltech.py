@@ -11,7 +11,9 @@ caltech_convnet_rn   then rectification |x| and local contrast normalisation bef
 caltech_convnet_max  tanh, max pooling
 
 Differences from the papers: no learned gain behind tanh; our own drawing of the connections; gray
-levels in [-1, 1] instead of contrast-normalised pictures of 143 px; training is supervised.
+levels in [-1, 1] instead of contrast-normalised pictures of 143 px; training is supervised. Neither
+says how weights start: with variance 1 / fan-in, as LeCun 1998, Efficient BackProp, section 4.6,
+has it for tanh; a connection's fan-in in stage 2 is 16 maps' filters.
 Checked against NumPy loops.
 """
 
@@ -67,9 +69,9 @@ def stage(x, v: Variant, size: int, stride: int, name: str):
 def features(x, variant: str) -> dict:
     """Normalised pixels -> maps by stride."""
     v = VARIANTS[variant]
-    x = keras.layers.Conv2D(64, 9, name="stage1_conv")(x)
+    x = keras.layers.Conv2D(64, 9, kernel_initializer=layers.LECUN, name="stage1_conv")(x)
     first = stage(x, v, 10, 5, "stage1")
-    x = TableConv(TABLE, 9, name="stage2_conv")(first)
+    x = TableConv(TABLE, 9, kernel_initializer=layers.LECUN, name="stage2_conv")(first)
     return {"s5": first, "s20": stage(x, v, 6, 4, "stage2")}
 
 
@@ -82,5 +84,7 @@ def build(variant: str, preprocess: Preprocess, *, num_classes: int | None = 101
     if num_classes is None:
         return keras.Model(image, maps, name=variant)
     x = keras.layers.Flatten(name="flat")(maps["s20"])
-    logits = keras.layers.Dense(num_classes, dtype="float32", name="logits")(x)
+    logits = keras.layers.Dense(
+        num_classes, kernel_initializer=layers.LECUN, dtype="float32", name="logits"
+    )(x)
     return keras.Model(image, logits, name=variant)

@@ -5,7 +5,9 @@ As in the authors' darknet19.cfg and darknet53.cfg: leaky ReLU of slope 0.1, str
 pad one pixel on all sides, poolings round odd maps up, Darknet-19 averages a map of logits.
 Differences: darknet divides by sqrt(variance) + 1e-6 where BatchNorm here divides by
 sqrt(variance + 1e-5), timm's; with darknet's variance v, storing (sqrt(v) + 1e-6)^2 - 1e-5 gives
-the same network. Darknet's momentum is 0.99, ours 0.9. He initialisation.
+the same network. Darknet's momentum is 0.99, ours 0.9.
+Kernels start as in the authors' make_convolutional_layer, the last layer's too: normal, variance
+2 / fan-in. Biases are zero.
 """
 
 from __future__ import annotations
@@ -29,8 +31,16 @@ DEPTHS_53 = (1, 2, 8, 8, 4)  # residual blocks of each stage
 MINIMUM = 32
 
 
-def conv(x, filters: int, kernel: int, stride: int = 1, *, name: str, activation: str = "leaky"):
-    """Convolution, BatchNorm and "leaky" (slope 0.1), "mish" or "linear"."""
+def normal():
+    """Normal, variance 2 / fan-in."""
+    return keras.initializers.VarianceScaling(2.0, "fan_in", "untruncated_normal")
+
+
+def conv(x, filters, kernel, stride=1, *, name: str, activation: str = "leaky", start=normal):
+    """Convolution, BatchNorm and "leaky" (slope 0.1), "mish" or "linear".
+
+    start: makes the initialiser of its kernel.
+    """
     if stride > 1:
         x = keras.layers.ZeroPadding2D(kernel // 2, name=f"{name}_pad")(x)
     x = keras.layers.Conv2D(
@@ -39,7 +49,7 @@ def conv(x, filters: int, kernel: int, stride: int = 1, *, name: str, activation
         stride,
         padding="same" if stride == 1 else "valid",
         use_bias=False,
-        kernel_initializer=layers.HE,
+        kernel_initializer=start(),
         name=name,
     )(x)
     x = layers.BatchNorm(**NORM, name=f"{name}_norm")(x)
@@ -48,11 +58,14 @@ def conv(x, filters: int, kernel: int, stride: int = 1, *, name: str, activation
     return activations.Mish(name=f"{name}_act")(x) if activation == "mish" else x
 
 
-def residual(x, filters: int, *, name: str, activation: str = "leaky"):
-    """1x1 to `filters`, 3x3 back to the input's channels, plus the input; no activation after."""
+def residual(x, filters: int, *, name: str, **style):
+    """1x1 to `filters`, 3x3 back to the input's channels, plus the input; no activation after.
+
+    style: `conv`'s activation and start.
+    """
     shortcut = x
-    x = conv(x, filters, 1, name=f"{name}_conv1", activation=activation)
-    x = conv(x, shortcut.shape[-1], 3, name=f"{name}_conv2", activation=activation)
+    x = conv(x, filters, 1, name=f"{name}_conv1", **style)
+    x = conv(x, shortcut.shape[-1], 3, name=f"{name}_conv2", **style)
     return keras.layers.Add(name=f"{name}_add")([shortcut, x])
 
 
@@ -101,8 +114,12 @@ def build(
     if dropout:
         x = keras.layers.Dropout(dropout, name="dropout")(x)
     if variant == "darknet53":
-        logits = keras.layers.Dense(num_classes, dtype="float32", name="logits")(x)
+        logits = keras.layers.Dense(
+            num_classes, kernel_initializer=normal(), dtype="float32", name="logits"
+        )(x)
     else:
-        x = keras.layers.Conv2D(num_classes, 1, dtype="float32", name="logits")(x)
+        x = keras.layers.Conv2D(
+            num_classes, 1, kernel_initializer=normal(), dtype="float32", name="logits"
+        )(x)
         logits = keras.layers.GlobalAveragePooling2D(dtype="float32", name="pool")(x)
     return keras.Model(image, logits, name=variant)

@@ -6,9 +6,11 @@ response normalisation with k = 1, poolings that round up. googlenet_bn and goog
 torchvision's: BatchNorm instead, 3x3 convolutions where the paper has 5x5, 2x2 windows in pool4,
 heads that average 4x4 regions whatever the input. The "_aux" names have two auxiliary heads, whose
 losses count 0.3 (models/rows_classification.py); the export leaves them out.
-Differences from the paper: He initialisation (Caffe: Xavier and biases of 0.2); dropout before the
-logits (paper 0.4) is the caller's, that of the heads is the paper's 0.7. The fully connected layer
-of googlenet_aux's heads fits one input size alone.
+Weights of googlenet and googlenet_aux start as Caffe's: kernels with variance 1 / fan-in
+("xavier"), biases at 0.2 but for the logits' zeros; kernels of the others as torchvision's, all
+N(0, 0.01).
+Differences from the paper: dropout before the logits (paper 0.4) is the caller's, that of the heads
+is the paper's 0.7. The fully connected layer of googlenet_aux's heads fits one input size alone.
 Checked against torchvision, and against Caffe's network, heads included, as OpenCV runs it.
 """
 
@@ -37,8 +39,29 @@ MODULES = {
 HEADS = {"aux1": "4a", "aux2": "4d"}
 HEAD_DROPOUT = 0.7
 MINIMUM, MINIMUM_WITH_HEADS = 32, 79
-PLAIN = inception.Style(norm=False)
-NORMED = inception.Style(gamma=True)
+BIAS = 0.2
+
+
+def caffe_kernel(role: str) -> str:
+    """Caffe's "xavier", whatever the convolution's role."""
+    return layers.LECUN
+
+
+def torch_kernel(role: str):
+    """torchvision's, whatever the convolution's role."""
+    return layers.gaussian(0.01)
+
+
+PLAIN = inception.Style(norm=False, start=caffe_kernel, bias=BIAS)
+NORMED = inception.Style(gamma=True, start=torch_kernel)
+
+
+def full_start(x, *, normed: bool, bias: float = 0.0) -> dict:
+    """A full layer's first weights as its arguments; bias: Caffe's, torchvision's are PyTorch's."""
+    if normed:
+        return {**layers.torch_start(x.shape[-1]), "kernel_initializer": layers.gaussian(0.01)}
+    constant = keras.initializers.Constant(bias)
+    return {"kernel_initializer": layers.LECUN, "bias_initializer": constant}
 
 
 def module(x, part: str, *, normed: bool):
@@ -63,11 +86,11 @@ def auxiliary(x, num_classes: int, *, normed: bool, name: str):
         x = Pool("average", 5, 3, ceil=True, name=f"{name}_pool")(x)
     x = inception.conv(x, 128, 1, style=NORMED if normed else PLAIN, name=name)
     x = keras.layers.Flatten(name=f"{name}_flat")(x)
-    x = keras.layers.Dense(
-        1024, activation="relu", kernel_initializer=layers.HE, name=f"{name}_fc"
-    )(x)
+    start = full_start(x, normed=normed, bias=BIAS)
+    x = keras.layers.Dense(1024, activation="relu", name=f"{name}_fc", **start)(x)
     x = keras.layers.Dropout(HEAD_DROPOUT, name=f"{name}_dropout")(x)
-    return keras.layers.Dense(num_classes, dtype="float32", name=f"{name}_logits")(x)
+    start = full_start(x, normed=normed)
+    return keras.layers.Dense(num_classes, dtype="float32", name=f"{name}_logits", **start)(x)
 
 
 def features(x, *, normed: bool) -> tuple[dict, dict]:
@@ -121,7 +144,8 @@ def build(
     maps, modules = features(x, normed=normed)
     if num_classes is None:
         return keras.Model(image, maps, name=variant)
-    outputs = logits = layers.head(maps["s32"], num_classes, dropout)
+    start = full_start(maps["s32"], normed=normed)
+    outputs = logits = layers.head(maps["s32"], num_classes, dropout, **start)
     if heads:
         outputs = {"logits": logits} | {
             name: auxiliary(modules[part], num_classes, normed=normed, name=name)

@@ -8,12 +8,18 @@ a pooling (kind, stride) with kind "max" or "average", always over 3x3. A kernel
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import keras
 
 from convoy.models import layers
 
 NORM = {"epsilon": 1e-3, "momentum": 0.9}
+
+
+def glorot(role: str) -> str:
+    """Keras' own start, whatever the role."""
+    return layers.GLOROT
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,28 +29,37 @@ class Style:
     norm: BatchNorm after each convolution, which then has no bias; gamma: the norm has one.
     strided: padding where the stride is 2, "valid" or "same" (1: always "same").
     count_padding: average pooling divides by 9 at the border too, zeros included, as PyTorch does.
+    start: makes a kernel's initialiser by the convolution's role: "conv"; "reduce", the 1x1 that a
+    longer branch begins with; "pooled", the one behind a branch's pooling.
+    bias: of convolutions without BatchNorm.
     """
 
     norm: bool = True
     gamma: bool = False
     strided: str = "valid"
     count_padding: bool = False
+    start: Callable[[str], keras.initializers.Initializer | str] = glorot
+    bias: float = 0.0
 
 
-def conv(x, filters, kernel, stride=1, *, style, name, index="", padding=None, relu=True):
-    """Convolution, BatchNorm (if the style has it) and ReLU; padding None: as the style says."""
+def conv(x, filters, kernel, stride=1, *, style, name, index="", padding=None, role="conv"):
+    """Convolution, BatchNorm (if the style has it) and ReLU; padding None: as the style says.
+
+    role: what the style's start makes of it.
+    """
     x = keras.layers.Conv2D(
         filters,
         kernel,
         stride,
         padding=padding or ("same" if stride == 1 else style.strided),
         use_bias=not style.norm,
-        kernel_initializer=layers.HE,
+        kernel_initializer=style.start(role),
+        bias_initializer=keras.initializers.Constant(style.bias),
         name=f"{name}_conv{index}",
     )(x)
     if style.norm:
         x = layers.BatchNorm(**NORM, scale=style.gamma, name=f"{name}_norm{index}")(x)
-    return keras.layers.Activation("relu", name=f"{name}_relu{index}")(x) if relu else x
+    return keras.layers.Activation("relu", name=f"{name}_relu{index}")(x)
 
 
 def pool(x, kind: str, stride: int, *, style: Style, name: str):
@@ -59,11 +74,12 @@ def pool(x, kind: str, stride: int, *, style: Style, name: str):
 
 def chain(x, steps, *, style: Style, name: str):
     """The steps of one branch, one after the other."""
+    role = "reduce" if len(steps) > 1 else "conv"
     for index, step in enumerate(steps, start=1):
         if isinstance(step[0], str):
-            x = pool(x, *step, style=style, name=f"{name}_pool{index}")
+            x, role = pool(x, *step, style=style, name=f"{name}_pool{index}"), "pooled"
         else:
-            x = conv(x, *step, style=style, name=name, index=index)
+            x, role = conv(x, *step, style=style, name=name, index=index, role=role), "conv"
     return x
 
 

@@ -5,9 +5,10 @@ The network is Keras' and the authors' released one, whose stem is Inception v3'
 number 10, 20 and 10; the paper's own figures have the stem of Inception v4 and 5, 10 and 5 blocks.
 A block adds scale * (1x1 of the branches, with a bias, without BatchNorm or ReLU) to its input:
 scales 0.17, 0.1 and 0.2, the last block 1 and no ReLU behind it. BatchNorm has no gamma.
-Ours: BatchNorm momentum 0.9 (Keras 0.99) and He initialisation; dropout before the logits (paper
-0.2) is the caller's. Convolutions of stride 2 are not padded, so the maps are a little smaller than
-the input over their stride: 71, 35, 17 and 8 of 299.
+Kernels start as Glorot's, as in Keras and in the authors' tf_slim, whose scope names no other.
+Ours: BatchNorm momentum 0.9 (Keras 0.99); dropout before the logits (paper 0.2) is the caller's.
+Convolutions of stride 2 are not padded, so the maps are a little smaller than the input over their
+stride: 71, 35, 17 and 8 of 299.
 Checked against keras.applications.
 """
 
@@ -42,9 +43,7 @@ MINIMUM = 75
 def residual(x, branches, scale: float, *, relu: bool, name: str):
     """x + scale * 1x1(branches side by side), then ReLU unless told otherwise."""
     change = inception.mixed(x, *branches, style=STYLE, name=f"{name}_mixed")
-    change = keras.layers.Conv2D(x.shape[-1], 1, kernel_initializer=layers.HE, name=f"{name}_up")(
-        change
-    )
+    change = keras.layers.Conv2D(x.shape[-1], 1, name=f"{name}_up")(change)
     change = keras.layers.Rescaling(scale, name=f"{name}_scale")(change)
     x = keras.layers.Add(name=f"{name}_add")([x, change])
     return keras.layers.Activation("relu", name=f"{name}_relu")(x) if relu else x

@@ -5,9 +5,11 @@ The network is tf_slim's, the one detectors of Huang 2017 https://arxiv.org/abs/
 Its differences from the paper: the first convolution is separable (7x7 depthwise with multiplier
 8, then 1x1 to 64) and has a bias instead of BatchNorm; BatchNorm has no gamma. Padding is
 TensorFlow's "same", which pads even maps at the bottom and right alone under stride 2.
-Ours: BatchNorm momentum 0.9 (tf_slim 0.9997), He initialisation, a global average before the logits
-whatever the input; dropout there (tf_slim 0.2) is the caller's. The reference has 1,001 classes,
-the first for background: 11,179,361 parameters, 1,025 fewer for 1,000.
+Kernels start as tf_slim's: variance 2 / fan-in, but truncated N(0, 1) in the separable convolution,
+N(0, 0.1) in the stem's 1x1 and behind poolings, N(0, 0.09) in the 1x1 that a branch begins with.
+Ours: BatchNorm momentum 0.9 (tf_slim 0.9997), a global average before the logits whatever the
+input; dropout there (tf_slim 0.2) is the caller's. The reference has 1,001 classes, the first for
+background: 11,179,361 parameters, 1,025 fewer for 1,000.
 Checked against tf_slim.
 """
 
@@ -19,7 +21,14 @@ from convoy.models import layers
 from convoy.models.classification import inception
 from convoy.models.spec import Preprocess
 
-STYLE = inception.Style(strided="same")
+
+def slim_kernel(role: str):
+    """tf_slim's kernels by a convolution's role."""
+    deviations = {"reduce": 0.09, "pooled": 0.1}
+    return layers.truncated(deviations[role]) if role in deviations else layers.HE
+
+
+STYLE = inception.Style(strided="same", start=slim_kernel)
 # 1x1; 3x3 after its reduction; two 3x3 after their reduction; pooling and 1x1.
 MODULES = {
     "3b": (64, (64, 64), (64, 96), ("average", 32)),
@@ -71,15 +80,14 @@ def stem(x):
         padding="same",
         depth_multiplier=8,
         use_bias=False,
-        # Keras counts fan-in and fan-out as a dense kernel's; each output sees 49 values.
-        depthwise_initializer=keras.initializers.RandomNormal(stddev=(2 / 49) ** 0.5),
+        depthwise_initializer=layers.truncated(1.0),
         name="stem_depthwise",
     )(x)
     x = keras.layers.Conv2D(
-        64, 1, activation="relu", kernel_initializer=layers.HE, name="stem_pointwise"
+        64, 1, activation="relu", kernel_initializer=layers.truncated(1.0), name="stem_pointwise"
     )(x)
     x = inception.pool(x, "max", 2, style=STYLE, name="stem_pool")
-    x = inception.conv(x, 64, 1, style=STYLE, name="stem", index=1)
+    x = inception.conv(x, 64, 1, style=STYLE, name="stem", index=1, role="pooled")
     return inception.conv(x, 192, 3, style=STYLE, name="stem", index=2)
 
 
@@ -112,5 +120,5 @@ def build(
     maps = features(x)
     if num_classes is None:
         return keras.Model(image, maps, name=variant)
-    logits = layers.head(maps["s32"], num_classes, dropout)
+    logits = layers.head(maps["s32"], num_classes, dropout, kernel_initializer=layers.HE)
     return keras.Model(image, logits, name=variant)

@@ -5,11 +5,14 @@ inception_v3 is Keras' network: BatchNorm without gamma, average pooling that le
 inception_v3_aux is torchvision's: BatchNorm with gamma (17,216 parameters more), average pooling
 that counts zeros beyond the border, and an auxiliary head behind the last 17x17 module, whose loss
 counts 0.4 (models/rows_classification.py); the export leaves it out.
+Kernels of inception_v3 start as Keras', Glorot's; those of inception_v3_aux as torchvision's, all
+N(0, 0.1) but for the auxiliary logits' N(0, 0.001); the 0.01 that its code names for the 5x5 before
+those, tf_slim's, never reaches that kernel.
 Differences from the paper, as in both: its stem has a 3x3 of stride 2 instead of the second
-pooling, its 35x35 modules a 3x3 instead of the 5x5. Ours: BatchNorm momentum 0.9 (Keras 0.99) and
-He initialisation; dropout before the logits (Keras none, torchvision 0.5) is the caller's.
-Convolutions and poolings of stride 2 are not padded, so the maps are a little smaller than
-the input over their stride: 71, 35, 17 and 8 of 299.
+pooling, its 35x35 modules a 3x3 instead of the 5x5. Ours: BatchNorm momentum 0.9 (Keras 0.99);
+dropout before the logits (Keras none, torchvision 0.5) is the caller's. Convolutions and poolings
+of stride 2 are not padded, so the maps are a little smaller than the input over their stride: 71,
+35, 17 and 8 of 299.
 Checked against keras.applications and torchvision.
 """
 
@@ -21,9 +24,15 @@ from convoy.models import layers
 from convoy.models.classification import inception
 from convoy.models.spec import Preprocess
 
+
+def torch_kernel(role: str):
+    """torchvision's, whatever the convolution's role."""
+    return layers.gaussian(0.1)
+
+
 STYLES = {
     "inception_v3": inception.Style(),
-    "inception_v3_aux": inception.Style(gamma=True, count_padding=True),
+    "inception_v3_aux": inception.Style(gamma=True, count_padding=True, start=torch_kernel),
 }
 ROW, COLUMN = (1, 7), (7, 1)
 MINIMUM, MINIMUM_WITH_HEAD = 75, 299
@@ -121,7 +130,14 @@ def auxiliary(x, num_classes: int, *, style, name: str):
     x = inception.conv(x, 128, 1, style=style, name=name, index=1)
     x = inception.conv(x, 768, 5, style=style, name=name, index=2, padding="valid")
     x = keras.layers.GlobalAveragePooling2D(name=f"{name}_pool2")(x)
-    return keras.layers.Dense(num_classes, dtype="float32", name=f"{name}_logits")(x)
+    return keras.layers.Dense(
+        num_classes, dtype="float32", name=f"{name}_logits", **last_start(x, 0.001)
+    )(x)
+
+
+def last_start(x, deviation: float) -> dict:
+    """A last layer's first weights in torchvision: a normal kernel, the bias as PyTorch's."""
+    return {**layers.torch_start(x.shape[-1]), "kernel_initializer": layers.gaussian(deviation)}
 
 
 def build(
@@ -144,7 +160,8 @@ def build(
     maps = features(x, variant)
     if num_classes is None:
         return keras.Model(image, maps, name=variant)
-    outputs = logits = layers.head(maps["s32"], num_classes, dropout)
+    start = last_start(maps["s32"], 0.1) if head else {}
+    outputs = logits = layers.head(maps["s32"], num_classes, dropout, **start)
     if head:
         aux = auxiliary(maps["s16"], num_classes, style=STYLES[variant], name="aux1")
         outputs = {"logits": logits, "aux1": aux}

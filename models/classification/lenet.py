@@ -10,6 +10,9 @@ paper's exist as a figure alone; no second-order learning rates.
 
 lenet5 is the modern reading: dense C3, average pooling, tanh, a linear output; 61,706 parameters.
 Its first layer pads a 28 px digit by 2, where the paper has digits in 32 px frames.
+
+Weights of lenet5_1998 start as the paper's appendix A says, uniform in +-2.4 / fan-in of the unit,
+those of lenet5 as Glorot's, which Caffe's and most later readings have; biases at zero.
 """
 
 from __future__ import annotations
@@ -111,9 +114,13 @@ class SparseConv(keras.layers.Layer):
         for index, (source, out) in enumerate(pairs):
             spread[index, source * outputs + out] = 1.0
         self.spread, self.dense_shape = spread, (5, 5, channels, outputs)
-        fan_in = 25 * len(pairs) / outputs
-        shape = (5, 5, len(pairs))
-        self.kernel = self.add_weight(shape=shape, initializer=uniform(fan_in), name="kernel")
+        limits = np.float32([2.4 / (25 * len(C3_TABLE[out])) for _, out in pairs])
+        draw = keras.initializers.RandomUniform(-1.0, 1.0)
+        self.kernel = self.add_weight(
+            shape=(5, 5, len(pairs)),
+            initializer=lambda shape, dtype: draw(shape, dtype) * limits,
+            name="kernel",
+        )
         self.bias = self.add_weight(shape=(outputs,), initializer="zeros", name="bias")
 
     def call(self, x):

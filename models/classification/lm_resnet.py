@@ -10,7 +10,8 @@ As in the authors' code, https://github.com/2prime/LM-ResNet: no norm after the 
 projections with a norm and ReLU of their own, k drawn from U(-0.1, 0) (the code stores 1 - k).
 Difference from it: weights that it makes and never uses are left out: a norm of 32 parameters, the
 k of each stage's first block (3), and, but for 164, the first stage's projection of 1,056. Its
-channel-wise k and stochastic depth are not here.
+channel-wise k and stochastic depth are not here. Kernels start with variance 2 / fan-out and the
+last layer as PyTorch's do, as in that code.
 """
 
 from __future__ import annotations
@@ -86,4 +87,5 @@ def build(variant: str, preprocess: Preprocess, *, num_classes: int | None = 10)
     maps = features(x, variant)
     if num_classes is None:
         return keras.Model(image, maps, name=variant)
-    return keras.Model(image, layers.head(maps["s4"], num_classes), name=variant)
+    start = layers.torch_start(maps["s4"].shape[-1])
+    return keras.Model(image, layers.head(maps["s4"], num_classes, **start), name=variant)

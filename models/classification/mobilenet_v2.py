@@ -3,9 +3,9 @@
 Paper: Sandler 2018 https://arxiv.org/abs/1801.04381
 Checked against keras.applications, with which these agree: strided layers pad bottom and right
 where the map is even (torchvision and the PyTorch world: one pixel on all sides), BatchNorm epsilon
-1e-3 (torchvision 1e-5), channels rounded to multiples of 8, the last 1x1 never narrower than 1280.
-Ours, as in mobilenet.py: BatchNorm momentum 0.9 (Keras 0.999, torchvision 0.9), He initialisation
-(fan-out for depthwise kernels), dropout (paper and Keras none, torchvision 0.2) is the caller's.
+1e-3 (torchvision 1e-5), channels rounded to multiples of 8, the last 1x1 never narrower than 1280,
+first weights as in mobilenet.py. Ours: BatchNorm momentum 0.9 (Keras 0.999, torchvision 0.9),
+dropout (paper and Keras none, torchvision 0.2) is the caller's.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def conv(x, filters: int, kernel=1, stride=1, *, name: str, activation: str | No
         stride,
         padding="same",
         use_bias=False,
-        kernel_initializer=layers.HE,
+        kernel_initializer=layers.GLOROT,
         name=name,
     )(x)
     return _finish(x, name, activation)
@@ -56,8 +56,7 @@ def depthwise(x, kernel: int = 3, stride: int = 1, *, name: str, activation: str
         stride,
         padding="same",
         use_bias=False,
-        # Keras counts a depthwise kernel's fan-in over all channels: fan-out is the real one.
-        depthwise_initializer=keras.initializers.VarianceScaling(2.0, "fan_out"),
+        depthwise_initializer=layers.GLOROT,
         name=name,
     )(x)
     return _finish(x, name, activation)

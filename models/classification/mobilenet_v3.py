@@ -4,9 +4,9 @@ Paper: Howard 2019 https://arxiv.org/abs/1905.02244 (tables 1 and 2)
 Checked against keras.applications, with which these agree: strided layers pad bottom and right
 where the map is even (torchvision: alike on all sides), the squeeze has a quarter of the expanded
 channels, rounded to multiples of 8, and a hard sigmoid; pixels in [-1, 1] (torchvision: ImageNet's
-mean and deviation). BatchNorm epsilon 1e-3 as in both. Ours, as in mobilenet.py: BatchNorm
-momentum 0.9 (Keras 0.999, torchvision 0.99), He initialisation; dropout (paper 0.2) is the
-caller's. As in Keras, no width changes the stem, and only widths above 1 the last layer.
+mean and deviation), first weights as in mobilenet.py. BatchNorm epsilon 1e-3 as in both. Ours:
+BatchNorm momentum 0.9 (Keras 0.999, torchvision 0.99); dropout (paper 0.2) is the caller's. As in
+Keras, no width changes the stem, and only widths above 1 the last layer.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def squeeze_excite(x, *, name: str):
             filters,
             1,
             activation=activation,
-            kernel_initializer=layers.HE,
+            kernel_initializer=layers.GLOROT,
             name=f"{name}_conv{index}",
         )(weights)
     return keras.layers.Multiply(name=f"{name}_scale")([x, weights])
@@ -126,7 +126,7 @@ def build(
     x = keras.layers.Dense(
         divisible(units * max(width, 1.0)),
         activation=SWISH,
-        kernel_initializer=layers.HE,
+        kernel_initializer=layers.GLOROT,
         name="fc",
     )(x)
     if dropout:

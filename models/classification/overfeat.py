@@ -4,8 +4,9 @@ Paper: Sermanet 2014, OverFeat: Integrated Recognition, Localization and Detecti
 Convolutional Networks, https://arxiv.org/abs/1312.6229 (tables 1 and 3)
 Windows of the poolings touch without overlapping; there is no local normalisation. Dense
 evaluation, with the offsets that divide the stride of 36 by three, is models/dense.py.
-Differences from the paper: He initialisation instead of N(0, 0.01); dropout (paper 0.5) after fc6
-and fc7 is the caller's. Pixels are normalised with the authors' published constants.
+Weights start as N(0, 0.01), as section 3.2 says, biases at zero.
+Differences from the paper: dropout (paper 0.5) after fc6 and fc7 is the caller's. Pixels are
+normalised with the authors' published constants.
 Checked against PyTorch's functions.
 """
 
@@ -56,7 +57,7 @@ def features(x, variant: str) -> dict:
             kernel,
             step,
             activation="relu",
-            kernel_initializer=layers.HE,
+            kernel_initializer=layers.gaussian(alexnet.DEVIATION),
             name=f"conv{index}",
         )(x)
         stride *= step
@@ -82,5 +83,5 @@ def build(
     if num_classes is None:
         return keras.Model(image, maps, name=variant)
     x = keras.layers.Flatten(name="flat")(list(maps.values())[-1])
-    logits = alexnet.head(x, num_classes, VARIANTS[variant][1], dropout=dropout, init=layers.HE)
+    logits = alexnet.head(x, num_classes, VARIANTS[variant][1], dropout=dropout)
     return keras.Model(image, logits, name=variant)

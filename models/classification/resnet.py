@@ -6,6 +6,8 @@ bottleneck carries the stride. resnet50_v1 ... resnet200_v1 are the paper's, Caf
 its first 1x1 does. No convolution has a bias (Keras' have; a bias before BatchNorm is redundant, an
 importer subtracts it from the running mean). Strided layers pad symmetrically. BatchNorm epsilon
 1e-5, momentum 0.9 (Keras: 1.001e-5, 0.99). Shortcuts are projected where the shape changes.
+Weights start as in torchvision and fb.resnet.torch: kernels with variance 2 / fan-out (the paper
+names He 2015, by whom fan-in or fan-out will do), every gamma at 1, the last layer as PyTorch's do.
 """
 
 from __future__ import annotations
@@ -42,7 +44,7 @@ def conv(x, filters: int, kernel: int, stride: int = 1, *, name: str, index="", 
         stride,
         padding="same" if stride == 1 else "valid",
         use_bias=False,
-        kernel_initializer=layers.HE,
+        kernel_initializer=layers.he_fan_out(),
         name=f"{name}_conv{index}",
     )(x)
     x = layers.BatchNorm(**NORM, name=f"{name}_norm{index}")(x)
@@ -110,4 +112,5 @@ def build(
     maps = features(x, variant)
     if num_classes is None:
         return keras.Model(image, maps, name=variant)
-    return keras.Model(image, layers.head(maps["s32"], num_classes, dropout), name=variant)
+    start = layers.torch_start(maps["s32"].shape[-1])
+    return keras.Model(image, layers.head(maps["s32"], num_classes, dropout, **start), name=variant)

@@ -11,6 +11,8 @@ resnet50_v2_keras ... resnet152_v2_keras are keras.applications' layout, so that
 the last block of the first three stages has the stride, with a subsampled shortcut; conv1, the
 projections and the last convolution of a block have biases; the stem's pooling pads with zeros.
 BatchNorm epsilon 1e-5, momentum 0.9 (Keras: 1.001e-5, 0.99).
+Weights start with variance 2 / fan-out, as in the authors' code and timm, the last layer's as
+timm's N(0, 0.01). The "_keras" networks start as Keras', with Glorot's kernels.
 """
 
 from __future__ import annotations
@@ -62,8 +64,8 @@ def activate(x, *, name: str, index=""):
     return keras.layers.Activation("relu", name=f"{name}_relu{index}")(x)
 
 
-def conv(x, filters: int, kernel: int, stride: int = 1, *, name: str, index="", bias=False):
-    """Convolution NAME_conv{index}, padded alike on all sides."""
+def conv(x, filters, kernel, stride=1, *, name: str, index="", bias=False, like_keras=False):
+    """Convolution NAME_conv{index}, padded alike on all sides; like_keras: Glorot's kernel."""
     if stride > 1 and kernel > 1:
         x = keras.layers.ZeroPadding2D(kernel // 2, name=f"{name}_pad{index}")(x)
     return keras.layers.Conv2D(
@@ -72,7 +74,7 @@ def conv(x, filters: int, kernel: int, stride: int = 1, *, name: str, index="", 
         stride,
         padding="same" if stride == 1 else "valid",
         use_bias=bias,
-        kernel_initializer=layers.HE,
+        kernel_initializer=layers.GLOROT if like_keras else layers.he_fan_out(),
         name=f"{name}_conv{index}",
     )(x)
 
@@ -83,23 +85,26 @@ def basic(active, filters: int, stride: int, *, name: str):
     return conv(activate(x, name=name, index=2), filters, 3, name=name, index=2)
 
 
-def bottleneck(active, filters: int, stride: int, *, name: str, bias: bool = False):
+def bottleneck(active, filters: int, stride: int, *, name: str, like_keras: bool = False):
     """A block's branch after its first norm and ReLU: 1x1, 3x3, 1x1 to 4 * filters."""
-    x = conv(active, filters, 1, name=name, index=1)
-    x = conv(activate(x, name=name, index=2), filters, 3, stride, name=name, index=2)
-    return conv(activate(x, name=name, index=3), 4 * filters, 1, name=name, index=3, bias=bias)
+    kind = {"name": name, "like_keras": like_keras}
+    x = conv(active, filters, 1, index=1, **kind)
+    x = conv(activate(x, name=name, index=2), filters, 3, stride, index=2, **kind)
+    x = activate(x, name=name, index=3)
+    return conv(x, 4 * filters, 1, index=3, bias=like_keras, **kind)
 
 
-def block(x, filters: int, stride: int, *, name: str, deep: bool, bias: bool):
+def block(x, filters: int, stride: int, *, name: str, deep: bool, like_keras: bool):
     """Branch plus shortcut; a 1x1 projects the shortcut where the channels change."""
     outputs = 4 * filters if deep else filters
     active, shortcut = activate(x, name=name, index=1), x
     if x.shape[-1] != outputs:
-        shortcut = conv(active, outputs, 1, stride, name=f"{name}_shortcut", bias=bias)
+        kind = {"bias": like_keras, "like_keras": like_keras}
+        shortcut = conv(active, outputs, 1, stride, name=f"{name}_shortcut", **kind)
     elif stride > 1:
         shortcut = keras.layers.MaxPooling2D(1, stride, name=f"{name}_shortcut_pool")(x)
     if deep:
-        x = bottleneck(active, filters, stride, name=name, bias=bias)
+        x = bottleneck(active, filters, stride, name=name, like_keras=like_keras)
     else:
         x = basic(active, filters, stride, name=name)
     return keras.layers.Add(name=f"{name}_add")([x, shortcut])
@@ -108,7 +113,7 @@ def block(x, filters: int, stride: int, *, name: str, deep: bool, bias: bool):
 def features(x, variant: str) -> dict:
     """Normalised pixels -> maps by stride: sums of blocks, the last one through norm and ReLU."""
     depths, deep, like_keras = VARIANTS[variant]
-    x = conv(x, 64, 7, 2, name="stem", bias=like_keras)
+    x = conv(x, 64, 7, 2, name="stem", bias=like_keras, like_keras=like_keras)
     if like_keras:
         x = keras.layers.ZeroPadding2D(1, name="stem_pool_pad")(x)
         x = keras.layers.MaxPooling2D(3, 2, name="stem_pool")(x)
@@ -119,7 +124,8 @@ def features(x, variant: str) -> dict:
         for index in range(1, depth + 1):
             halves = stage < 4 and index == depth if like_keras else stage > 1 and index == 1
             name = f"stage{stage}_block{index}"
-            x = block(x, 32 * 2**stage, 1 + halves, name=name, deep=deep, bias=like_keras)
+            kind = {"deep": deep, "like_keras": like_keras}
+            x = block(x, 32 * 2**stage, 1 + halves, name=name, **kind)
             stride *= 1 + halves
             maps[f"s{stride}"] = x
     maps["s32"] = activate(x, name="head")
@@ -140,4 +146,6 @@ def build(
     maps = features(x, variant)
     if num_classes is None:
         return keras.Model(image, maps, name=variant)
-    return keras.Model(image, layers.head(maps["s32"], num_classes, dropout), name=variant)
+    start = layers.GLOROT if VARIANTS[variant][2] else layers.gaussian(0.01)
+    logits = layers.head(maps["s32"], num_classes, dropout, kernel_initializer=start)
+    return keras.Model(image, logits, name=variant)

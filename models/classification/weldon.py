@@ -9,8 +9,9 @@ that the scores' weights absorb). The maps before that pooling ("scores") show w
 `on` puts it on the last map of any classification network, in a recipe `model.head: weldon`; the
 network's own layers behind that map, VGG's full ones for instance, are left out. The paper keeps
 those as convolutions.
-Differences from the paper: k is a
-fifth of the positions, as in WILDCAT's published command (the repository's default is one).
+Differences from the paper: k is a fifth of the positions, as in WILDCAT's published command (the
+repository's default is one).
+The scores' weights start as PyTorch's do, as in that repository.
 Softmax cross entropy trains it for one class a picture; for several (task multilabel) each class
 has a loss of its own, as on the paper's sets. Checked against PyTorch, the pooling against NumPy.
 """
@@ -19,6 +20,8 @@ from __future__ import annotations
 
 import keras
 from keras import ops
+
+from convoy.models import layers
 
 PREFIX = "weldon_"
 
@@ -71,7 +74,8 @@ def head(x, num_classes: int, *, highest=0.2, lowest=None, weight=1.0, dropout: 
     """Any backbone's map [B, H, W, C] -> logits [B, num_classes]; layers "scores", "logits"."""
     if dropout:
         x = keras.layers.Dropout(dropout, name="dropout")(x)
-    x = keras.layers.Conv2D(num_classes, 1, name="scores")(x)
+    start = layers.torch_start(x.shape[-1])
+    x = keras.layers.Conv2D(num_classes, 1, name="scores", **start)(x)
     return ExtremePool(highest, lowest, weight, name="logits")(x)
 
 

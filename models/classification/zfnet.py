@@ -6,7 +6,7 @@ Filters of more than 0.1 root mean square are scaled back to it after each step,
 Differences from the paper: "contrast normalised across feature maps" is AlexNet's local response
 normalisation with the constants of its paper (Zeiler gives none), after pooling as in the figure;
 poolings round their sizes up, which the figure's 55 and 13 need; dropout (paper 0.5) after fc6 and
-fc7 is the caller's. Weights start as N(0, 0.01), biases at zero.
+fc7 is the caller's. Weights start as N(0, 0.01), biases at zero, as the paper's section 3 says.
 Checked against PyTorch's functions.
 """
 
@@ -38,7 +38,7 @@ def conv(x, filters: int, kernel: int, stride: int, padding: int, *, name: str):
         kernel,
         stride,
         activation="relu",
-        kernel_initializer=alexnet.GAUSSIAN,
+        kernel_initializer=layers.gaussian(alexnet.DEVIATION),
         kernel_constraint=keras.constraints.MaxNorm(RADIUS * math.sqrt(weights), axis=(0, 1, 2)),
         name=name,
     )(x)

@@ -30,7 +30,7 @@ VARIANTS = {
 VECTOR, FILTERS, WIDTHS = 300, 100, (3, 4, 5)
 WORDS = 18_765  # of the vocabulary of the paper's movie reviews
 MAX_NORM = 3.0
-START = keras.initializers.RandomUniform(-0.25, 0.25)
+START = 0.25
 
 
 @keras.saving.register_keras_serializable("convoy")
@@ -38,15 +38,17 @@ class WordVectors(keras.layers.Layer):
     """Numbers of words [B, L] -> vectors [B, L, VECTOR]; of 0, the empty word, zeros.
 
     embeddings [words + 1, VECTOR]: row 0 is of number 1, unknown words; row i of number i + 1.
+    start: their initialiser; None is uniform in +-START.
     """
 
-    def __init__(self, words, **kwargs):
+    def __init__(self, words, start=None, **kwargs):
         super().__init__(**kwargs)
         self.words = words
+        self.start = start or keras.initializers.RandomUniform(-START, START)
 
     def build(self, input_shape):
         self.embeddings = self.add_weight(
-            shape=(self.words + 1, VECTOR), initializer=START, name="embeddings"
+            shape=(self.words + 1, VECTOR), initializer=self.start, name="embeddings"
         )
 
     def call(self, numbers):
@@ -70,8 +72,12 @@ def build(
 ) -> keras.Model:
     """Numbers of words [B, L] int32 (models/text/tokens.py) -> logits [B, num_classes]."""
     numbers = keras.Input((preprocess.length,), dtype="int32", name="words")
+    # One object has one seed: both channels start alike, as they do from pretrained vectors.
+    start = keras.initializers.RandomUniform(-START, START)
     channels = [
-        WordVectors(words, trainable=learns, name="vectors" if learns else "fixed_vectors")(numbers)
+        WordVectors(words, start, trainable=learns, name="vectors" if learns else "fixed_vectors")(
+            numbers
+        )
         for learns in VARIANTS[variant]
     ]
     x = keras.layers.Add(name="channels")(channels) if len(channels) > 1 else channels[0]

@@ -2,7 +2,7 @@
 
     import convoy
 
-    convoy.list_models("detection")            # names of networks
+    convoy.list_models(pattern="resnet*")      # names of networks
     convoy.describe("resnet50")                # what is known of one without building it
     model = convoy.build("resnet50")           # a keras.Model with random weights
     task, labels = convoy.load("runs/birds")   # what a run trained

@@ -69,7 +69,7 @@ def _validate(words: list[str], values: flags.FlagValues, beam: list[str]) -> di
     from convoy.pipeline.tools import validate_records
 
     result = validate_records.run(values.records, values.output, values.set, beam, recipes.say)
-    print(result["validation"]["text"])
+    print(result["validation"]["summary"])
     print(result["validation"]["report"])
     return result
 

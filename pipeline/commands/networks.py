@@ -34,10 +34,9 @@ def _models(words: list[str], values: flags.FlagValues, _: list[str]) -> dict:
         raise UsageError(f"--pattern: no network has a name like {values.pattern!r}")
     try:
         rows = [_row(models.describe(name.partition("@")[0])) for name in names]
-        shown = _layers(words[0], values.diagram) if len(words) == 1 else {"text": ""}
+        table, shown = _layers(words[0], values.diagram) if len(words) == 1 else ("", {})
     except ValueError as error:
         raise UsageError(str(error)) from error
-    text = shown.pop("text")
     if len(words) == 1:
         rows = [{key: shown.get(key, value) for key, value in rows[0].items()}]
     print(f"{'name':<22} {'task':<15} {'parameters':>12} {'MACs':>15} {'input':<12} paper")
@@ -49,12 +48,12 @@ def _models(words: list[str], values: flags.FlagValues, _: list[str]) -> dict:
         )
     if len(words) != 1:
         return {"models": rows}
-    print(f"\n{text}")
+    print(f"\n{table}")
     return {**rows[0], **shown}
 
 
-def _layers(word: str, diagram: str | None) -> dict:
-    """The table of one network's layers, and its drawing where a file is given."""
+def _layers(word: str, diagram: str | None) -> tuple[str, dict]:
+    """(the table of one network's layers, the same for JSON); drawn where a file is given."""
     from convoy.models import structure
     from convoy.pipeline.artifacts import write_bytes
     from convoy.pipeline.tools import model_table
@@ -66,14 +65,15 @@ def _layers(word: str, diagram: str | None) -> dict:
         kind = drawing.kind_of(diagram)  # before the network is built
     found = structure.lines(model_table.build(name, size))
     depth = structure.depth(found)
-    told = {"text": f"{model_table.text(found)}\n\ndepth {depth}: layers with kernels in a row"}
+    table = f"{model_table.text(found)}\n\ndepth {depth}: layers with kernels in a row"
+    drawn = {}
     if diagram:
         path = pathlib.Path(diagram)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_bytes(path, drawing.encoded(drawing.draw(word, found), kind))
-        told |= {"text": f"{told['text']}\n{path}", "diagram": str(path)}
-    return {
-        **told,
+        table, drawn = f"{table}\n{path}", {"diagram": str(path)}
+    return table, {
+        **drawn,
         "input": list(found[0].size),
         "params": sum(line.params for line in found),
         "macs": sum(line.macs for line in found),

@@ -43,7 +43,7 @@ def upto(step: str):
         for name, path in result["artifacts"].items():
             print(f"{name}: {path}")
         if "validation" in result:
-            print(result["validation"]["text"])
+            print(result["validation"]["summary"])
         if result["pushed"]:
             print(f"pushed: {result['pushed_path']}")
         return result

@@ -81,7 +81,7 @@ def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Pat
     if note:
         verdict = dataclasses.replace(verdict, reasons=[*verdict.reasons, note])
     write_json(workdir / "metrics.json", numbers)
-    write_json(workdir / "gate.json", {**dataclasses.asdict(verdict), "text": str(verdict)})
+    write_json(workdir / "gate.json", {**dataclasses.asdict(verdict), "summary": str(verdict)})
     shown = module.show(metrics, numbers, chosen.pairs())
     write_summary(
         workdir / "report.html",

@@ -74,7 +74,7 @@ def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Pat
     readable = text_format.MessageToString(result, as_utf8=True)
     write_bytes(workdir / "anomalies.pbtxt", readable.encode())
     rows = [dataclasses.asdict(one) for one in found]
-    write_json(workdir / "validation.json", {"valid": valid, "text": text, "checks": rows})
+    write_json(workdir / "validation.json", {"valid": valid, "summary": text, "checks": rows})
     used = (params.train, *params.judges)
     with np.load(inputs["statistics"] / "boxes.npz") as stored:
         boxes = {name: stored[name] for name in used}

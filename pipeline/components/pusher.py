@@ -82,7 +82,7 @@ def check(model: pathlib.Path, evaluation: pathlib.Path, infra: pathlib.Path) ->
     """Raises Refused unless gate.json blesses and verified.json verifies this very SavedModel."""
     gate = _read(evaluation / "gate.json")
     if gate.get("blessed") is not True:
-        reason = gate.get("text") or f"{evaluation / 'gate.json'} has no blessing"
+        reason = gate.get("summary") or f"{evaluation / 'gate.json'} has no blessing"
         raise Refused(f"not pushed: {reason}")
     verified = _read(infra / "verified.json")
     if verified.get("verified") is not True:

@@ -71,7 +71,7 @@ def _content(parts: Parts) -> dict[str, Any]:
 
 def _verdict(verdict: Verdict) -> dict[str, str]:
     kind = "blessed" if verdict.blessed else "refused"
-    return {"kind": kind, "word": kind.capitalize(), "text": " ".join(verdict.reasons)}
+    return {"kind": kind, "word": kind.capitalize(), "summary": " ".join(verdict.reasons)}
 
 
 def _tables(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -28,7 +28,7 @@ def run(
 ) -> list[dict]:
     """One row per picture: {"image", "picture", ...answer} or {"image", "error"}.
 
-    One row per sentence: {"text", "class", "scores"}. `tell` gets a line of each for people;
+    One row per sentence: {"text": ..., "class", "scores"}. `tell` gets a line of each for people;
     detections are drawn from `score` on.
     """
     task = client.report_of(model)["task"]

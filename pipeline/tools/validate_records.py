@@ -9,6 +9,7 @@ from __future__ import annotations
 import pathlib
 from collections.abc import Callable, Sequence
 
+from convoy.models import tasks
 from convoy.pipeline import config, steps
 from convoy.pipeline.artifacts import Artifact
 from convoy.pipeline.manifest import manifest_of
@@ -33,7 +34,7 @@ def run(
     judges = [name for name in splits if name not in (train, *TRAIN)]
     raw = {
         "name": "records",
-        "task": "classification",  # no network is known whose priors could be checked
+        "task": tasks.RECORDS_ALONE,
         "run_dir": str(pathlib.Path(output).absolute()),
         "data": {
             "train": train,

@@ -43,14 +43,14 @@ def conclude(
     if chief:
         write_bytes(report, (validation / "report.html").read_bytes())
     if not told["valid"]:
-        raise Refused(f"{told['text']} Report: {report}")
+        raise Refused(f"{told['summary']} Report: {report}")
     if chief and _source_of(run_dir / "validated") != statistics.key:
         kept = run_dir / "validated"
         kept.mkdir(exist_ok=True)
         write_bytes(kept / "stats.pb", (statistics.path / "stats.pb").read_bytes())
         write_json(kept / "source.json", {"statistics_gen": statistics.key})
     warnings = [check["name"] for check in told["checks"] if check["verdict"] == "warning"]
-    return {"valid": True, "text": told["text"], "warnings": warnings, "report": str(report)}
+    return {"valid": True, "summary": told["summary"], "warnings": warnings, "report": str(report)}
 
 
 def _source_of(valid: pathlib.Path) -> str:

@@ -36,7 +36,7 @@ def write_report(
     pages.write(
         path,
         "validation.html",
-        verdict={"kind": kind, "word": word, "text": text},
+        verdict={"kind": kind, "word": word, "summary": text},
         checks=_checks(checks),
         examples={one.name: one.examples for one in worth},
         splits=list(splits),

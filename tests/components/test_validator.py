@@ -62,7 +62,7 @@ def value(told, name):
 
 def test_good_data_is_valid(tmp_path):
     told = validate(tmp_path)
-    assert told["valid"], told["text"]
+    assert told["valid"], told["summary"]
     assert verdicts(told) == {}
     result = anomalies_pb2.Anomalies.FromString((tmp_path / "out" / "anomalies.pb").read_bytes())
     assert not result.anomaly_info
@@ -80,8 +80,8 @@ def test_pictures_of_train_in_val_are_leakage(tmp_path):
     told = validate(tmp_path, val=[sample(i) for i in range(100, 117)] + leaked)
     assert value(told, "leakage train → val") == 3 / 20
     assert not told["valid"]
-    assert "leakage train → val: 0.15 is over 0.01 (3 of 20 records of val" in told["text"]
-    assert "other/0 = pictures/0000" in told["text"]
+    assert "leakage train → val: 0.15 is over 0.01 (3 of 20 records of val" in told["summary"]
+    assert "other/0 = pictures/0000" in told["summary"]
     assert "REFUSED" in (tmp_path / "out" / "report.html").read_text()
     loose = validate(tmp_path, Validate(max_leakage=None), val=[*leaked, sample(100)])
     assert loose["valid"]
@@ -144,8 +144,8 @@ def test_bad_boxes_and_records_are_refused_with_their_names(tmp_path):
         "records of train": "refused",
         "schema": "refused",  # cow is no class
     }
-    assert "pictures/0050: outside_box" in told["text"]
-    assert "pictures/0051: wrong_label" in told["text"]
+    assert "pictures/0050: outside_box" in told["summary"]
+    assert "pictures/0051: wrong_label" in told["summary"]
 
 
 def test_pictures_without_objects(tmp_path):

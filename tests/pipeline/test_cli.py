@@ -203,7 +203,7 @@ def test_a_refusal_is_3(capfd, recipe, devkit):
     for artifact in job.done.values():
         artifact.path.mkdir(parents=True)
     folder = job.done["evaluator"].path
-    gate = {"blessed": False, "reasons": ["Low."], "text": "Refused: Low."}
+    gate = {"blessed": False, "reasons": ["Low."], "summary": "Refused: Low."}
     write_json(folder / "gate.json", gate)
     write_json(folder / "metrics.json", {"AP50": 0.25, "per_class": {}})
     (folder / "report.html").write_text("<p>low</p>")

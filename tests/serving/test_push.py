@@ -34,7 +34,7 @@ def inputs(tmp_path, saved_model, verified):
     folders = {name: tmp_path / name for name in ("export", "evaluation", "infra_validation")}
     shutil.copytree(saved_model, folders["export"] / "saved_model")
     folders["evaluation"].mkdir()
-    write(folders["evaluation"] / "gate.json", {"blessed": True, "text": "Blessed: good."})
+    write(folders["evaluation"] / "gate.json", {"blessed": True, "summary": "Blessed: good."})
     shutil.copytree(verified, folders["infra_validation"])
     return folders
 
@@ -203,10 +203,10 @@ def test_the_gates_gain_lets_an_older_version_return(inputs, tmp_path):
     assert push(inputs, tmp_path)["version"] == 2
     change(inputs, before)
     for gain in (None, 0.0, -0.1):
-        write(gate, {"blessed": True, "text": "Blessed: good.", "gain": gain})
+        write(gate, {"blessed": True, "summary": "Blessed: good.", "gain": gain})
         result = push(inputs, tmp_path)
         assert (result["version"], result["newest"], result["new"]) == (1, 2, False)
-    write(gate, {"blessed": True, "text": "Blessed: good.", "gain": 0.1})
+    write(gate, {"blessed": True, "summary": "Blessed: good.", "gain": 0.1})
     result = push(inputs, tmp_path)
     assert (result["version"], result["returned_from"], result["new"]) == (3, 1, False)
     assert result["path"] == str(tmp_path / "served" / "tiny" / "3")
@@ -215,7 +215,7 @@ def test_the_gates_gain_lets_an_older_version_return(inputs, tmp_path):
 @pytest.mark.parametrize(
     ("file", "content", "message"),
     [
-        ("evaluation/gate.json", {"blessed": False, "text": "Refused: AP50 0.2."}, "AP50 0.2"),
+        ("evaluation/gate.json", {"blessed": False, "summary": "Refused: AP50 0.2."}, "AP50 0.2"),
         ("evaluation/gate.json", None, "has no blessing"),
         ("infra_validation/verified.json", None, "does not verify"),
         ("infra_validation/verified.json", {"verified": False}, "does not verify"),

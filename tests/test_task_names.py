@@ -1,0 +1,48 @@
+"""A task is named in its row, its module and its file alone; everything else reads these."""
+
+from __future__ import annotations
+
+import ast
+
+from convoy.models.tasks import TASKS
+from tests.test_arrows import FILES, ROOT
+
+PLACES = (
+    "models/tasks.py",
+    "models/rows_",
+    *(f"models/{name}/" for name in ("classification", "detection", "text")),
+    "pipeline/tasks/",
+)
+# The same word for something else.
+OTHERS = {
+    "data/sources/__init__.py": "a format of data sets",
+    "data/sources/csv_table.py": "the name of a column",
+    "data/sources/text_lines.py": "the name of a column",
+    "data/sources/tfds_features.py": "the name of a feature",
+    "data/ingest/tfds_metadata.py": "TFDS's own JSON",
+}
+
+
+def named(source: str) -> set[str]:
+    """Tasks that a source names, as text of its own."""
+    constants = (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Constant))
+    return {node.value for node in constants if node.value in TASKS}
+
+
+def test_a_name_is_seen():
+    assert named('if task == "detection":\n    pass') == {"detection"}
+    assert named('"""Of detection."""\ndetection = 1') == set()
+
+
+def test_tasks_are_named_in_their_places_alone():
+    sources = [
+        file for file in FILES if file.split("/")[0] in ("data", "models", "pipeline", "serving")
+    ]
+    wrong = {
+        file: found
+        for file in sources
+        if not file.startswith(PLACES) and file not in OTHERS
+        if (found := named((ROOT / file).read_text()))
+    }
+    assert wrong == {}
+    assert all(named((ROOT / file).read_text()) for file in OTHERS)

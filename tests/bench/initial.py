@@ -119,13 +119,18 @@ def batches(images: np.ndarray, labels: np.ndarray, epoch: int):
 
 
 def begin_as_glorot(network: keras.Model) -> None:
-    """Every kernel from Glorot's uniform distribution by Keras' own fans, every bias zero."""
+    """Every kernel from Glorot's uniform distribution by Keras' own fans, every bias zero.
+
+    Other numbers, LeNet's coefficients for instance, stay as they are.
+    """
     for layer in network.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             continue
         for weight in layer.weights:
-            draw = keras.initializers.GlorotUniform() if weight.ndim > 1 else np.zeros
-            weight.assign(draw(weight.shape))
+            if weight.name == "bias":
+                weight.assign(np.zeros(weight.shape))
+            elif weight.ndim > 1:
+                weight.assign(keras.initializers.GlorotUniform()(weight.shape))
 
 
 def build(name: str, trial: Trial, kind: str, classes: int) -> keras.Model:
@@ -189,9 +194,9 @@ def main(arguments: list[str]) -> None:
     rows = []
     for name in given.names:
         trial = TRIALS[name]
-        train_set, test_set = (
-            pictures(given.folder / part, trial.side) for part in ("train", "test")
-        )
+        mode = "RGB" if models.describe(name).preprocess.channels == 3 else "L"
+        train_set = pictures(given.folder / "train", trial.side, mode)
+        test_set = pictures(given.folder / "test", trial.side, mode)
         classes = int(train_set[1].max()) + 1
         for kind in ("ours", "keras" if trial.keras else "glorot"):
             accuracies = []

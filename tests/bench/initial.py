@@ -1,6 +1,6 @@
 """Does each family learn as well from our first weights as from its reference's?
 
-    python -m tests.bench.initial FOLDER [NAME ...] [--seeds 2] [--threads 1]
+    python -m tests.bench.initial FOLDER [NAME ...] [--seeds 2] [--threads 1] [--epochs N]
 
 FOLDER holds train/CLASS/*.jpg and test/CLASS/*.jpg (CIFAR-10's pictures, say). For each network one
 plain Keras loop trains it per seed as it is built here and as its reference begins: "keras" is
@@ -119,13 +119,18 @@ def batches(images: np.ndarray, labels: np.ndarray, epoch: int):
 
 
 def begin_as_glorot(network: keras.Model) -> None:
-    """Every kernel from Glorot's uniform distribution by Keras' own fans, every bias zero."""
+    """Every kernel from Glorot's uniform distribution by Keras' own fans, every bias zero.
+
+    Other numbers, LeNet's coefficients for instance, stay as they are.
+    """
     for layer in network.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             continue
         for weight in layer.weights:
-            draw = keras.initializers.GlorotUniform() if weight.ndim > 1 else np.zeros
-            weight.assign(draw(weight.shape))
+            if weight.name == "bias":
+                weight.assign(np.zeros(weight.shape))
+            elif weight.ndim > 1:
+                weight.assign(keras.initializers.GlorotUniform()(weight.shape))
 
 
 def build(name: str, trial: Trial, kind: str, classes: int) -> keras.Model:
@@ -182,16 +187,17 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("folder", type=pathlib.Path)
     parser.add_argument("names", nargs="*", default=list(TRIALS))
     parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--epochs", type=int, help="for all networks, instead of the table's")
     parser.add_argument("--threads", type=int, default=1)
-    given = parser.parse_args(arguments)
+    given = parser.parse_intermixed_args(arguments)
     tf.config.threading.set_intra_op_parallelism_threads(given.threads)
     tf.config.threading.set_inter_op_parallelism_threads(given.threads)
     rows = []
     for name in given.names:
-        trial = TRIALS[name]
-        train_set, test_set = (
-            pictures(given.folder / part, trial.side) for part in ("train", "test")
-        )
+        trial = TRIALS[name]._replace(epochs=given.epochs or TRIALS[name].epochs)
+        mode = "RGB" if models.describe(name).preprocess.channels == 3 else "L"
+        train_set = pictures(given.folder / "train", trial.side, mode)
+        test_set = pictures(given.folder / "test", trial.side, mode)
         classes = int(train_set[1].max()) + 1
         for kind in ("ours", "keras" if trial.keras else "glorot"):
             accuracies = []

@@ -38,6 +38,15 @@ def smooth_l1(target, prediction):
     return ops.where(d < 1.0, 0.5 * d * d, d - 0.5)
 
 
+def binary_cross_entropy(target, logits):
+    """-q log p - (1 - q) log(1 - p) of q = target in [0, 1], p = sigmoid(logits); elementwise.
+
+    In [0, inf); the gradient in the logits is p - q, bounded by 1.
+    """
+    logits, target = ops.cast(logits, "float32"), ops.cast(target, "float32")
+    return ops.softplus(logits) - target * logits
+
+
 def hard_negative_weights(loss, positive, ratio: float = 3.0):
     """1.0 for positives and the `ratio` x (positives of the picture) hardest negatives, else 0.0.
 

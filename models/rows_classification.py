@@ -138,6 +138,10 @@ DARKNET_19 = Family(
 DARKNET_53 = DARKNET_19._replace(
     paper="Redmon, YOLOv3: An Incremental Improvement, https://arxiv.org/abs/1804.02767", year=2018
 )
+DARKNET_REFERENCE = DARKNET_19._replace(
+    paper="Redmon, Darknet: Open Source Neural Networks in C, https://pjreddie.com/darknet",
+    year=2013,
+)
 CSPDARKNET = Family(
     "convoy.models.classification.cspdarknet",
     "classification",
@@ -239,6 +243,7 @@ ROWS = {
     "mobilenet_v3_small": Row(MOBILENET_V3, 2_542_856, 56_510_400, 1000, INCEPTION),
     "darknet19": Row(DARKNET_19, 20_842_376, 2_790_989_824, 1000, DARKNET_224),
     "darknet53": Row(DARKNET_53, 41_609_928, 9_285_115_904, 1000, DARKNET),
+    "darknet_reference": Row(DARKNET_REFERENCE, 7_319_416, 482_320_384, 1000, DARKNET),
     "cspdarknet53": Row(CSPDARKNET, 27_642_184, 6_533_652_480, 1000, DARKNET),
 }
 # fmt: on

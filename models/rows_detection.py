@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from convoy.models.rows import Family, Row
 from convoy.models.spec import Preprocess
 
@@ -13,9 +15,19 @@ SSD = Family(
 )
 SSD_MOBILENET = SSD._replace(year=2017, options=("width",))
 SSD_ON_ANY = SSD_MOBILENET._replace(options=("width", "backbone"))
+YOLOV3 = Family(
+    "convoy.models.detection.yolov3",
+    "detection",
+    "Redmon, YOLOv3: An Incremental Improvement, https://arxiv.org/abs/1804.02767",
+    2018,
+    ("backbone",),
+)
 
 CENTERED = Preprocess(size=(300, 300), mean=(127.5,), std=(127.5,))
 VOC_MEAN = Preprocess(size=(300, 300), mean=(123.0, 117.0, 104.0))
+
+YOLO_416 = Preprocess(size=(416, 416), resize="letterbox", scale=1 / 255)
+YOLO_608 = dataclasses.replace(YOLO_416, size=(608, 608))
 
 # fmt: off
 ROWS = {
@@ -26,5 +38,8 @@ ROWS = {
     "ssd_mobilenet_v1": Row(
         SSD_MOBILENET, 5_755_694, 1_099_798_080, 20, CENTERED, "mobilenet_v1"
     ),
+    "yolov3": Row(YOLOV3, 61_949_149, 32_932_037_632, 80, YOLO_416, "darknet53"),
+    "yolov3_spp": Row(YOLOV3, 62_998_749, 70_724_486_144, 80, YOLO_608, "darknet53"),
+    "yolov3_tiny": Row(YOLOV3, 8_852_366, 2_782_480_896, 80, YOLO_416, "darknet_reference"),
 }
 # fmt: on

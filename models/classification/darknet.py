@@ -1,8 +1,12 @@
-"""Darknet-19 and Darknet-53, the classification networks under YOLOv2 and YOLOv3.
+"""Darknet-19 and Darknet-53, the classification networks under YOLOv2 and YOLOv3; the small one.
 
 Papers: Redmon 2016 https://arxiv.org/abs/1612.08242; Redmon 2018 https://arxiv.org/abs/1804.02767
-As in the authors' darknet19.cfg and darknet53.cfg: leaky ReLU of slope 0.1, strided convolutions
-pad one pixel on all sides, poolings round odd maps up, Darknet-19 averages a map of logits.
+The small one, under their tiny versions, is the reference network of Redmon 2013
+https://pjreddie.com/darknet/imagenet (darknet.cfg).
+As in the authors' darknet19.cfg, darknet53.cfg and darknet.cfg: leaky ReLU of slope 0.1, strided
+convolutions pad one pixel on all sides, poolings round odd maps up, Darknet-19 averages a map of
+logits. The small one has a seventh stage, of stride 64, between its map of stride 32 and the
+average.
 Differences: darknet divides by sqrt(variance) + 1e-6 where BatchNorm here divides by
 sqrt(variance + 1e-5), timm's; with darknet's variance v, storing (sqrt(v) + 1e-6)^2 - 1e-5 gives
 the same network. Darknet's momentum is 0.99, ours 0.9.
@@ -27,6 +31,7 @@ STAGES_19 = (
     (512, 256, 512, 256, 512),
     (1024, 512, 1024, 512, 1024),
 )
+STAGES_REFERENCE = ((16,), (32,), (64,), (128,), (256,), (512,), (1024,))
 DEPTHS_53 = (1, 2, 8, 8, 4)  # residual blocks of each stage
 MINIMUM = 32
 
@@ -69,16 +74,16 @@ def residual(x, filters: int, *, name: str, **style):
     return keras.layers.Add(name=f"{name}_add")([shortcut, x])
 
 
-def features_19(x) -> dict:
+def features_plain(x, stages=STAGES_19) -> dict:
     """Normalised pixels -> maps by stride: the last convolution before each pooling."""
     maps = {}
-    for stage, filters in enumerate(STAGES_19, start=1):
+    for stage, filters in enumerate(stages, start=1):
         if stage > 1:
             x = keras.layers.MaxPooling2D(2, padding="same", name=f"stage{stage}_pool")(x)
         for index, count in enumerate(filters, start=1):
             x = conv(x, count, 3 if index % 2 else 1, name=f"stage{stage}_conv{index}")
         maps[f"s{2 ** (stage - 1)}"] = x
-    return {key: maps[key] for key in ("s4", "s8", "s16", "s32")}
+    return maps
 
 
 def features_53(x) -> dict:
@@ -91,7 +96,7 @@ def features_53(x) -> dict:
         for block in range(1, depth + 1):
             x = residual(x, filters // 2, name=f"stage{stage}_block{block}")
         maps[f"s{2**stage}"] = x
-    return {key: maps[key] for key in ("s4", "s8", "s16", "s32")}
+    return maps
 
 
 def build(
@@ -105,15 +110,20 @@ def build(
     why = "the last map has stride 32"
     layers.check_input(variant, preprocess.size, minimum=MINIMUM, why=why)
     image, x = layers.image_input(preprocess)
-    maps = features_19(x) if variant == "darknet19" else features_53(x)
-    if num_classes is None:
-        return keras.Model(image, maps, name=variant)
-    x = maps["s32"]
     if variant == "darknet53":
+        maps = features_53(x)
+    else:
+        stages = STAGES_19 if variant == "darknet19" else STAGES_REFERENCE
+        maps = features_plain(x, stages)
+    if num_classes is None:
+        maps = {key: maps[key] for key in ("s4", "s8", "s16", "s32")}
+        return keras.Model(image, maps, name=variant)
+    x = maps.get("s64", maps["s32"])
+    if variant != "darknet19":
         x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
     if dropout:
         x = keras.layers.Dropout(dropout, name="dropout")(x)
-    if variant == "darknet53":
+    if variant != "darknet19":
         logits = keras.layers.Dense(
             num_classes, kernel_initializer=normal(), dtype="float32", name="logits"
         )(x)

@@ -24,6 +24,7 @@ class Unit:
     name: str
     kernel: tuple[int, ...]  # Keras' shape: (h, w, in, out) or (in, out)
     norm: str = ""  # our layer that normalises it; "" = it has a bias
+    head: bool = False  # its outputs may be of another number of classes
 
     @property
     def outputs(self) -> int:
@@ -36,7 +37,8 @@ class Unit:
 def read(path: str | os.PathLike, units: list[Unit]) -> dict[str, dict[str, np.ndarray]]:
     """Our layer -> variable -> array, kernels (out, in[, h, w]). Raises ValueError.
 
-    The last unit is the head: the file may lack it, or have it for another number of classes.
+    The heads, all with as many outputs, may be for another number of classes; without any the last
+    unit is one. The file may lack a head that is the only one and comes last.
     """
     with open(path, "rb") as file:
         data = file.read()
@@ -47,15 +49,18 @@ def read(path: str | os.PathLike, units: list[Unit]) -> dict[str, dict[str, np.n
     if (len(data) - start) % 4:
         raise ValueError(f"{path}: {len(data)} bytes are no header and whole float32 numbers")
     values = np.frombuffer(data, "<f4", offset=start)
-    counts = [unit.outputs for unit in units]
-    body = sum(unit.numbers(n) for unit, n in zip(units[:-1], counts, strict=False))
-    counts[-1], rest = divmod(len(values) - body, units[-1].numbers(1))
-    if rest or counts[-1] < 0:
-        whole = body + units[-1].numbers(units[-1].outputs)
+    heads = [unit for unit in units if unit.head] or units[-1:]
+    body = sum(unit.numbers(unit.outputs) for unit in units if unit not in heads)
+    outputs, rest = divmod(len(values) - body, sum(unit.numbers(1) for unit in heads))
+    least = 0 if heads == units[-1:] else 1
+    if rest or outputs < least:
+        whole = body + sum(unit.numbers(unit.outputs) for unit in heads)
+        without = "" if least else f", or {start + 4 * body:,} without the last layer"
         raise ValueError(
-            f"{path}: expected {start + 4 * whole:,} bytes, or {start + 4 * body:,} without the "
-            f"last layer, got {len(data):,}: weights of another network, or cut off"
+            f"{path}: expected {start + 4 * whole:,} bytes{without}, got {len(data):,}: weights of "
+            "another network, or cut off"
         )
+    counts = [outputs if unit in heads else unit.outputs for unit in units]
     return _split(values, units, counts, transposed=max(major, minor) > 1000)
 
 

@@ -87,10 +87,10 @@ def form(network: str, path: pathlib.PurePath, backbone: str | None = None) -> t
     if not kind:
         told = ".h5, .safetensors, .pth, .weights or .caffemodel"
         raise ValueError(f"{path}: the format goes by the name: expected one that ends in {told}")
-    base = backbone or sources.BACKBONES.get(network, network)
+    base = sources.held(kind, network, path.name, backbone)
     if sources.of(kind, base) is None:
         raise ValueError(f"{path}: {_unknown(title, kind, base)}")
-    if kind == "darknet" and base != network:
+    if kind == "darknet" and base != network and not sources.of(kind, network):
         told = f"a .weights file has no names, so that of {base} cannot be taken apart"
         raise ValueError(f"{path}: {told}; take another format for {network}")
     return title, kind
@@ -105,7 +105,7 @@ def plan(
 ):
     """([(variable, array)], Report) of a file that fits. read: instead of _read. ValueError."""
     title, kind = form(network, path, backbone)
-    base = backbone or sources.BACKBONES.get(network, network)
+    base = sources.held(kind, network, path.name, backbone)
     source = sources.of(kind, base)
     graph = convert.Graph(model)
     table = {
@@ -165,9 +165,10 @@ def _read(path, kind: str, source: sources.Source, table, graph: convert.Graph):
     for name in table:
         norm = graph.norms.get(name)
         shape = tuple(graph.layers[name].kernel.shape)
-        units.append(darknet.Unit(name, shape, norm.name if norm else ""))
-    if "logits" not in table:  # a body: the file's head is left in it
-        units.append(darknet.Unit("logits", (units[-1].outputs, 0)))
+        head = bool(re.fullmatch(_HEAD, name))
+        units.append(darknet.Unit(name, shape, norm.name if norm else "", head))
+    if not any(unit.head for unit in units):  # a body: the file's head is left in it
+        units.append(darknet.Unit("logits", (units[-1].outputs, 0), head=True))
     found = darknet.read(path, units)
     table |= {unit.norm: (unit.norm,) for unit in units if unit.norm}
     return found

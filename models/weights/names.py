@@ -181,7 +181,10 @@ def mobilenet_v3_keras(layer: str) -> str | None:
 
 
 def darknet_order(layers: Iterable[str]) -> Names:
-    """The .cfg's order: by stage the strided layer, of CSP the two halves, blocks, what follows."""
+    """The .cfg's order: by stage the strided layer, of CSP the two halves, blocks, what follows.
+
+    Of a detector the layers of its body.
+    """
     parts = {"down": 0, "skip": 1, "split": 2, "block": 3, "conv": 3, "end": 4, "join": 5}
 
     def place(layer: str) -> tuple[int, ...]:
@@ -190,8 +193,23 @@ def darknet_order(layers: Iterable[str]) -> Names:
         stage, part, numbers = re.fullmatch(r"stage(\d)_([a-z]+)(.*)", layer).groups()
         return (int(stage), parts[part], *map(int, re.findall(r"\d+", numbers)))
 
-    kernels = [layer for layer in layers if not layer.endswith("_norm")]
+    kernels = [layer for layer in layers if re.fullmatch(r"stem_.*|stage\d_.*|logits", layer)]
+    kernels = [layer for layer in kernels if not layer.endswith("_norm")]
     return {layer: layer for layer in sorted(kernels, key=place)}
+
+
+def yolo_order(layers: Iterable[str]) -> Names:
+    """The .cfg's order of a detector: its body, then the levels, the coarsest first."""
+    parts = {"reduce": 0, "conv": 1, "passthrough": 2, "join": 3, "logits": 4}
+
+    def place(layer: str) -> tuple[int, ...]:
+        stride, part, number = re.fullmatch(r"s(\d+)_([a-z]+)(\d*)", layer).groups()
+        return (-int(stride), parts[part], int(number or 0))
+
+    layers = list(layers)
+    own = [layer for layer in layers if re.fullmatch(r"s\d+_[a-z]+\d*", layer)]
+    body = darknet_order(layer for layer in layers if layer != "logits")
+    return body | {layer: layer for layer in sorted(own, key=place)}
 
 
 def in_order(layers: Iterable[str]) -> Names:

@@ -74,7 +74,8 @@ SOURCES = {
         Source("resnet(50|101|152)_v1", names.resnet_caffe),
     ),
     "darknet": (
-        Source("darknet19|darknet53|cspdarknet53", names.darknet_order),
+        Source("darknet19|darknet53|darknet_reference|cspdarknet53", names.darknet_order),
+        Source("yolov3(_spp|_tiny)?", names.yolo_order),
         Source("alexnet_single", names.in_order, preprocess=DARKNET),
         Source("vgg16", names.in_order, preprocess=INCEPTION),  # [crop] makes -1 to 1 of 0 to 1
     ),
@@ -118,6 +119,18 @@ def of(kind: str, network: str) -> Source | None:
     """How a format ("keras", "torch", "caffe", "darknet") holds `network`, None if not."""
     fits = (source for source in SOURCES[kind] if re.fullmatch(source.networks, network))
     return next(fits, None)
+
+
+def held(kind: str, network: str, file: str, backbone: str | None = None) -> str:
+    """The network whose weights a file of this name holds: `network`, or the body it stands on.
+
+    backbone: that body where it is not the network's own. Darknet's detectors are published whole,
+    their bodies, cut off behind the N-th layer, as NAME.conv.N.
+    """
+    own = BACKBONES.get(network, network)
+    body = backbone or own
+    whole = body == own and of(kind, network) and not re.fullmatch(r".*\.conv\.\d+", file)
+    return network if whole else body
 
 
 def why_not(kind: str, network: str) -> str:

@@ -222,7 +222,7 @@ ROWS = {
         {"stem_conv/kernel": 0.11785},  # sqrt(2 / (9 * 16))
         laws={"*_step/k": Law("any"), "logits/*": TORCH, "*/kernel": HE_FAN_OUT},
     ),
-    ("darknet19", "darknet53"): row(
+    ("darknet19", "darknet53", "darknet_reference"): row(
         "Redmon's make_convolutional_layer: normal, variance 2 / fan-in",
         {"logits/kernel": 0.044194},  # sqrt(2 / 1024)
         laws={"*/kernel": HE_NORMAL},
@@ -270,6 +270,11 @@ ROWS = {
             "level*_box/kernel": normal(0.03),
             "*/kernel": GLOROT,
         },
+    ),
+    ("yolov3_tiny",): row(
+        "Redmon's make_convolutional_layer, the heads' too: normal, variance 2 / fan-in",
+        {"s32_logits/kernel": 0.0625, "s16_logits/kernel": 0.088388},  # sqrt(2 / 512), of 256
+        laws={"*/kernel": HE_NORMAL},
     ),
     ("text_cnn_rand", "text_cnn_multichannel"): row(
         "Kim 2014's code: U(-0.25, 0.25), U(-0.01, 0.01), the last layer zero",

@@ -105,10 +105,14 @@ CASES = {
     "mobilenet_v3_small": pictures(64, 97, width=0.75),
     "darknet19": pictures(33, 64),
     "darknet53": pictures(33, 64),
+    "darknet_reference": pictures(97, 64),
     "cspdarknet53": pictures(33, 64),
     "ssd": pictures(96, 131, backbone="resnet18"),
     "ssd300_vgg16": Case({"num_classes": 2}, 300, {4: 75, 8: 38, 16: 19, 32: 9}),
     "ssd_mobilenet_v1": pictures(96, 131, width=0.25),
+    "yolov3": pictures(64, 96),
+    "yolov3_spp": pictures(64, 96),
+    "yolov3_tiny": pictures(64, 96),
     "text_cnn_rand": Case(WORDS, no_maps=SENTENCE),
     "text_cnn_static": Case(WORDS, no_maps=SENTENCE),
     "text_cnn_nonstatic": Case(WORDS, no_maps=SENTENCE),
@@ -137,6 +141,7 @@ QUICK = (
     "mobilenet_v3_small",
     "darknet19",
     "ssd_mobilenet_v1",
+    "yolov3_tiny",
     "text_cnn_rand",
 )
 # Families whose smallest network still has hundreds of layers: half a minute each, left to -m slow.

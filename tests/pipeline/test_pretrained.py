@@ -22,6 +22,7 @@ from convoy.pipeline.networks import pretrained
 from tests.models.test_weights_torch import true_tensors, write_safetensors
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+DARKNETS = {"darknet19", "darknet53", "darknet_reference"}  # bodies in no library's table
 
 
 def test_an_address_is_fetched_once(served, tmp_path):
@@ -84,7 +85,7 @@ def test_the_table_of_imagenet():
         table = "keras" if file.name.endswith(".h5") else "torch"
         assert sources.of(table, network), f"{network} has no names for {file.name}"
         assert file.sha256 or file.md5 or network in ("mobilenet_v1", "mobilenet_v2")
-    assert set(sources.BACKBONES.values()) <= set(pretrained.IMAGENET)
+    assert set(sources.BACKBONES.values()) - DARKNETS <= set(pretrained.IMAGENET)
 
 
 def test_a_width_has_an_address_of_its_own(served, monkeypatch):
@@ -204,9 +205,17 @@ def test_weights_are_looked_at_before_the_data(network, weights, code, told, cap
         assert told in capfd.readouterr().err
 
 
-@pytest.mark.parametrize("network", sorted({*pretrained.IMAGENET, *sources.BACKBONES}))
+STANDING = {name for name, body in sources.BACKBONES.items() if body not in DARKNETS}
+
+
+@pytest.mark.parametrize("network", sorted({*pretrained.IMAGENET, *STANDING}))
 def test_imagenet_passes_what_is_looked_at(network):
     pretrained.check("imagenet", network)
+
+
+def test_imagenet_of_a_body_without_an_address_is_refused():
+    with pytest.raises(ValueError, match="no published weights of darknet53 are known"):
+        pretrained.check("imagenet", "yolov3")
 
 
 def test_one_beginning_alone():

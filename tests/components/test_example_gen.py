@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 
 import numpy as np
@@ -219,22 +220,20 @@ def test_shared_samples_are_reported(tmp_path):
     assert manifest["overlap"] == {"trainval+val": 1}
 
 
-def test_full_disk_is_one_clear_message(source, tmp_path, monkeypatch):
-    monkeypatch.setattr(example_gen, "_check_space", lambda *_: None)  # as if filled meanwhile
-    with contextlib.ExitStack() as stack:
-        out = stack.enter_context(_tiny_disk())
+def test_full_disk_is_one_clear_message(source):
+    """Space enough when work starts, but no place for another file: ENOSPC in the midst of it."""
+    with _full_disk() as out:
+        assert shutil.disk_usage(out).free > 500_000
         with pytest.raises(shards.IngestError, match=r"the disk is full; .*needs about .* bytes"):
             ingest(source, out, max_rejected=0.5)
         assert records(out) == {}
 
 
 @contextlib.contextmanager
-def _tiny_disk():
-    """A folder where 4 KiB fit, where this machine lets us mount one."""
-    import tempfile
-
+def _full_disk():
+    """A disk of 1 MiB whose only inode is its folder's, where this machine lets us mount one."""
     folder = pathlib.Path(tempfile.mkdtemp())
-    command = ["mount", "-t", "tmpfs", "-o", "size=4k", "tmpfs", str(folder)]
+    command = ["mount", "-t", "tmpfs", "-o", "size=1m,nr_inodes=1", "tmpfs", str(folder)]
     if not shutil.which("mount") or subprocess.run(command, capture_output=True).returncode:
         folder.rmdir()
         pytest.skip("cannot mount a small disk here")

@@ -65,15 +65,26 @@ def test_every_component_left_its_outputs(first):
     assert (version / "assets.extra" / "labels.txt").read_text().split() == list("0123456789")
 
 
+def _files(result: dict) -> dict[str, int]:
+    """{file of an artifact or of a pushed version: time of its last change, ns}."""
+    folders = [pathlib.Path(path).parent for path in result["artifacts"].values()]
+    folders.append(pathlib.Path(result["model_dir"]))
+    paths = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
+    return {str(path): path.stat().st_mtime_ns for path in paths}
+
+
 def test_run_again_is_all_cache_and_pushes_nothing_new(first, recipe, capsys):
+    before = _files(first)
+    assert {pathlib.Path(path).parents[1].name for path in before} >= {"trainer", "exporter"}
     code, result, _ = _run(capsys, "run", str(recipe))
     assert code == errors.OK
+    assert _files(result) == before  # nothing made, written or removed
     assert result["cached"] == COMPONENTS
     assert result["metrics"] == first["metrics"]
     assert (result["version"], result["new"]) == (1, False)
 
 
-def test_another_seed_trains_again_and_is_compared_with_the_pushed_model(first, recipe, capsys):
+def test_a_shorter_training_is_made_and_compared_with_the_pushed_model(first, recipe, capsys):
     code, result, err = _run(
         capsys, "run", str(recipe), "--set", "train.epochs=1", "--set", "evaluate.min_gain=0.9"
     )
@@ -81,6 +92,7 @@ def test_another_seed_trains_again_and_is_compared_with_the_pushed_model(first, 
     assert "of the pushed model" in result["error"]
     assert result["exit_code"] == errors.REFUSED
     assert "example_gen: cached" in err
+    assert "trainer: done" in err
     assert not (pathlib.Path(first["model_dir"]) / "2").exists()
 
 

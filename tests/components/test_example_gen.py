@@ -220,20 +220,26 @@ def test_shared_samples_are_reported(tmp_path):
     assert manifest["overlap"] == {"trainval+val": 1}
 
 
-def test_full_disk_is_one_clear_message(source):
-    """Space enough when work starts, but no place for another file: ENOSPC in the midst of it."""
-    with _full_disk() as out:
+@pytest.mark.parametrize(("files", "place"), [(0, ".plan"), (3, ".tfrecord")])
+def test_full_disk_is_one_clear_message(source, files, place):
+    """Space enough when work starts, then no place for a file: the plan's folder, a first shard.
+
+    Before that shard there are the plan's folder and its two files, for train and val.
+    """
+    with _disk_for(files) as out:
         assert shutil.disk_usage(out).free > 500_000
-        with pytest.raises(shards.IngestError, match=r"the disk is full; .*needs about .* bytes"):
+        message = rf"{place}.*: the disk is full; .*needs about .* bytes"
+        with pytest.raises(shards.IngestError, match=message):
             ingest(source, out, max_rejected=0.5)
         assert records(out) == {}
 
 
 @contextlib.contextmanager
-def _full_disk():
-    """A disk of 1 MiB whose only inode is its folder's, where this machine lets us mount one."""
+def _disk_for(files: int):
+    """A folder on a disk of 1 MiB that takes so many files, where this machine lets us mount it."""
     folder = pathlib.Path(tempfile.mkdtemp())
-    command = ["mount", "-t", "tmpfs", "-o", "size=1m,nr_inodes=1", "tmpfs", str(folder)]
+    options = f"size=1m,nr_inodes={1 + files}"  # one is the folder's own
+    command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
     if not shutil.which("mount") or subprocess.run(command, capture_output=True).returncode:
         folder.rmdir()
         pytest.skip("cannot mount a small disk here")

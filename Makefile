@@ -3,7 +3,10 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 STAMP := .venv/installed
 
-.PHONY: install demo test lint bench clean
+.PHONY: install demo test test-all lint bench clean
+
+# One worker per core of two; each file stays on one worker, so that its fixtures are made once.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 install: $(STAMP)
 
@@ -25,7 +28,10 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 
 test: lint
-	$(BIN)/python -m pytest
+	$(PYTEST)
+
+test-all: lint
+	$(PYTEST) -m 'not gpu'
 
 bench: $(STAMP)
 	$(BIN)/python -m tests.bench

@@ -1,10 +1,23 @@
-"""Fixtures that several packages of tests share."""
+"""Fixtures that several packages of tests share, and one thread per test process.
+
+Two workers share two cores (`make test`), so TensorFlow and BLAS take one thread each, in child
+processes too. This file is loaded before any test imports TensorFlow, which reads them once.
+"""
 
 from __future__ import annotations
 
+import os
 import pathlib
 
 import pytest
+
+for _threads in (
+    "TF_NUM_INTRAOP_THREADS",
+    "TF_NUM_INTEROP_THREADS",
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+):
+    os.environ.setdefault(_threads, "1")
 
 
 @pytest.fixture(scope="session")

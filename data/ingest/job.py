@@ -46,10 +46,10 @@ def run(todo: Sequence[Shard], work: Work, arguments: Sequence[str] = ()) -> Non
     large for a job's message.
     """
     folder = pathlib.Path(work.folder, ".plan")
-    folder.mkdir(exist_ok=True)
     try:
         plans = [folder / f"{shard.name}.pickle" for shard in todo]
         try:
+            folder.mkdir(exist_ok=True)
             for shard, plan in zip(todo, plans, strict=True):
                 shard.save(plan)
         except OSError as error:

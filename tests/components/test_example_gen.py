@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 
 import numpy as np
@@ -219,22 +220,26 @@ def test_shared_samples_are_reported(tmp_path):
     assert manifest["overlap"] == {"trainval+val": 1}
 
 
-def test_full_disk_is_one_clear_message(source, tmp_path, monkeypatch):
-    monkeypatch.setattr(example_gen, "_check_space", lambda *_: None)  # as if filled meanwhile
-    with contextlib.ExitStack() as stack:
-        out = stack.enter_context(_tiny_disk())
-        with pytest.raises(shards.IngestError, match=r"the disk is full; .*needs about .* bytes"):
+@pytest.mark.parametrize(("files", "place"), [(0, ".plan"), (3, ".tfrecord")])
+def test_full_disk_is_one_clear_message(source, files, place):
+    """Space enough when work starts, then no place for a file: the plan's folder, a first shard.
+
+    Before that shard there are the plan's folder and its two files, for train and val.
+    """
+    with _disk_for(files) as out:
+        assert shutil.disk_usage(out).free > 500_000
+        message = rf"{place}.*: the disk is full; .*needs about .* bytes"
+        with pytest.raises(shards.IngestError, match=message):
             ingest(source, out, max_rejected=0.5)
         assert records(out) == {}
 
 
 @contextlib.contextmanager
-def _tiny_disk():
-    """A folder where 4 KiB fit, where this machine lets us mount one."""
-    import tempfile
-
+def _disk_for(files: int):
+    """A folder on a disk of 1 MiB that takes so many files, where this machine lets us mount it."""
     folder = pathlib.Path(tempfile.mkdtemp())
-    command = ["mount", "-t", "tmpfs", "-o", "size=4k", "tmpfs", str(folder)]
+    options = f"size=1m,nr_inodes={1 + files}"  # one is the folder's own
+    command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
     if not shutil.which("mount") or subprocess.run(command, capture_output=True).returncode:
         folder.rmdir()
         pytest.skip("cannot mount a small disk here")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import pathlib
+import re
 
 import numpy as np
 import pytest
@@ -11,8 +13,9 @@ import yaml
 from PIL import Image
 
 from convoy.data.sources import digits
-from convoy.pipeline import cli, config, errors, steps
+from convoy.pipeline import cli, config, demo, errors, steps
 
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 COMPONENTS = list(steps.NAMES[:-1])
 
 
@@ -65,15 +68,27 @@ def test_every_component_left_its_outputs(first):
     assert (version / "assets.extra" / "labels.txt").read_text().split() == list("0123456789")
 
 
+def _files(result: dict) -> dict[str, int]:
+    """{file of an artifact or of a pushed version: time of its last change, ns}; no locks."""
+    folders = [pathlib.Path(path).parent for path in result["artifacts"].values()]
+    folders.append(pathlib.Path(result["model_dir"]))
+    paths = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
+    paths = [path for path in paths if not path.name.endswith("lock")]
+    return {str(path): path.stat().st_mtime_ns for path in paths}
+
+
 def test_run_again_is_all_cache_and_pushes_nothing_new(first, recipe, capsys):
+    before = _files(first)
+    assert {pathlib.Path(path).parents[1].name for path in before} >= {"trainer", "exporter"}
     code, result, _ = _run(capsys, "run", str(recipe))
     assert code == errors.OK
+    assert _files(result) == before  # nothing made, written or removed
     assert result["cached"] == COMPONENTS
     assert result["metrics"] == first["metrics"]
     assert (result["version"], result["new"]) == (1, False)
 
 
-def test_another_seed_trains_again_and_is_compared_with_the_pushed_model(first, recipe, capsys):
+def test_a_shorter_training_is_made_and_compared_with_the_pushed_model(first, recipe, capsys):
     code, result, err = _run(
         capsys, "run", str(recipe), "--set", "train.epochs=1", "--set", "evaluate.min_gain=0.9"
     )
@@ -81,6 +96,7 @@ def test_another_seed_trains_again_and_is_compared_with_the_pushed_model(first, 
     assert "of the pushed model" in result["error"]
     assert result["exit_code"] == errors.REFUSED
     assert "example_gen: cached" in err
+    assert "trainer: done" in err
     assert not (pathlib.Path(first["model_dir"]) / "2").exists()
 
 
@@ -105,6 +121,67 @@ def test_predict_draws_and_reports_a_file_that_is_no_picture(first, recipe, tmp_
     )
     assert code == errors.FAILURE
     assert "note.txt" in result["error"]
+
+
+def _ran(recipe) -> steps.Job:
+    """The job with its records, which are there."""
+    job = steps.Job(config.load(recipe))
+    steps.run(job, "example_gen")
+    return job
+
+
+def test_the_demo_asks_for_the_fullest_picture(first, recipe):
+    """Of the six of the split that it is judged by, against the XML files."""
+    asked = demo._fullest(_ran(recipe))
+    devkit = recipe.parent / "digits"
+    names = next(devkit.rglob("Main/val.txt")).read_text().split()
+    pictures = {name: next(devkit.rglob(f"{name}.jpg")).read_bytes() for name in names}
+    objects = {
+        name: next(devkit.rglob(f"{name}.xml")).read_text().count("<object>") for name in names
+    }
+    (name,) = [name for name, data in pictures.items() if data == asked]
+    assert objects[name] == max(objects.values()) > min(objects.values())
+
+
+def test_the_demo_serves_and_draws_what_was_pushed(first, recipe, monkeypatch, capsys):
+    monkeypatch.setattr(demo, "RECIPE", str(recipe))
+    monkeypatch.setattr(demo, "SCORE", 0.0)  # two epochs find nothing that is sure
+    assert demo.main() == errors.OK
+    lines = [line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines()]
+    said = {word: rest for word, rest in lines if word != "found"}
+    assert float(said["AP50"]) == pytest.approx(first["metrics"]["AP50"], abs=5e-5)
+    assert said["model"] == str(pathlib.Path(first["model_dir"]) / "1")
+    detections = [rest for word, rest in lines if word == "found"]
+    assert len(detections) == 20
+    assert all(re.fullmatch(r"\d 0\.\d\d at \[-?\d+(, -?\d+){3}\]", text) for text in detections)
+    drawn = np.asarray(Image.open(said["picture"]).convert("RGB"), int)
+    asked = demo._fullest(_ran(recipe))
+    plain = np.asarray(Image.open(io.BytesIO(asked)).convert("RGB"), int)
+    assert (np.abs(drawn - plain).max(-1) > 60).mean() > 0.01  # boxes and their names
+
+
+def test_a_demo_that_the_gate_refuses_says_so(first, recipe, monkeypatch, capsys, tmp_path):
+    content = yaml.safe_load(recipe.read_text())
+    content["evaluate"]["threshold"] = 0.99
+    path = tmp_path / "strict.yaml"
+    path.write_text(yaml.safe_dump(content))
+    monkeypatch.setattr(demo, "RECIPE", str(path))
+    assert demo.main() == errors.REFUSED
+    assert "below the threshold 0.9900" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_whole_demo_finds_digits(tmp_path, monkeypatch, capsys):
+    content = yaml.safe_load((ROOT / demo.RECIPE).read_text())
+    content["run_dir"] = str(tmp_path / "run")
+    content["data"]["path"] = str(tmp_path / "digits")
+    path = tmp_path / "demo.yaml"
+    path.write_text(yaml.safe_dump(content))
+    monkeypatch.setattr(demo, "RECIPE", str(path))
+    assert demo.main() == errors.OK
+    out = capsys.readouterr().out
+    assert float(re.search(r"^AP50 +(\S+)", out, re.MULTILINE)[1]) >= 0.8
+    assert "found " in out
 
 
 def test_dagster_loads_the_same_steps(first, recipe, monkeypatch):

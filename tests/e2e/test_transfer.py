@@ -52,7 +52,7 @@ def _recipe(top: pathlib.Path, name: str, data: str, model: dict, **train) -> pa
 @pytest.fixture(scope="module")
 def source(top) -> pathlib.Path:
     """The run folder of the old task."""
-    steps.run(steps.Job(config.load(_recipe(top, "source", "old", {}))), "trainer")
+    steps.run(steps.Job(config.load(_recipe(top, "source", "old", {}, epochs=8))), "trainer")
     return top / "source"
 
 
@@ -125,8 +125,10 @@ def test_modes_side_by_side(top, recipe, capsys):
     assert "feature_gen: cached" in err
 
 
-def test_an_extracted_network_is_pushed_and_predicts(top, source, capsys):
-    model = {"features": [{"name": "mobilenet_v1", "width": 0.25, "init_from": str(source)}] * 2}
+def test_an_extracted_network_is_pushed_and_predicts(top, capsys):
+    lenet = {"name": "lenet5", "input_size": [28, 28], "width": 1.0}
+    steps.run(steps.Job(config.load(_recipe(top, "small", "old", lenet))), "trainer")
+    model = {"features": [{"name": "lenet5", "init_from": str(top / "small")}] * 2, **lenet}
     path = _recipe(top, "joined", "new", model, mode="extract", head="svm", feature_scale="rcnn")
     code, result, err = _run(capsys, "run", str(path))
     assert code == errors.OK, err

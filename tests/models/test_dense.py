@@ -11,6 +11,7 @@ from convoy.models import dense
 from convoy.models.classification import overfeat
 from convoy.models.pooling import AdaptivePool, Pool
 from tests.models.test_parity import assert_close, fill
+from tests.models.weightless import weightless
 from tests.parity import formula
 
 
@@ -108,8 +109,7 @@ def test_bins_of_one_position_each_go():
     map_model = dense.to_fully_convolutional(model)
     images = formula.pictures(2, 11, 12)
     assert_close(map_model(images), dense.sliding_windows(model, images, 1), 1e-5)
-    with keras.StatelessScope(initialize_variables=False):
-        smaller = models.build("alexnet_owt", num_classes=3, input_size=(100, 100))
+    smaller = weightless("alexnet_owt", num_classes=3, input_size=(100, 100))
     with pytest.raises(ValueError, match="alexnet_owt: 'bins' averages a 2x2 map into 6x6"):
         dense.to_fully_convolutional(smaller)
 
@@ -194,8 +194,7 @@ OVERFEAT_SCALES = {
 
 @pytest.mark.parametrize("size", OVERFEAT_SCALES)
 def test_overfeats_offsets_give_the_papers_maps(size):
-    with keras.StatelessScope(initialize_variables=False):
-        model = models.build("overfeat_accurate", num_classes=None, input_size=size)
+    model = weightless("overfeat_accurate", num_classes=None, input_size=size)
     before, expected = OVERFEAT_SCALES[size]
     assert tuple(model.output["s12"].shape[1:3]) == before
     pooled = dense.OffsetPool(3).compute_output_shape((1, *before, 8))
@@ -225,10 +224,8 @@ def test_offsets_need_a_pooling_to_shift():
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_networks_that_are_no_windows_say_so(name):
-    with keras.StatelessScope(initialize_variables=False):
-        model = models.build(name)
-        with pytest.raises(ValueError, match=REFUSED[name]):
-            dense.to_fully_convolutional(model)
+    with pytest.raises(ValueError, match=REFUSED[name]):
+        dense.to_fully_convolutional(weightless(name))
 
 
 def test_biases_of_units_fit_one_size():

@@ -6,7 +6,6 @@ LeNet-5 of 1998 is checked against NumPy loops.
 
 from __future__ import annotations
 
-import json
 import pathlib
 import re
 
@@ -164,33 +163,6 @@ def test_equals_torchvision_ssd300():
     for name, (value, normalizer) in task.loss(targets, outputs).items():
         assert float(normalizer) == golden["matched"].sum()
         np.testing.assert_allclose(value / normalizer, golden[f"{name}_loss"], rtol=1e-4)
-
-
-def test_every_network_was_compared_at_two_sizes_one_of_them_odd():
-    """At one where it takes one alone; of ssd and ssd_mobilenet_v1 their parts were."""
-    rows: dict[str, dict] = {}
-    for path in (GOLDEN / "params").glob("*.json"):
-        rows |= json.loads(path.read_text())
-    assert {name for name, row in rows.items() if "sizes" not in row} == {"ssd", "ssd_mobilenet_v1"}
-    sizes = {n: set(row["sizes"].split(", ")) for n, row in rows.items() if "sizes" in row}
-    for name, compared in sizes.items():
-        sides = [int(side) for size in compared for side in size.split("x")]
-        if len(compared) == 1:
-            with pytest.raises(ValueError, match=f"{sides[0]}x{sides[0]} px, got"):
-                models.build(name, input_size=(sides[0] + 1, sides[0] + 1))
-        elif name.startswith("yolo"):  # none is odd; one is not square instead
-            assert any(
-                height != width for height, width in zip(sides[::2], sides[1::2], strict=True)
-            )
-            with pytest.raises(ValueError, match="multiples of 32 px"):
-                models.build(name, input_size=(sides[0] + 1, sides[0]))
-        else:
-            assert any(side % 2 for side in sides), name
-    for path in GOLDEN.glob("*.npz"):  # those that name network and size
-        for key in np.load(path):
-            found = re.match(r"(.+?)_(\d+x\d+)", key)
-            if found and found[1] in sizes:
-                assert found[2] in sizes[found[1]], key
 
 
 def test_lenet5_1998_equals_loops():

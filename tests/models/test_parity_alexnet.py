@@ -14,6 +14,7 @@ import pytest
 from convoy import models
 from convoy.models.classification import alexnet, zfnet
 from tests.models.test_parity import GOLDEN, assert_close, fill
+from tests.models.weightless import weightless
 from tests.parity import formula
 
 CAFFE = np.load(GOLDEN / "classics_caffe.npz")
@@ -193,8 +194,7 @@ SMALLEST = {
 @pytest.mark.parametrize("name", SMALLEST)
 def test_smallest_inputs(name):
     size = SMALLEST[name]
-    with keras.StatelessScope(initialize_variables=False):
-        model = models.build(name, num_classes=None, input_size=(size, size))
+    model = weightless(name, num_classes=None, input_size=(size, size))
     *_, last = model.output.values()
     assert min(last.shape[1:]) >= 1
     with pytest.raises(ValueError, match=f"at least {size}x{size} px, got {size}x{size - 1}"):

@@ -12,6 +12,7 @@ import pytest
 
 from convoy import models
 from tests.models.test_parity import GOLDEN, assert_close, fill
+from tests.models.weightless import weightless
 from tests.parity import formula
 
 FULL = pytest.param((224, 224), marks=pytest.mark.slow)
@@ -88,8 +89,7 @@ def test_inception_v2_equals_tf_slim(size):
 
 @pytest.mark.parametrize("name", ["inception_v3", "inception_resnet_v2"])
 def test_maps_of_299_pixels(name):
-    with keras.StatelessScope(initialize_variables=False):
-        model = models.build(name, num_classes=None)
+    model = weightless(name, num_classes=None)
     shapes = {key: tuple(value.shape[1:3]) for key, value in model.output.items()}
     assert shapes == {"s4": (71, 71), "s8": (35, 35), "s16": (17, 17), "s32": (8, 8)}
 
@@ -111,12 +111,10 @@ def test_small_inputs_are_refused(name, size, message):
 
 def test_dropout_is_where_the_papers_have_it():
     """0.7 in each of GoogLeNet's heads, the caller's before the logits."""
-    with keras.StatelessScope(initialize_variables=False):
-        model = models.build("googlenet_aux", num_classes=3, input_size=(79, 79), dropout=0.4)
+    model = weightless("googlenet_aux", num_classes=3, input_size=(79, 79), dropout=0.4)
     rates = {
         layer.name: layer.rate for layer in model.layers if isinstance(layer, keras.layers.Dropout)
     }
     assert rates == {"dropout": 0.4, "aux1_dropout": 0.7, "aux2_dropout": 0.7}
-    with keras.StatelessScope(initialize_variables=False):
-        bare = models.build("inception_v3", num_classes=3, input_size=(75, 75))
+    bare = weightless("inception_v3", num_classes=3, input_size=(75, 75))
     assert not any(isinstance(layer, keras.layers.Dropout) for layer in bare.layers)

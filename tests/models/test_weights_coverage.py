@@ -8,7 +8,6 @@ themselves, of Caffe as its authors number the layers. The outputs are compared 
 from __future__ import annotations
 
 import collections
-import functools
 import json
 import lzma
 import pathlib
@@ -22,17 +21,11 @@ from convoy.models.weights import keras_h5, load, sources, state_dict
 from convoy.pipeline.networks.pretrained import WIDTHS
 from tests import weights_page
 from tests.models.test_parity import GOLDEN
+from tests.models.weightless import weightless
 
 CLASSES = 10
 TORCH = json.loads(lzma.decompress((GOLDEN / "weights_torch.json.xz").read_bytes()))
 ENDINGS = {"torch": ".pth", "keras": ".h5", "caffe": ".caffemodel", "darknet": ".weights"}
-
-
-@functools.cache
-def empty(network: str, classes: int = CLASSES) -> keras.Model:
-    with keras.StatelessScope(initialize_variables=False):
-        built = models.build(network, num_classes=classes)
-    return built.model if hasattr(built, "model") else built
 
 
 def named(kind: str) -> pathlib.Path:
@@ -47,7 +40,7 @@ def blank(shape) -> np.ndarray:
 
 def check(network: str, kind: str, found: dict, model: keras.Model | None = None) -> load.Report:
     """All of the model, and of the file all that belongs to it, each part once."""
-    model = model or empty(network)
+    model = model or weightless(network, num_classes=CLASSES)
     planned, report = load.plan(model, network, named(kind), lambda *_: found)
     assert (report.missing, report.mismatched) == ([], [])
     assert {v.path for v, _ in planned} == {v.path for v in model.weights}
@@ -97,7 +90,7 @@ def test_keras(network, width):
     alpha = {} if width == 1.0 else {"alpha": width}
     with keras.StatelessScope(initialize_variables=False):
         theirs = application(weights=None, classes=CLASSES, classifier_activation=None, **alpha)
-        model = models.build(network, num_classes=CLASSES, width=width)
+    model = weightless(network, num_classes=CLASSES, **({} if width == 1.0 else {"width": width}))
     found = {
         layer.name: {variable.name: blank(variable.shape) for variable in layer.weights}
         for layer in theirs.layers
@@ -151,7 +144,7 @@ def test_caffe_resnets(network, depths):
 
 def test_a_body_of_another_task():
     """WELDON takes ResNet-101's convolutions, and leaves its last layer in the file."""
-    model = empty("weldon_resnet101")
+    model = weightless("weldon_resnet101", num_classes=CLASSES)
     found = state_dict.layers({name: blank(shape) for name, shape in TORCH["resnet101"].items()})
     planned, report = load.plan(model, "weldon_resnet101", named("torch"), lambda *_: found)
     assert (report.unused, report.mismatched) == (["fc"], [])

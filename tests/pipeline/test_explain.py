@@ -18,6 +18,7 @@ from convoy.pipeline.networks import network, pretrained
 from convoy.pipeline.tools.explain import gradcam, heat, run, tiles
 from convoy.pipeline.tools.explain.occlusion import occlusion, places
 from tests.models.test_weights_torch import true_tensors, write_safetensors
+from tests.models.weightless import weightless
 
 
 def test_places_cover_every_pixel():
@@ -125,8 +126,7 @@ def test_gradcam_says_what_cannot_be_explained():
     ],
 )
 def test_default_layers(name, size, last, ends):
-    with keras.StatelessScope(initialize_variables=False):
-        found = structure.lines(models.build(name, input_size=size))
+    found = structure.lines(weightless(name, input_size=size))
     assert gradcam.last_maps(found) == last
     assert gradcam.stage_ends(found) == ends
 
@@ -185,18 +185,22 @@ def photograph(tmp_path_factory) -> pathlib.Path:
     return path
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory) -> pathlib.Path:
-    """A trainer's folder as a run leaves it."""
-    folder = tmp_path_factory.mktemp("run") / "artifacts" / "trainer" / "0123"
+def left_by_a_run(top: pathlib.Path, model: config.Model) -> pathlib.Path:
+    """A trainer's folder as a run leaves it, of fresh weights."""
+    folder = top / "artifacts" / "trainer" / "0123"
     folder.mkdir(parents=True)
-    recipe = config.Model(name="mobilenet_v1", input_size=(64, 64), width=0.25)
     train, labels = config.Train(precision="mixed_bfloat16"), ["cat", "dog", "owl"]
-    task = network.build(recipe, labels, train)
+    task = network.build(model, labels, train)
     task.model.save_weights(folder / network.WEIGHTS)
-    network.describe(folder, recipe, labels, train)
+    network.describe(folder, model, labels, train)
     keras.config.set_dtype_policy("float32")
     return folder
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> pathlib.Path:
+    model = config.Model(name="mobilenet_v1", input_size=(64, 64), width=0.25)
+    return left_by_a_run(tmp_path_factory.mktemp("run"), model)
 
 
 def check_picture(path: str) -> np.ndarray:
@@ -250,10 +254,9 @@ def test_random_weights_and_gray(photograph, tmp_path):
     assert [row["layer"] for row in told["maps"]] == ["conv1", "conv2"]
 
 
-def test_a_detector_shows_filters_and_maps(photograph, tmp_path, monkeypatch):
-    task = models.build_task("ssd_mobilenet_v1", input_size=(96, 96), width=0.25)
-    monkeypatch.setattr(run, "load_network", lambda *_: (task, [f"c{k}" for k in range(20)]))
-    told = run.run("ssd", str(photograph), tmp_path)
+def test_a_detector_shows_filters_and_maps(photograph, tmp_path):
+    model = config.Model(name="ssd_mobilenet_v1", input_size=(96, 96), width=0.25)
+    told = run.run(str(left_by_a_run(tmp_path / "run", model)), str(photograph), tmp_path)
     assert "detector" in told["note"]
     assert not {"class", "occlusion", "gradcam"} & told.keys()
     assert [row["layer"] for row in told["maps"]][:2] == [

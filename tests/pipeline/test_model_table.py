@@ -13,42 +13,21 @@ from PIL import Image
 
 from convoy import models
 from convoy.models import arithmetic, count, structure
-from convoy.models.registry import MODELS
 from convoy.pipeline import cli, errors
 from convoy.pipeline.errors import UsageError
 from convoy.pipeline.report.plots import png
 from convoy.pipeline.tools import diagram as model_diagram
 from convoy.pipeline.tools import model_table
+from tests.models.weightless import weightless
 
 
 @functools.cache
 def lines(name: str) -> list[structure.Line]:
-    return structure.lines(model_table.build(name))
+    return structure.lines(weightless(name))
 
 
 def layers_of(name: str) -> dict[str, structure.Line]:
     return {line.name: line for line in lines(name)}
-
-
-def one_a_family():
-    """The network of fewest parameters of each family; the others are slow."""
-    smallest: dict[str, str] = {}
-    for name in sorted(MODELS, key=lambda name: MODELS[name].params):
-        smallest.setdefault(MODELS[name].family.module, name)
-    quick = set(smallest.values())
-    marks = pytest.mark.slow
-    return [name if name in quick else pytest.param(name, marks=marks) for name in sorted(MODELS)]
-
-
-@pytest.mark.parametrize("name", one_a_family())
-def test_every_network_has_a_table_whose_sums_are_its_counts(name):
-    """`lines` itself compares each size by the formula with the built one."""
-    found = lines(name)
-    info = models.describe(name)
-    assert sum(line.params for line in found) == info.params
-    assert sum(line.macs for line in found) == info.macs
-    assert [line.depth for line in found if not line.inputs] == [0]
-    assert found[-1].name in model_table.text(found)
 
 
 # Araujo 2019, Computing Receptive Fields, https://distill.pub/2019/computing-receptive-fields/

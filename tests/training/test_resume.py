@@ -69,10 +69,10 @@ def test_a_finished_training_run_again_changes_nothing(class_records, uninterrup
 def test_sigterm_saves_and_exits_with_143(tmp_path):
     recipe = {
         "name": "stopped",
-        "task": "detection",
+        "task": "multilabel",
         "run_dir": str(tmp_path / "run"),
         "data": {"format": "voc", "path": str(tmp_path / "digits")},
-        "model": {"name": "ssd_mobilenet_v1", "input_size": [64, 64], "width": 0.25},
+        "model": {"name": "lenet5"},
         "train": {"batch_size": 4, "epochs": 500, "log_steps": 1, "checkpoint_minutes": 1e-6},
     }
     from convoy.data.sources import digits

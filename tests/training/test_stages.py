@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -13,6 +12,7 @@ from convoy.data.input.input import Stream
 from convoy.pipeline.config import Model, Stage
 from convoy.pipeline.networks import network
 from convoy.pipeline.training import stages
+from tests.models.weightless import weightless
 from tests.training import train_once
 
 MODEL = {"name": "mobilenet_v1", "input_size": [32, 32], "width": 0.25, "dropout": 0.3}
@@ -212,10 +212,7 @@ def test_places_are_the_networks_own():
 
 
 def test_vggs_full_layers_are_its_head():
-    with keras.StatelessScope(initialize_variables=False):
-        from convoy import models
-
-        built = models.build("vgg11", num_classes=4, input_size=(32, 32))
+    built = weightless("vgg11", num_classes=4, input_size=(32, 32))
     still = stages.frozen(built, Model(name="vgg11", input_size=(32, 32)), "head")
     learning = {layer.name for layer in built.layers if layer.weights} - still
     assert learning == {"fc1", "fc2", "logits"}

@@ -18,16 +18,17 @@ import sys
 import numpy as np
 import pytest
 
-from convoy.pipeline.components import trainer
-from tests.training import train_once
-
 LENET = {"name": "lenet5"}
+# Sums of two threads, as of two devices, so that both round alike; tests/conftest.py has one.
+THREADS = {"TF_NUM_INTRAOP_THREADS": "2", "TF_NUM_INTEROP_THREADS": "2"}
 
 
 @pytest.fixture(scope="module")
 def one_process(class_records, tmp_path_factory) -> dict[str, np.ndarray]:
     workdir = tmp_path_factory.mktemp("one")
-    trainer.run({"examples": class_records}, train_once.params(model=LENET), workdir)
+    process = _start(class_records, workdir)
+    _, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
     return _arrays(workdir)
 
 
@@ -39,7 +40,7 @@ def _arrays(workdir: pathlib.Path) -> dict[str, np.ndarray]:
 def _start(records, workdir, *options: str, config: dict | None = None) -> subprocess.Popen:
     command = [sys.executable, "-m", "tests.training.train_once", str(records), str(workdir)]
     command += ["--model", json.dumps(LENET), *options]
-    environment = dict(os.environ)
+    environment = os.environ | THREADS
     if config:
         environment["TF_CONFIG"] = json.dumps(config)
     return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)

@@ -7,7 +7,7 @@ import tensorflow as tf
 from convoy.models import boxes as box_ops
 from convoy.models import coding
 
-TOP_K = 400  # detections a class that suppression may keep (Caffe SSD's nms_param.top_k)
+TOP_K = 400  # detections per class that suppression may keep (Caffe SSD's nms_param.top_k)
 
 
 def decode_softmax(

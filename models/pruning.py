@@ -177,7 +177,7 @@ def _channels(model: keras.Model, chain: Chain) -> range:
 
 
 def _rows(kept: np.ndarray, channels: int, positions: int) -> np.ndarray:
-    """Rows of the reader's kernel; flattened maps have `channels` rows a position."""
+    """Rows of the reader's kernel; flattened maps have `channels` rows per position."""
     return (np.arange(positions)[:, None] * channels + kept[None]).ravel()
 
 

@@ -11,7 +11,7 @@ network's own layers behind that map, VGG's full ones for instance, are left out
 those as convolutions.
 Differences from the paper: k is a
 fifth of the positions, as in WILDCAT's published command (the repository's default is one).
-Softmax cross entropy trains it for one class a picture; for several (task multilabel) each class
+Softmax cross entropy trains it for one class per picture; for several (task multilabel) each class
 has a loss of its own, as on the paper's sets. Checked against PyTorch, the pooling against NumPy.
 """
 

@@ -1,7 +1,7 @@
 """Pretrained vectors of words, as word2vec writes them, into a text network.
 
 .bin: a line "WORDS NUMBERS", then of each word its bytes, a blank and float32 numbers; anything
-else is text, a word and its numbers a line, such a first line or none (GloVe).
+else is text, one word and its numbers per line, with such a first line or without (GloVe).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What our layers are called in others' files: a function a family; sources.py says which is whose.
+"""What our layers are called in others' files, one function per family; sources.py says whose.
 
 A function takes our layers' names and gives {our layer: theirs}; two of theirs where Caffe splits a
 normalisation into BatchNorm and Scale. Layers it does not know are left out.

@@ -18,7 +18,7 @@ class Level:
 
     grid: tuple[int, int]  # rows, columns
     step: tuple[float, float]  # pixels between centres in y, x; the first lies at half a step
-    shapes: tuple[tuple[float, float], ...]  # (height, width) in pixels, one a prior
+    shapes: tuple[tuple[float, float], ...]  # (height, width) in pixels, one per prior
 
     @property
     def count(self) -> int:

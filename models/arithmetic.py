@@ -253,7 +253,7 @@ def linear_gradients(x, w, upstream) -> tuple[np.ndarray, np.ndarray, np.ndarray
 
     dt/dw = x, dt/db = 1, dt/dx = w.
     """
-    x, w, upstream = (np.asarray(each, float) for each in (x, w, upstream))
+    x, w, upstream = (np.asarray(values, float) for values in (x, w, upstream))
     return w @ upstream, np.outer(x, upstream), upstream
 
 

@@ -14,8 +14,8 @@ def usable(boxes, classes, valid, num_classes: int):
     """[M] bool: valid, with a finite box of positive sides and a class in [0, num_classes)."""
     finite = tf.reduce_all(tf.math.is_finite(boxes), axis=-1)
     solid = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
-    known = (classes >= 0) & (classes < num_classes)
-    return tf.cast(valid, tf.bool) & finite & solid & known
+    in_range = (classes >= 0) & (classes < num_classes)
+    return tf.cast(valid, tf.bool) & finite & solid & in_range
 
 
 def match(iou, threshold: float = 0.5):
@@ -32,7 +32,7 @@ def match(iou, threshold: float = 0.5):
     rivals = (best[:, None] == best[None, :]) & good[:, None] & good[None, :]
     contested = tf.math.count_nonzero(rivals) > tf.math.count_nonzero(good)
     # Where each object has a best prior of its own, the remaining pairs are never looked at.
-    taken = tf.cond(contested, lambda: _bipartite(iou), lambda: tf.where(good, best, -1))
+    prior_of = tf.cond(contested, lambda: _bipartite(iou), lambda: tf.where(good, best, -1))
 
     near = tf.where(tf.reduce_max(iou, axis=0) >= threshold)  # [priors, 1]: few of them
     # A row of -1 makes the reduction defined where there are no objects at all.
@@ -41,9 +41,9 @@ def match(iou, threshold: float = 0.5):
     matched = tf.tensor_scatter_nd_update(
         tf.fill([count], -1), near, tf.argmax(columns, axis=0, output_type=tf.int32)
     )
-    rows = tf.where(taken >= 0)  # [objects with a prior, 1]
+    rows = tf.where(prior_of >= 0)  # [objects with a prior, 1]
     return tf.tensor_scatter_nd_update(
-        matched, tf.gather_nd(taken, rows)[:, None], tf.cast(rows[:, 0], tf.int32)
+        matched, tf.gather_nd(prior_of, rows)[:, None], tf.cast(rows[:, 0], tf.int32)
     )
 
 
@@ -53,21 +53,21 @@ def _bipartite(iou):
     # M - 1 other objects can take no more than M - 1 of an object's priors: its M best will do.
     best_iou, best_prior = tf.math.top_k(iou, tf.minimum(objects, count))
 
-    def step(_, open_iou, taken):
+    def step(_, open_iou, prior_of):
         best = tf.argmax(tf.reshape(open_iou, [-1]), output_type=tf.int32)
         row, column = best // tf.shape(open_iou)[1], best % tf.shape(open_iou)[1]
         good, prior = open_iou[row, column] > MIN_IOU, best_prior[row, column]
         row_hot = tf.range(objects) == row
         closed = row_hot[:, None] | (best_prior == prior)
-        return good, tf.where(closed, -1.0, open_iou), tf.where(row_hot & good, prior, taken)
+        return good, tf.where(closed, -1.0, open_iou), tf.where(row_hot & good, prior, prior_of)
 
-    _, _, taken = tf.while_loop(
-        lambda more, *_: more,
+    _, _, prior_of = tf.while_loop(
+        lambda matching, *_: matching,
         step,
         (objects > 0, best_iou, tf.fill([objects], -1)),
         maximum_iterations=objects,
     )
-    return taken
+    return prior_of
 
 
 def encode_ssd(boxes, classes, valid, priors, num_classes: int, threshold: float = 0.5):

@@ -18,7 +18,7 @@ class TableConv(keras.layers.Layer):
     """Convolution without padding where output map o sees the input maps of table[o].
 
     All rows of the table are of one length F. kernel [size, size, F, outputs] holds for each
-    output one filter a connection, in its row's order.
+    output one filter per connection, in its row's order.
     """
 
     def __init__(

@@ -7,7 +7,7 @@ import tensorflow as tf
 from convoy.models import boxes as box_ops
 from convoy.models import coding
 
-TOP_K = 400  # detections a class that suppression may keep (Caffe SSD's nms_param.top_k)
+TOP_K = 400  # detections per class that suppression may keep (Caffe SSD's nms_param.top_k)
 
 
 def decode_softmax(
@@ -34,7 +34,7 @@ def suppress(boxes, scores, score_threshold, iou_threshold, max_detections):
     A box goes where a better one of its class overlaps it by IoU > iou_threshold. Returns the
     dict of models/detection/task.py with D = max_detections.
     """
-    found = tf.image.combined_non_max_suppression(
+    kept = tf.image.combined_non_max_suppression(
         boxes[:, :, None, :],
         scores,
         max_output_size_per_class=min(max_detections, TOP_K),
@@ -45,8 +45,8 @@ def suppress(boxes, scores, score_threshold, iou_threshold, max_detections):
     )
     places = tf.range(max_detections)[None]
     return {
-        "boxes": found.nmsed_boxes,
-        "scores": found.nmsed_scores,
-        "classes": tf.cast(found.nmsed_classes, tf.int64),
-        "valid": places < found.valid_detections[:, None],
+        "boxes": kept.nmsed_boxes,
+        "scores": kept.nmsed_scores,
+        "classes": tf.cast(kept.nmsed_classes, tf.int64),
+        "valid": places < kept.valid_detections[:, None],
     }

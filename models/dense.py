@@ -154,7 +154,7 @@ def _head(model: keras.Model) -> list:
         kind = type(layer).__name__
         if kind in _GLOBAL or (kind == "Flatten" and max(layer.input.shape[1:3]) > 1):
             return chain
-        if kind == "Flatten" and any(isinstance(each, keras.layers.Dense) for each in chain):
+        if kind == "Flatten" and any(isinstance(member, keras.layers.Dense) for member in chain):
             vector = list(chain)  # of a map of one position, unless a global pooling made that
         by_itself = kind == "Conv2D" and layer.kernel_size == (1, 1)
         if not (by_itself or kind in (*_POINTWISE, "Dense", "Flatten")):
@@ -178,20 +178,20 @@ def _replacements(model: keras.Model, chain: list) -> dict[str, keras.layers.Lay
     """Layers on maps, by the names of those on vectors."""
     collapse, *behind = chain
     sides = tuple(collapse.input.shape[1:3])
-    found = _bins(model, collapse)
+    replacements = _bins(model, collapse)
     if type(collapse).__name__ in _GLOBAL:
         kind = _GLOBAL[type(collapse).__name__]
-        found[collapse.name] = kind(
+        replacements[collapse.name] = kind(
             sides, strides=1, dtype=collapse.dtype_policy, name=collapse.name
         )
         sides = (1, 1)
     else:
-        found[collapse.name] = _nothing(collapse)
+        replacements[collapse.name] = _nothing(collapse)
     for layer in behind:
         if isinstance(layer, keras.layers.Flatten):
-            found[layer.name] = _nothing(layer)
+            replacements[layer.name] = _nothing(layer)
         elif isinstance(layer, keras.layers.Dense):
-            found[layer.name] = keras.layers.Conv2D(
+            replacements[layer.name] = keras.layers.Conv2D(
                 layer.units,
                 sides,
                 activation=layer.activation,
@@ -200,7 +200,7 @@ def _replacements(model: keras.Model, chain: list) -> dict[str, keras.layers.Lay
                 name=layer.name,
             )
             sides = (1, 1)
-    return found
+    return replacements
 
 
 def _bins(model: keras.Model, collapse) -> dict[str, keras.layers.Layer]:
@@ -247,8 +247,10 @@ def classify(dense: keras.Model, pictures: Sequence, *, pool: str = "max", mirro
     """
     reduce = {"max": ops.max, "mean": ops.mean}[pool]
     views = [view for x in pictures for view in ((x, ops.flip(x, 2)) if mirror else (x,))]
-    found = [ops.softmax(reduce(dense(view, training=False), axis=(1, 2))) for view in views]
-    return sum(found) / len(found)
+    probabilities = [
+        ops.softmax(reduce(dense(view, training=False), axis=(1, 2))) for view in views
+    ]
+    return sum(probabilities) / len(probabilities)
 
 
 def sliding_windows(model: keras.Model, images, stride: int) -> np.ndarray:
@@ -258,12 +260,12 @@ def sliding_windows(model: keras.Model, images, stride: int) -> np.ndarray:
         arithmetic.output_size(n, f, stride)
         for n, f in zip(images.shape[1:3], (height, width), strict=True)
     )
-    found = [
+    outputs = [
         model(images[:, y : y + height, x : x + width], training=False)
         for y in range(0, rows * stride, stride)
         for x in range(0, columns * stride, stride)
     ]
-    logits = np.stack([ops.convert_to_numpy(each) for each in found], axis=1)
+    logits = np.stack([ops.convert_to_numpy(output) for output in outputs], axis=1)
     return logits.reshape(len(images), rows, columns, -1)
 
 

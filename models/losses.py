@@ -25,11 +25,11 @@ def cross_entropy(labels, logits):
 
 def classification(labels, logits, label_smoothing: float = 0.0):
     """Cross entropy against (1 - s) * onehot + s / K: labels [B], logits [B, K] -> [B]."""
-    each = cross_entropy(labels, logits)
+    entropy = cross_entropy(labels, logits)
     if label_smoothing == 0.0:
-        return each
+        return entropy
     uniform = -ops.mean(ops.log_softmax(ops.cast(logits, "float32"), axis=-1), axis=-1)
-    return (1.0 - label_smoothing) * each + label_smoothing * uniform
+    return (1.0 - label_smoothing) * entropy + label_smoothing * uniform
 
 
 def smooth_l1(target, prediction):
@@ -60,9 +60,9 @@ def hard_negative_weights(loss, positive, ratio: float = 3.0):
     rank = ops.argsort(ops.argsort(-hardness, axis=-1), axis=-1)
     positives = ops.sum(ops.cast(positive, "float32"), axis=-1, keepdims=True)
     negatives = ops.sum(ops.cast(~positive, "float32"), axis=-1, keepdims=True)
-    wanted = ops.minimum(ratio * positives, negatives)
-    chosen = ops.cast(rank, "float32") < wanted
-    return ops.cast(ops.logical_or(positive, chosen), "float32")
+    count = ops.minimum(ratio * positives, negatives)
+    hardest = ops.cast(rank, "float32") < count
+    return ops.cast(ops.logical_or(positive, hardest), "float32")
 
 
 def multibox(targets, outputs, ratio: float = 3.0):
@@ -74,8 +74,8 @@ def multibox(targets, outputs, ratio: float = 3.0):
     """
     labels = targets["cls"]
     positive = labels > 0
-    each = cross_entropy(labels, outputs["cls"])
-    cls = ops.sum(each * hard_negative_weights(each, positive, ratio))
+    entropy = cross_entropy(labels, outputs["cls"])
+    cls = ops.sum(entropy * hard_negative_weights(entropy, positive, ratio))
     codes = ops.sum(smooth_l1(targets["box"], outputs["box"]), axis=-1)
     box = ops.sum(ops.where(positive, codes, 0.0))
     count = ops.sum(ops.cast(positive, "float32"))

@@ -92,7 +92,7 @@ def adaptive_pool(x, n: int, kind: str = "max"):
         size = ops.shape(x)[axis]
         ends = [(i * size // n, -(-(i + 1) * size // n)) for i in range(n)]
         bins = [x[:, a:b] if axis == 1 else x[:, :, a:b] for a, b in ends]
-        x = ops.stack([reduce(each, axis=axis) for each in bins], axis=axis)
+        x = ops.stack([reduce(window, axis=axis) for window in bins], axis=axis)
     return x
 
 

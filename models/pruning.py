@@ -59,7 +59,7 @@ def chains(model: keras.Model) -> dict[str, Chain]:
             for tensor in keras.tree.flatten(layer.input):
                 readers.setdefault(id(tensor), []).append(layer)
     outputs = {id(tensor) for tensor in keras.tree.flatten(model.output)}
-    found = {}
+    by_maker = {}
     for maker in model.layers:
         if type(maker) not in _MAKES or getattr(maker, "groups", 1) != 1:
             continue
@@ -68,12 +68,12 @@ def chains(model: keras.Model) -> dict[str, Chain]:
             layer = readers[id(layer.output)][0]
             if type(layer) in _MAKES:
                 if getattr(layer, "groups", 1) == 1:
-                    found[maker.name] = Chain(maker.name, tuple(between), layer.name)
+                    by_maker[maker.name] = Chain(maker.name, tuple(between), layer.name)
                 break
             if not isinstance(layer, _APART) or getattr(layer, "depth_multiplier", 1) != 1:
                 break
             between.append(layer.name)
-    return found
+    return by_maker
 
 
 def importance(
@@ -85,16 +85,16 @@ def importance(
     """
     if criterion not in CRITERIA:
         raise ValueError(f"criterion {criterion!r}: expected one of {', '.join(CRITERIA)}")
-    known = chains(model)
-    means = _mean_values(model, known, pictures) if criterion == "activation" else {}
-    found = {}
-    for name, chain in known.items():
+    prunable = chains(model)
+    means = _mean_values(model, prunable, pictures) if criterion == "activation" else {}
+    scores = {}
+    for name, chain in prunable.items():
         read = _by_channel(model, chain, np.abs(model.get_layer(chain.reader).get_weights()[0]))
         if criterion == "activation":
-            found[name] = means[name] * read
+            scores[name] = means[name] * read
         else:
-            found[name] = _strength(model, chain) * read
-    return found
+            scores[name] = _strength(model, chain) * read
+    return scores
 
 
 def choose(importances: Mapping[str, np.ndarray], keep: float) -> dict[str, np.ndarray]:
@@ -111,9 +111,9 @@ def choose(importances: Mapping[str, np.ndarray], keep: float) -> dict[str, np.n
     goes[np.argsort(every, kind="stable")[: round((1.0 - keep) * len(every))]] = True
     stays, start = {}, 0
     for name, values in importances.items():
-        wanted = int((~goes[start : start + len(values)]).sum())
-        wanted = max(wanted, math.ceil(LEAST * len(values)))
-        stays[name] = np.sort(np.argsort(values, kind="stable")[len(values) - wanted :])
+        count = int((~goes[start : start + len(values)]).sum())
+        count = max(count, math.ceil(LEAST * len(values)))
+        stays[name] = np.sort(np.argsort(values, kind="stable")[len(values) - count :])
         start += len(values)
     return stays
 
@@ -135,15 +135,16 @@ def narrowed(model: keras.Model, widths: Mapping[str, int]) -> keras.Model:
 
 def pruned(model: keras.Model, stays: Mapping[str, np.ndarray]) -> keras.Model:
     """The network with only these channels of each named layer, and their weights."""
-    known = chains(model)
+    prunable = chains(model)
     weights = {layer.name: layer.get_weights() for layer in model.layers}
     for name, kept in stays.items():
-        chain = known[name]
+        chain = prunable[name]
         weights[name] = [values[..., kept] for values in weights[name]]
-        for each in chain.between:
+        for layer in chain.between:
             # [channels], but a depthwise kernel is [height, width, channels, 1]
-            weights[each] = [
-                values[:, :, kept] if values.ndim == 4 else values[kept] for values in weights[each]
+            weights[layer] = [
+                values[:, :, kept] if values.ndim == 4 else values[kept]
+                for values in weights[layer]
             ]
         reader = weights[chain.reader]
         positions = reader[0].shape[-2] // len(_channels(model, chain))
@@ -156,18 +157,18 @@ def pruned(model: keras.Model, stays: Mapping[str, np.ndarray]) -> keras.Model:
 
 
 def silenced(model: keras.Model, stays: Mapping[str, np.ndarray]) -> keras.Model:
-    """The whole network whose other channels nobody hears: their readers' weights are 0."""
-    known = chains(model)
+    """The whole network whose other channels have no effect: their readers' weights are 0."""
+    prunable = chains(model)
     same = narrowed(model, {})
     same.set_weights(model.get_weights())
     for name, kept in stays.items():
-        chain = known[name]
+        chain = prunable[name]
         reader = same.get_layer(chain.reader)
         kernel, *rest = reader.get_weights()
         channels = len(_channels(model, chain))
-        heard = np.zeros(kernel.shape[-2], bool)
-        heard[_rows(kept, channels, kernel.shape[-2] // channels)] = True
-        reader.set_weights([np.where(heard[:, None], kernel, 0.0), *rest])
+        read = np.zeros(kernel.shape[-2], bool)
+        read[_rows(kept, channels, kernel.shape[-2] // channels)] = True
+        reader.set_weights([np.where(read[:, None], kernel, 0.0), *rest])
     return same
 
 
@@ -176,7 +177,7 @@ def _channels(model: keras.Model, chain: Chain) -> range:
 
 
 def _rows(kept: np.ndarray, channels: int, positions: int) -> np.ndarray:
-    """Rows of the reader's kernel; flattened maps have `channels` rows a position."""
+    """Rows of the reader's kernel; flattened maps have `channels` rows per position."""
     return (np.arange(positions)[:, None] * channels + kept[None]).ravel()
 
 
@@ -196,17 +197,17 @@ def _strength(model: keras.Model, chain: Chain) -> np.ndarray:
     return kernel.sum(axis=tuple(range(kernel.ndim - 1)))
 
 
-def _mean_values(model: keras.Model, known: Mapping[str, Chain], pictures) -> dict:
+def _mean_values(model: keras.Model, prunable: Mapping[str, Chain], pictures) -> dict:
     """Maker -> [channels] mean of |what its reader gets|."""
     probe = keras.Model(
-        model.input, {name: model.get_layer(chain.reader).input for name, chain in known.items()}
+        model.input, {name: model.get_layer(chain.reader).input for name, chain in prunable.items()}
     )
-    sums, count = dict.fromkeys(known, 0.0), 0
+    sums, count = dict.fromkeys(prunable, 0.0), 0
     for batch in pictures or ():
-        found = probe(batch, training=False)
+        maps = probe(batch, training=False)
         count += len(batch)
-        for name, chain in known.items():
-            values = np.abs(keras.ops.convert_to_numpy(keras.ops.cast(found[name], "float32")))
+        for name, chain in prunable.items():
+            values = np.abs(keras.ops.convert_to_numpy(keras.ops.cast(maps[name], "float32")))
             values = values.reshape(len(batch), -1, len(_channels(model, chain)))
             sums[name] = sums[name] + values.mean(1, dtype=np.float64).sum(0)
     if not count:

@@ -54,7 +54,7 @@ def warp(
     unhalf = tf.constant([[1.0, 0.0, -0.5], [0.0, 1.0, -0.5], [0.0, 0.0, 1.0]])
     flat = tf.reshape(unhalf @ inverse @ half, [9])
     flat = flat / flat[8]
-    drawn = tf.raw_ops.ImageProjectiveTransformV3(
+    warped = tf.raw_ops.ImageProjectiveTransformV3(
         images=image[None],
         transforms=flat[None, :8],
         output_shape=tf.constant(size, tf.int32),
@@ -62,8 +62,8 @@ def warp(
         interpolation=interpolation,
         fill_mode="NEAREST" if fill is None else "CONSTANT",
     )[0]
-    drawn.set_shape([size[0], size[1], image.shape[-1]])
-    return drawn
+    warped.set_shape([size[0], size[1], image.shape[-1]])
+    return warped
 
 
 def fit(image: tf.Tensor, preprocess: Preprocess, size: tuple[int, int]):

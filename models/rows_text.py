@@ -14,7 +14,7 @@ TEXT_CNN = Family(
     options=("dropout", "max_words"),
 )
 
-# 360,902 and 18,766 vectors of 300 a channel.
+# 360,902 and 18,766 vectors of 300 per channel.
 ROWS = {
     "text_cnn_rand": Row(TEXT_CNN, 5_990_702, 21_900_600, 2, Sentence()),
     "text_cnn_static": Row(TEXT_CNN, 5_990_702, 21_900_600, 2, Sentence()),

@@ -30,11 +30,11 @@ _GLOBAL = ("GlobalAveragePooling2D", "GlobalMaxPooling2D", "LocalContrastNorm")
 class Side(NamedTuple):
     """How a layer slides along one side of its input."""
 
-    f: int  # extent of the window, holes of a dilated one included
+    f: int  # extent of the window, with the gaps of a dilated one
     s: int = 1
     before: int = 0  # padding
     after: int = 0
-    hole: int = 1  # pixels between the window's values; more than 1: dilated
+    dilation: int = 1  # pixels from one value of the window to the next
 
 
 class Seen(NamedTuple):
@@ -69,31 +69,31 @@ class Line(NamedTuple):
 
 def lines(model: keras.Model) -> list[Line]:
     """Every layer in the order of computation; the first is the input."""
-    found: list[Line] = []
-    known: dict[int, tuple[Line, Any]] = {}  # by output tensor
+    rows: list[Line] = []
+    line_of: dict[int, tuple[Line, Any]] = {}  # by output tensor
     for layer in model.operations:
         inputs = [] if isinstance(layer, keras.layers.InputLayer) else layer.input
-        _check_known(model, keras.tree.flatten(inputs), known)
-        before = [known[id(tensor)] for tensor in keras.tree.flatten(inputs)]
+        _check_known(model, keras.tree.flatten(inputs), line_of)
+        before = [line_of[id(tensor)] for tensor in keras.tree.flatten(inputs)]
         outputs = keras.tree.flatten(layer.output)
         line, seen = _line(model, layer, before, tuple(outputs[0].shape[1:]))
-        known |= {id(tensor): (line, seen) for tensor in outputs}
-        found.append(line)
-    _check_known(model, keras.tree.flatten(model.output), known)
-    return found
+        line_of |= {id(tensor): (line, seen) for tensor in outputs}
+        rows.append(line)
+    _check_known(model, keras.tree.flatten(model.output), line_of)
+    return rows
 
 
-def _check_known(model, tensors, known) -> None:
+def _check_known(model, tensors, line_of) -> None:
     """A layer tells of its first use alone; what another one makes is not known."""
-    if not all(id(tensor) in known for tensor in tensors):
+    if not all(id(tensor) in line_of for tensor in tensors):
         raise ValueError(
             f"{model.name}: a layer is used more than once; such networks have no table of layers"
         )
 
 
-def depth(found: Iterable[Line]) -> int:
+def depth(rows: Iterable[Line]) -> int:
     """Layers with kernels along the longest path."""
-    return max(line.depth for line in found)
+    return max(line.depth for line in rows)
 
 
 def _line(model, layer, before, size) -> tuple[Line, Any]:
@@ -105,16 +105,16 @@ def _line(model, layer, before, size) -> tuple[Line, Any]:
     line = Line(
         name=layer.name,
         kind=f"{layer.kind.title()}Pool" if isinstance(layer, Pool) else type(layer).__name__,
-        inputs=tuple(each.name for each, _ in before),
+        inputs=tuple(source.name for source, _ in before),
         size=size,
-        kernel=tuple((side.f - 1) // side.hole + 1 for side in sides) if slides else None,
-        dilation=tuple(side.hole for side in sides) if slides else None,
+        kernel=tuple((side.f - 1) // side.dilation + 1 for side in sides) if slides else None,
+        dilation=tuple(side.dilation for side in sides) if slides else None,
         stride=tuple(side.s for side in sides) if slides else None,
         padding=tuple((side.before, side.after) for side in sides) if sides else None,
         field=_extent(seen),
         params=count.params(layer) if hasattr(layer, "weights") else 0,
         macs=count.layer_macs(layer),
-        depth=max((each.depth for each, _ in before), default=0) + has_kernel,
+        depth=max((source.depth for source, _ in before), default=0) + has_kernel,
     )
     return line, seen
 
@@ -138,20 +138,20 @@ def window(layer, size: tuple[int, ...]) -> tuple[Side, Side] | None:
     extent = getattr(layer, "kernel_size", None) or getattr(layer, "pool_size", None)
     if extent is None or len(extent) != 2 or "Transpose" in kind:
         return None
-    holes = getattr(layer, "dilation_rate", (1, 1))
-    holes = (holes, holes) if isinstance(holes, int) else holes
+    dilations = getattr(layer, "dilation_rate", (1, 1))
+    dilations = (dilations, dilations) if isinstance(dilations, int) else dilations
     strides = layer.strides
     strides = (strides, strides) if isinstance(strides, int) else strides
     same = layer.padding == "same"
-    sides = zip(size[:2], extent, strides, holes, strict=True)
-    return tuple(_side(n, f, s, hole, same) for n, f, s, hole in sides)
+    sides = zip(size[:2], extent, strides, dilations, strict=True)
+    return tuple(_side(n, f, s, dilation, same) for n, f, s, dilation in sides)
 
 
-def _side(n: int, f: int, s: int, hole: int, same: bool) -> Side:
+def _side(n: int, f: int, s: int, dilation: int, same: bool) -> Side:
     """TensorFlow's "same" pads so that ceil(n / s) windows fit, an odd pixel behind."""
-    extent = (f - 1) * hole + 1
+    extent = (f - 1) * dilation + 1
     padding = max((-(-n // s) - 1) * s + extent - n, 0) if same else 0
-    return Side(extent, s, padding // 2, padding - padding // 2, hole)
+    return Side(extent, s, padding // 2, padding - padding // 2, dilation)
 
 
 def _check_size(model, layer, sides, before, size) -> None:
@@ -178,7 +178,7 @@ def _seen(layer, sides, before, size):
         return None
     if sides is not None:
         return tuple(_moved(seen, side) for seen, side in zip(earlier[0], sides, strict=True))
-    if any(each.size[:2] != size[:2] for each, _ in before):
+    if any(source.size[:2] != size[:2] for source, _ in before):
         return None
     return tuple(_hull(parts) for parts in zip(*earlier, strict=True))
 

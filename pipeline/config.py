@@ -58,7 +58,7 @@ class Data(Section):
 class Ingest(Section):
     """ExampleGen: raw data to TFRecords."""
 
-    copies: int = Field(0, ge=0)  # augmented copies a training sample, beside the original
+    copies: int = Field(0, ge=0)  # augmented copies per training sample, beside the original
     augment: Augment = Augment()  # what the copies go through
     shard_mb: float = Field(64.0, gt=0)  # wanted size of a shard, MiB of pictures
     max_rejected: float = Field(0.05, ge=0, le=1)  # part of the samples; more is a failure
@@ -157,7 +157,7 @@ class Train(Section):
     keep: int = Field(2, gt=0)  # newest checkpoints to keep, beside the best
     log_steps: int = Field(20, gt=0)  # steps between progress lines
     shuffle_buffer: int = Field(2048, gt=0)  # records
-    max_boxes: int = Field(100, gt=0)  # boxes a picture that the loss sees
+    max_boxes: int = Field(100, gt=0)  # boxes per picture that the loss sees
 
 
 class Evaluate(Section):
@@ -243,7 +243,7 @@ def load(path: str | pathlib.Path, overrides: tuple[str, ...] | list[str] = ()) 
 
 
 def parse(raw: dict[str, Any], where: str = "recipe") -> Recipe:
-    """Checks a recipe given as nested dicts. Raises ConfigError with one line a mistake."""
+    """Checks a recipe given as nested dicts. Raises ConfigError with one line per mistake."""
     try:
         recipe = Recipe.model_validate(raw)
     except pydantic.ValidationError as error:
@@ -264,8 +264,8 @@ def _contradiction(recipe: Recipe) -> str:
     if mode != "scratch":
         for network in networks:
             if not (network.init_from or network.weights):
-                told = f"set init_from or weights of {network.name}"
-                return f"train.mode: {mode} starts from weights: {told}"
+                advice = f"set init_from or weights of {network.name}"
+                return f"train.mode: {mode} starts from weights: {advice}"
     for head in (network.head for network in (recipe.model, *recipe.model.features)):
         if head != "own" and mode == "extract":
             return "model.head: extract puts a linear layer on features: leave model.head out"

@@ -28,12 +28,12 @@ def _asset(name: str, upstream: str | None) -> dg.AssetsDefinition:
             result = steps.run(job, name)
         except errors.Refused as refusal:
             raise dg.Failure(str(refusal), allow_retries=False) from refusal
-        told = {k: v for k, v in result["metrics"].items() if v is not None}
+        values = {k: v for k, v in result["metrics"].items() if v is not None}
         if name == "example_validator":
-            told["verdict"] = result["validation"]["summary"]
+            values["verdict"] = result["validation"]["summary"]
         path = result["artifacts"].get(name) or result.get("pushed_path", "")
         return dg.MaterializeResult(
-            metadata={"path": path, "cached": name in result["cached"], **told}
+            metadata={"path": path, "cached": name in result["cached"], **values}
         )
 
     return materialize

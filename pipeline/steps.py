@@ -201,7 +201,7 @@ def _push(job: Job) -> dict:
     pusher.run(inputs, pusher.params_of(job.recipe, job.model_dir), job.run_dir)
     pushed = json.loads((job.run_dir / "pushed.json").read_text())
     path = job.model_dir / str(pushed["version"])
-    job.tell(f"pusher: {pusher.said(pushed)} {path}")
+    job.tell(f"pusher: {pusher.summary(pushed)} {path}")
     where = {key: pushed[key] for key in ("version", "new", "newest", "returned_from")}
     return {"pushed": True, "pushed_path": str(path), **where}
 

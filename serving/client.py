@@ -139,20 +139,20 @@ def rest(
             return rest(connection, method, path, document)
         raise RequestFailed("UNAVAILABLE", f"{where}: no answer: {error}") from error
     try:
-        found = json.loads(text)
+        answer = json.loads(text)
     except ValueError as error:
         raise RequestFailed(response.status, f"{where}: not JSON: {text[:200]!r}") from error
     if response.status != 200:
-        message = found.get("error", text) if isinstance(found, dict) else text
+        message = answer.get("error", text) if isinstance(answer, dict) else text
         raise RequestFailed(response.status, str(message))
-    return found
+    return answer
 
 
 def _array(value: Any) -> np.ndarray:
-    found = np.array(value)
-    if found.dtype.kind == "U":
-        return np.char.encode(found).astype(object)
-    return found.astype(np.float32) if found.dtype.kind == "f" else found
+    array = np.array(value)
+    if array.dtype.kind == "U":
+        return np.char.encode(array).astype(object)
+    return array.astype(np.float32) if array.dtype.kind == "f" else array
 
 
 def load_local(model: str | os.PathLike) -> Callable[[Sequence[bytes]], Answers]:

@@ -76,21 +76,21 @@ def export(
     aside = path.with_name(f".{path.name}.partial")  # one name: a killed export's is swept away
     shutil.rmtree(aside, ignore_errors=True)
     try:
-        found = {}
+        forms = {}
         for form in FORMS[precision]:
             save(task, aside / form, form, **build)
-            found[form] = {"bytes": _size(aside / form)}
+            forms[form] = {"bytes": _size(aside / form)}
         name_of_input = signatures.input_of(task)
         apart = functools.partial(task.difference, **limits)
-        _measure(aside, found, expected, samples, apart, budget_s, name_of_input)
-        chosen = _choose(found, tolerance)
+        _measure(aside, forms, expected, samples, apart, budget_s, name_of_input)
+        chosen = _choose(forms, tolerance)
         report = {
             "network": task.info.name,
             "task": task.info.task,
             "precision": precision,
             "chosen": chosen,
             "tolerance": tolerance,
-            "forms": found,
+            "forms": forms,
             "input_size": list(input_size),
             "labels": len(labels),
             **limits,
@@ -132,8 +132,8 @@ def in_memory(task: Task, **build):
 def save(task: Task, path: pathlib.Path, form: str, **build) -> None:
     """Writes one form of the network as a SavedModel."""
     module = tf.Module()
-    size, given = build["input_size"], task.model.input
-    shape, dtype = (*size, *given.shape[1 + len(size) :]), tf.as_dtype(given.dtype)
+    size, tensor = build["input_size"], task.model.input
+    shape, dtype = (*size, *tensor.shape[1 + len(size) :]), tf.as_dtype(tensor.dtype)
     if task.tokens is not None:
         module.tokens = task.tokens
     if form == "float32":
@@ -167,10 +167,10 @@ def _check(task, labels, precision, samples) -> None:
         )
 
 
-def _measure(folder, found, expected, samples, difference, budget_s, input_name) -> None:
+def _measure(folder, forms, expected, samples, difference, budget_s, input_name) -> None:
     """Fills in the difference and the median time at batch 1, runs of the forms alternating."""
     calls = {}
-    for form, entry in found.items():
+    for form, entry in forms.items():
         call = tf.saved_model.load(str(folder / form)).signatures[signatures.DEFAULT]
         calls[form] = call
         apart = 0.0
@@ -191,19 +191,19 @@ def _measure(folder, found, expected, samples, difference, budget_s, input_name)
         if turn >= 4 and time.perf_counter() - started > budget_s:
             break
     for form, seconds in times.items():
-        found[form]["median_ms"] = round(1000 * statistics.median(seconds), 3)
-        found[form]["runs"] = len(seconds)
+        forms[form]["median_ms"] = round(1000 * statistics.median(seconds), 3)
+        forms[form]["runs"] = len(seconds)
 
 
-def _choose(found: dict[str, dict], tolerance: float) -> str:
-    true = [form for form, entry in found.items() if entry["score_difference"] <= tolerance]
+def _choose(forms: dict[str, dict], tolerance: float) -> str:
+    true = [form for form, entry in forms.items() if entry["score_difference"] <= tolerance]
     if not true:
-        apart = ", ".join(f"{form} {entry['score_difference']}" for form, entry in found.items())
+        apart = ", ".join(f"{form} {entry['score_difference']}" for form, entry in forms.items())
         raise ExportError(
             f"no form of the network stays within export.tolerance={tolerance} of its float32 "
             f"scores ({apart}): raise the tolerance or export with precision float32"
         )
-    return min(true, key=lambda form: found[form]["median_ms"])
+    return min(true, key=lambda form: forms[form]["median_ms"])
 
 
 def _size(path: pathlib.Path) -> int:

@@ -70,7 +70,7 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
         with _errors(context):
             spec = request.model_spec
             inputs = {name: to_tensor(name, proto) for name, proto in request.inputs.items()}
-            with self._manager.use(*_asked(request)) as (number, servable):
+            with self._manager.use(*_requested(request)) as (number, servable):
                 outputs = servable.run(spec.signature_name, inputs, request.output_filter)
             response = predict_pb2.PredictResponse()
             response.model_spec.name = spec.name
@@ -82,7 +82,7 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
 
     def GetModelMetadata(self, request, context):
         with _errors(context):
-            return metadata(self._manager, *_asked(request), list(request.metadata_field))
+            return metadata(self._manager, *_requested(request), list(request.metadata_field))
 
     def Classify(self, request, context):
         _not_implemented(context, "Classify")
@@ -102,7 +102,7 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
 
     def GetModelStatus(self, request, context):
         with _errors(context):
-            return self._manager.status(*_asked(request))
+            return self._manager.status(*_requested(request))
 
     def HandleReloadConfigRequest(self, request, context):
         _not_implemented(context, "HandleReloadConfigRequest")
@@ -120,9 +120,9 @@ def metadata(
         if field != "signature_def":
             raise ServingError(INVALID_ARGUMENT, f"Metadata field {field} is not supported")
     response = get_model_metadata_pb2.GetModelMetadataResponse()
-    with manager.use(name, number) as (found, servable):
+    with manager.use(name, number) as (version, servable):
         response.model_spec.name = name
-        response.model_spec.version.value = found
+        response.model_spec.version.value = version
         signatures = get_model_metadata_pb2.SignatureDefMap()
         for key, definition in servable.definitions.items():
             signatures.signature_def[key].CopyFrom(definition)
@@ -159,7 +159,7 @@ def fill_proto(proto: tensor_pb2.TensorProto, value: np.ndarray) -> None:
         proto.tensor_content = value.tobytes()
 
 
-def _asked(request) -> tuple[str, int | None]:
+def _requested(request) -> tuple[str, int | None]:
     if not request.HasField("model_spec"):
         raise ServingError(INVALID_ARGUMENT, "Missing ModelSpec")
     spec = request.model_spec

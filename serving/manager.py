@@ -73,29 +73,29 @@ class Manager:
                 log.exception("looking for versions under %s", self.base)
 
     def poll(self) -> None:
-        """One look at the disk: load what is wanted, then drop what is not."""
+        """One look at the disk: load what the policy selects, then drop the rest."""
         for name, folders in discover(self.base, self.name).items():
             with self._lock:
-                known = self._models.setdefault(name, {})
+                versions = self._models.setdefault(name, {})
             stamps = {number: _stamp(path) for number, path in folders.items()}
-            while new := self._wanted(known, stamps) - _serving(known):
-                number = max(new)
+            while pending := self._selected(versions, stamps) - _serving(versions):
+                number = max(pending)
                 version = Version(number, folders[number], stamps[number])
                 with self._lock:
-                    known[number] = version
+                    versions[number] = version
                 self._load(name, version)
-            wanted = self._wanted(known, stamps)
-            if wanted & _serving(known):
-                for number in _serving(known) - wanted:
-                    self._unload(name, known[number])
+            selected = self._selected(versions, stamps)
+            if selected & _serving(versions):
+                for number in _serving(versions) - selected:
+                    self._unload(name, versions[number])
             with self._lock:
-                for number in [n for n in known if n not in folders]:
-                    if known[number].state == State.END:
-                        del known[number]
+                for number in [n for n in versions if n not in folders]:
+                    if versions[number].state == State.END:
+                        del versions[number]
 
-    def _wanted(self, known: dict[int, Version], stamps: dict[int, tuple]) -> set[int]:
+    def _selected(self, versions: dict[int, Version], stamps: dict[int, tuple]) -> set[int]:
         """The versions on disk that the policy asks for, without those known to be broken."""
-        broken = {n for n, v in known.items() if v.code and v.stamp == stamps.get(n)}
+        broken = {n for n, v in versions.items() if v.code and v.stamp == stamps.get(n)}
         sound = set(stamps) - broken
         if self.policy == "all":
             return sound
@@ -154,13 +154,13 @@ class Manager:
                     self._lock.notify_all()
 
     def _find(self, name: str, number: int | None) -> Version:
-        known = self._models.get(name, {})
+        versions = self._models.get(name, {})
         if number is None:
-            serving = [n for n, v in known.items() if v.state == State.AVAILABLE]
+            serving = [n for n, v in versions.items() if v.state == State.AVAILABLE]
             if serving:
-                return known[max(serving)]
+                return versions[max(serving)]
             raise ServingError(NOT_FOUND, f"Servable not found for request: Latest({name})")
-        version = known.get(number)
+        version = versions.get(number)
         if version is None or version.state != State.AVAILABLE:
             raise ServingError(
                 NOT_FOUND, f"Servable not found for request: Specific({name}, {number})"
@@ -173,15 +173,15 @@ class Manager:
         """State of every known version of a model, or of one."""
         response = get_model_status_pb2.GetModelStatusResponse()
         with self._lock:
-            known = self._models.get(name, {})
-            if not known:
+            versions = self._models.get(name, {})
+            if not versions:
                 raise ServingError(NOT_FOUND, f"Could not find any versions of model {name}")
-            if number is not None and number not in known:
+            if number is not None and number not in versions:
                 raise ServingError(NOT_FOUND, f"Could not find version {number} of model {name}")
             chosen = (
-                [known[number]]
+                [versions[number]]
                 if number is not None
-                else sorted(known.values(), key=lambda v: -v.number)
+                else sorted(versions.values(), key=lambda v: -v.number)
             )
             for version in chosen:
                 entry = response.model_version_status.add()
@@ -195,8 +195,8 @@ class Manager:
         with self._lock:
             return sorted(
                 name
-                for name, known in self._models.items()
-                if any(v.state == State.AVAILABLE for v in known.values())
+                for name, versions in self._models.items()
+                if any(v.state == State.AVAILABLE for v in versions.values())
             )
 
 
@@ -211,8 +211,8 @@ def discover(base: pathlib.Path, name: str | None) -> dict[str, dict[int, pathli
         return {name or base.name: single}
     if not base.is_dir():
         return {}
-    found = {child.name: versions_of(child) for child in sorted(base.iterdir()) if child.is_dir()}
-    return {child: versions for child, versions in found.items() if versions}
+    models = {child.name: versions_of(child) for child in sorted(base.iterdir()) if child.is_dir()}
+    return {child: versions for child, versions in models.items() if versions}
 
 
 def versions_of(base: pathlib.Path) -> dict[int, pathlib.Path]:
@@ -234,8 +234,8 @@ def check_policy(versions: str) -> str:
     return text
 
 
-def _serving(known: dict[int, Version]) -> set[int]:
-    return {n for n, version in known.items() if version.state == State.AVAILABLE}
+def _serving(versions: dict[int, Version]) -> set[int]:
+    return {n for n, version in versions.items() if version.state == State.AVAILABLE}
 
 
 def _stamp(path: pathlib.Path) -> tuple:

@@ -103,17 +103,17 @@ def _answer(manager: Manager, method: str, path: str, body: bytes) -> bytes:
     match = {"POST": CALL, "GET": LOOK}.get(method, re.compile("$.")).fullmatch(path)
     if match is None:
         raise ServingError(INVALID_ARGUMENT, f"Malformed request: {method} {path}")
-    name, version, label, what = match.groups()
+    name, version, label, verb = match.groups()
     if label:
         raise ServingError(UNIMPLEMENTED, "version labels are not supported: give a version")
     name, number = urllib.parse.unquote(name), int(version) if version else None
     if method == "POST":
-        if what.lower() != "predict":
+        if verb.lower() != "predict":
             raise ServingError(
-                UNIMPLEMENTED, f"{what} is not implemented: the models take pictures; use :predict"
+                UNIMPLEMENTED, f"{verb} is not implemented: the models take pictures; use :predict"
             )
         return predict(manager, name, number, body)
-    if what:
+    if verb:
         return _metadata(manager, name, number)
     return json_format.MessageToJson(
         manager.status(name, number),

@@ -85,22 +85,22 @@ def array(name: str, value: Any, dtype: tf.DType) -> np.ndarray:
     if dtype == tf.string:
         value = _strings(value)
     try:
-        found = np.array(value, object if dtype == tf.string else None)
+        values = np.array(value, object if dtype == tf.string else None)
     except (ValueError, OverflowError) as error:
         raise _bad(f"input {name}: lists of different lengths in one tensor") from error
     if dtype == tf.string:
-        if any(isinstance(item, list) for item in found.flat):
+        if any(isinstance(item, list) for item in values.flat):
             raise _bad(f"input {name}: lists of different lengths in one tensor")
-        return found
-    wanted = np.dtype(dtype.as_numpy_dtype)
-    allowed = {"f": "fiu", "i": "iu", "u": "iu", "b": "b"}[wanted.kind]
-    if found.size and found.dtype.kind not in allowed:
+        return values
+    expected = np.dtype(dtype.as_numpy_dtype)
+    allowed = {"f": "fiu", "i": "iu", "u": "iu", "b": "b"}[expected.kind]
+    if values.size and values.dtype.kind not in allowed:
         raise _bad(f"JSON Value: {_short(value)} is not of expected type: {dtype.name}")
-    if wanted.kind in "iu" and found.size:
-        limits = np.iinfo(wanted)
-        if found.min() < limits.min or found.max() > limits.max:
+    if expected.kind in "iu" and values.size:
+        limits = np.iinfo(expected)
+        if values.min() < limits.min or values.max() > limits.max:
             raise _bad(f"input {name}: a value does not fit into {dtype.name}")
-    return found.astype(wanted)
+    return values.astype(expected)
 
 
 def _strings(value: Any) -> Any:

@@ -85,12 +85,12 @@ def read_signatures(path: pathlib.Path) -> dict[str, meta_graph_pb2.SignatureDef
     saved = saved_model_pb2.SavedModel.FromString((path / "saved_model.pb").read_bytes())
     for graph in saved.meta_graphs:
         if "serve" in graph.meta_info_def.tags:
-            found = {}
+            signatures = {}
             for name, definition in graph.signature_def.items():
                 if name != HIDDEN:
-                    found[name] = meta_graph_pb2.SignatureDef()
-                    found[name].CopyFrom(definition)
-            return found
+                    signatures[name] = meta_graph_pb2.SignatureDef()
+                    signatures[name].CopyFrom(definition)
+            return signatures
     raise ServingError(NOT_FOUND, f"{path}: no graph with the tag 'serve'")
 
 

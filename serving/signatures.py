@@ -98,8 +98,8 @@ def decode_picture(image_bytes: tf.Tensor, index: tf.Tensor, channels: int = 3) 
     picture that breaks off later) does not say which of the batch it was.
     """
     head = tf.strings.substr(image_bytes, 0, 4)
-    known = tf.constant([b"\xff\xd8\xff", b"\x89PN", b"GIF"])
-    ok = tf.reduce_any(tf.strings.substr(head, 0, 3) == known)
+    magic = tf.constant([b"\xff\xd8\xff", b"\x89PN", b"GIF"])
+    ok = tf.reduce_any(tf.strings.substr(head, 0, 3) == magic)
     ok |= tf.strings.substr(head, 0, 2) == b"BM"
     check = tf.debugging.Assert(ok, ["picture", index, NOT_A_PICTURE])
     with tf.control_dependencies([check]):

@@ -24,8 +24,8 @@ def main(model: str, request: str, answer: str) -> None:
     with tf.compat.v1.Session(graph=tf.Graph()) as session:
         graph = tf.compat.v1.saved_model.load(session, ["serve"], model)
         signature = graph.signature_def["serving_default"]
-        (asked,) = signature.inputs.values()
-        feed = {asked.name: np.array(samples, object)}
+        (tensor,) = signature.inputs.values()
+        feed = {tensor.name: np.array(samples, object)}
         outputs = session.run({k: info.name for k, info in signature.outputs.items()}, feed)
     for name, value in outputs.items():
         if value.dtype == object:

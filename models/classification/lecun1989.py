@@ -8,7 +8,7 @@ Differences from the paper: which 8 maps of H1 each map of H2 sees is not in it,
 overlapping blocks, those of https://github.com/karpathy/lecun1989-repro. Logits are the output
 units before their tanh, which softmax cross entropy trains (the paper: squared error to +-1); the
 largest is the same. First-order learning instead of its pseudo-Newton. Biases start at zero.
-Pictures are white on black here, 16 px a side; paper and ink become -1 and 1.
+Pictures are white on black here, 16 px per side; paper and ink become -1 and 1.
 Checked against NumPy loops and the paper's 64,660 connections.
 """
 

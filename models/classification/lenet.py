@@ -104,7 +104,7 @@ class Subsample(keras.layers.Layer):
 class SparseConv(keras.layers.Layer):
     """Valid 5x5 convolution where each output map sees the input maps of its row in C3_TABLE.
 
-    kernel [5, 5, P] holds one 5x5 filter a connection, in the table's order.
+    kernel [5, 5, P] holds one 5x5 filter per connection, in the table's order.
     """
 
     def build(self, input_shape):

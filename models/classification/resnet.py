@@ -18,7 +18,7 @@ from convoy.models import layers
 from convoy.models.spec import Preprocess
 
 NORM = {"epsilon": 1e-5, "momentum": 0.9}
-# variant: (blocks a stage, bottleneck, stride on the first 1x1)
+# variant: (blocks per stage, bottleneck, stride on the first 1x1)
 VARIANTS = {
     "resnet18": ((2, 2, 2, 2), False, False),
     "resnet34": ((3, 4, 6, 3), False, False),

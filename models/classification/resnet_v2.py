@@ -26,7 +26,7 @@ from convoy.models import layers
 from convoy.models.spec import Preprocess
 
 NORM = {"epsilon": 1e-5, "momentum": 0.9}
-# variant: (blocks a stage, bottleneck, Keras' layout)
+# variant: (blocks per stage, bottleneck, Keras' layout)
 VARIANTS = {
     "resnet18_v2": ((2, 2, 2, 2), False, False),
     "resnet34_v2": ((3, 4, 6, 3), False, False),

@@ -12,7 +12,7 @@ those as convolutions.
 Differences from the paper: k is a fifth of the positions, as in WILDCAT's published command (the
 repository's default is one).
 The scores' weights start as PyTorch's do, as in that repository.
-Softmax cross entropy trains it for one class a picture; for several (task multilabel) each class
+Softmax cross entropy trains it for one class per picture; for several (task multilabel) each class
 has a loss of its own, as on the paper's sets. Checked against PyTorch, the pooling against NumPy.
 """
 

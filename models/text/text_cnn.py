@@ -81,7 +81,7 @@ def build(
         for learns in VARIANTS[variant]
     ]
     x = keras.layers.Add(name="channels")(channels) if len(channels) > 1 else channels[0]
-    found = []
+    maxima = []
     for width in WIDTHS:
         conv = keras.layers.Conv1D(
             FILTERS,
@@ -90,8 +90,8 @@ def build(
             kernel_initializer=keras.initializers.RandomUniform(-0.01, 0.01),
             name=f"conv{width}",
         )
-        found.append(keras.layers.GlobalMaxPooling1D(name=f"pool{width}")(conv(x)))
-    x = keras.layers.Concatenate(name="features")(found)
+        maxima.append(keras.layers.GlobalMaxPooling1D(name=f"pool{width}")(conv(x)))
+    x = keras.layers.Concatenate(name="features")(maxima)
     if dropout:
         x = keras.layers.Dropout(dropout, name="dropout")(x)
     logits = keras.layers.Dense(

@@ -46,21 +46,21 @@ class Tokens(tf.Module):
     A SavedModel that holds this object holds the vocabulary.
     """
 
-    def __init__(self, known: Sequence[str], sentence: Sentence):
+    def __init__(self, vocabulary: Sequence[str], sentence: Sentence):
         super().__init__(name="tokens")
-        if not known:
+        if not vocabulary:
             raise ValueError("expected a vocabulary of at least one word, got none")
-        if len(set(known)) != len(known):
+        if len(set(vocabulary)) != len(vocabulary):
             raise ValueError("expected each word of the vocabulary once")
-        numbers = tf.range(UNKNOWN + 1, UNKNOWN + 1 + len(known), dtype=tf.int32)
+        numbers = tf.range(UNKNOWN + 1, UNKNOWN + 1 + len(vocabulary), dtype=tf.int32)
         self.sentence = sentence
         self.table = tf.lookup.StaticHashTable(
-            tf.lookup.KeyValueTensorInitializer(tf.constant(list(known)), numbers), UNKNOWN
+            tf.lookup.KeyValueTensorInitializer(tf.constant(list(vocabulary)), numbers), UNKNOWN
         )
 
     def __call__(self, texts: tf.Tensor) -> tf.Tensor:
-        found = words(texts)[:, : self.sentence.words]
-        numbers = found.with_flat_values(self.table.lookup(found.flat_values))
+        tokens = words(texts)[:, : self.sentence.words]
+        numbers = tokens.with_flat_values(self.table.lookup(tokens.flat_values))
         numbers = numbers.to_tensor(EMPTY, shape=[None, self.sentence.words])
         margin = self.sentence.margin
         return tf.pad(numbers, [[0, 0], [margin, margin]], constant_values=EMPTY)

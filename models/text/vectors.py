@@ -1,7 +1,7 @@
 """Pretrained vectors of words, as word2vec writes them, into a text network.
 
 .bin: a line "WORDS NUMBERS", then of each word its bytes, a blank and float32 numbers; anything
-else is text, a word and its numbers a line, such a first line or none (GloVe).
+else is text, one word and its numbers per line, with such a first line or without (GloVe).
 """
 
 from __future__ import annotations
@@ -19,25 +19,27 @@ from convoy.models.text.text_cnn import VECTOR
 LONGEST = 1 << 16  # bytes of one word
 
 
-def assign(model: keras.Model, known: Sequence[str], path: str | os.PathLike) -> dict[str, int]:
+def assign(
+    model: keras.Model, vocabulary: Sequence[str], path: str | os.PathLike
+) -> dict[str, int]:
     """Gives every channel the file's vectors; words that it lacks keep theirs.
 
     Returns {"found", "words"}. Raises ValueError for a file of other vectors, or of none of our
     words.
     """
-    place = {word: row for row, word in enumerate(known, start=1)}
+    place = {word: row for row, word in enumerate(vocabulary, start=1)}
     layers = [model.get_layer(name) for name in ("vectors", "fixed_vectors") if _has(model, name)]
     start = np.array(layers[0].embeddings)
-    found = set()
+    assigned = set()
     for word, vector in read(path):
-        if word in place and word not in found:
+        if word in place and word not in assigned:
             start[place[word]] = vector
-            found.add(word)
-    if not found:
-        raise ValueError(f"{path}: holds a vector of none of our {len(known)} words")
+            assigned.add(word)
+    if not assigned:
+        raise ValueError(f"{path}: holds a vector of none of our {len(vocabulary)} words")
     for layer in layers:
         layer.embeddings.assign(start)
-    return {"found": len(found), "words": len(known)}
+    return {"found": len(assigned), "words": len(vocabulary)}
 
 
 def read(path: str | os.PathLike) -> Iterator[tuple[str, np.ndarray]]:

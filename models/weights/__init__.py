@@ -1,1 +1,1 @@
-"""Published weights into our networks: one file a format, names.py, convert.py, load.py."""
+"""Published weights into our networks: one file per format, names.py, convert.py, load.py."""

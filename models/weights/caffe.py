@@ -25,18 +25,18 @@ def read(path: str | os.PathLike) -> dict[str, dict[str, np.ndarray]]:
     """
     with open(path, "rb") as file:
         data = memoryview(file.read())
-    found = {}
+    variables = {}
     try:
         for field, _, value in _fields(data):
             if field in (100, 2):
                 name, kind, blobs = _layer(value, *((1, 2, 7) if field == 100 else (4, 5, 6)))
                 if blobs:
-                    found[name] = _variables(name, kind, blobs)
+                    variables[name] = _variables(name, kind, blobs)
     except (LookupError, ValueError, TypeError, ArithmeticError) as error:
         raise ValueError(f"{path}: no .caffemodel, or cut off: {error}") from None
-    if not found:
+    if not variables:
         raise ValueError(f"{path}: a .caffemodel without a layer that has weights")
-    return found
+    return variables
 
 
 def _layer(data: memoryview, name_field: int, type_field: int, blobs_field: int):
@@ -81,11 +81,11 @@ def _ints(value) -> list[int]:
     """A repeated integer, packed or one of them."""
     if isinstance(value, int):
         return [value]
-    found, position = [], 0
+    numbers, position = [], 0
     while position < len(value):
         number, position = _varint(value, position)
-        found.append(number)
-    return found
+        numbers.append(number)
+    return numbers
 
 
 def _variables(name: str, kind: str, blobs: list[np.ndarray]) -> dict[str, np.ndarray]:

@@ -65,7 +65,7 @@ def read(path: str | os.PathLike, units: list[Unit]) -> dict[str, dict[str, np.n
 
 
 def _split(values, units: list[Unit], counts: list[int], *, transposed: bool) -> dict:
-    found, position = {}, 0
+    variables, position = {}, 0
 
     def take(*shape: int) -> np.ndarray:
         nonlocal position
@@ -78,7 +78,7 @@ def _split(values, units: list[Unit], counts: list[int], *, transposed: bool) ->
         biases = take(outputs)
         if unit.norm:
             norm = {"beta": biases, "gamma": take(outputs)}
-            found[unit.norm] = norm | {
+            variables[unit.norm] = norm | {
                 "moving_mean": take(outputs),
                 "moving_variance": take(outputs),
             }
@@ -88,5 +88,5 @@ def _split(values, units: list[Unit], counts: list[int], *, transposed: bool) ->
         else:
             height, width, inputs, _ = unit.kernel
             kernel = take(outputs, inputs, height, width)
-        found[unit.name] = {"kernel": kernel} | ({} if unit.norm else {"bias": biases})
-    return found
+        variables[unit.name] = {"kernel": kernel} | ({} if unit.norm else {"bias": biases})
+    return variables

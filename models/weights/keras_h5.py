@@ -24,11 +24,11 @@ _INFLATED = 1100  # bytes that one of a compressed file can stand for at most
 _BROKEN = (OSError, LookupError, RuntimeError, TypeError, ValueError, AttributeError, MemoryError)
 
 
-def read(path: str | os.PathLike, wanted: Collection[str] = (), application: str = "") -> Layers:
+def read(path: str | os.PathLike, names: Collection[str] = (), application: str = "") -> Layers:
     """Layer -> variable -> array in Keras' layout. Raises ValueError.
 
     Layers that Keras numbers by itself are called "conv2d#0", "batch_normalization#0", ... in the
-    order of their numbers. Where half of the `wanted` names are not there, those of `application`
+    order of their numbers. Where half of the `names` are not there, those of `application`
     (a function of keras.applications) are given by position.
     """
     try:
@@ -36,56 +36,56 @@ def read(path: str | os.PathLike, wanted: Collection[str] = (), application: str
             root = file.get("model_weights", file)
             legacy = "layer_names" in root.attrs
             limit = _INFLATED * os.path.getsize(path)
-            found = _legacy(root, limit) if legacy else _keras3(root, limit)
+            layers = _legacy(root, limit) if legacy else _keras3(root, limit)
     except _BROKEN as error:
         raise ValueError(f"{path}: no HDF5 file of Keras' weights, or cut off: {error}") from None
-    if not found:
+    if not layers:
         raise ValueError(f"{path}: an HDF5 file without layers of Keras' weights")
-    named = numbered(found)
-    if legacy and application and sum(name in named for name in wanted) < len(wanted) / 2:
+    named = numbered(layers)
+    if legacy and application and sum(name in named for name in names) < len(names) / 2:
         with keras.StatelessScope(initialize_variables=False):
             reference = getattr(keras.applications, application)(weights=None)
         order = [layer.name for layer in reference.layers if layer.weights]
-        named = numbered(dict(zip(order, found.values(), strict=False)))
-        named |= {name: found[name] for name in list(found)[len(order) :]}
+        named = numbered(dict(zip(order, layers.values(), strict=False)))
+        named |= {name: layers[name] for name in list(layers)[len(order) :]}
     return named
 
 
-def numbered(found: Layers) -> Layers:
+def numbered(layers: Layers) -> Layers:
     """Layers that Keras numbers by itself under their places: "conv2d_7" -> "conv2d#0"."""
     places = {}
     for kind in ("conv2d", "batch_normalization"):
         numbers = {}
-        for name in found:
+        for name in layers:
             match = re.fullmatch(rf"{kind}(?:_v1)?(?:_(\d+))?", name)
             if match:
                 numbers[name] = int(match[1] or 0)
         for index, name in enumerate(sorted(numbers, key=numbers.get)):
             places[name] = f"{kind}#{index}"
-    return {places.get(name, name): values for name, values in found.items()}
+    return {places.get(name, name): values for name, values in layers.items()}
 
 
 def _legacy(root, limit: int) -> Layers:
-    found = {}
+    layers = {}
     for layer in map(_text, root.attrs["layer_names"]):
         group = root[layer]
         arrays = [_array(group[_text(name)], limit) for name in group.attrs["weight_names"]]
         if arrays:
-            found[layer] = _variables(layer, arrays)
-    return found
+            layers[layer] = _variables(layer, arrays)
+    return layers
 
 
 def _keras3(root, limit: int) -> Layers:
-    found = {}
+    layers = {}
 
     def visit(_, group):
         if isinstance(group, h5py.Group) and "name" in group.attrs and len(group):
             layer = _text(group.attrs["name"])
             arrays = [_array(group[str(index)], limit) for index in range(len(group))]
-            found[layer] = _variables(layer, arrays)
+            layers[layer] = _variables(layer, arrays)
 
     root.visititems(visit)
-    return found
+    return layers
 
 
 def _array(dataset, limit: int) -> np.ndarray:

@@ -82,17 +82,19 @@ def form(network: str, path: pathlib.PurePath, backbone: str | None = None) -> t
 
     Raises ValueError. The file need not be there.
     """
-    fits = (found for pattern, found in FORMATS.items() if re.fullmatch(pattern, path.name))
+    fits = (entry for pattern, entry in FORMATS.items() if re.fullmatch(pattern, path.name))
     title, kind = next(fits, ("", ""))
     if not kind:
-        told = ".h5, .safetensors, .pth, .weights or .caffemodel"
-        raise ValueError(f"{path}: the format goes by the name: expected one that ends in {told}")
+        endings = ".h5, .safetensors, .pth, .weights or .caffemodel"
+        raise ValueError(
+            f"{path}: the format goes by the name: expected one that ends in {endings}"
+        )
     base = sources.held(kind, network, path.name, backbone)
     if sources.of(kind, base) is None:
         raise ValueError(f"{path}: {_unknown(title, kind, base)}")
     if kind == "darknet" and base != network and not sources.of(kind, network):
-        told = f"a .weights file has no names, so that of {base} cannot be taken apart"
-        raise ValueError(f"{path}: {told}; take another format for {network}")
+        reason = f"a .weights file has no names, so that of {base} cannot be taken apart"
+        raise ValueError(f"{path}: {reason}; take another format for {network}")
     return title, kind
 
 
@@ -113,15 +115,15 @@ def plan(
         for ours, theirs in source.names(graph.layers).items()
     }
     try:
-        found = (read or _read)(path, kind, source, table, graph)
+        layers = (read or _read)(path, kind, source, table, graph)
     except ValueError as error:
         raise ValueError(f"{error}{_really(path)}") from None
-    found = {source.also.get(name, name): parts for name, parts in found.items()}
+    layers = {source.also.get(name, name): parts for name, parts in layers.items()}
     report = Report()
     pixels = source.preprocess or describe(base).preprocess
-    values = _translate(found, table, graph, kind, pixels, report)
-    used = {theirs for each in table.values() for theirs in each}
-    report.unused = [name for name in found if name not in used]
+    values = _translate(layers, table, graph, kind, pixels, report)
+    used = {name for names in table.values() for name in names}
+    report.unused = [name for name in layers if name not in used]
     if "kernel" in values.get("logits", {}):
         report.classes = values["logits"]["kernel"].shape[-1]
     planned = _compare(values, graph, report)
@@ -133,29 +135,29 @@ def plan(
 
 def _unknown(title: str, kind: str, network: str) -> str:
     if why := sources.why_not(kind, network):
-        told = f"{title} does not hold {network}: {why}"
+        message = f"{title} does not hold {network}: {why}"
     else:
-        known = ", ".join(source.networks for source in sources.SOURCES[kind])
-        told = f"{network} is not one of the networks of {title} files that are known: {known}"
-    others = [title for title, other in FORMATS.values() if sources.of(other, network)]
-    return told + (f". For {network} take {' or '.join(others)}" if others else "")
+        listed = ", ".join(source.networks for source in sources.SOURCES[kind])
+        message = f"{network} is not one of the networks of {title} files that are known: {listed}"
+    fits = [title for title, kind in FORMATS.values() if sources.of(kind, network)]
+    return message + (f". For {network} take {' or '.join(fits)}" if fits else "")
 
 
 def _really(path: pathlib.Path) -> str:
     """What a file that cannot be read as its name says may be instead; "" where unknown."""
     with open(path, "rb") as file:
         start = file.read(64).lstrip()
-    for magic, (endings, told) in MAGIC.items():
+    for magic, (endings, title) in MAGIC.items():
         if start.startswith(magic) and path.suffix not in endings:
-            return f"\nIts first bytes are those of {told}"
+            return f"\nIts first bytes are those of {title}"
     return ""
 
 
 def _read(path, kind: str, source: sources.Source, table, graph: convert.Graph):
     """Their layer -> variable -> array."""
     if kind == "keras":
-        wanted = [theirs for each in table.values() for theirs in each]
-        return keras_h5.read(path, wanted, source.application)
+        names = [name for theirs in table.values() for name in theirs]
+        return keras_h5.read(path, names, source.application)
     if kind == "caffe":
         return caffe.read(path)
     if kind == "torch":
@@ -169,17 +171,17 @@ def _read(path, kind: str, source: sources.Source, table, graph: convert.Graph):
         units.append(darknet.Unit(name, shape, norm.name if norm else "", head))
     if not any(unit.head for unit in units):  # a body: the file's head is left in it
         units.append(darknet.Unit("logits", (units[-1].outputs, 0), head=True))
-    found = darknet.read(path, units)
+    layers = darknet.read(path, units)
     table |= {unit.norm: (unit.norm,) for unit in units if unit.norm}
-    return found
+    return layers
 
 
-def _translate(found, table, graph: convert.Graph, kind: str, pixels, report: Report):
+def _translate(layers, table, graph: convert.Graph, kind: str, pixels, report: Report):
     """Our layer -> variable -> array in our layout, as far as the file has them."""
     values: dict[str, convert.Values] = {}
     biases: dict[str, np.ndarray] = {}  # of convolutions without one, by the norm that takes it
     for ours, layer in graph.layers.items():
-        parts = [found.get(name) for name in table.get(ours, ())]
+        parts = [layers.get(name) for name in table.get(ours, ())]
         if not parts or None in parts:
             continue
         mine = values[ours] = {name: value for part in parts for name, value in part.items()}
@@ -274,7 +276,7 @@ def _judge(path, title: str, network: str, base: str, table, spare: str, report:
         "of another shape (file -> network)": [e for e in report.mismatched if fatal(e)],
         "in the file alone": unused,
     }
-    lines = [f"  {told}: {_some(entries)}" for told, entries in kinds.items() if entries]
+    lines = [f"  {fault}: {_some(entries)}" for fault, entries in kinds.items() if entries]
     if lines or not report.matched:
         raise ValueError(
             f"{path}: this {title} does not hold the weights of {base} as {network} has them here; "
@@ -283,5 +285,5 @@ def _judge(path, title: str, network: str, base: str, table, spare: str, report:
 
 
 def _some(entries: list[str]) -> str:
-    more = len(entries) - _SHOWN
-    return ", ".join(entries[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
+    hidden = len(entries) - _SHOWN
+    return ", ".join(entries[:_SHOWN]) + (f" and {hidden} more" if hidden > 0 else "")

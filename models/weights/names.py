@@ -1,4 +1,4 @@
-"""What our layers are called in others' files: a function a family; sources.py says which is whose.
+"""What our layers are called in others' files, one function per family; sources.py says whose.
 
 A function takes our layers' names and gives {our layer: theirs}; two of theirs where Caffe splits a
 normalisation into BatchNorm and Scale. Layers it does not know are left out.
@@ -16,8 +16,8 @@ def each(rule: Callable[[str], str | tuple[str, ...] | None]) -> Callable:
     """A function of all names from the rule for one."""
 
     def names(layers: Iterable[str]) -> Names:
-        found = {layer: rule(layer) for layer in layers}
-        return {layer: name for layer, name in found.items() if name}
+        theirs = {layer: rule(layer) for layer in layers}
+        return {layer: name for layer, name in theirs.items() if name}
 
     return names
 
@@ -41,7 +41,7 @@ def vgg_keras(layer: str) -> str | None:
 
 def vgg_torch(layers: Iterable[str]) -> Names:
     """Positions of one sequence: convolution, norm if any, ReLU; a pooling after each block."""
-    found: Names = {"fc1": "classifier.0", "fc2": "classifier.3", "logits": "classifier.6"}
+    theirs: Names = {"fc1": "classifier.0", "fc2": "classifier.3", "logits": "classifier.6"}
     layers = list(layers)
     step = 1 if any("norm" in layer for layer in layers) else 2
     position, before = 0, "1"
@@ -50,9 +50,9 @@ def vgg_torch(layers: Iterable[str]) -> Names:
         if block:
             position += block[0] != before
             before = block[0]
-            found[layer] = f"features.{position}"
+            theirs[layer] = f"features.{position}"
             position += 2 if "norm" in layer else step
-    return {layer: name for layer, name in found.items() if layer in layers}
+    return {layer: name for layer, name in theirs.items() if layer in layers}
 
 
 def vgg_caffe(layer: str) -> str | None:
@@ -68,8 +68,8 @@ def alexnet_torch(layer: str) -> str | None:
 
 
 def alexnet_caffe(layer: str) -> str | None:
-    known = re.fullmatch(r"conv[1-5]|fc[67]", layer)
-    return layer if known else {"logits": "fc8"}.get(layer)
+    same_name = re.fullmatch(r"conv[1-5]|fc[67]", layer)
+    return layer if same_name else {"logits": "fc8"}.get(layer)
 
 
 def resnet_keras(layer: str) -> str | None:

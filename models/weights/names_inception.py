@@ -13,21 +13,21 @@ def keras_order(layers: Iterable[str]) -> dict[str, str]:
 
     Ours are made in the same order. A few of Inception-ResNet's have names.
     """
-    layers, found = list(layers), {"logits": "predictions"}
+    layers, theirs = list(layers), {"logits": "predictions"}
     kinds = {"conv": "conv2d", "norm": "batch_normalization"}
     numbered = []
     for layer in layers:
         block = re.fullmatch(r"stage(\d+)_block(\d+)_up", layer)
         if block:
-            found[layer] = "block{}_{}_conv".format(*block.groups())
+            theirs[layer] = "block{}_{}_conv".format(*block.groups())
         elif layer.startswith("last_"):
-            found[layer] = "conv_7b" if layer == "last_conv" else "conv_7b_bn"
+            theirs[layer] = "conv_7b" if layer == "last_conv" else "conv_7b_bn"
         elif layer != "logits":
             numbered.append(layer)
-    for kind, theirs in kinds.items():
+    for kind, keras_name in kinds.items():
         ours = sorted((n for n in numbered if f"_{kind}" in n), key=_place)
-        found |= {layer: f"{theirs}#{index}" for index, layer in enumerate(ours)}
-    return {layer: name for layer, name in found.items() if layer in layers}
+        theirs |= {layer: f"{keras_name}#{index}" for index, layer in enumerate(ours)}
+    return {layer: name for layer, name in theirs.items() if layer in layers}
 
 
 def _place(layer: str) -> tuple:

@@ -1,4 +1,4 @@
-"""Which files hold which of our networks: a table a format, and files that only look alike."""
+"""Which files hold which of our networks: one table per format, and files that only look alike."""
 
 from __future__ import annotations
 

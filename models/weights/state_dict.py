@@ -33,8 +33,8 @@ _COUNTERS = ("num_batches_tracked", "n_averaged")
 
 def numbers(raw: bytes, kind: str) -> np.ndarray:
     """Little-endian bytes of a type of KINDS -> a flat array."""
-    found = np.frombuffer(raw, KINDS[kind])
-    return (found.astype("<u4") << 16).view("<f4") if kind == "BF16" else found
+    values = np.frombuffer(raw, KINDS[kind])
+    return (values.astype("<u4") << 16).view("<f4") if kind == "BF16" else values
 
 
 def layers(tensors: Mapping[str, np.ndarray]) -> dict[str, dict[str, np.ndarray]]:
@@ -50,14 +50,14 @@ def layers(tensors: Mapping[str, np.ndarray]) -> dict[str, dict[str, np.ndarray]
     }
     while prefix := _common_prefix(tensors):
         tensors = {name.removeprefix(prefix): value for name, value in tensors.items()}
-    found: dict[str, dict[str, np.ndarray]] = {}
+    grouped: dict[str, dict[str, np.ndarray]] = {}
     for name, value in tensors.items():
         layer, _, part = name.rpartition(".")
-        found.setdefault(layer, {})[part] = value
-    for layer, parts in found.items():
+        grouped.setdefault(layer, {})[part] = value
+    for layer, parts in grouped.items():
         names = NORM if "running_mean" in parts else PLAIN
-        found[layer] = {names.get(part, part): value for part, value in parts.items()}
-    return found
+        grouped[layer] = {names.get(part, part): value for part, value in parts.items()}
+    return grouped
 
 
 def _common_prefix(names) -> str:

@@ -65,32 +65,32 @@ def read(path: str | os.PathLike) -> dict[str, np.ndarray]:
         raise FileNotFoundError(f"{path}: no such file of weights")
     try:
         if zipfile.is_zipfile(path):
-            found = _read_zip(path)
+            content = _read_zip(path)
         else:
             with open(path, "rb") as file:
-                found = _read_legacy(file)
+                content = _read_legacy(file)
         for _ in range(_DEEPEST):
-            found = _inner(found) or found
-        if not isinstance(found, dict) or not found:
-            raise ValueError(f"expected tensors by name, got {type(found).__name__}")
-        strange = [name for name, value in found.items() if not isinstance(value, _Tensor)]
-        if strange:
-            raise ValueError(f"expected tensors alone, but {strange[0]!r} is none")
-        return {str(name): tensor.array() for name, tensor in found.items()}
+            content = _inner(content) or content
+        if not isinstance(content, dict) or not content:
+            raise ValueError(f"expected tensors by name, got {type(content).__name__}")
+        not_tensors = [name for name, value in content.items() if not isinstance(value, _Tensor)]
+        if not_tensors:
+            raise ValueError(f"expected tensors alone, but {not_tensors[0]!r} is none")
+        return {str(name): tensor.array() for name, tensor in content.items()}
     except _BROKEN as error:
         raise ValueError(f"{path} cannot be read as what torch.save wrote: {error}") from None
 
 
-def _inner(found) -> dict | None:
+def _inner(content) -> dict | None:
     """The tensors of a training's checkpoint, or what leads to them; None where there is none."""
-    if not isinstance(found, dict):
+    if not isinstance(content, dict):
         return None
-    inner = {name: value for name, value in found.items() if isinstance(value, dict) and value}
+    inner = {name: value for name, value in content.items() if isinstance(value, dict) and value}
     for key in _WRAPPERS:
         if key in inner:
             return inner[key]
-    whole = [v for v in inner.values() if all(isinstance(t, _Tensor) for t in v.values())]
-    return whole[0] if len(whole) == 1 else None
+    state_dicts = [v for v in inner.values() if all(isinstance(t, _Tensor) for t in v.values())]
+    return state_dicts[0] if len(state_dicts) == 1 else None
 
 
 class _Tensor:
@@ -185,23 +185,23 @@ def _read_zip(path):
         order = f"{folder}byteorder"
         if order in names and archive.read(order) != b"little":
             raise ValueError("its numbers are big-endian")
-        found: dict[str, _Storage] = {}
+        storages: dict[str, _Storage] = {}
 
         def storage(kind: str, key: str, count: int) -> _Storage:
-            if key not in found:
-                found[key] = _Storage(kind, count)
-                found[key].values = state_dict.numbers(archive.read(f"{folder}data/{key}"), kind)
-            return found[key]
+            if key not in storages:
+                storages[key] = _Storage(kind, count)
+                storages[key].values = state_dict.numbers(archive.read(f"{folder}data/{key}"), kind)
+            return storages[key]
 
         return _Unpickler(io.BytesIO(archive.read(pickled)), storage).load()
 
 
 def _read_legacy(file):
-    found: dict[str, _Storage] = {}
+    storages: dict[str, _Storage] = {}
     size = os.fstat(file.fileno()).st_size
 
     def storage(kind: str, key: str, count: int) -> _Storage:
-        return found.setdefault(key, _Storage(kind, count))
+        return storages.setdefault(key, _Storage(kind, count))
 
     def load():
         return _Unpickler(file, storage).load()
@@ -213,10 +213,10 @@ def _read_legacy(file):
         raise ValueError("its numbers are big-endian")
     tensors = load()
     for key in load():
-        held = found[str(key)]
+        waiting = storages[str(key)]
         count = int.from_bytes(file.read(8), "little")
-        length = count * np.dtype(state_dict.KINDS[held.kind]).itemsize
-        if count != held.count or length > size - file.tell():
-            raise ValueError(f"expected {held.count} numbers, got {count}, or fewer are left")
-        held.values = state_dict.numbers(file.read(length), held.kind)
+        length = count * np.dtype(state_dict.KINDS[waiting.kind]).itemsize
+        if count != waiting.count or length > size - file.tell():
+            raise ValueError(f"expected {waiting.count} numbers, got {count}, or fewer are left")
+        waiting.values = state_dict.numbers(file.read(length), waiting.kind)
     return tensors

@@ -31,17 +31,17 @@ def parse(
         place = words.index("--")
         own, behind = words[:place], words[place + 1 :]
     try:
-        left = values(["convoy", *own], known_only=True)[1:]
+        remaining = values(["convoy", *own], known_only=True)[1:]
     except flags.Error as error:
         raise UsageError(str(error)) from error
-    unknown = [word for word in left if _is_flag(word)]
-    known = beam_options() if beam and (unknown or behind) else {}
-    before = {name: known[name] for name in known if name not in OURS}
+    unknown = [word for word in remaining if _is_flag(word)]
+    beam_flags = beam_options() if beam and (unknown or behind) else {}
+    before = {name: beam_flags[name] for name in beam_flags if name not in OURS}
     for word in unknown:
         _check(word, words, values, before)
     for word in filter(_is_flag, behind if beam else ()):
-        _check_behind(word, known)
-    positional = [word for word in left if not _is_flag(word)]
+        _check_behind(word, beam_flags)
+    positional = [word for word in remaining if not _is_flag(word)]
     return (positional, [*unknown, *behind]) if beam else ([*positional, *behind], [])
 
 
@@ -83,30 +83,30 @@ def _split(word: str) -> tuple[str, str | None]:
 
 
 def _check(
-    word: str, words: Sequence[str], values: flags.FlagValues, known: dict[str, bool]
+    word: str, words: Sequence[str], values: flags.FlagValues, beam_flags: dict[str, bool]
 ) -> None:
     """A flag before `--` that is none of ours: Beam's, or an error."""
     name, value = _split(word)
-    if name in known:
-        if known[name] and value is None:
+    if name in beam_flags:
+        if beam_flags[name] and value is None:
             raise UsageError(f"--{name} is Apache Beam's: expected --{name}=VALUE in one word")
         return
     if value is None:
-        after = words[words.index(word) + 1 :][:1]
-        value = after[0] if after and not _is_flag(after[0]) else "VALUE"
+        following = words[words.index(word) + 1 :][:1]
+        value = following[0] if following and not _is_flag(following[0]) else "VALUE"
     key = hints.key_named(config.Recipe, name.replace("-", "_")) if "set" in values else None
     if key is not None:
         raise UsageError(f"unknown flag --{name}; did you mean --set {key}={value}?")
-    close = difflib.get_close_matches(name, [*values, *known], n=1, cutoff=CLOSE)
+    close = difflib.get_close_matches(name, [*values, *beam_flags], n=1, cutoff=CLOSE)
     if close:
         raise UsageError(f"unknown flag --{name}; did you mean --{close[0]}?")
     listed = ", ".join(f"--{flag}" for flag in sorted(values) if len(flag) > 1)
     raise UsageError(f"unknown flag --{name}; expected one of {listed}")
 
 
-def _check_behind(word: str, known: dict[str, bool]) -> None:
+def _check_behind(word: str, beam_flags: dict[str, bool]) -> None:
     """Options of other runners cannot be known, but those almost like a known one are slips."""
     name, _ = _split(word)
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.9)
-    if close and name not in known and not name.startswith("no_"):
+    close = difflib.get_close_matches(name, beam_flags, n=1, cutoff=0.9)
+    if close and name not in beam_flags and not name.startswith("no_"):
         raise UsageError(f"--{name} is no option of Apache Beam; did you mean --{close[0]}?")

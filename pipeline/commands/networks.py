@@ -63,22 +63,22 @@ def _layers(word: str, diagram: str | None) -> tuple[str, dict]:
         from convoy.pipeline.tools import diagram as drawing
 
         kind = drawing.kind_of(diagram)  # before the network is built
-    found = structure.lines(model_table.build(name, size))
-    depth = structure.depth(found)
-    table = f"{model_table.text(found)}\n\ndepth {depth}: layers with kernels in a row"
+    layers = structure.lines(model_table.build(name, size))
+    depth = structure.depth(layers)
+    table = f"{model_table.text(layers)}\n\ndepth {depth}: layers with kernels in a row"
     drawn = {}
     if diagram:
         path = pathlib.Path(diagram)
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_bytes(path, drawing.encoded(drawing.draw(word, found), kind))
+        write_bytes(path, drawing.encoded(drawing.draw(word, layers), kind))
         table, drawn = f"{table}\n{path}", {"diagram": str(path)}
     return table, {
         **drawn,
-        "input": list(found[0].size),
-        "params": sum(line.params for line in found),
-        "macs": sum(line.macs for line in found),
+        "input": list(layers[0].size),
+        "params": sum(line.params for line in layers),
+        "macs": sum(line.macs for line in layers),
         "depth": depth,
-        "layers": [model_table.as_json(line) for line in found],
+        "layers": [model_table.as_json(line) for line in layers],
     }
 
 
@@ -96,8 +96,8 @@ def _explain_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_string("layer", None, "Whose maps; default: each stage's last.", values)
     flags.DEFINE_string("class", None, "Explain this class; default: the best.", values)
     flags.DEFINE_bool("random", False, "MODEL is a network's name: random weights.", values)
-    told = "MODEL is a network's name: imagenet, a file of published weights, its address."
-    flags.DEFINE_string("weights", None, told, values)
+    text = "MODEL is a network's name: imagenet, a file of published weights, its address."
+    flags.DEFINE_string("weights", None, text, values)
     side = "Side of the square that occludes, pixels of the input."
     flags.DEFINE_integer("window", None, side, flag_values=values)
     flags.DEFINE_integer("stride", None, "Pixels between its places.", flag_values=values)
@@ -110,7 +110,7 @@ def _explain(words: list[str], values: flags.FlagValues, _: list[str]) -> dict:
         raise UsageError("--random and --weights: give one of them, both set all weights")
     from convoy.pipeline.tools.explain import run
 
-    told = run.run(
+    report = run.run(
         words[0],
         words[1],
         pathlib.Path(values.output),
@@ -121,21 +121,21 @@ def _explain(words: list[str], values: flags.FlagValues, _: list[str]) -> dict:
         window=values.window,
         stride=values.stride,
     )
-    if "class" in told:
-        print(f"{told['class']} {told['score']:.4f}")
-    if "note" in told:
-        print(told["note"])
-    for path in told["pictures"]:
+    if "class" in report:
+        print(f"{report['class']} {report['score']:.4f}")
+    if "note" in report:
+        print(report["note"])
+    for path in report["pictures"]:
         print(path)
-    return told
+    return report
 
 
 def _benchmark_flags(values: flags.FlagValues) -> None:
-    flags.DEFINE_integer("batch", 20, "Pictures a batch.", lower_bound=1, flag_values=values)
+    flags.DEFINE_integer("batch", 20, "Pictures per batch.", lower_bound=1, flag_values=values)
     side = "Input in pixels of names without @SIZE; default: each network's own."
     flags.DEFINE_integer("size", None, side, lower_bound=1, flag_values=values)
-    told = "Times each is run; medians are shown."
-    flags.DEFINE_integer("rounds", 5, told, lower_bound=1, flag_values=values)
+    text = "Runs of each; medians are shown."
+    flags.DEFINE_integer("rounds", 5, text, lower_bound=1, flag_values=values)
     policies = ["float32", "mixed_bfloat16", "mixed_float16"]
     flags.DEFINE_enum("precision", "float32", policies, "Of arithmetic.", flag_values=values)
 

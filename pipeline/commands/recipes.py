@@ -21,8 +21,8 @@ def say(text: str) -> None:
 
 def define_changes(values: flags.FlagValues) -> None:
     flags.DEFINE_multi_string("set", [], "section.key=value, as in the recipe.", flag_values=values)
-    told = "Start from: imagenet, a file or its address; model.weights."
-    flags.DEFINE_string("weights", None, told, flag_values=values)
+    text = "Start from: imagenet, a file or its address; model.weights."
+    flags.DEFINE_string("weights", None, text, flag_values=values)
 
 
 def define(values: flags.FlagValues) -> None:

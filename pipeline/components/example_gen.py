@@ -3,7 +3,7 @@
 Killed and run again in the same folder, it keeps the shards that are complete. Outputs:
     SPLIT-00000-of-00008.tfrecord   records, see data/example.py
     manifest.json                   counts by split, class and reason
-    labels.txt                      class names, one a line
+    labels.txt                      class names, one per line
     rejected.jsonl, warnings.jsonl  source_id, split, reason, detail of what was left out
     dataset_info.json, features.json, *.labels.txt  what TFDS wants to read the records
 """
@@ -107,7 +107,7 @@ def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Pat
         keypoint_pairs=listing.keypoint_pairs,
     )
     planned = shards.plan(used, params.shard_mb * MIB, params.seed)
-    _remove_strangers(workdir, planned)
+    _remove_unreferenced(workdir, planned)
     todo = [shard for shard in planned if shards.finished(shard, work) is None]
     logging.info("ingest: %d samples, %d of %d shards to do", len(used), len(todo), len(planned))
     started = time.monotonic()
@@ -121,8 +121,8 @@ def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Pat
     rejected += [(*row, count["split"]) for count in counts for row in count["rejected"]]
     manifest = _manifest(planned, counts, rejected, used, names, params)
     manifest["format"] = format_name
-    told = ("segmentation_labels", "keypoints", "keypoint_pairs", "actions", "notes")
-    manifest.update({name: list(getattr(listing, name)) for name in told})
+    lists = ("segmentation_labels", "keypoints", "keypoint_pairs", "actions", "notes")
+    manifest.update({name: list(getattr(listing, name)) for name in lists})
     manifest["beam_seconds"] = round(time.monotonic() - started, 3)  # with starting workers
     manifest["writing_seconds"] = round(_writing(counts), 3)
     manifest["cpu_seconds"] = round(sum(c["cpu_seconds"] for c in counts), 3)  # of that
@@ -131,7 +131,7 @@ def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Pat
         _check_rejected(rejected, len(used) + len(listing.rejected), params)
         _check_splits(manifest, rejected)
     except IngestError:
-        _remove_strangers(workdir, ())
+        _remove_unreferenced(workdir, ())
         raise
     labels.write(workdir / "labels.txt", names)
     _write_rows(workdir / "rejected.jsonl", rejected)
@@ -177,15 +177,15 @@ def _used(listing: Listing, params: Params, where) -> list[Reference]:
     existing = collections.Counter(reference.split for reference in listing.references)
     empty = [split for split in params.splits if not existing[split]]
     if empty:
-        found = ", ".join(f"{split} ({count})" for split, count in sorted(existing.items()))
+        listed = ", ".join(f"{split} ({count})" for split, count in sorted(existing.items()))
         raise SourceError(
-            f"{where}: no samples in split {', '.join(map(repr, empty))}; the splits are {found}. "
+            f"{where}: no samples in split {', '.join(map(repr, empty))}; the splits are {listed}. "
             "Set data.train, data.val and data.test to some of them"
         )
     return [reference for reference in listing.references if reference.split in params.splits]
 
 
-def _remove_strangers(workdir: pathlib.Path, planned: Sequence[Shard]) -> None:
+def _remove_unreferenced(workdir: pathlib.Path, planned: Sequence[Shard]) -> None:
     """Removes record files that no shard of this plan has, and what killed workers left."""
     keep = {f"{shard.name}{end}" for shard in planned for end in ("", ".json")}
     for path in workdir.iterdir():
@@ -288,8 +288,8 @@ def _duplicates(counts) -> dict[str, Any]:
     shared, examples = collections.Counter(), []
     for count in counts:
         for source_id, sha256 in count["images_sha256"]:
-            key, found = bytes.fromhex(sha256[:24]), (count["split"], source_id)
-            split, other = first.setdefault(key, found)
+            key, place = bytes.fromhex(sha256[:24]), (count["split"], source_id)
+            split, other = first.setdefault(key, place)
             if other == source_id:
                 continue
             shared["+".join(sorted({split, count["split"]}))] += 1

@@ -60,26 +60,26 @@ def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Pat
     workdir = pathlib.Path(workdir)
     workdir.mkdir(parents=True, exist_ok=True)
     schema = read_schema(pathlib.Path(inputs["schema"]))
-    told = json.loads((inputs["statistics"] / "statistics.json").read_text())
+    statistics = json.loads((inputs["statistics"] / "statistics.json").read_text())
     result = anomalies_pb2.Anomalies(baseline=schema)
-    found = [
-        *_against_schema(inputs, params, schema, told, result),
-        *checks.of_splits(told, params.train, params.judges, params.limits),
-        *checks.of_classes(told, params.train, params.limits),
-        *_objects(inputs, params, told),
+    results = [
+        *_against_schema(inputs, params, schema, statistics, result),
+        *checks.of_splits(statistics, params.train, params.judges, params.limits),
+        *checks.of_classes(statistics, params.train, params.limits),
+        *_objects(inputs, params, statistics),
         *_compared(inputs, params, schema, result),
     ]
-    valid, text = checks.verdict(found)
+    valid, text = checks.verdict(results)
     write_bytes(workdir / "anomalies.pb", result.SerializeToString(deterministic=True))
     readable = text_format.MessageToString(result, as_utf8=True)
     write_bytes(workdir / "anomalies.pbtxt", readable.encode())
-    rows = [dataclasses.asdict(one) for one in found]
+    rows = [dataclasses.asdict(result) for result in results]
     write_json(workdir / "validation.json", {"valid": valid, "summary": text, "checks": rows})
     used = (params.train, *params.judges)
     with np.load(inputs["statistics"] / "boxes.npz") as stored:
         boxes = {name: stored[name] for name in used}
-    splits = {name: told["splits"][name] for name in used}
-    write_report(workdir / "report.html", valid, text, found, splits, boxes)
+    splits = {name: statistics["splits"][name] for name in used}
+    write_report(workdir / "report.html", valid, text, results, splits, boxes)
 
 
 def read_schema(path: pathlib.Path) -> schema_pb2.Schema:
@@ -91,21 +91,23 @@ def read_schema(path: pathlib.Path) -> schema_pb2.Schema:
         raise ValueError(f"{path}: not a schema in text format: {error}") from None
 
 
-def _against_schema(inputs, params: Params, schema, told: Mapping[str, Any], result) -> list[Check]:
+def _against_schema(
+    inputs, params: Params, schema, statistics: Mapping[str, Any], result
+) -> list[Check]:
     for split in (params.train, *params.judges):
-        problems = told["splits"][split]["problems"]
+        problems = statistics["splits"][split]["problems"]
         anomalies.find(dataset(inputs["statistics"], split), schema, problems, result)
     errors = anomalies.errors(result)
     return [checks.of_schema(errors, len(result.anomaly_info) - len(errors))]
 
 
-def _objects(inputs, params: Params, told: Mapping[str, Any]) -> Iterator[Check]:
-    has_boxes = checks.objects(told["splits"][params.train])
+def _objects(inputs, params: Params, statistics: Mapping[str, Any]) -> Iterator[Check]:
+    has_boxes = checks.objects(statistics["splits"][params.train])
     if params.model or has_boxes:
-        yield from checks.of_objects(told, params.train, params.judges, params.limits)
+        yield from checks.of_objects(statistics, params.train, params.judges, params.limits)
     if params.model:
         with np.load(inputs["statistics"] / "boxes.npz") as boxes:
-            reach = priors.reach(boxes[params.train], params.model, told["labels"])
+            reach = priors.reach(boxes[params.train], params.model, statistics["labels"])
         yield checks.of_priors(params.model.name, reach, params.limits)
 
 

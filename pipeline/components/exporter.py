@@ -78,10 +78,10 @@ def payload(sample: Sample) -> bytes:
 
 def payloads(examples: pathlib.Path, split: str, limit: int) -> list[bytes]:
     """Those of the first records of a split."""
-    found: list[bytes] = []
+    encoded: list[bytes] = []
     for shard in shards(examples, split):
         for record in tfrecord.read(shard):
-            found.append(payload(decode(record)))
-            if len(found) == limit:
-                return found
-    return found
+            encoded.append(payload(decode(record)))
+            if len(encoded) == limit:
+                return encoded
+    return encoded

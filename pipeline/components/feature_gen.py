@@ -1,7 +1,7 @@
 """FeatureGen: records to features by a trained network that stays as it is.
 
 Inputs: examples, and the folders that the weights come from (init0, init1, ...), so that other
-weights are other features. Output: SPLIT.tfrecord with a tf.train.Example a picture (source_id,
+weights are other features. Output: SPLIT.tfrecord with one tf.train.Example per picture (source_id,
 label, features: D floats) and features.json. Pictures are prepared as for evaluation: without the
 random changes of `augment`; copies made by the ingest are seen as any picture.
 """
@@ -110,7 +110,7 @@ def load(folder: pathlib.Path, split: str) -> tuple[np.ndarray, np.ndarray]:
     features = np.empty((meta["splits"][split], meta["length"]), np.float32)
     labels = np.empty(len(features), np.int64)
     for i, record in enumerate(tfrecord.read(folder / f"{split}.tfrecord")):
-        found = tf.train.Example.FromString(record).features.feature
-        features[i] = found["features"].float_list.value
-        labels[i] = found["label"].int64_list.value[0]
+        values = tf.train.Example.FromString(record).features.feature
+        features[i] = values["features"].float_list.value
+        labels[i] = values["label"].int64_list.value[0]
     return features, labels

@@ -62,11 +62,11 @@ def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Pat
     gain = _read(inputs["evaluation"] / "gate.json").get("gain") or 0.0
     pushed = push(model, base, keep=params.push.keep, better=gain > 0)
     path = str((base / str(pushed.version)).resolve())
-    about = {"name": params.name, **pushed._asdict(), "path": path}
-    write_json(workdir / "pushed.json", about)
+    report = {"name": params.name, **pushed._asdict(), "path": path}
+    write_json(workdir / "pushed.json", report)
 
 
-def said(pushed: Mapping) -> str:
+def summary(pushed: Mapping) -> str:
     """One clause for people about a pushed.json; the version's path follows."""
     version, newest, before = (pushed[key] for key in ("version", "newest", "returned_from"))
     if pushed["new"]:
@@ -103,19 +103,21 @@ def push(model: pathlib.Path, base: pathlib.Path, *, keep: int, better: bool = F
     base.mkdir(parents=True, exist_ok=True)
     with open(base / ".lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        for left in base.glob(f"{ASIDE}*"):  # of pushes that were killed
-            shutil.rmtree(left)
+        for leftover in base.glob(f"{ASIDE}*"):  # of pushes that were killed
+            shutil.rmtree(leftover)
         digest = content_digest(model)
         last = max(versions(base), default=0)
-        held = _held(model, base, digest)
-        if held is None:
+        existing = _existing(model, base, digest)
+        if existing is None:
             _copy(model, base, last + 1, digest)
             pushed = Pushed(last + 1, True, last + 1)
-        elif held != last and (better or trainer_of(base / str(last)) == trainer_of(model) != ""):
-            _return(base, held, last + 1)
-            pushed = Pushed(last + 1, False, last + 1, held)
+        elif existing != last and (
+            better or trainer_of(base / str(last)) == trainer_of(model) != ""
+        ):
+            _return(base, existing, last + 1)
+            pushed = Pushed(last + 1, False, last + 1, existing)
         else:
-            pushed = Pushed(held, False, last)
+            pushed = Pushed(existing, False, last)
         for old in sorted(versions(base))[:-keep]:
             if old == pushed.version:
                 continue  # what the result names stays
@@ -138,7 +140,7 @@ def trainer_of(version: pathlib.Path) -> str:
     return _read(version / SOURCE).get("trainer", "")
 
 
-def _held(model: pathlib.Path, base: pathlib.Path, digest: str) -> int | None:
+def _existing(model: pathlib.Path, base: pathlib.Path, digest: str) -> int | None:
     """The newest version with the same content, or of the same export of the same training."""
     source = _read(model / SOURCE)
     for number in sorted(versions(base), reverse=True):

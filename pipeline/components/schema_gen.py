@@ -47,14 +47,14 @@ def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Pat
 
 def dataset(folder: pathlib.Path, split: str) -> statistics_pb2.DatasetFeatureStatistics:
     """The statistics of one split, of the stats.pb in a folder. Raises ValueError."""
-    found = datasets(folder)
-    if split in found:
-        return found[split]
-    raise ValueError(f"split {split!r} is not in the statistics; they hold {', '.join(found)}")
+    by_split = datasets(folder)
+    if split in by_split:
+        return by_split[split]
+    raise ValueError(f"split {split!r} is not in the statistics; they hold {', '.join(by_split)}")
 
 
 def datasets(folder: pathlib.Path) -> dict[str, statistics_pb2.DatasetFeatureStatistics]:
     """split -> its statistics."""
     content = (pathlib.Path(folder) / "stats.pb").read_bytes()
-    found = statistics_pb2.DatasetFeatureStatisticsList.FromString(content)
-    return {one.name: one for one in found.datasets}
+    parsed = statistics_pb2.DatasetFeatureStatisticsList.FromString(content)
+    return {split.name: split for split in parsed.datasets}

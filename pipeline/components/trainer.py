@@ -63,15 +63,15 @@ def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Pat
     labels = label_map.read(inputs["examples"] / "labels.txt")
     where = strategy.build(params.train.strategy)
     learnt = table.row(params.task).options
-    known = vocabulary(inputs["examples"], params.train_split) if VOCABULARY in learnt else ()
-    built_for = {"task": params.task, "vocabulary": known}
+    words = vocabulary(inputs["examples"], params.train_split) if VOCABULARY in learnt else ()
+    built_for = {"task": params.task, "vocabulary": words}
     model = network.with_source_widths(params.model)
     with where.scope():
         task = network.build(model, labels, params.train, params.seed, **built_for)
     if params.model.word_vectors:
         from convoy.models.text import vectors
 
-        report = vectors.assign(task.model, known, params.model.word_vectors)
+        report = vectors.assign(task.model, words, params.model.word_vectors)
         write_json(workdir / "word_vectors.json", report)
     if report := network.initialise(task, model, labels):
         write_json(workdir / "weights.json", report)
@@ -89,9 +89,9 @@ def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Pat
         shuffle_buffer=params.train.shuffle_buffer,
     )
     parameters = _learn(task, stream, params, model, labels, workdir, where, inputs.get("features"))
-    about = {"mode": params.train.mode, "learnt": parameters}
-    about.update(params=task.info.params, macs=task.info.macs, network=task.info.name)
-    write_json(workdir / "training.json", about)
+    training = {"mode": params.train.mode, "learnt": parameters}
+    training.update(params=task.info.params, macs=task.info.macs, network=task.info.name)
+    write_json(workdir / "training.json", training)
 
 
 def _learn(task, stream, params: Params, model: Model, labels, workdir, where, features) -> int:

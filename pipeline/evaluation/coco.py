@@ -190,5 +190,5 @@ def _precision(hit: np.ndarray, miss: np.ndarray, num_truth: int) -> np.ndarray:
 
 
 def _mean(values: np.ndarray) -> float | None:
-    known = values[values > -1]
-    return float(known.mean()) if known.size else None
+    defined = values[values > -1]
+    return float(defined.mean()) if defined.size else None

@@ -39,8 +39,8 @@ def decide(
     value = _number(metrics.get(metric))
     if value is None:
         if metric not in metrics:
-            known = ", ".join(k for k, v in metrics.items() if _number(v) is not None) or "none"
-            return Verdict(False, [f"The evaluation has no metric {metric!r}; it has: {known}."])
+            listed = ", ".join(k for k, v in metrics.items() if _number(v) is not None) or "none"
+            return Verdict(False, [f"The evaluation has no metric {metric!r}; it has: {listed}."])
         return Verdict(False, [f"{metric} is {metrics[metric]!r}, not a finite number."])
     against, in_favour = [], []
     if threshold is not None:
@@ -59,11 +59,13 @@ def decide(
         in_favour.append(f"The pushed model has no usable {metric}, so it sets no mark.")
     else:
         change = f"{metric} {value:.4f} against {old:.4f} of the pushed model ({value - old:+.4f})"
-        asked = f"a gain of at least {min_gain:.4f} is asked for" if min_gain else "equal is enough"
+        requirement = (
+            f"a gain of at least {min_gain:.4f} is asked for" if min_gain else "equal is enough"
+        )
         if value >= old + min_gain - ROUNDING:
-            in_favour.append(f"{change}; {asked}.")
+            in_favour.append(f"{change}; {requirement}.")
         else:
-            against.append(f"{change} is not enough; {asked}.")
+            against.append(f"{change} is not enough; {requirement}.")
     gain = None if old is None else value - old
     return Verdict(not against, against + in_favour, gain)
 

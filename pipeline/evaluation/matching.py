@@ -44,13 +44,13 @@ def pair(
                 f"detections of {item.source_id!r} came twice; expected one per picture"
             )
         by_picture[item.source_id] = item
-    pairs, seen = [], set()
+    pairs, ids = [], set()
     for sample in samples:
-        if sample.source_id in seen:
+        if sample.source_id in ids:
             raise ValueError(f"sample {sample.source_id!r} came twice; expected one per picture")
-        seen.add(sample.source_id)
+        ids.add(sample.source_id)
         pairs.append((sample, by_picture.get(sample.source_id) or _nothing(sample.source_id)))
-    unknown = sorted(by_picture.keys() - seen)
+    unknown = sorted(by_picture.keys() - ids)
     if unknown:
         raise ValueError(f"detections of {len(unknown)} pictures without truth, as {unknown[0]!r}")
     for sample, item in pairs:

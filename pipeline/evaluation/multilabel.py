@@ -83,30 +83,30 @@ def multilabel_metrics(
         )
     if not np.isfinite(scores).all():
         raise ValueError("expected finite scores")
-    yes, known = truth == YES, truth != UNKNOWN
+    yes, labelled = truth == YES, truth != UNKNOWN
     right = (chosen & yes).sum(axis=0)
-    said = (chosen & known).sum(axis=0)
+    predicted = (chosen & labelled).sum(axis=0)
     true = yes.sum(axis=0)
     per_class = {}
     for k, name in enumerate(names):
         ranked = curve(truth[:, k], scores[:, k])
-        held = bool(true[k])
+        present = bool(true[k])
         per_class[name] = {
-            "voc_AP": ap_area(ranked.recall, ranked.precision) if held else None,
-            "voc07_AP": ap_11_point(ranked.recall, ranked.precision) if held else None,
-            "chance_AP": _chance(truth[:, k]) if held else None,
-            "precision": _part(right[k], said[k]),
+            "voc_AP": ap_area(ranked.recall, ranked.precision) if present else None,
+            "voc07_AP": ap_11_point(ranked.recall, ranked.precision) if present else None,
+            "chance_AP": _chance(truth[:, k]) if present else None,
+            "precision": _part(right[k], predicted[k]),
             "recall": _part(right[k], true[k]),
-            "F1": _part(2 * right[k], said[k] + true[k]) if held else None,
+            "F1": _part(2 * right[k], predicted[k] + true[k]) if present else None,
             "pictures": int(true[k]),
         }
-    exact = ((chosen == yes) | ~known).all(axis=1)
+    exact = ((chosen == yes) | ~labelled).all(axis=1)
     return {
         "voc_mAP": _mean(per_class, "voc_AP"),
         "voc07_mAP": _mean(per_class, "voc07_AP"),
         "chance_mAP": _mean(per_class, "chance_AP"),
         "exact_match": float(exact.mean()) if len(exact) else None,
-        "F1": _part(2 * right.sum(), said.sum() + true.sum()),
+        "F1": _part(2 * right.sum(), predicted.sum() + true.sum()),
         "macro_F1": _mean(per_class, "F1"),
         "pictures": len(truth),
         "per_class": per_class,

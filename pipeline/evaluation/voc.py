@@ -90,5 +90,5 @@ def ap_area(recall: np.ndarray, precision: np.ndarray) -> float:
 
 
 def _mean(values: Iterable[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return float(np.mean(known)) if known else None
+    defined = [value for value in values if value is not None]
+    return float(np.mean(defined)) if defined else None

@@ -20,12 +20,12 @@ class EvenlySpread:
     """Keeps `count` of `total` samples and their answers, spread evenly over all."""
 
     def __init__(self, total: int, count: int):
-        self._wanted = set(spread(total, count))
+        self._indices = set(spread(total, count))
         self._passed = 0
         self._kept: dict[int, Pair] = {}
 
     def update(self, sample: Sample, answer: Mapping[str, np.ndarray]) -> None:
-        if self._passed in self._wanted:
+        if self._passed in self._indices:
             self._kept[self._passed] = (sample, copied(answer))
         self._passed += 1
 

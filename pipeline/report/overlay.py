@@ -56,10 +56,10 @@ def draw(
         pen.rectangle(corners, outline=color(classes[n]), width=line)
         score = "" if math.isnan(confidence[n]) else f" {confidence[n]:.2f}"
         plates.append((corners, labels[int(classes[n])], score, color(classes[n]), False))
-    taken: list[tuple[int, int, int, int]] = []
+    occupied: list[tuple[int, int, int, int]] = []
     for corners, name, score, shade, is_truth in reversed(plates):  # the surest has first choice
         text = _shorten(name, font, width - 6, score)
-        taken.append(_plate(pen, corners, text, shade, is_truth, font, taken, picture.size))
+        occupied.append(_plate(pen, corners, text, shade, is_truth, font, occupied, picture.size))
     return picture
 
 
@@ -70,13 +70,13 @@ def gallery(
     thresholds: float | Sequence[float] = 0.3,
     count: int = 12,
 ) -> list[Image.Image]:
-    """One picture a sample: truth on the left, detections with score >= threshold on the right.
+    """One picture per sample: truth on the left, detections with score >= threshold on the right.
 
-    thresholds: one number, or one a class [K]. Difficult and crowd objects are drawn dashed.
+    thresholds: one number, or one per class [K]. Difficult and crowd objects are drawn dashed.
     """
     least = np.broadcast_to(np.asarray(thresholds, float), (len(labels),))
     pages = []
-    for sample, found in list(zip(samples, detections, strict=True))[:count]:
+    for sample, detected in list(zip(samples, detections, strict=True))[:count]:
         picture, scale = _fit(open_picture(sample.image), CELL_PX)
         hard = _hard(sample)
         boxes = np.asarray(sample.boxes) * scale
@@ -88,12 +88,12 @@ def gallery(
             labels,
             truth=(boxes[hard], sample.classes[hard]),
         )
-        keep = np.asarray(found.scores) >= least[np.asarray(found.classes, int)]
+        keep = np.asarray(detected.scores) >= least[np.asarray(detected.classes, int)]
         right = draw(
             picture,
-            np.asarray(found.boxes)[keep] * scale,
-            np.asarray(found.classes)[keep],
-            np.asarray(found.scores)[keep],
+            np.asarray(detected.boxes)[keep] * scale,
+            np.asarray(detected.classes)[keep],
+            np.asarray(detected.scores)[keep],
             labels,
         )
         shown = f"{least[0]:.2f}" if np.ptp(least) == 0 else "class threshold"
@@ -108,20 +108,20 @@ def classification_gallery(
     labels: Sequence[str],
     count: int = 12,
 ) -> list[Image.Image]:
-    """One picture a sample with the class of highest score [N, K] and, where wrong, the truth."""
+    """One picture per sample with the class of highest score [N, K] and, where wrong, the truth."""
     pages = []
     for sample, row in list(zip(samples, np.asarray(scores), strict=True))[:count]:
         picture, _ = _fit(open_picture(sample.image), CELL_PX // 2)
-        said, true = int(np.argmax(row)), int(sample.labels[0])
+        predicted, true = int(np.argmax(row)), int(sample.labels[0])
         font = _font(16)
         canvas = Image.new("RGB", (CELL_PX // 2, picture.height + 50), PAPER)
         canvas.paste(picture, ((canvas.width - picture.width) // 2, 0))
         pen = ImageDraw.Draw(canvas)
-        sign, shade = ("✓", RIGHT) if said == true else ("✗", WRONG)
+        sign, shade = ("✓", RIGHT) if predicted == true else ("✗", WRONG)
         room = canvas.width - 12
-        text = _shorten(f"{sign} {labels[said]}", font, room, f" {row[said]:.2f}")
+        text = _shorten(f"{sign} {labels[predicted]}", font, room, f" {row[predicted]:.2f}")
         pen.text((6, picture.height + 5), text, shade, font)
-        if said != true:
+        if predicted != true:
             text = _shorten(f"truth: {labels[true]}", font, room, f" {row[true]:.2f}")
             pen.text((6, picture.height + 26), text, INK, font)
         pages.append(canvas)
@@ -216,7 +216,7 @@ def _dashed(pen: ImageDraw.ImageDraw, corners, shade, line: int) -> None:
         pen.rectangle((max(x1 - line + 1, x0), start, x1, stop), fill=shade)
 
 
-def _plate(pen, corners, text, shade, is_truth, font, taken, size) -> tuple[int, int, int, int]:
+def _plate(pen, corners, text, shade, is_truth, font, occupied, size) -> tuple[int, int, int, int]:
     """Writes a name where it fits: above, below, inside; inside the picture, on no other name."""
     width, height = size
     pad = max(2, font.size // 6)
@@ -230,7 +230,9 @@ def _plate(pen, corners, text, shade, is_truth, font, taken, size) -> tuple[int,
             left = min(max(left, 0), max(width - wide, 0))
             inside = min(max(top, 0), max(height - high, 0))
             places.append((left, inside, left + wide, inside + high, abs(inside - top)))
-    best = min(places, key=lambda place: sum(_shared(place, other) for other in taken) + place[4])
+    best = min(
+        places, key=lambda place: sum(_shared(place, other) for other in occupied) + place[4]
+    )
     left, top, right, bottom, _ = best
     paper, ink = ((24, 24, 24), _bright(shade)) if is_truth else (shade, _ink_on(shade))
     pen.rectangle((left, top, right - 1, bottom - 1), fill=paper)

@@ -166,7 +166,7 @@ def training_curves(rows: Sequence[Mapping[str, Any]]) -> Figure:
 
 
 def class_histogram(counts: Mapping[str, Mapping[str, int]]) -> Figure:
-    """Objects of each class as bars, one colour a split: {"train": {"cat": 3}, ..}.
+    """Objects of each class as bars, one colour per split: {"train": {"cat": 3}, ..}.
 
     Classes in falling order of the sum; more than 40: the 30 most and the 10 least frequent.
     """

@@ -10,7 +10,7 @@ Chosen(total, count)        update(sample, answer) in the order of the records, 
 show(metrics, numbers, pairs)   the report's part: charts of the metrics, the pairs drawn
 row(answer)                 a line of predictions.jsonl
 named(answer)               the same for people's JSON: classes by name, nothing rounded
-said(answer)                a few words: "cat 0.93"; "" where only a drawing says it
+summary(answer)             a few words: "cat 0.93"; "" where only a drawing says it
 draw(image, answer, score)  the picture with its answer, detections from `score` on; not of text
 """
 

@@ -9,7 +9,7 @@ from convoy.pipeline.report import overlay, plots
 from convoy.pipeline.report.chosen import EvenlySpread as Chosen
 from convoy.pipeline.tasks import Shown
 
-__all__ = ["Chosen", "Metrics", "draw", "named", "row", "said", "show"]
+__all__ = ["Chosen", "Metrics", "draw", "named", "row", "show", "summary"]
 
 
 class Metrics:
@@ -38,12 +38,12 @@ def named(answer) -> dict:
     return {"class": answer["class_name"].decode(), "scores": answer["scores"].tolist()}
 
 
-def said(answer) -> str:
+def summary(answer) -> str:
     return f"{answer['class_name'].decode()} {answer['scores'].max():.2f}"
 
 
 def draw(image, answer, score):
-    return overlay.caption(image, said(answer))
+    return overlay.caption(image, summary(answer))
 
 
 def show(metrics, numbers, pairs) -> Shown:

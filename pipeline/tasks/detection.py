@@ -12,7 +12,7 @@ from convoy.pipeline.report import overlay, plots
 from convoy.pipeline.report.chosen import EvenlySpread as Chosen
 from convoy.pipeline.tasks import Shown
 
-__all__ = ["Chosen", "Metrics", "draw", "named", "row", "said", "show"]
+__all__ = ["Chosen", "Metrics", "draw", "named", "row", "show", "summary"]
 SCORE = 0.5  # of the confusion matrix and the gallery, where no operating point is known
 
 
@@ -68,7 +68,7 @@ def named(answer) -> dict:
     }
 
 
-def said(answer) -> str:
+def summary(answer) -> str:
     return ""
 
 

@@ -8,9 +8,9 @@ from convoy.pipeline.evaluation import localization
 from convoy.pipeline.report import overlay
 from convoy.pipeline.report.chosen import EvenlySpread as Chosen
 from convoy.pipeline.tasks import Shown, classification
-from convoy.pipeline.tasks.classification import said
+from convoy.pipeline.tasks.classification import summary
 
-__all__ = ["Chosen", "Metrics", "draw", "named", "row", "said", "show"]
+__all__ = ["Chosen", "Metrics", "draw", "named", "row", "show", "summary"]
 
 
 class Metrics:

@@ -9,7 +9,7 @@ from convoy.pipeline.report import overlay, plots
 from convoy.pipeline.report.chosen import EvenlySpread as Chosen
 from convoy.pipeline.tasks import Shown
 
-__all__ = ["Chosen", "Metrics", "draw", "named", "row", "said", "show"]
+__all__ = ["Chosen", "Metrics", "draw", "named", "row", "show", "summary"]
 
 
 class Metrics:
@@ -42,12 +42,12 @@ def named(answer) -> dict:
     return {"classes": _names(answer), "scores": answer["scores"].tolist()}
 
 
-def said(answer) -> str:
+def summary(answer) -> str:
     return ", ".join(_names(answer)) or "no class"
 
 
 def draw(image, answer, score):
-    return overlay.caption(image, said(answer))
+    return overlay.caption(image, summary(answer))
 
 
 def show(metrics, numbers, pairs) -> Shown:

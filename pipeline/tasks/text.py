@@ -6,9 +6,9 @@ import heapq
 
 from convoy.pipeline.report.chosen import EvenlySpread, Pair, copied
 from convoy.pipeline.tasks import Shown
-from convoy.pipeline.tasks.classification import Metrics, confusion, named, row, said
+from convoy.pipeline.tasks.classification import Metrics, confusion, named, row, summary
 
-__all__ = ["Chosen", "Metrics", "named", "row", "said", "show"]
+__all__ = ["Chosen", "Metrics", "named", "row", "show", "summary"]
 SHOWN = 200  # letters of a sentence
 
 

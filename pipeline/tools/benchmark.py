@@ -1,4 +1,4 @@
-"""`convoy benchmark NAME[@SIZE]...`: milliseconds forward and backward a batch, beside plain Keras.
+"""`convoy benchmark NAME[@SIZE]...`: milliseconds forward and backward per batch, beside Keras.
 
 Forward is the network in training mode and its loss; backward is what the gradients of all weights
 add to it. No weight is updated. The twin is the same network of keras.applications with the same
@@ -60,15 +60,15 @@ def run(
     """A row for each NAME[@SIZE], measured in its own process; {"name", "error"} if it failed."""
     from convoy.pipeline.tools import model_table
 
-    asked = [(word, *model_table.parse(word, size)) for word in words]
-    for _, name, _ in asked:
+    networks = [(word, *model_table.parse(word, size)) for word in words]
+    for _, name, _ in networks:
         try:
             info = models.describe(name)
         except ValueError as error:
             raise UsageError(str(error)) from error
         if not isinstance(info.preprocess, Preprocess):
             raise UsageError(f"{name}: expected a network of pictures, it is for {info.task}")
-    for word, name, pixels in asked:
+    for word, name, pixels in networks:
         try:
             model_table.build(name, pixels)
         except ValueError as error:  # a size that the network does not take
@@ -76,13 +76,13 @@ def run(
     shared = {"batch": batch, "rounds": rounds, "precision": precision}
     return [
         in_child("convoy.pipeline.tools.benchmark", word, {"name": name, "size": pixels, **shared})
-        for word, name, pixels in asked
+        for word, name, pixels in networks
     ]
 
 
-def in_child(module: str, word: str, told: dict) -> dict:
-    """The row that `python -m module` prints as its last line when told so; or {"error"}."""
-    command = [sys.executable, "-m", module, json.dumps(told)]
+def in_child(module: str, word: str, arguments: dict) -> dict:
+    """The row that `python -m module ARGUMENTS` prints as its last line; or {"error"}."""
+    command = [sys.executable, "-m", module, json.dumps(arguments)]
     child = subprocess.run(command, stdout=subprocess.PIPE, text=True)
     if child.returncode:
         hint = "; was there enough memory?" if child.returncode < 0 else "; see above"
@@ -111,13 +111,13 @@ def measure(
     keras.config.set_dtype_policy(precision)
     task = models.build_task(name, input_size=size)
     pixels = task.info.preprocess.shape
-    found = structure.lines(task.model)
+    layers = structure.lines(task.model)
     row = {
         "name": name,
         "input": list(pixels),
         "params": task.info.params,
         "macs": task.info.macs,
-        "depth": structure.depth(found),
+        "depth": structure.depth(layers),
         "batch": batch,
         "rounds": rounds,
         "precision": precision,
@@ -221,7 +221,7 @@ def alternate(calls: dict[Hashable, Callable], rounds: int) -> tuple[dict, dict]
             ended = time.perf_counter(), time.process_time()
             times[key].append([1000 * (b - a) for a, b in zip(start, ended, strict=True)])
     wall, busy = (
-        {key: statistics.median(pair[clock] for pair in found) for key, found in times.items()}
+        {key: statistics.median(pair[clock] for pair in pairs) for key, pairs in times.items()}
         for clock in (0, 1)
     )
     return wall, busy
@@ -233,8 +233,8 @@ def _medians(calls: dict[str, dict[str, Callable]], rounds: int) -> dict:
     ratio: ours over Keras', forward and backward together; cpu_ratio: the same of processor time,
     which other programs on the machine disturb less.
     """
-    keys = [(who, what) for what in ("forward", "both") for who in calls]
-    wall, busy = alternate({(who, what): calls[who][what] for who, what in keys}, rounds)
+    keys = [(who, work) for work in ("forward", "both") for who in calls]
+    wall, busy = alternate({(who, work): calls[who][work] for who, work in keys}, rounds)
     row = {}
     for who in calls:
         prefix = "" if who == "ours" else "keras_"
@@ -295,9 +295,9 @@ if __name__ == "__main__":
     from convoy.pipeline.commands.verb import quiet_tensorflow
 
     quiet_tensorflow()
-    asked = json.loads(sys.argv[1])
+    arguments = json.loads(sys.argv[1])
     try:
-        row = measure(asked.pop("name"), asked.pop("size"), **asked)
+        row = measure(arguments.pop("name"), arguments.pop("size"), **arguments)
     except ValueError as error:  # the parent tells it
         row = {"error": str(error)}
     print(json.dumps(row))

@@ -1,6 +1,6 @@
 """One recipe in several modes of transfer learning, on the same records: `convoy compare`.
 
-RUN_DIR/compare holds a run folder a mode, report.html and compare.json: mode, network, input,
+RUN_DIR/compare holds one run folder per mode, report.html and compare.json: mode, network, input,
 parameters that learnt, parameters, multiply-accumulates, accuracy, training time. Records and
 features are made once, in RUN_DIR/artifacts.
 """
@@ -26,11 +26,11 @@ def run(recipe: Recipe, modes: Sequence[str], tell: Callable[[str], None]) -> di
     top = steps.Job(recipe).run_dir
     rows = []
     recipes = {mode: in_mode(recipe, mode, top / "compare" / mode) for mode in modes}
-    for one in recipes.values():  # all, before the first of them trains
-        recipe_checks.run(one)
-    for mode, one in recipes.items():
+    for variant in recipes.values():  # all, before the first of them trains
+        recipe_checks.run(variant)
+    for mode, variant in recipes.items():
         tell(f"--- {mode}")
-        job = steps.Job(one, tell=tell, store=top / "artifacts")
+        job = steps.Job(variant, tell=tell, store=top / "artifacts")
         done = steps.run(job, "evaluator")
         rows.append(row(job, mode, done["metrics"]))
     folder = top / "compare"
@@ -63,19 +63,19 @@ def in_mode(recipe: Recipe, mode: str, run_dir: pathlib.Path) -> Recipe:
 def row(job: steps.Job, mode: str, metrics: dict) -> dict:
     """A line of the table; seconds are those of when it was computed, cached or not."""
     trainer = job.done["trainer"].path
-    about = json.loads((trainer / "training.json").read_text())
-    made = [trainer] + [job.done[name].path for name in ("feature_gen",) if name in job.done]
+    training = json.loads((trainer / "training.json").read_text())
+    folders = [trainer] + [job.done[name].path for name in ("feature_gen",) if name in job.done]
     metric = job.recipe.evaluate.metric or tasks.row(job.recipe.task).gate
     size = json.loads((trainer / "network.json").read_text())["model"]["input_size"]
     return {
         "mode": mode,
-        "network": about["network"],
+        "network": training["network"],
         "input": "x".join(map(str, size)) if size else "default",
-        "learnt": about["learnt"],
-        "params": about["params"],
-        "macs": about["macs"],
+        "learnt": training["learnt"],
+        "params": training["params"],
+        "macs": training["macs"],
         metric: metrics.get(metric),
-        "training_seconds": round(sum(_seconds(path) for path in made), 1),
+        "training_seconds": round(sum(_seconds(path) for path in folders), 1),
     }
 
 

@@ -26,8 +26,8 @@ def verb(words: list[str], values: flags.FlagValues, _: list[str]) -> dict:
     if len(words) != 1 or not values.to or not values.output:
         raise UsageError("expected one folder of records, --to coco, voc or yolo, and -o DIR")
     result = run(pathlib.Path(words[0]), values.to, pathlib.Path(values.output))
-    for what, count in result["dropped"].items():
-        print(f"dropped: {count} {what}, which {values.to} cannot hold")
+    for kind, count in result["dropped"].items():
+        print(f"dropped: {count} {kind}, which {values.to} cannot hold")
     print(result["output"])
     return result
 
@@ -35,7 +35,7 @@ def verb(words: list[str], values: flags.FlagValues, _: list[str]) -> dict:
 def run(folder: pathlib.Path, to: str, output: pathlib.Path) -> dict:
     """Writes the records of a folder aside and renames.
 
-    Returns {"output", "format", "records": {split: count}, "dropped": {what: count}}. Raises
+    Returns {"output", "format", "records": {split: count}, "dropped": {kind: count}}. Raises
     ExportError.
     """
     try:
@@ -54,16 +54,16 @@ def run(folder: pathlib.Path, to: str, output: pathlib.Path) -> dict:
     if os.path.lexists(output):
         raise ExportError(f"{output}: already exists; remove it, or choose another folder")
     dropped: collections.Counter[str] = collections.Counter()
-    counts = {split: told.get("records", 0) for split, told in manifest["splits"].items()}
+    counts = {split: entry.get("records", 0) for split, entry in manifest["splits"].items()}
     output.parent.mkdir(parents=True, exist_ok=True)
     aside = output.with_name(f".{output.name}.{os.getpid()}.tmp")
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir()
     try:
         write = importlib.import_module(FORMATS[to]).write
-        write(records, aside, lambda what, count: dropped.update({what: count}))
+        write(records, aside, lambda kind, count: dropped.update({kind: count}))
         os.rename(aside, output)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
-    told = {what: count for what, count in sorted(dropped.items()) if count}
-    return {"output": str(output), "format": to, "records": counts, "dropped": told}
+    lost = {kind: count for kind, count in sorted(dropped.items()) if count}
+    return {"output": str(output), "format": to, "records": counts, "dropped": lost}

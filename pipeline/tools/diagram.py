@@ -62,29 +62,29 @@ class Block:
     @property
     def rows(self) -> list[str]:
         """The steps as drawn: equal neighbours once."""
-        found: list[list] = []
+        grouped: list[list] = []
         for step in self.strided if self.count == 1 else self.steps:
-            if found and found[-1][0] == step:
-                found[-1][1] += 1
+            if grouped and grouped[-1][0] == step:
+                grouped[-1][1] += 1
             else:
-                found.append([step, 1])
-        return [step if n == 1 else f"{step}   (x{n})" for step, n in found]
+                grouped.append([step, 1])
+        return [step if n == 1 else f"{step}   (x{n})" for step, n in grouped]
 
     @property
     def note(self) -> str:
         """What only some of the folded blocks have."""
-        told = [(place, note) for place, note in enumerate(self.special, start=1) if note]
-        if not told or self.count == 1:
-            return told[0][1].removeprefix("stride 2").strip(", ") if told else ""
+        notes = [(place, note) for place, note in enumerate(self.special, start=1) if note]
+        if not notes or self.count == 1:
+            return notes[0][1].removeprefix("stride 2").strip(", ") if notes else ""
         words = {1: "first", self.count: "last"}
-        return "; ".join(f"{words.get(place, place)}: {note}" for place, note in told)
+        return "; ".join(f"{words.get(place, place)}: {note}" for place, note in notes)
 
 
-def blocks(found: list[Line]) -> list[Block]:
+def blocks(lines: list[Line]) -> list[Block]:
     """The network's blocks in the order of computation, equal neighbours folded."""
-    before = _windows_before(found)
+    before = _windows_before(lines)
     folded: list[Block] = []
-    for name, members, source in _units(found):
+    for name, members, source in _units(lines):
         block = dataclasses.replace(_block(name, members, before), source=source)
         last = folded[-1] if folded else None
         if last and last.steps == block.steps and _belong(last, block):
@@ -98,7 +98,7 @@ def blocks(found: list[Line]) -> list[Block]:
     return folded
 
 
-def _units(found: list[Line]) -> list[tuple[str, list[Line], str]]:
+def _units(lines: list[Line]) -> list[tuple[str, list[Line], str]]:
     """(name, layers, source) of the blocks in the order drawn, see Block.
 
     A layer begins a new block where one of its inputs is of another block that follows its own:
@@ -107,49 +107,51 @@ def _units(found: list[Line]) -> list[tuple[str, list[Line], str]]:
     units: dict[tuple[str, int], list[Line]] = {}
     part: dict[str, int] = {}  # of a name, the newest block
     unit_of: dict[str, tuple[str, int]] = {}
-    follows: dict[str, set] = {found[0].name: set()}  # blocks on the way to a layer
-    for line in found[1:]:
+    follows: dict[str, set] = {lines[0].name: set()}  # blocks on the way to a layer
+    for line in lines[1:]:
         match = _UNIT.match(line.name)
         name = match.group() if match else line.name
         unit = (name, part.get(name, 1))
-        follows[line.name] = {unit}.union(*(follows[each] for each in line.inputs))
-        inputs = [each for each in line.inputs if unit_of.get(each) != unit]
-        if any(unit in follows[each] for each in inputs):
+        follows[line.name] = {unit}.union(*(follows[parent] for parent in line.inputs))
+        inputs = [parent for parent in line.inputs if unit_of.get(parent) != unit]
+        if any(unit in follows[parent] for parent in inputs):
             unit = (name, unit[1] + 1)
             part[name] = unit[1]
             follows[line.name].add(unit)
         unit_of[line.name] = unit
         units.setdefault(unit, []).append(line)
-    main = _leading(found)
+    main = _leading(lines)
     ordered = sorted(units, key=lambda unit: not any(line.name in main for line in units[unit]))
-    sizes = {line.name: sides(line.size) for line in found}
-    told, last = [], {None}  # layers before any block count as the first one's
+    sizes = {line.name: sides(line.size) for line in lines}
+    entries, last = [], {None}  # layers before any block count as the first one's
     for unit in ordered:
         members = units[unit]
-        outside = [each for line in members for each in line.inputs if unit_of.get(each) != unit]
-        reads_last = any(unit_of.get(each) in last for each in outside)
-        told.append((unit[0], members, "" if reads_last else sizes[outside[0]]))
+        outside = [
+            parent for line in members for parent in line.inputs if unit_of.get(parent) != unit
+        ]
+        reads_last = any(unit_of.get(parent) in last for parent in outside)
+        entries.append((unit[0], members, "" if reads_last else sizes[outside[0]]))
         last = {unit} if any(_step(line) for line in members) else {*last, unit}
-    return told
+    return entries
 
 
-def _leading(found: list[Line]) -> set[str]:
+def _leading(lines: list[Line]) -> set[str]:
     """Layers that lead to the logits; all, where no layer is called so."""
-    known = {line.name: line for line in found}
-    if "logits" not in known:
-        return set(known)
-    leading, left = set(), ["logits"]
-    while left:
-        name = left.pop()
+    line_of = {line.name: line for line in lines}
+    if "logits" not in line_of:
+        return set(line_of)
+    leading, pending = set(), ["logits"]
+    while pending:
+        name = pending.pop()
         if name not in leading:
             leading.add(name)
-            left += known[name].inputs
+            pending += line_of[name].inputs
     return leading
 
 
-def draw(title: str, found: list[Line]) -> Figure:
+def draw(title: str, lines: list[Line]) -> Figure:
     """The network from top to bottom: sizes on the left, parameters and work on the right."""
-    shown = blocks(found)
+    shown = blocks(lines)
     heights = [LINE * len(block.rows) + 0.16 for block in shown]
     total = sum(heights) + GAP * (len(shown) + 1) + 1.0
     longest = max(len(row) for block in shown for row in block.rows)
@@ -159,17 +161,17 @@ def draw(title: str, found: list[Line]) -> Figure:
     axes.set(xlim=(-2.1, width + 2.1), ylim=(total, 0))
     axes.axis("off")
     axes.text(width / 2, 0.3, title, ha="center", va="center", fontsize=12, weight="bold")
-    params, macs = sum(line.params for line in found), sum(line.macs for line in found)
-    whole = f"{_count(params)} parameters, {_count(macs)} multiply-accumulates"
-    axes.text(width / 2, 0.55, whole, ha="center", va="center", fontsize=8.5, color="#555555")
-    axes.text(-0.15, 0.82, sides(found[0].size), ha="right", va="center", fontsize=8.5)
+    params, macs = sum(line.params for line in lines), sum(line.macs for line in lines)
+    totals = f"{_count(params)} parameters, {_count(macs)} multiply-accumulates"
+    axes.text(width / 2, 0.55, totals, ha="center", va="center", fontsize=8.5, color="#555555")
+    axes.text(-0.15, 0.82, sides(lines[0].size), ha="right", va="center", fontsize=8.5)
     top = 0.75
     for block, height in zip(shown, heights, strict=True):
         arrow = {"arrowstyle": "->", "color": "#666666"}
         if not block.source:
             axes.annotate("", (width / 2, top + GAP), (width / 2, top), arrowprops=arrow)
         top += GAP
-        _box(axes, block, top, height, width, found[0].size)
+        _box(axes, block, top, height, width, lines[0].size)
         top += height
     return figure
 
@@ -181,8 +183,8 @@ def kind_of(path: str | pathlib.Path) -> str:
         raise IsADirectoryError(f"{path} is a folder: expected the name of a file")
     kind = path.suffix[1:].lower()
     if kind not in KINDS:
-        known = ", ".join(f".{name}" for name in KINDS)
-        raise UsageError(f"--diagram {path}: expected a name that ends in one of {known}")
+        listed = ", ".join(f".{name}" for name in KINDS)
+        raise UsageError(f"--diagram {path}: expected a name that ends in one of {listed}")
     return kind
 
 
@@ -209,8 +211,8 @@ def _box(axes, block: Block, top: float, height: float, width: float, picture) -
         place = {"ha": "left", "va": "center", "fontsize": 11, "weight": "bold"}
         axes.text(width + 0.3, middle, f"x{block.count}", **place)
     small = {"va": "center", "fontsize": 7.5, "color": "#555555"}
-    told = [f"{_count(block.params)} par.", f"{_count(block.macs)} MACs"] if block.params else []
-    axes.text(width + 0.8, middle, "\n".join(told), **small)
+    counts = [f"{_count(block.params)} par.", f"{_count(block.macs)} MACs"] if block.params else []
+    axes.text(width + 0.8, middle, "\n".join(counts), **small)
     note = f"reads {block.source}" if block.source else block.note
     axes.text(-0.15, middle + 0.15, note, ha="right", **small | {"fontsize": 6.5})
     if block.skips:
@@ -220,11 +222,11 @@ def _box(axes, block: Block, top: float, height: float, width: float, picture) -
         axes.annotate("", (width / 2, bottom), (x, bottom), arrowprops=arrow)
 
 
-def _windows_before(found: list[Line]) -> dict[str, set[str]]:
+def _windows_before(lines: list[Line]) -> dict[str, set[str]]:
     """For each layer the nearest ones before it that slide a window."""
     before: dict[str, set[str]] = {}
-    slides = {line.name for line in found if line.kernel}
-    for line in found:
+    slides = {line.name for line in lines if line.kernel}
+    for line in lines:
         before[line.name] = set()
         for name in line.inputs:
             before[line.name] |= {name} if name in slides else before[name]
@@ -280,19 +282,19 @@ def _step(line: Line, strides: bool = False) -> str:
             f", /{max(line.stride)}" if max(line.stride) > 1 else ""
         )
     kind = "depthwise" if "Depthwise" in line.kind else "conv"
-    holes = f", holes {max(line.dilation)}" if max(line.dilation) > 1 else ""
+    dilation = f", dilation {max(line.dilation)}" if max(line.dilation) > 1 else ""
     step = f", /{max(line.stride)}" if strides and max(line.stride) > 1 else ""
-    return f"{kernel} {kind}, {line.size[-1]}{holes}{step}"
+    return f"{kernel} {kind}, {line.size[-1]}{dilation}{step}"
 
 
-def _belong(one: Block, other: Block) -> bool:
+def _belong(first: Block, second: Block) -> bool:
     """Whether two equal blocks are of one stage."""
-    if one.source or other.source:
+    if first.source or second.source:
         return False
-    stages = [block.name.partition("_block") for block in (one, other)]
+    stages = [block.name.partition("_block") for block in (first, second)]
     if all(middle for _, middle, _ in stages):
         return stages[0][0] == stages[1][0]
-    return one.size == other.size
+    return first.size == second.size
 
 
 def _shade(size: tuple[int, ...], picture: tuple[int, ...]):

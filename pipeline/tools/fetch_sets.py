@@ -13,8 +13,8 @@ from convoy.pipeline.errors import UsageError
 
 def define(values: flags.FlagValues) -> None:
     """The verb's flags."""
-    told = "Folder; default: named as the set."
-    flags.DEFINE_string("output", None, told, values, short_name="o")
+    text = "Folder; default: named as the set."
+    flags.DEFINE_string("output", None, text, values, short_name="o")
     flags.DEFINE_bool("offline", False, "Only verify what is there.", flag_values=values)
     flags.DEFINE_string("mirror", "", "Address of a folder with the files.", flag_values=values)
 
@@ -50,10 +50,12 @@ def _list() -> list[dict]:
     from convoy.data.fetch import table as fetch_table
 
     rows = []
-    for name, found in fetch_table.SETS.items():
-        sizes = [file.size for file in found.files]
+    for name, data_set in fetch_table.SETS.items():
+        sizes = [file.size for file in data_set.files]
         total = None if None in sizes else sum(sizes)
-        told = f"{total / 1e6:,.0f} MB" if total else "?"
-        print(f"{name:<21} {told:>10}  {found.title}")
-        rows.append({"name": name, "title": found.title, "bytes": total, "terms": found.terms})
+        megabytes = f"{total / 1e6:,.0f} MB" if total else "?"
+        print(f"{name:<21} {megabytes:>10}  {data_set.title}")
+        rows.append(
+            {"name": name, "title": data_set.title, "bytes": total, "terms": data_set.terms}
+        )
     return rows

@@ -12,10 +12,10 @@ _HEADS = ("layer", "kind", "output", "kernel", "stride", "padding", "field", "pa
 
 def parse(word: str, size: int | None = None) -> tuple[str, tuple[int, int] | None]:
     """NAME, NAME@224 or NAME@240x320 (height x width) -> (name, pixels); without @: `size`."""
-    name, at, given = word.partition("@")
+    name, at, pixels = word.partition("@")
     if not at:
         return name, (size, size) if size else None
-    sides = given.split("x")
+    sides = pixels.split("x")
     if len(sides) > 2 or not all(side.isdecimal() and int(side) for side in sides):
         raise UsageError(f"{word}: expected NAME@SIDE or NAME@HEIGHTxWIDTH in pixels")
     return name, (int(sides[0]), int(sides[-1]))
@@ -29,9 +29,9 @@ def build(name: str, size: tuple[int, int] | None = None):
         return models.build(name, input_size=size)
 
 
-def text(found: list[Line]) -> str:
-    """One row a layer; layers without weights that change no size are left out."""
-    rows = [_HEADS, *(_cells(line) for line in found if line.kind not in _PLAIN)]
+def text(lines: list[Line]) -> str:
+    """One row per layer; layers without weights that change no size are left out."""
+    rows = [_HEADS, *(_cells(line) for line in lines if line.kind not in _PLAIN)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
         "  ".join(
@@ -55,7 +55,7 @@ def sides(pair: tuple[int, ...]) -> str:
 def _cells(line: Line) -> tuple[str, ...]:
     kernel = sides(line.kernel) if line.kernel else ""
     if line.kernel and max(line.dilation) > 1:
-        kernel += f" holes {max(line.dilation)}"
+        kernel += f" dilation {max(line.dilation)}"
     return (
         line.name,
         line.kind,
@@ -75,6 +75,6 @@ def _short(pair: tuple[int, int]) -> str:
 
 def _padding(pairs) -> str:
     """1: on each side; 0+1: none before, one behind; sides of their own: rows, then columns."""
-    told = [str(a) if a == b else f"{a}+{b}" for a, b in pairs]
-    found = told[0] if told[0] == told[1] else "x".join(told)
-    return "" if found == "0" else found
+    sides = [str(a) if a == b else f"{a}+{b}" for a, b in pairs]
+    joined = sides[0] if sides[0] == sides[1] else "x".join(sides)
+    return "" if joined == "0" else joined

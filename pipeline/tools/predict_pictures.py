@@ -39,23 +39,23 @@ def run(
     def answer(payload: bytes) -> dict:
         return {name: values[0] for name, values in ask([payload]).items()}
 
-    def answered_picture(path: str, drawn: pathlib.Path) -> tuple[dict, str]:
+    def answered_picture(path: str, target: pathlib.Path) -> tuple[dict, str]:
         picture = load(path).image
         answered = answer(picture)
-        module.draw(picture, answered, score).save(drawn)
-        row = {request: str(pathlib.Path(path)), "picture": str(drawn), **module.named(answered)}
-        return row, f"{module.said(answered)} {drawn}".strip()
+        module.draw(picture, answered, score).save(target)
+        row = {request: str(pathlib.Path(path)), "picture": str(target), **module.named(answered)}
+        return row, f"{module.summary(answered)} {target}".strip()
 
     def answered_sentence(sentence: str) -> tuple[dict, str]:
         answered = answer(sentence.encode())
         row = {request: sentence, **module.named(answered)}
-        return row, f"{module.said(answered)} {sentence}"
+        return row, f"{module.summary(answered)} {sentence}"
 
     rows: list[dict] = []
     if request == "image":
-        for path, drawn in _places(words, output):
+        for path, target in _places(words, output):
             try:
-                row, line = answered_picture(path, drawn)
+                row, line = answered_picture(path, target)
             except (BadSample, OSError, ValueError) as error:
                 # A bad sample's detail begins with the file's name.
                 line = error.detail if isinstance(error, BadSample) else f"{path}: {error}"
@@ -79,11 +79,11 @@ def answers(model: str | pathlib.Path, inputs: Sequence) -> list[dict]:
     request = table_row(client.report_of(path)["task"]).request
     ask = client.load_local(path)
     rows = []
-    for given in inputs:
+    for item in inputs:
         if request == "image":
-            payload = upright(given).image if isinstance(given, bytes) else load(str(given)).image
+            payload = upright(item).image if isinstance(item, bytes) else load(str(item)).image
         else:
-            payload = given if isinstance(given, bytes) else str(given).encode()
+            payload = item if isinstance(item, bytes) else str(item).encode()
         rows.append({name: values[0] for name, values in ask([payload]).items()})
     return rows
 
@@ -98,13 +98,13 @@ def _places(pictures: Sequence[str], output: pathlib.Path) -> Iterator[tuple[str
     """Each picture, and where it is drawn: STEM.png, or STEM_2.png and so on where that is a
     picture asked about or drawn before.
     """
-    taken = {pathlib.Path(picture).resolve() for picture in pictures}
+    used = {pathlib.Path(picture).resolve() for picture in pictures}
     for picture in pictures:
         stem = pathlib.Path(picture).stem
         names = itertools.chain([stem], (f"{stem}_{n}" for n in itertools.count(2)))
         places = (output / f"{name}.png" for name in names)
-        free = next(path for path in places if path.resolve() not in taken)
-        taken.add(free.resolve())
+        free = next(path for path in places if path.resolve() not in used)
+        used.add(free.resolve())
         yield picture, free
 
 

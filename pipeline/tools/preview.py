@@ -25,7 +25,7 @@ from convoy.pipeline.manifest import manifest_of
 from convoy.pipeline.networks import network
 from convoy.pipeline.report import overlay
 
-SHOWN = 16  # pictures a batch
+SHOWN = 16  # pictures per batch
 CELL_PX = 320  # least side of a drawn picture
 
 
@@ -36,7 +36,7 @@ def run(recipe: Recipe, records: pathlib.Path, output: pathlib.Path, batches: in
     task = network.build(recipe.model, labels, recipe.train, recipe.seed, task=recipe.task)
     stream = stream_of(recipe, records, task)
     output.mkdir(parents=True, exist_ok=True)
-    pictures, told = [], []
+    pictures, descriptions = [], []
     for number, batch in enumerate(training_batches(stream).take(batches), start=1):
         rows = [_row(batch, index) for index in range(min(stream.batch_size, SHOWN))]
         names = manifest.get("segmentation_labels") or labels
@@ -46,9 +46,9 @@ def run(recipe: Recipe, records: pathlib.Path, output: pathlib.Path, batches: in
         overlay.sheet(drawn, columns=4).save(buffer, "png")
         write_bytes(path, buffer.getvalue())
         pictures.append(str(path))
-        told += [describe(row, labels) for row in rows]
-    write_json(output / "preview.json", told)
-    return {"pictures": pictures, "samples": told}
+        descriptions += [describe(row, labels) for row in rows]
+    write_json(output / "preview.json", descriptions)
+    return {"pictures": pictures, "samples": descriptions}
 
 
 def stream_of(recipe: Recipe, records: pathlib.Path, task) -> Stream:
@@ -69,13 +69,15 @@ def stream_of(recipe: Recipe, records: pathlib.Path, task) -> Stream:
     plain = Stream(**common, fields=fields, encode=task.encode)
     if plain.together > 1 and "boxes" not in fields:  # what is mixed is the encoded targets
         return plain
-    held = () if plain.together > 1 else _held(records, recipe.data.train, "boxes" in fields)
+    extra = (
+        () if plain.together > 1 else _extra_fields(records, recipe.data.train, "boxes" in fields)
+    )
 
     def encode_all(annotation):
-        encoded = task.encode({name: annotation[name] for name in annotation if name not in held})
+        encoded = task.encode({name: annotation[name] for name in annotation if name not in extra})
         return {**annotation, "encoded": encoded}
 
-    return Stream(**common, fields=(*fields, *held), encode=encode_all)
+    return Stream(**common, fields=(*fields, *extra), encode=encode_all)
 
 
 def draw(row: dict, labels, segmentation_labels=()) -> Image.Image:
@@ -104,58 +106,58 @@ def draw(row: dict, labels, segmentation_labels=()) -> Image.Image:
 
 
 def describe(row: dict, labels) -> dict:
-    """What is said of one picture: {"source_id", "labels", "objects", "priors"}, what it has."""
-    targets, told = row["targets"], {"source_id": row["source_id"]}
+    """The description of one picture: {"source_id", "labels", "objects", "priors"}, what it has."""
+    targets, description = row["targets"], {"source_id": row["source_id"]}
     if "distribution" in targets:
         order = np.argsort(-targets["distribution"], kind="stable")
         shares = [(labels[k], float(targets["distribution"][k])) for k in order]
-        told["labels"] = [f"{name} {share:.2f}" for name, share in shares if share > 0.005]
+        description["labels"] = [f"{name} {share:.2f}" for name, share in shares if share > 0.005]
     elif "labels" in targets:
-        told["labels"] = [labels[k] for k in targets["labels"] if k >= 0]
+        description["labels"] = [labels[k] for k in targets["labels"] if k >= 0]
     elif "label" in targets:
-        told["labels"] = [labels[int(targets["label"])]]
+        description["labels"] = [labels[int(targets["label"])]]
     if "valid" in targets:
-        told["objects"] = [labels[k] for k in targets["classes"][targets["valid"]]]
+        description["objects"] = [labels[k] for k in targets["classes"][targets["valid"]]]
     if "cls" in targets.get("encoded", {}):
-        told["priors"] = int(np.count_nonzero(targets["encoded"]["cls"]))
-    return told
+        description["priors"] = int(np.count_nonzero(targets["encoded"]["cls"]))
+    return description
 
 
-def _notes(told: dict) -> list[str]:
-    notes = [", ".join(told["labels"])] if told.get("labels") else []
-    if "objects" in told:
-        notes.append(f"{len(told['objects'])} objects")
-    return notes + ([f"{told['priors']} priors"] if "priors" in told else [])
+def _notes(description: dict) -> list[str]:
+    notes = [", ".join(description["labels"])] if description.get("labels") else []
+    if "objects" in description:
+        notes.append(f"{len(description['objects'])} objects")
+    return notes + ([f"{description['priors']} priors"] if "priors" in description else [])
 
 
 def _row(batch: dict, index: int) -> dict:
     """One row of a batch as NumPy, its source_id as text."""
 
-    def taken(value):
+    def pick(value):
         if isinstance(value, dict):
-            return {name: taken(inner) for name, inner in value.items()}
+            return {name: pick(inner) for name, inner in value.items()}
         return value.numpy()[index]
 
-    row = taken(batch)
+    row = pick(batch)
     return {**row, "source_id": row["source_id"].decode("utf-8", "replace")}
 
 
-def _held(records: pathlib.Path, split: str, detects: bool) -> list[str]:
+def _extra_fields(records: pathlib.Path, split: str, detects: bool) -> list[str]:
     """Which further annotation the records hold, by the first that has objects."""
-    found: Sample | None = None
+    sample: Sample | None = None
     for path in shards(records, split):
         for record in tfrecord.read(path):
-            found = example.decode(record)
-            if len(found.boxes) or not detects:
+            sample = example.decode(record)
+            if len(sample.boxes) or not detects:
                 break
-        if found is not None and (len(found.boxes) or not detects):
+        if sample is not None and (len(sample.boxes) or not detects):
             break
-    held = {
-        "masks": detects and bool(found.masks),
-        "keypoints": detects and bool(found.keypoints.size),
-        "segmentation": bool(found.segmentation),
+    present = {
+        "masks": detects and bool(sample.masks),
+        "keypoints": detects and bool(sample.keypoints.size),
+        "segmentation": bool(sample.segmentation),
     }
-    return [name for name, there in held.items() if there]
+    return [name for name, has_it in present.items() if has_it]
 
 
 def _tinted(picture: np.ndarray, values: np.ndarray, count: int) -> np.ndarray:
@@ -167,11 +169,11 @@ def _tinted(picture: np.ndarray, values: np.ndarray, count: int) -> np.ndarray:
 
 
 def _draw_points(picture: Image.Image, keypoints: np.ndarray) -> None:
-    """[N, K, (y, x, visibility)]: a dot a point, hollow where it is hidden; K by colour."""
+    """[N, K, (y, x, visibility)]: one dot per point, hollow where it is hidden; K by colour."""
     pen, radius = ImageDraw.Draw(picture), max(2, min(picture.size) // 120)
     for points in keypoints:
-        for k, (y, x, seen) in enumerate(points):
-            if seen > 0:
+        for k, (y, x, visibility) in enumerate(points):
+            if visibility > 0:
                 corners = (x - radius, y - radius, x + radius, y + radius)
                 shade = overlay.color(k)
-                pen.ellipse(corners, fill=shade if seen > 1 else None, outline=shade)
+                pen.ellipse(corners, fill=shade if visibility > 1 else None, outline=shade)

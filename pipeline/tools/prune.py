@@ -59,12 +59,12 @@ def run(
         raw["train"].update(mode="fine_tune", epochs=epochs, stages=[])
         job = steps.Job(config.parse(raw, f"{recipe.name}, pruned"), tell=tell, store=store)
         done = steps.run(job, "evaluator")
-        about = compare.row(job, "fine-tuned", done["metrics"])
+        tuned = compare.row(job, "fine-tuned", done["metrics"])
         metric = _metric(recipe)
         rows.append(
             {
                 "network": "pruned, fine-tuned",
-                **{key: about[key] for key in ("params", "macs", metric, "training_seconds")},
+                **{key: tuned[key] for key in ("params", "macs", metric, "training_seconds")},
             }
         )
     result = {"keep": keep, "criterion": criterion, "pruned": str(top / "pruned"), "rows": rows}
@@ -128,8 +128,10 @@ def _prune(source, recipe: Recipe, examples, folder, keep, criterion, tell) -> l
         stream = Stream(examples, split, fields, task.info.preprocess, task.encode, batch_size=32)
         return (batch["image"].numpy() for batch in evaluation_batches(stream))
 
-    found = pruning.importance(task.model, criterion, _first(batches(recipe.data.train), PICTURES))
-    stays = pruning.choose(found, keep)
+    importances = pruning.importance(
+        task.model, criterion, _first(batches(recipe.data.train), PICTURES)
+    )
+    stays = pruning.choose(importances, keep)
     small = pruning.pruned(task.model, stays)
     difference = _difference(
         small, pruning.silenced(task.model, stays), next(batches(recipe.data.train))
@@ -139,15 +141,17 @@ def _prune(source, recipe: Recipe, examples, folder, keep, criterion, tell) -> l
             f"the pruned network answers {difference:.2e} of the largest logit away from the whole "
             f"one without these channels; at most {TOLERANCE:g} was expected"
         )
-    before = sum(len(values) for values in found.values())
-    after = sum(len(kept) for kept in stays.values())
-    tell(f"prune: {after} of {before} channels stay, outputs differ by {difference:.1e}")
-    less = with_model(task, small)
-    _write(folder, source, less, labels, {name: len(kept) for name, kept in stays.items()})
+    total = sum(len(values) for values in importances.values())
+    left = sum(len(kept) for kept in stays.values())
+    tell(f"prune: {left} of {total} channels stay, outputs differ by {difference:.1e}")
+    smaller = with_model(task, small)
+    _write(folder, source, smaller, labels, {name: len(kept) for name, kept in stays.items()})
     rows = []
-    for name, each in (("whole", task), ("pruned", less)):
-        score = _score(each, recipe, examples, labels)
-        rows.append({"network": name, "params": each.info.params, "macs": each.info.macs, **score})
+    for name, candidate in (("whole", task), ("pruned", smaller)):
+        score = _score(candidate, recipe, examples, labels)
+        rows.append(
+            {"network": name, "params": candidate.info.params, "macs": candidate.info.macs, **score}
+        )
     return rows
 
 

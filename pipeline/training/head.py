@@ -1,6 +1,6 @@
 """The linear layer on features that were computed once: softmax regression, or scikit-learn's.
 
-svm:      one linear SVM a class against the rest, hinge loss, as R-CNN's
+svm:      one linear SVM per class against the rest, hinge loss, as R-CNN's
           (https://arxiv.org/abs/1311.2524): its bias is multiplied by 10 while it is fitted, which
           frees it from the penalty; the cost is `train.head_c` (there 0.001). R-CNN doubles the
           weight of positives, which are rare among its boxes; pictures of classes are all equal
@@ -86,9 +86,9 @@ def fit(x: np.ndarray, y: np.ndarray, classes: int, head: str, c: float):
     from sklearn.linear_model import LogisticRegression
     from sklearn.svm import LinearSVC
 
-    seen = np.unique(y)
-    if len(seen) < 2:
-        raise ValueError(f"train.head {head}: expected pictures of two classes, got {len(seen)}")
+    present = np.unique(y)
+    if len(present) < 2:
+        raise ValueError(f"train.head {head}: expected pictures of two classes, got {len(present)}")
     if head == "svm":
         model = LinearSVC(
             C=c, loss="hinge", intercept_scaling=BIAS, max_iter=20_000, random_state=0
@@ -97,11 +97,11 @@ def fit(x: np.ndarray, y: np.ndarray, classes: int, head: str, c: float):
         model = LogisticRegression(C=c, max_iter=2_000)
     model.fit(x, y)
     rows, biases = model.coef_, model.intercept_
-    if len(seen) == 2:  # one function that tells the second class from the first
+    if len(present) == 2:  # one function that tells the second class from the first
         rows, biases = np.concatenate([-rows, rows]) / 2, np.concatenate([-biases, biases]) / 2
     kernel = np.zeros((x.shape[1], classes), np.float32)
     bias = np.full(classes, NEVER, np.float32)
-    kernel[:, seen], bias[seen] = rows.T, biases
+    kernel[:, present], bias[present] = rows.T, biases
     return kernel, bias
 
 
@@ -132,7 +132,7 @@ def _softmax(x, y, classes: int, params: Train, progress: Progress):
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     head.compile(optimizer, loss)
 
-    def told(epoch, logs):
+    def report_epoch(epoch, logs):
         step = (epoch + 1) * per_epoch
         progress.train(step, {"loss": logs["loss"], "learning_rate": rate(step)})
 
@@ -142,7 +142,7 @@ def _softmax(x, y, classes: int, params: Train, progress: Progress):
         batch_size=params.batch_size,
         epochs=epochs,
         verbose=0,
-        callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=told)],
+        callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=report_epoch)],
     )
     kernel, bias = head.get_weights()
     if not np.isfinite(kernel).all():

@@ -246,11 +246,11 @@ def _batches(stream: Stream, strategy: tf.distribute.Strategy, first_step: int):
 
 def _run_until(controller: orbit.Controller, target: int) -> dict[str, float]:
     """Lets the controller train up to step `target`; returns the mean losses of that stretch."""
-    seen: list[dict] = []
-    controller.train_actions = (seen.append,)
+    means: list[dict] = []
+    controller.train_actions = (means.append,)
     with contextlib.redirect_stdout(io.StringIO()):  # Orbit prints; standard output is for results
         controller.train(target, checkpoint_at_completion=False)
-    return {name: float(value) for name, value in seen[-1].items()}
+    return {name: float(value) for name, value in means[-1].items()}
 
 
 def _scores(run: Run) -> list[float]:

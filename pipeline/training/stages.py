@@ -90,8 +90,8 @@ def train(
 def _say(number: int, stages, learning: int, params: int, slower: float) -> None:
     """What learns now, before the lines of its training."""
     stage = stages[number]
-    what = {"head": "the head learns", "all": "all learns"}
-    text = what.get(stage.unfreeze, f"{stage.unfreeze} and what follows learn")
+    texts = {"head": "the head learns", "all": "all learns"}
+    text = texts.get(stage.unfreeze, f"{stage.unfreeze} and what follows learn")
     slow = f", {slower:g} of it before the head" if slower < 1 and stage.unfreeze != "head" else ""
     print(
         f"stage {number + 1} of {len(stages)}: {text}, {learning:,} of {params:,} parameters; "
@@ -157,7 +157,9 @@ def _joined(folders: list[pathlib.Path], metric: str) -> tuple[list[dict], int]:
         for row in own:
             place = {key: round(done[key] + row[key], 4) for key in ("step", "epoch")}
             rows.append({**row, **place, "stage": number})
-        found = [row[metric] for row in own if row["kind"] == "val" and row.get(metric) is not None]
-        scores.append(max(found, default=-math.inf))
+        values = [
+            row[metric] for row in own if row["kind"] == "val" and row.get(metric) is not None
+        ]
+        scores.append(max(values, default=-math.inf))
     best = max(range(len(folders)), key=lambda i: (scores[i], i))
     return rows, best

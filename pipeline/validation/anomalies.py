@@ -35,27 +35,27 @@ def find(
     stats = {feature.path.step[0]: feature for feature in dataset.features}
     constraints = schema.dataset_constraints
     if dataset.num_examples < constraints.min_examples_count:
-        told = f"{dataset.num_examples} records, expected {constraints.min_examples_count} or more"
-        _add(result, "records", dataset.name, INFO.DATASET_LOW_NUM_EXAMPLES, "Few records", told)
+        text = f"{dataset.num_examples} records, expected {constraints.min_examples_count} or more"
+        _add(result, "records", dataset.name, INFO.DATASET_LOW_NUM_EXAMPLES, "Few records", text)
     for feature in schema.feature:
         if feature.lifecycle_stage in (*_OPTIONAL, schema_pb2.VALIDATION_DERIVED):
             continue
-        found = stats.get(feature.name)
-        if found is None:
+        feature_stats = stats.get(feature.name)
+        if feature_stats is None:
             if feature.presence.min_count or feature.presence.min_fraction:
                 kind = INFO.SCHEMA_MISSING_COLUMN
                 _add(result, feature.name, dataset.name, kind, "Missing", "no record has it")
             continue
-        told = [
-            *_shape(feature, found, dataset.num_examples),
-            *_numbers(feature, found),
-            *_strings(feature, found, schema),
+        faults = [
+            *_shape(feature, feature_stats, dataset.num_examples),
+            *_numbers(feature, feature_stats),
+            *_strings(feature, feature_stats, schema),
             *_pictures(feature, problems, dataset.num_examples),
         ]
-        for kind, short, long in told:
+        for kind, short, long in faults:
             _add(result, feature.name, dataset.name, kind, short, long)
-    known = {feature.name for feature in schema.feature}
-    for name in sorted(stats.keys() - known):
+    expected = {feature.name for feature in schema.feature}
+    for name in sorted(stats.keys() - expected):
         if not stats[name].HasField("validation_derived_source"):
             long, kind = "the schema does not know it", INFO.SCHEMA_NEW_COLUMN
             _add(result, name, dataset.name, kind, "New feature", long, INFO.WARNING)
@@ -70,32 +70,32 @@ def errors(result: anomalies_pb2.Anomalies) -> list[str]:
     ]
 
 
-def _shape(feature, found, records: int):
-    common = common_of(found)
-    if found.type not in _FITTING.get(feature.type, (found.type,)):
+def _shape(feature, stats, records: int):
+    common = common_of(stats)
+    if stats.type not in _FITTING.get(feature.type, (stats.type,)):
         expected = schema_pb2.FeatureType.Name(feature.type)
         yield INFO.UNEXPECTED_DATA_TYPE, "Type", f"expected {expected}"
     part = common.num_non_missing / max(records, 1)
     if part < feature.presence.min_fraction:
-        told = f"{part:.4g} of the records have it, expected {feature.presence.min_fraction:.4g}"
-        yield INFO.FEATURE_TYPE_LOW_FRACTION_PRESENT, "Missing in records", told
+        text = f"{part:.4g} of the records have it, expected {feature.presence.min_fraction:.4g}"
+        yield INFO.FEATURE_TYPE_LOW_FRACTION_PRESENT, "Missing in records", text
     elif common.num_non_missing < feature.presence.min_count:
-        told = f"{common.num_non_missing} records have it, expected {feature.presence.min_count}"
-        yield INFO.FEATURE_TYPE_LOW_NUMBER_PRESENT, "Missing in records", told
+        text = f"{common.num_non_missing} records have it, expected {feature.presence.min_count}"
+        yield INFO.FEATURE_TYPE_LOW_NUMBER_PRESENT, "Missing in records", text
     low, high = feature.value_count.min, feature.value_count.max
     if feature.HasField("value_count") and common.min_num_values < low:
-        told = f"{common.min_num_values} values in a record, expected {low} or more"
-        yield INFO.FEATURE_TYPE_LOW_NUMBER_VALUES, "Too few values", told
+        text = f"{common.min_num_values} values in a record, expected {low} or more"
+        yield INFO.FEATURE_TYPE_LOW_NUMBER_VALUES, "Too few values", text
     if feature.HasField("value_count") and 0 < high < common.max_num_values:
-        told = f"{common.max_num_values} values in a record, expected {high} or fewer"
-        yield INFO.FEATURE_TYPE_HIGH_NUMBER_VALUES, "Too many values", told
+        text = f"{common.max_num_values} values in a record, expected {high} or fewer"
+        yield INFO.FEATURE_TYPE_HIGH_NUMBER_VALUES, "Too many values", text
 
 
-def _numbers(feature, found):
+def _numbers(feature, feature_stats):
     kind = feature.WhichOneof("domain_info")
-    if kind not in ("int_domain", "float_domain") or not found.HasField("num_stats"):
+    if kind not in ("int_domain", "float_domain") or not feature_stats.HasField("num_stats"):
         return
-    domain, stats = getattr(feature, kind), found.num_stats
+    domain, stats = getattr(feature, kind), feature_stats.num_stats
     if not stats.histograms:
         return
     types = {
@@ -110,7 +110,7 @@ def _numbers(feature, found):
         yield INFO.FLOAT_TYPE_HAS_NAN, "Not finite", f"{stats.histograms[0].num_nan} values"
 
 
-def _strings(feature, found, schema):
+def _strings(feature, stats, schema):
     kind = feature.WhichOneof("domain_info")
     if kind == "domain":
         named = {domain.name: domain.value for domain in schema.string_domain}
@@ -119,14 +119,16 @@ def _strings(feature, found, schema):
         allowed = set(feature.string_domain.value)
     else:
         return
-    buckets = found.string_stats.rank_histogram.buckets
-    strange = {b.label: b.sample_count for b in buckets if b.label not in allowed}
+    buckets = stats.string_stats.rank_histogram.buckets
+    unexpected = {b.label: b.sample_count for b in buckets if b.label not in allowed}
     total = sum(bucket.sample_count for bucket in buckets)
     least = feature.distribution_constraints.min_domain_mass  # 1 where it is not set
-    if strange and 1 - sum(strange.values()) / total < least:
-        listed = ", ".join(f"{name!r} ({count:g})" for name, count in sorted(strange.items())[:10])
-        told = f"values that the domain lacks: {listed}"
-        yield INFO.ENUM_TYPE_UNEXPECTED_STRING_VALUES, "Unexpected values", told
+    if unexpected and 1 - sum(unexpected.values()) / total < least:
+        listed = ", ".join(
+            f"{name!r} ({count:g})" for name, count in sorted(unexpected.items())[:10]
+        )
+        text = f"values that the domain lacks: {listed}"
+        yield INFO.ENUM_TYPE_UNEXPECTED_STRING_VALUES, "Unexpected values", text
 
 
 def _pictures(feature, problems, records: int):
@@ -137,8 +139,8 @@ def _pictures(feature, problems, records: int):
     part = 1 - sum(problem["records"] for problem in bad.values()) / records
     if part < least:
         first = "; ".join(f"{name}: {': '.join(p['examples'][0])}" for name, p in bad.items())
-        told = f"{part:.4g} of the pictures are sound, expected {least:.4g}; {first}"
-        yield INFO.LOW_SUPPORTED_IMAGE_FRACTION, "Bad pictures", told
+        text = f"{part:.4g} of the pictures are sound, expected {least:.4g}; {first}"
+        yield INFO.LOW_SUPPORTED_IMAGE_FRACTION, "Bad pictures", text
 
 
 def _add(result, name, split, kind, short, long, severity=INFO.ERROR) -> None:
@@ -146,8 +148,8 @@ def _add(result, name, split, kind, short, long, severity=INFO.ERROR) -> None:
     if not info.path.step:
         info.path.step.append(name)
         info.severity = severity
-    told = f"{split}: {long}"
+    text = f"{split}: {long}"
     info.severity = max(info.severity, severity)
     info.short_description = short if len(info.reason) == 0 else "Several faults"
-    info.description = f"{info.description}; {told}" if info.description else told
-    info.reason.add(type=kind, short_description=short, description=told)
+    info.description = f"{info.description}; {text}" if info.description else text
+    info.reason.add(type=kind, short_description=short, description=text)

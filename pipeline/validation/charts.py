@@ -1,4 +1,4 @@
-"""Charts of a data set, one colour a split: sizes, light, boxes, where objects lie."""
+"""Charts of a data set, one colour per split: sizes, light, boxes, where objects lie."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ PANELS = {  # name of the numbers -> title
     "image/height": "height, pixels",
     "image/brightness": "brightness of a picture, 0 to 255",
     "image/contrast": "contrast of a picture (deviation)",
-    "image/objects": "objects a picture",
-    "image/caption/words": "words a caption",
-    "text/words": "words a sentence",
+    "image/objects": "objects per picture",
+    "image/caption/words": "words per caption",
+    "text/words": "words per sentence",
 }
 BINS = 24
 
@@ -28,9 +28,9 @@ def numbers(splits: Mapping[str, Mapping[str, Any]]) -> Figure | None:
     figure, panels = _panels(len(shown))
     for axes, name in zip(panels, shown, strict=True):
         for color, split in enumerate(splits.values()):
-            found = split["numbers"].get(name, {"count": 0})
-            if found["count"]:
-                edges, counts = (np.array(found["histogram"][k]) for k in ("edges", "counts"))
+            values = split["numbers"].get(name, {"count": 0})
+            if values["count"]:
+                edges, counts = (np.array(values["histogram"][k]) for k in ("edges", "counts"))
                 axes.stairs(counts / counts.sum(), edges, color=f"C{color}", linewidth=1.6)
         axes.set_title(PANELS[name], fontsize=10, loc="left")
         axes.set_ylim(bottom=0)
@@ -102,8 +102,8 @@ def keypoints(visibility: Mapping[str, Sequence[int]]) -> Figure | None:
 
 def _varies(splits: Mapping[str, Mapping[str, Any]], name: str) -> bool:
     """Whether there is more than one value; the table has the medians of the others."""
-    found = [split["numbers"].get(name, {"count": 0}) for split in splits.values()]
-    ends = {numbers[end] for numbers in found if numbers["count"] for end in ("min", "max")}
+    summaries = [split["numbers"].get(name, {"count": 0}) for split in splits.values()]
+    ends = {numbers[end] for numbers in summaries if numbers["count"] for end in ("min", "max")}
     return len(ends) > 1
 
 

@@ -49,17 +49,19 @@ def check(
 def of_schema(errors: Sequence[str], warnings: int) -> Check:
     """Anomalies against the schema: one is too many, as the schema is there to be edited."""
     text = f"{len(errors)} features do not fit the schema"
-    text += f"; {warnings} more are remarkable" if warnings else ""
+    text += f"; {warnings} more give warnings" if warnings else ""
     return check("schema", len(errors), 0, text, examples=errors)
 
 
 def of_splits(
-    told: Mapping[str, Any], train: str, judges: Sequence[str], limits: Validate
+    statistics: Mapping[str, Any], train: str, judges: Sequence[str], limits: Validate
 ) -> Iterator[Check]:
     """Between splits (leakage), and within each (copies, unusable records)."""
     for judge in judges:
-        pair = told["shared"].get(f"{train}+{judge}") or told["shared"][f"{judge}+{train}"]
-        records = told["splits"][judge]["records"]
+        pair = (
+            statistics["shared"].get(f"{train}+{judge}") or statistics["shared"][f"{judge}+{train}"]
+        )
+        records = statistics["splits"][judge]["records"]
         shared = pair["records"][judge]
         yield check(
             f"leakage {train} → {judge}",
@@ -69,7 +71,7 @@ def of_splits(
             examples=_groups(pair["examples"]["image"]) or _groups(pair["examples"]["source"]),
         )
     for name in (train, *judges):
-        split = told["splits"][name]
+        split = statistics["splits"][name]
         records, copies = split["records"], split["copies"]["records"]
         yield check(
             f"copies in {name}",
@@ -87,11 +89,11 @@ def of_splits(
 
 
 def of_objects(
-    told: Mapping[str, Any], train: str, judges: Sequence[str], limits: Validate
+    statistics: Mapping[str, Any], train: str, judges: Sequence[str], limits: Validate
 ) -> Iterator[Check]:
     """Boxes that are no boxes, and pictures without any."""
     for name in (train, *judges):
-        split = told["splits"][name]
+        split = statistics["splits"][name]
         bad = {n: p for n, p in split["problems"].items() if n in BAD_BOXES}
         count, total = sum(p["count"] for p in bad.values()), objects(split)
         yield check(
@@ -111,11 +113,11 @@ def of_objects(
         )
 
 
-def of_classes(told: Mapping[str, Any], train: str, limits: Validate) -> Iterator[Check]:
+def of_classes(statistics: Mapping[str, Any], train: str, limits: Validate) -> Iterator[Check]:
     """Classes that cannot be learned, or hardly."""
-    split = told["splits"][train]
+    split = statistics["splits"][train]
     counts = split["objects_by_class"] if objects(split) else split["images_by_class"]
-    counts = {name: counts.get(name, 0) for name in told["labels"]}
+    counts = {name: counts.get(name, 0) for name in statistics["labels"]}
     missing = sorted(name for name, count in counts.items() if not count)
     yield check(
         f"classes without an example in {train}",
@@ -139,7 +141,7 @@ def of_classes(told: Mapping[str, Any], train: str, limits: Validate) -> Iterato
 def of_comparison(
     title: str, measured: Sequence[Measured], warn_part: float = 0.5
 ) -> Iterator[Check]:
-    """Skew or drift: one row a feature; a warning from half the threshold on."""
+    """Skew or drift: one row per feature; a warning from half the threshold on."""
     for item in measured:
         most = f"; {item.largest!r} differs most" if item.largest else ""
         norm = "L-infinity" if item.norm == "infinity_norm" else "Jensen-Shannon, beyond chance"
@@ -159,33 +161,33 @@ def of_size(records: int, before: int, least: float) -> Check:
     return check("drift: records lost", lost, 1 - least if least else None, text, warn=0.2)
 
 
-def of_priors(name: str, found: Reach | None, limits: Validate) -> Check:
+def of_priors(name: str, reach: Reach | None, limits: Validate) -> Check:
     """How many boxes the network's priors do not reach."""
-    if found is None:
+    if reach is None:
         return check("priors", None, None, f"{name} has no priors, or there are no boxes")
-    height, width = found.size
+    height, width = reach.size
     text = (
-        f"{found.unmatched:,} of {found.boxes:,} boxes overlap no prior of {name} at {height} x "
-        f"{width} by {found.threshold:g}; median side {found.side_px:.0f} px"
+        f"{reach.unmatched:,} of {reach.boxes:,} boxes overlap no prior of {name} at {height} x "
+        f"{width} by {reach.threshold:g}; median side {reach.side_px:.0f} px"
     )
-    text += f", of these {found.unmatched_side_px:.0f} px" if found.unmatched else ""
-    return check("priors", found.unmatched / found.boxes, limits.max_unmatched, text, warn=0.5)
+    text += f", of these {reach.unmatched_side_px:.0f} px" if reach.unmatched else ""
+    return check("priors", reach.unmatched / reach.boxes, limits.max_unmatched, text, warn=0.5)
 
 
 def verdict(checks: Sequence[Check]) -> tuple[bool, str]:
     """(valid, one paragraph)."""
-    refused = [one for one in checks if one.verdict == REFUSED]
-    warned = [one for one in checks if one.verdict == WARNING]
-    said = "; ".join(
-        f"{one.name}: {one.value:.4g} is over {one.limit:.4g} ({one.text}"
-        + (f", e.g. {one.examples[0]}" if one.examples else "")
+    refused = [result for result in checks if result.verdict == REFUSED]
+    warned = [result for result in checks if result.verdict == WARNING]
+    reasons = "; ".join(
+        f"{result.name}: {result.value:.4g} is over {result.limit:.4g} ({result.text}"
+        + (f", e.g. {result.examples[0]}" if result.examples else "")
         + ")"
-        for one in refused
+        for result in refused
     )
     if refused:
         advice = "Repair the data, or change the schema or the recipe's limits (`validate`)."
-        return False, f"The data is not valid. {said}. {advice}"
-    names = ", ".join(one.name for one in warned)
+        return False, f"The data is not valid. {reasons}. {advice}"
+    names = ", ".join(result.name for result in warned)
     notes = f"; {len(warned)} warnings: {names}" if warned else ""
     return True, f"The data is valid: {len(checks)} checks{notes}."
 

@@ -23,15 +23,15 @@ def inputs(
     path = pathlib.Path(validate.schema) if validate.schema else run_dir / "schema.pbtxt"
     if not plan and not path.exists():
         _create(path, (schema.path / "schema.pbtxt").read_bytes())
-    found: dict[str, Artifact | pathlib.Path] = {
+    named: dict[str, Artifact | pathlib.Path] = {
         "statistics": statistics,
         "schema": path if path.exists() else schema,
     }
     valid = run_dir / "validated"
     # Statistics do not drift from themselves: comparing them would only cost a rerun its cache.
     if valid.is_dir() and _source_of(valid) != statistics.key:
-        found["validated"] = valid
-    return found
+        named["validated"] = valid
+    return named
 
 
 def conclude(
@@ -39,18 +39,23 @@ def conclude(
 ) -> dict:
     """Shows the report; keeps the statistics of valid data. Raises Refused for other data."""
     report = run_dir / "validation.html"
-    told = json.loads((validation / "validation.json").read_text())
+    verdict = json.loads((validation / "validation.json").read_text())
     if chief:
         write_bytes(report, (validation / "report.html").read_bytes())
-    if not told["valid"]:
-        raise Refused(f"{told['summary']} Report: {report}")
+    if not verdict["valid"]:
+        raise Refused(f"{verdict['summary']} Report: {report}")
     if chief and _source_of(run_dir / "validated") != statistics.key:
         kept = run_dir / "validated"
         kept.mkdir(exist_ok=True)
         write_bytes(kept / "stats.pb", (statistics.path / "stats.pb").read_bytes())
         write_json(kept / "source.json", {"statistics_gen": statistics.key})
-    warnings = [check["name"] for check in told["checks"] if check["verdict"] == "warning"]
-    return {"valid": True, "summary": told["summary"], "warnings": warnings, "report": str(report)}
+    warnings = [check["name"] for check in verdict["checks"] if check["verdict"] == "warning"]
+    return {
+        "valid": True,
+        "summary": verdict["summary"],
+        "warnings": warnings,
+        "report": str(report),
+    }
 
 
 def _source_of(valid: pathlib.Path) -> str:

@@ -36,20 +36,20 @@ def compare(
 ) -> list[Measured]:
     """comparator: "drift_comparator" or "skew_comparator"; threshold replaces the schema's own."""
     stats = [{f.path.step[0]: f for f in dataset.features} for dataset in (first, second)]
-    found = []
+    measured = []
     for feature in schema.feature:
-        asked = getattr(feature, comparator)
+        limits = getattr(feature, comparator)
         if not all(feature.name in side for side in stats):
             continue
         both = [side[feature.name] for side in stats]
         counts = _counts(*both)
         for norm in NORMS:
-            if counts and asked.HasField(norm):
-                limit = getattr(asked, norm).threshold if threshold is None else threshold
+            if counts and limits.HasField(norm):
+                limit = getattr(limits, norm).threshold if threshold is None else threshold
                 value, largest = _measure(norm, *counts, *map(_records, both))
                 named = largest if both[0].HasField("string_stats") else ""
-                found.append(Measured(feature.name, norm, value, limit, named))
-    return found
+                measured.append(Measured(feature.name, norm, value, limit, named))
+    return measured
 
 
 def record(result: anomalies_pb2.Anomalies, measured: list[Measured], field: str) -> None:

@@ -29,18 +29,18 @@ def run(recipe: Recipe) -> None:
 def words(recipe: Recipe) -> None:
     """Names of networks, what they are for, and of the gate's metric. Raises ValueError."""
     for part in recipe.model.features or (recipe.model,):
-        known = models.tasks_of(part.name)  # or the closest names
-        if recipe.task not in known and part.head == "own":
+        allowed = models.tasks_of(part.name)  # or the closest names
+        if recipe.task not in allowed and part.head == "own":
             raise ValueError(
-                f"model.name: {part.name} is for {' and '.join(known)}, not for {recipe.task}; "
+                f"model.name: {part.name} is for {' and '.join(allowed)}, not for {recipe.task}; "
                 "`convoy models` lists what is"
             )
-    metric, known = recipe.evaluate.metric, tasks.row(recipe.task).metrics
-    if metric and metric not in known:
-        close = difflib.get_close_matches(metric, known, n=1, cutoff=0.6)
+    metric, allowed = recipe.evaluate.metric, tasks.row(recipe.task).metrics
+    if metric and metric not in allowed:
+        close = difflib.get_close_matches(metric, allowed, n=1, cutoff=0.6)
         hint = f"did you mean {close[0]!r}? " if close else ""
         raise ValueError(
-            f"evaluate.metric {metric!r}: {hint}of {recipe.task} there are {', '.join(known)}"
+            f"evaluate.metric {metric!r}: {hint}of {recipe.task} there are {', '.join(allowed)}"
         )
 
 

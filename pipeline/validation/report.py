@@ -32,13 +32,13 @@ def write_report(
         "Where objects are": charts.centers(splits),
         "Keypoints": charts.keypoints(next(iter(splits.values()))["keypoint_visibility"]),
     }
-    worth = [one for one in checks if one.verdict in ORDER and one.examples]
+    shown = [result for result in checks if result.verdict in ORDER and result.examples]
     pages.write(
         path,
         "validation.html",
         verdict={"kind": kind, "word": word, "summary": text},
         checks=_checks(checks),
-        examples={one.name: one.examples for one in worth},
+        examples={result.name: result.examples for result in shown},
         splits=list(splits),
         numbers=_rows(splits),
         charts={
@@ -52,15 +52,15 @@ def write_report(
 def _checks(checks: Sequence[Check]) -> dict[str, list]:
     """Rows of the table, the worst first."""
     rank = {verdict: place for place, verdict in enumerate(ORDER)}
-    ranked = sorted(checks, key=lambda one: rank.get(one.verdict, len(ORDER)))
+    ranked = sorted(checks, key=lambda result: rank.get(result.verdict, len(ORDER)))
     return {
-        one.name: [
-            one.verdict.upper() if one.verdict in ORDER else one.verdict,
-            one.value,
-            "none" if one.limit is None else one.limit,
-            one.text,
+        result.name: [
+            result.verdict.upper() if result.verdict in ORDER else result.verdict,
+            result.value,
+            "none" if result.limit is None else result.limit,
+            result.text,
         ]
-        for one in ranked
+        for result in ranked
     }
 
 
@@ -74,12 +74,12 @@ def _rows(splits: Mapping[str, Mapping[str, Any]]) -> dict[str, list]:
     medians = {
         "width, median": "image/width",
         "height, median": "image/height",
-        "bytes a picture, median": "image/bytes",
+        "bytes per picture, median": "image/bytes",
         "brightness, median": "image/brightness",
-        "objects a picture, median": "image/objects",
+        "objects per picture, median": "image/objects",
         "area of a box, median part": "image/object/relative_area",
-        "words a caption, median": "image/caption/words",
-        "words a sentence, median": "text/words",
+        "words per caption, median": "image/caption/words",
+        "words per sentence, median": "text/words",
     }
     rows = {
         "records": [split["records"] for split in splits.values()],
@@ -91,13 +91,13 @@ def _rows(splits: Mapping[str, Mapping[str, Any]]) -> dict[str, list]:
             for flag in ("difficult", "truncated", "is_crowd")
         },
         **{
-            told: [split["numbers"].get(name, {}).get("median") for split in splits.values()]
-            for told, name in medians.items()
+            label: [split["numbers"].get(name, {}).get("median") for split in splits.values()]
+            for label, name in medians.items()
         },
     }
-    return {told: values for told, values in rows.items() if any(values)}
+    return {label: values for label, values in rows.items() if any(values)}
 
 
 def _total(split: Mapping[str, Any], name: str) -> int:
-    found = split["numbers"].get(name, {"count": 0})
-    return round(found["mean"] * found["count"]) if found["count"] else 0
+    numbers = split["numbers"].get(name, {"count": 0})
+    return round(numbers["mean"] * numbers["count"]) if numbers["count"] else 0

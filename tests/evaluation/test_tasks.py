@@ -63,7 +63,7 @@ def test_every_task_of_the_table_is_here():
     assert {*TASKS} == {*ANSWERS}
     for name in TASKS:
         public = {*tasks.of(name).__all__}
-        expected = {"Chosen", "Metrics", "draw", "named", "row", "said", "show"}
+        expected = {"Chosen", "Metrics", "draw", "named", "row", "summary", "show"}
         assert public == expected - ({"draw"} if TASKS[name].request == "text" else set())
 
 
@@ -111,7 +111,7 @@ def test_lines_json_and_words_by_hand(task):
     for name, values in ROWS[task].items():
         np.testing.assert_allclose(np.ravel(row[name]), np.ravel(values), atol=1e-6)
     assert json.loads(json.dumps(module.named(ANSWERS[task]))) == NAMED[task]
-    assert module.said(ANSWERS[task]) == SAID[task]
+    assert module.summary(ANSWERS[task]) == SAID[task]
 
 
 def test_detections_are_drawn_from_a_score_on():

@@ -155,7 +155,7 @@ def test_no_export_is_pushed_twice(exports, tmp_path):
     assert found == [NEW_1, NEW_2, held_by_2, held_by_1, held_by_2, held_by_1, held_by_2]
     base = tmp_path / "served" / "shared"
     assert sorted(pusher.versions(base)) == [1, 2]
-    assert pusher.said(pusher.Pushed(*found[3])._asdict()) == (
+    assert pusher.summary(pusher.Pushed(*found[3])._asdict()) == (
         "already there (version 2 is newer, and this one is not better)"
     )
 
@@ -168,7 +168,7 @@ def test_an_older_version_that_is_better_returns(exports, tmp_path):
     assert sorted(pusher.versions(base)) == [2, 3]
     assert (base / "3" / "saved_model.pb").read_bytes() == b"a"
     assert json.loads((base / "3" / pusher.MARK).read_text())["version"] == 3
-    assert pusher.said(pusher.Pushed(*found[2])._asdict()) == (
+    assert pusher.summary(pusher.Pushed(*found[2])._asdict()) == (
         "this very export was version 1 and is the newest again, version 3"
     )
 

@@ -28,16 +28,16 @@ def over(
     largest = np.abs(heat).max()
     values = np.asarray(heat / largest if largest > 0 else heat, np.float32)
     layers = np.stack([values, np.ones_like(values)], axis=-1)
-    drawn = resize.warp(tf.constant(layers), back, (size[1], size[0]), fill=0.0).numpy()
-    values, seen = drawn[..., :1], drawn[..., 1:]
+    warped = resize.warp(tf.constant(layers), back, (size[1], size[0]), fill=0.0).numpy()
+    values, visible = warped[..., :1], warped[..., 1:]
     if signed:
         shades = colormaps["bwr"](values[..., 0] / 2 + 0.5)[..., :3]
         opacity = 0.7 * np.abs(values)
     else:
         shades, opacity = colormaps["jet"](values[..., 0])[..., :3], 0.45
     base = np.asarray(picture.resize(size, Image.Resampling.BICUBIC), np.float32)
-    mixed = base * (1 - opacity * seen) + 255 * shades * opacity * seen
-    mixed *= 0.4 + 0.6 * seen
+    mixed = base * (1 - opacity * visible) + 255 * shades * opacity * visible
+    mixed *= 0.4 + 0.6 * visible
     return Image.fromarray(np.clip(np.round(mixed), 0, 255).astype(np.uint8))
 
 

@@ -42,7 +42,7 @@ def occlusion(
     gray: float = GRAY,
     batch: int = 32,
 ) -> Occlusion:
-    """Slides a `window` x `window` square of `gray` over image [H, W, C], `stride` pixels a step.
+    """Slides a `window` x `window` square of `gray` over image [H, W, C], `stride` pixels per step.
 
     score: float32 images [B, H, W, C] -> [B]; called with at most `batch` images.
     """

@@ -60,44 +60,44 @@ def run(
             f"{task.info.name} is a detector: its scores are of boxes, not of pictures"
         )
     upright, image, matrix = fitted(picture, task.info.preprocess)
-    told = {"model": str(model), "network": task.info.name, "image": str(picture)}
+    report = {"model": str(model), "network": task.info.name, "image": str(picture)}
     if weights:
-        told["weights"] = weights
-    told["input"] = list(image.shape)
+        report["weights"] = weights
+    report["input"] = list(image.shape)
     pages: dict[str, Image.Image] = {}
     kind = "random weights" if random else pathlib.PurePath(weights).name if weights else ""
     kind = f", {kind}" if kind else ""
     of = f"{task.info.name}{kind}"
-    _filters(task, of, told, pages)
+    _filters(task, of, report, pages)
     if not detects:
         scores = np.asarray(_scores(task, image[None]))[0]
         chosen = int(np.argmax(scores)) if class_name is None else _index(class_name, labels)
         best = np.argsort(-scores, kind="stable")[:5]
-        told |= {
+        report |= {
             "class": labels[chosen],
             "class_id": chosen,
             "score": float(scores[chosen]),
             "top": [{"class": labels[k], "score": float(scores[k])} for k in best],
         }
         of = f"{labels[chosen]} {scores[chosen]:.2f}{kind}"
-    _maps(task, image, layer, of, told, pages)
+    _maps(task, image, layer, of, report, pages)
     if detects:
-        told["note"] = "a detector: filters and feature maps; the others are of a picture's score"
+        report["note"] = "a detector: filters and feature maps; the others are of a picture's score"
     else:
         side = window or max(1, round(min(image.shape[:2]) / PARTS))
-        _occlusion(task, image, chosen, (side, stride or max(1, side // 2)), told)
-        drawn = heat.over(upright, told["occlusion"].pop("heat"), matrix, signed=True)
-        most = told["occlusion"]["largest_drop"]
-        text = f"{side} px covered: falls by up to {most:.2g}"
-        pages["occlusion"] = caption(caption(drawn, of), text)
+        _occlusion(task, image, chosen, (side, stride or max(1, side // 2)), report)
+        overlaid = heat.over(upright, report["occlusion"].pop("heat"), matrix, signed=True)
+        largest = report["occlusion"]["largest_drop"]
+        text = f"{side} px covered: falls by up to {largest:.2g}"
+        pages["occlusion"] = caption(caption(overlaid, of), text)
         name = layer or gradcam.last_maps(lines(task.model))
-        found, _ = gradcam.gradcam(task.model, image, chosen, name)
-        told["gradcam"] = {"layer": name, "size": list(found.shape), "largest": float(found.max())}
-        drawn = heat.over(upright, heat.enlarged(found, image.shape[:2]), matrix)
-        pages["gradcam"] = caption(caption(drawn, of), f"Grad-CAM of {name}")
-    told["pictures"] = _write(output, pages)
-    write_json(output / "explain.json", told)
-    return told
+        cam, _ = gradcam.gradcam(task.model, image, chosen, name)
+        report["gradcam"] = {"layer": name, "size": list(cam.shape), "largest": float(cam.max())}
+        overlaid = heat.over(upright, heat.enlarged(cam, image.shape[:2]), matrix)
+        pages["gradcam"] = caption(caption(overlaid, of), f"Grad-CAM of {name}")
+    report["pictures"] = _write(output, pages)
+    write_json(output / "explain.json", report)
+    return report
 
 
 def load_network(model: str, random: bool = False, weights: str | None = None):
@@ -174,7 +174,7 @@ def _index(name: str, labels: list[str]) -> int:
     return labels.index(name)
 
 
-def _filters(task, of: str, told: dict, pages: dict) -> None:
+def _filters(task, of: str, report: dict, pages: dict) -> None:
     """Of the first layer with a kernel over positions."""
     for layer in task.model.layers:
         kernel = getattr(layer, "kernel", None)
@@ -184,42 +184,42 @@ def _filters(task, of: str, told: dict, pages: dict) -> None:
         return
     shown = tiles.filters(kernel.numpy(), task.info.preprocess.channel_order)[: tiles.SHOWN]
     sides = "x".join(map(str, kernel.shape[:2]))
-    told["filters"] = {"layer": layer.name, "kernel": list(kernel.shape), "shown": len(shown)}
+    report["filters"] = {"layer": layer.name, "kernel": list(kernel.shape), "shown": len(shown)}
     text = f"{layer.name}: {len(shown)} of {kernel.shape[-1]} filters {sides}"
     pages["filters"] = caption(caption(tiles.grid(shown), of), text)
 
 
-def _maps(task, image, layer, of: str, told: dict, pages: dict) -> None:
+def _maps(task, image, layer, of: str, report: dict, pages: dict) -> None:
     names = (
         [layer]
         if layer
         else gradcam.stage_ends(lines(task.model), not tasks.TASKS[task.info.task].picture_scores)
     )
-    wanted = gradcam.activations(task.model, names)
-    found = keras.Model(task.model.input, wanted)(image[None], training=False)
-    told["maps"] = []
+    outputs = gradcam.activations(task.model, names)
+    maps = keras.Model(task.model.input, outputs)(image[None], training=False)
+    report["maps"] = []
     for name in names:
-        values = tf.cast(found[name], tf.float32).numpy()[0]
+        values = tf.cast(maps[name], tf.float32).numpy()[0]
         shown = tiles.maps(values[..., : tiles.SHOWN])
         dead = int(np.sum(values.max(axis=(0, 1)) == values.min(axis=(0, 1))))
-        told["maps"].append({"layer": name, "size": list(values.shape), "constant": dead})
+        report["maps"].append({"layer": name, "size": list(values.shape), "constant": dead})
         sides = "x".join(map(str, values.shape[:2]))
         text = f"{name}: {len(shown)} of {values.shape[-1]} maps {sides}"
         pages[f"maps_{name}"] = caption(caption(tiles.grid(shown), of), text)
 
 
-def _occlusion(task, image, chosen: int, square: tuple[int, int], told: dict) -> None:
+def _occlusion(task, image, chosen: int, square: tuple[int, int], report: dict) -> None:
     call = tf.function(lambda images: _scores(task, images)[:, chosen], reduce_retracing=True)
-    found = occlusion(lambda images: call(tf.constant(images)).numpy(), image, *square)
-    row, column = np.unravel_index(np.argmax(found.drops), found.drops.shape)
-    told["occlusion"] = {
+    result = occlusion(lambda images: call(tf.constant(images)).numpy(), image, *square)
+    row, column = np.unravel_index(np.argmax(result.drops), result.drops.shape)
+    report["occlusion"] = {
         "window_px": square[0],
         "stride_px": square[1],
         "gray": GRAY,
-        "squares": int(found.drops.size),
-        "largest_drop": float(found.drops.max()),
-        "at": [int(found.rows[row]), int(found.columns[column])],
-        "heat": found.heat,
+        "squares": int(result.drops.size),
+        "largest_drop": float(result.drops.max()),
+        "at": [int(result.rows[row]), int(result.columns[column])],
+        "heat": result.heat,
     }
 
 

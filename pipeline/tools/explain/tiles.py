@@ -10,7 +10,7 @@ from matplotlib import colormaps
 from PIL import Image
 
 PAPER = 250
-SHOWN = 64  # filters or maps a grid
+SHOWN = 64  # filters or maps per grid
 
 
 def stretched(values: np.ndarray) -> np.ndarray:
@@ -22,7 +22,7 @@ def stretched(values: np.ndarray) -> np.ndarray:
 
 
 def filters(kernel: np.ndarray, channel_order: str = "rgb") -> list[np.ndarray]:
-    """uint8 pictures of a kernel [h, w, C, F], one a filter, each stretched by itself.
+    """uint8 pictures of a kernel [h, w, C, F], one per filter, each stretched by itself.
 
     Three input channels are colours in `channel_order`; otherwise the mean over them is shown.
     """
@@ -31,18 +31,18 @@ def filters(kernel: np.ndarray, channel_order: str = "rgb") -> list[np.ndarray]:
         kernel = kernel.mean(axis=2, keepdims=True)
     elif channel_order == "bgr":
         kernel = kernel[:, :, ::-1]
-    found = [np.round(255 * stretched(one)) for one in np.moveaxis(kernel, -1, 0)]
-    return [np.broadcast_to(one, (*one.shape[:2], 3)).astype(np.uint8) for one in found]
+    images = [np.round(255 * stretched(image)) for image in np.moveaxis(kernel, -1, 0)]
+    return [np.broadcast_to(image, (*image.shape[:2], 3)).astype(np.uint8) for image in images]
 
 
 def maps(values: np.ndarray) -> list[np.ndarray]:
     """uint8 pictures of feature maps [h, w, F]: each stretched, dark to bright. Dead: all dark."""
     shades = colormaps["viridis"]
-    found = []
-    for one in np.moveaxis(np.asarray(values, float), -1, 0):
-        flat = one.max() == one.min()
-        found.append(shades(np.zeros_like(one) if flat else stretched(one))[..., :3] * 255)
-    return [np.round(one).astype(np.uint8) for one in found]
+    images = []
+    for channel in np.moveaxis(np.asarray(values, float), -1, 0):
+        flat = channel.max() == channel.min()
+        images.append(shades(np.zeros_like(channel) if flat else stretched(channel))[..., :3] * 255)
+    return [np.round(channel).astype(np.uint8) for channel in images]
 
 
 def grid(tiles: Sequence[np.ndarray], least_px: int = 40, gap_px: int = 3) -> Image.Image:

@@ -15,6 +15,13 @@ SSD = Family(
 )
 SSD_MOBILENET = SSD._replace(year=2017, options=("width",))
 SSD_ON_ANY = SSD_MOBILENET._replace(options=("width", "backbone"))
+YOLOV2 = Family(
+    "convoy.models.detection.yolov2",
+    "detection",
+    "Redmon, YOLO9000: Better, Faster, Stronger, https://arxiv.org/abs/1612.08242",
+    2016,
+    ("backbone",),
+)
 YOLOV3 = Family(
     "convoy.models.detection.yolov3",
     "detection",
@@ -38,6 +45,8 @@ ROWS = {
     "ssd_mobilenet_v1": Row(
         SSD_MOBILENET, 5_755_694, 1_099_798_080, 20, CENTERED, "mobilenet_v1"
     ),
+    "yolov2": Row(YOLOV2, 50_655_389, 14_680_167_424, 20, YOLO_416, "darknet19"),
+    "yolov2_tiny": Row(YOLOV2, 15_861_773, 3_485_520_896, 20, YOLO_416, "darknet_reference"),
     "yolov3": Row(YOLOV3, 61_949_149, 32_932_037_632, 80, YOLO_416, "darknet53"),
     "yolov3_spp": Row(YOLOV3, 62_998_749, 70_724_486_144, 80, YOLO_608, "darknet53"),
     "yolov3_tiny": Row(YOLOV3, 8_852_366, 2_782_480_896, 80, YOLO_416, "darknet_reference"),

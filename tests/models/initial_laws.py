@@ -271,9 +271,9 @@ ROWS = {
             "*/kernel": GLOROT,
         },
     ),
-    ("yolov3_tiny",): row(
+    ("yolov2_tiny", "yolov3_tiny"): row(
         "Redmon's make_convolutional_layer, the heads' too: normal, variance 2 / fan-in",
-        {"s32_logits/kernel": 0.0625, "s16_logits/kernel": 0.088388},  # sqrt(2 / 512), of 256
+        {"s32_conv1/kernel": 0.020833, "s16_logits/kernel": 0.088388},  # sqrt(2 / 4608), of 256
         laws={"*/kernel": HE_NORMAL},
     ),
     ("text_cnn_rand", "text_cnn_multichannel"): row(

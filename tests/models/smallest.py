@@ -110,6 +110,8 @@ CASES = {
     "ssd": pictures(96, 131, backbone="resnet18"),
     "ssd300_vgg16": Case({"num_classes": 2}, 300, {4: 75, 8: 38, 16: 19, 32: 9}),
     "ssd_mobilenet_v1": pictures(96, 131, width=0.25),
+    "yolov2": pictures(64, 96),
+    "yolov2_tiny": pictures(64, 96),
     "yolov3": pictures(64, 96),
     "yolov3_spp": pictures(64, 96),
     "yolov3_tiny": pictures(64, 96),
@@ -141,6 +143,7 @@ QUICK = (
     "mobilenet_v3_small",
     "darknet19",
     "ssd_mobilenet_v1",
+    "yolov2_tiny",
     "yolov3_tiny",
     "text_cnn_rand",
 )

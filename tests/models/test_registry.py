@@ -56,7 +56,7 @@ def test_ssd_mobilenet_params_by_hand():
 def test_list_models():
     assert models.list_models("detection") == [
         *("ssd", "ssd300_vgg16", "ssd_mobilenet_v1"),
-        *("yolov3", "yolov3_spp", "yolov3_tiny"),
+        *("yolov2", "yolov2_tiny", "yolov3", "yolov3_spp", "yolov3_tiny"),
     ]
     assert models.list_models(pattern="lenet*") == ["lenet5", "lenet5_1998"]
     assert models.list_models("detection", "vgg*") == []

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from convoy import models
 from convoy.models import anchors, losses
-from convoy.models.detection import yolo, yolov3
+from convoy.models.detection import yolo, yolov2, yolov3
 
 SIZE, CLASSES = (64, 96), 3
 SHAPES = {32: ((40, 40), (80, 30)), 16: ((10, 12), (24, 16))}  # width, height
@@ -62,9 +62,13 @@ def rows_of_cells() -> list[tuple[int, int, int, int, int]]:
 
 
 def box_of(cell, t) -> list[float]:
+    return box_at(cell, *sigmoid(t[:2]), *t[2:4])
+
+
+def box_at(cell, part_x, part_y, stretch_w, stretch_h) -> list[float]:
     side, y, x, w, h = cell
-    cx, cy = side * (x + sigmoid(t[0])), side * (y + sigmoid(t[1]))
-    w, h = w * math.exp(t[2]), h * math.exp(t[3])
+    cx, cy = side * (x + part_x), side * (y + part_y)
+    w, h = w * math.exp(stretch_w), h * math.exp(stretch_h)
     return [cy - h / 2, cx - w / 2, cy + h / 2, cx + w / 2]
 
 
@@ -120,7 +124,7 @@ def test_targets_equal_loops():
     np.testing.assert_allclose(found["box"], box, atol=1e-5)
 
 
-@pytest.mark.parametrize("scores", [yolov3.scores])
+@pytest.mark.parametrize("scores", [yolov2.scores, yolov3.scores])
 def test_what_answers_its_targets_finds_the_objects(scores):
     found = encode(BOXES, LABELS)
     raw = np.full((1, ROWS, 5 + CLASSES), -20.0, np.float32)
@@ -177,13 +181,31 @@ def v3_loss(targets: dict, outputs: np.ndarray) -> dict[str, float]:
     return sums
 
 
+def v2_loss(targets: dict, outputs: np.ndarray) -> dict[str, float]:
+    """The equations of models/detection/yolov2.py, row after row."""
+    sums = dict.fromkeys(("xy", "wh", "obj", "cls"), 0.0)
+    cells = rows_of_cells()
+    for cls, box, truth, raw in zip(*targets.values(), outputs.astype(float), strict=True):
+        for row, cell in enumerate(cells):
+            t, p, own = raw[row], sigmoid(raw[row]), box_of(cell, raw[row])
+            if cls[row]:
+                mine = box_at(cell, *box[row].astype(float))
+                sums["xy"] += ((p[:2] - box[row, :2]) ** 2).sum() / 2
+                sums["wh"] += ((t[2:4] - box[row, 2:]) ** 2).sum() / 2
+                sums["obj"] += 5 * (p[4] - overlap(own, mine)) ** 2 / 2
+                sums["cls"] -= np.log(np.exp(t[4 + cls[row]]) / np.exp(t[5:]).sum())
+            elif max(overlap(own, one) for one in truth) <= 0.6:
+                sums["obj"] += p[4] ** 2 / 2
+    return sums
+
+
 def near_miss(outputs: np.ndarray) -> np.ndarray:
-    """The second anchor of the cell that has BOXES[2] overlaps it by more than 0.5, too."""
-    outputs[0, 11, :4] = [0.5, 1.0, -0.8, -0.2]
+    """The second anchor of the cell that has BOXES[2] overlaps it by more than 0.6, too."""
+    outputs[0, 11, :4] = [0.1, 0.9, -0.8, -0.2]
     return outputs
 
 
-@pytest.mark.parametrize(("loss", "reference"), [(yolov3.loss, v3_loss)])
+@pytest.mark.parametrize(("loss", "reference"), [(yolov2.loss, v2_loss), (yolov3.loss, v3_loss)])
 def test_loss_equals_loops(loss, reference):
     draw = np.random.default_rng(1)
     outputs = near_miss(draw.normal(0, 0.7, (2, ROWS, 5 + CLASSES)).astype(np.float32))
@@ -198,7 +220,7 @@ def test_loss_equals_loops(loss, reference):
         np.testing.assert_allclose(float(value), expected[name], rtol=1e-5, err_msg=name)
 
 
-@pytest.mark.parametrize("name", ["yolov3_tiny"])
+@pytest.mark.parametrize("name", ["yolov2_tiny", "yolov3_tiny"])
 @pytest.mark.parametrize("case", ["none", "one class", "200 objects", "border"])
 def test_losses_and_gradients_are_finite(name, case):
     task = models.build_task(name, num_classes=1 if case == "one class" else 4, input_size=(64, 96))
@@ -228,3 +250,22 @@ def test_losses_and_gradients_are_finite(name, case):
 def test_sides_are_multiples_of_32(size):
     with pytest.raises(ValueError, match=f"multiples of 32 px, got {size[0]}x{size[1]}"):
         models.build("yolov3_tiny", input_size=size)
+
+
+def test_reorg_is_darknet_s_loop():
+    """reorg_cpu of the map in memory: out[k, j, i] of input's shape, from [C / 4, 2 H, 2 W]."""
+    x = np.arange(2 * 4 * 6 * 8, dtype=np.float32).reshape(2, 4, 6, 8)
+    height, width, channels = 4, 6, 8
+    expected = []
+    for picture in x:
+        memory = picture.transpose(2, 0, 1).ravel()
+        out = np.zeros(channels * height * width, np.float32)
+        for k in range(channels):
+            c2, offset = k % (channels // 4), k // (channels // 4)
+            for j in range(height):
+                for i in range(width):
+                    w2, h2 = 2 * i + offset % 2, 2 * j + offset // 2
+                    source = w2 + 2 * width * (h2 + 2 * height * c2)
+                    out[i + width * (j + height * k)] = memory[source]
+        expected.append(out.reshape(4 * channels, height // 2, width // 2).transpose(1, 2, 0))
+    np.testing.assert_array_equal(yolov2.Reorg()(x), np.stack(expected))

@@ -24,6 +24,8 @@ THRESHOLD = 1e-4  # products below are zeroed by OpenCV
 ANCHORS = {
     "yolov3": "10,13, 16,30, 33,23, 30,61, 62,45, 59,119, 116,90, 156,198, 373,326",
     "yolov3_tiny": "10,14, 23,27, 37,58, 81,82, 135,169, 344,319",
+    "yolov2": "1.3221,1.73145, 3.19275,4.00944, 5.05587,8.09892, 9.47112,4.84053, 11.2364,10.0071",
+    "yolov2_tiny": "1.08,1.19, 3.42,4.41, 6.63,11.38, 9.42,5.11, 16.62,10.52",
 }
 ANCHORS["yolov3_spp"] = ANCHORS["yolov3"]
 
@@ -40,6 +42,14 @@ def residuals(filters: int, depth: int) -> list[str]:
 def darknet53() -> list[str]:
     depths = ((64, 1), (128, 2), (256, 8), (512, 8), (1024, 4))
     return [conv(32, 3), *(line for pair in depths for line in residuals(*pair))]
+
+
+def darknet19() -> list[str]:
+    lines = [conv(32, 3), "maxpool 2 2", conv(64, 3)]
+    for filters, times in ((128, 1), (256, 1), (512, 2), (1024, 2)):
+        both = [conv(filters, 3), conv(filters // 2, 1)]
+        lines += ["maxpool 2 2", *both * times, conv(filters, 3)]
+    return lines
 
 
 def pairs(filters: int, times: int) -> list[str]:
@@ -69,6 +79,11 @@ TAIL = [
 ]
 LINES = {
     "darknet_reference": [*small(2), "avgpool", "logits"],
+    "yolov2": [
+        *(*darknet19(), conv(1024, 3), conv(1024, 3), "route -9", conv(64, 1)),
+        *("reorg", "route -1,-4", conv(1024, 3), "region"),
+    ],
+    "yolov2_tiny": [*small(1), conv(1024, 3), "region"],
     "yolov3": [*darknet53(), *COARSE["yolov3"], *TAIL],
     "yolov3_spp": [*darknet53(), *COARSE["yolov3_spp"], *TAIL],
     "yolov3_tiny": [
@@ -92,6 +107,13 @@ def cfg(network: str, classes: int, height: int, width: int) -> str:
             text += f"[yolo]\nmask={numbers[0]}\nanchors={ANCHORS[network]}\nclasses={classes}\n"
             text += f"num={ANCHORS[network].count(',') // 2 + 1}\nthresh={THRESHOLD}\n"
             text += "nms_threshold=0\n"
+        elif kind == "region":
+            text += "[convolutional]\nactivation=linear\npad=1\nsize=1\nstride=1\n"
+            text += f"filters={5 * (5 + classes)}\n"
+            text += f"[region]\nanchors={ANCHORS[network]}\nclasses={classes}\ncoords=4\nnum=5\n"
+            text += f"softmax=1\nthresh={THRESHOLD}\nnms_threshold=0\n"
+        elif kind == "reorg":
+            text += "[reorg]\nstride=2\n"
         elif kind == "logits":
             text += "[convolutional]\nactivation=linear\npad=1\nsize=1\nstride=1\n"
             text += f"filters={classes}\n"
@@ -129,7 +151,7 @@ def summary(text: str) -> list[tuple]:
     found = []
     for kind, options in sections(text)[1:]:
         keys = ("filters", "size", "stride", "batch_normalize", "activation", "layers", "from")
-        keys += ("mask", "anchors", "classes", "num", "pad")
+        keys += ("mask", "anchors", "classes", "num", "pad", "coords", "softmax")
         values = {key: re.sub(" +", "", options[key]) for key in keys if key in options}
         found.append((kind, values))
     return found
@@ -138,8 +160,10 @@ def summary(text: str) -> list[tuple]:
 if __name__ == "__main__":
     for network in LINES:
         name = network.replace("_reference", "").replace("_", "-")
+        name += "-voc" if "v2" in name else ""
         path = pathlib.Path(sys.argv[1]) / f"{name}.cfg"
-        ours = summary(cfg(network, 80 if "yolo" in name else 1000, 416, 416))
+        classes = 20 if "v2" in name else 80 if "v3" in name else 1000
+        ours = summary(cfg(network, classes, 416, 416))
         theirs = summary(path.read_text().split("[softmax]")[0])
         assert ours == theirs, next((a, b) for a, b in zip(ours, theirs) if a != b)  # noqa: B905
         print(network, "equals", path.name, len(ours), "layers")

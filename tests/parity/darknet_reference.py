@@ -73,6 +73,8 @@ def channels(parts) -> list[tuple[int, int, int, bool]]:
             filters, side = int(options["filters"]), int(options["size"])
             found.append((before, filters, side, "batch_normalize" in options))
             before = filters
+        elif kind == "reorg":
+            before *= int(options["stride"]) ** 2
         elif kind == "route":
             before = sum(outputs[int(index)] for index in options["layers"].split(","))
         outputs.append(before)

@@ -49,11 +49,11 @@ def read(path: str | os.PathLike, units: list[Unit]) -> dict[str, dict[str, np.n
     values = np.frombuffer(data, "<f4", offset=start)
     counts = [unit.outputs for unit in units]
     body = sum(unit.numbers(n) for unit, n in zip(units[:-1], counts, strict=False))
-    counts[-1], rest = divmod(len(values) - body, units[-1].numbers(1))
-    if rest or counts[-1] < 0:
-        whole = body + units[-1].numbers(units[-1].outputs)
+    counts[-1], remainder = divmod(len(values) - body, units[-1].numbers(1))
+    if remainder or counts[-1] < 0:
+        expected = body + units[-1].numbers(units[-1].outputs)
         raise ValueError(
-            f"{path}: expected {start + 4 * whole:,} bytes, or {start + 4 * body:,} without the "
+            f"{path}: expected {start + 4 * expected:,} bytes, or {start + 4 * body:,} without the "
             f"last layer, got {len(data):,}: weights of another network, or cut off"
         )
     return _split(values, units, counts, transposed=max(major, minor) > 1000)

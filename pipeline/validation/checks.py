@@ -49,7 +49,7 @@ def check(
 def of_schema(errors: Sequence[str], warnings: int) -> Check:
     """Anomalies against the schema: one is too many, as the schema is there to be edited."""
     text = f"{len(errors)} features do not fit the schema"
-    text += f"; {warnings} more give warnings" if warnings else ""
+    text += f"; {warnings} more with warnings" if warnings else ""
     return check("schema", len(errors), 0, text, examples=errors)
 
 

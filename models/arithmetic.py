@@ -36,10 +36,10 @@ def output_size(n: int, f: int, s: int = 1, p: int = 0, *, strict: bool = False)
 
     strict: raises DoesNotFit where the last window does not end with the input.
     """
-    steps, rest = divmod(n + 2 * p - f, s)
+    steps, remainder = divmod(n + 2 * p - f, s)
     if steps < 0:
         raise DoesNotFit(f"a window of {f} is larger than {n} values with {p} padded on each side")
-    if strict and rest:
+    if strict and remainder:
         exact = (n + 2 * p - f) / s + 1
         raise DoesNotFit(f"({n} + 2*{p} - {f}) / {s} + 1 = {exact:.2f} doesn't fit: not whole")
     return steps + 1

@@ -56,6 +56,6 @@ class TableConv(keras.layers.Layer):
         return (batch, *sides, len(self.table))
 
     def get_config(self):
-        mine = {key: getattr(self, key) for key in ("table", "size", "stride", "use_bias")}
+        config = {key: getattr(self, key) for key in ("table", "size", "stride", "use_bias")}
         initializer = keras.initializers.serialize(self.kernel_initializer)
-        return {**super().get_config(), **mine, "kernel_initializer": initializer}
+        return {**super().get_config(), **config, "kernel_initializer": initializer}

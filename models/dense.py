@@ -132,8 +132,8 @@ def to_fully_convolutional(
 def _without_aux(model: keras.Model) -> keras.Model:
     """The network up to its logits, where its other outputs are auxiliary heads."""
     if isinstance(model.output, dict):
-        others = set(model.output) - {"logits"}
-        if len(others) < len(model.output) and all(name.startswith("aux") for name in others):
+        aux_heads = set(model.output) - {"logits"}
+        if len(aux_heads) < len(model.output) and all(name.startswith("aux") for name in aux_heads):
             return keras.Model(model.input, model.output["logits"], name=model.name)
     return model
 
@@ -205,16 +205,16 @@ def _replacements(model: keras.Model, chain: list) -> dict[str, keras.layers.Lay
 
 def _bins(model: keras.Model, collapse) -> dict[str, keras.layers.Layer]:
     """Pooling into fixed bins before `collapse` is nothing where each bin is one position."""
-    before = _maker(model, collapse)
-    if not isinstance(before, AdaptivePool):
+    pool = _maker(model, collapse)
+    if not isinstance(pool, AdaptivePool):
         return {}
-    height, width = before.input.shape[1:3]
-    if (height, width) != (before.bins, before.bins):
+    height, width = pool.input.shape[1:3]
+    if (height, width) != (pool.bins, pool.bins):
         raise ValueError(
-            f"{model.name}: {before.name!r} averages a {height}x{width} map into "
-            f"{before.bins}x{before.bins}: build the network at its own size"
+            f"{model.name}: {pool.name!r} averages a {height}x{width} map into "
+            f"{pool.bins}x{pool.bins}: build the network at its own size"
         )
-    return {before.name: _nothing(before)}
+    return {pool.name: _nothing(pool)}
 
 
 def _maker(model: keras.Model, collapse):

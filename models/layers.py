@@ -168,8 +168,8 @@ class Normalize(keras.layers.Layer):
         return input_shape
 
     def get_config(self):
-        mine = {key: getattr(self, key) for key in ("scale", "mean", "std", "channel_order")}
-        return {**super().get_config(), **mine}
+        config = {key: getattr(self, key) for key in ("scale", "mean", "std", "channel_order")}
+        return {**super().get_config(), **config}
 
 
 @keras.saving.register_keras_serializable("convoy")

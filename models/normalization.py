@@ -36,8 +36,8 @@ class LocalResponseNorm(keras.layers.Layer):
         return input_shape
 
     def get_config(self):
-        mine = {key: getattr(self, key) for key in ("size", "k", "alpha", "beta", "mean")}
-        return {**super().get_config(), **mine}
+        config = {key: getattr(self, key) for key in ("size", "k", "alpha", "beta", "mean")}
+        return {**super().get_config(), **config}
 
 
 @keras.saving.register_keras_serializable("convoy")
@@ -63,8 +63,8 @@ class WithinChannelNorm(keras.layers.Layer):
         return input_shape
 
     def get_config(self):
-        mine = {key: getattr(self, key) for key in ("size", "alpha", "beta")}
-        return {**super().get_config(), **mine}
+        config = {key: getattr(self, key) for key in ("size", "alpha", "beta")}
+        return {**super().get_config(), **config}
 
 
 @keras.saving.register_keras_serializable("convoy")

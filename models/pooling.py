@@ -76,8 +76,8 @@ class Pool(keras.layers.Layer):
         return (n + 2 * self.padding + hang - self.size) // self.stride + 1
 
     def get_config(self):
-        mine = {key: getattr(self, key) for key in ("kind", "size", "stride", "padding", "ceil")}
-        return {**super().get_config(), **mine}
+        config = {key: getattr(self, key) for key in ("kind", "size", "stride", "padding", "ceil")}
+        return {**super().get_config(), **config}
 
 
 def adaptive_pool(x, n: int, kind: str = "max"):

@@ -106,9 +106,9 @@ def choose(importances: Mapping[str, np.ndarray], keep: float) -> dict[str, np.n
         raise ValueError(f"keep: expected a part in (0, 1], got {keep}")
     if not importances:
         raise ValueError("this network has no channels that one layer alone makes and reads")
-    every = np.concatenate([v / max(float(v.mean()), 1e-30) for v in importances.values()])
-    goes = np.zeros(len(every), bool)
-    goes[np.argsort(every, kind="stable")[: round((1.0 - keep) * len(every))]] = True
+    relative = np.concatenate([v / max(float(v.mean()), 1e-30) for v in importances.values()])
+    goes = np.zeros(len(relative), bool)
+    goes[np.argsort(relative, kind="stable")[: round((1.0 - keep) * len(relative))]] = True
     stays, start = {}, 0
     for name, values in importances.items():
         count = int((~goes[start : start + len(values)]).sum())

@@ -74,9 +74,9 @@ def lines(model: keras.Model) -> list[Line]:
     for layer in model.operations:
         inputs = [] if isinstance(layer, keras.layers.InputLayer) else layer.input
         _check_known(model, keras.tree.flatten(inputs), line_of)
-        before = [line_of[id(tensor)] for tensor in keras.tree.flatten(inputs)]
+        sources = [line_of[id(tensor)] for tensor in keras.tree.flatten(inputs)]
         outputs = keras.tree.flatten(layer.output)
-        line, seen = _line(model, layer, before, tuple(outputs[0].shape[1:]))
+        line, seen = _line(model, layer, sources, tuple(outputs[0].shape[1:]))
         line_of |= {id(tensor): (line, seen) for tensor in outputs}
         rows.append(line)
     _check_known(model, keras.tree.flatten(model.output), line_of)
@@ -96,16 +96,16 @@ def depth(rows: Iterable[Line]) -> int:
     return max(line.depth for line in rows)
 
 
-def _line(model, layer, before, size) -> tuple[Line, Any]:
-    sides = window(layer, before[0][0].size if before else ())
-    _check_size(model, layer, sides, before, size)
+def _line(model, layer, sources, size) -> tuple[Line, Any]:
+    sides = window(layer, sources[0][0].size if sources else ())
+    _check_size(model, layer, sides, sources, size)
     has_kernel = getattr(layer, "kernel", None) is not None
-    seen = _seen(layer, sides, before, size)
+    seen = _seen(layer, sides, sources, size)
     slides = sides and (has_kernel or any(side.f > 1 for side in sides))
     line = Line(
         name=layer.name,
         kind=f"{layer.kind.title()}Pool" if isinstance(layer, Pool) else type(layer).__name__,
-        inputs=tuple(source.name for source, _ in before),
+        inputs=tuple(source.name for source, _ in sources),
         size=size,
         kernel=tuple((side.f - 1) // side.dilation + 1 for side in sides) if slides else None,
         dilation=tuple(side.dilation for side in sides) if slides else None,
@@ -114,7 +114,7 @@ def _line(model, layer, before, size) -> tuple[Line, Any]:
         field=_extent(seen),
         params=count.params(layer) if hasattr(layer, "weights") else 0,
         macs=count.layer_macs(layer),
-        depth=max((source.depth for source, _ in before), default=0) + has_kernel,
+        depth=max((source.depth for source, _ in sources), default=0) + has_kernel,
     )
     return line, seen
 
@@ -154,12 +154,12 @@ def _side(n: int, f: int, s: int, dilation: int, same: bool) -> Side:
     return Side(extent, s, padding // 2, padding - padding // 2, dilation)
 
 
-def _check_size(model, layer, sides, before, size) -> None:
+def _check_size(model, layer, sides, sources, size) -> None:
     if sides is None:
         return
     expected = tuple(
         arithmetic.output_size(n + side.before + side.after, side.f, side.s)
-        for n, side in zip(before[0][0].size[:2], sides, strict=True)
+        for n, side in zip(sources[0][0].size[:2], sides, strict=True)
     )
     if expected != size[:2]:
         raise AssertionError(
@@ -167,18 +167,18 @@ def _check_size(model, layer, sides, before, size) -> None:
         )
 
 
-def _seen(layer, sides, before, size):
+def _seen(layer, sides, sources, size):
     """(Seen, Seen) of the output's first value, WHOLE, or None where it is not known."""
-    if not before:
+    if not sources:
         return (Seen(0.0, 1.0, 1),) * 2
-    earlier = [seen for _, seen in before]
+    earlier = [seen for _, seen in sources]
     if len(size) == 1 or type(layer).__name__ in _GLOBAL or WHOLE in earlier:
         return WHOLE
     if None in earlier:
         return None
     if sides is not None:
         return tuple(_moved(seen, side) for seen, side in zip(earlier[0], sides, strict=True))
-    if any(source.size[:2] != size[:2] for source, _ in before):
+    if any(source.size[:2] != size[:2] for source, _ in sources):
         return None
     return tuple(_hull(parts) for parts in zip(*earlier, strict=True))
 
@@ -189,12 +189,12 @@ def _moved(seen: Seen, side: Side) -> Seen:
     return Seen(start, stop, seen.stride * side.s)
 
 
-def _hull(parts: tuple[Seen, ...]) -> Seen:
-    start, stop = min(part.start for part in parts), max(part.stop for part in parts)
-    return Seen(start, stop, parts[0].stride)
+def _hull(regions: tuple[Seen, ...]) -> Seen:
+    start, stop = min(region.start for region in regions), max(region.stop for region in regions)
+    return Seen(start, stop, regions[0].stride)
 
 
 def _extent(seen):
     if seen is None or seen == WHOLE:
         return seen
-    return tuple(round(part.stop - part.start) for part in seen)
+    return tuple(round(region.stop - region.start) for region in seen)

@@ -91,10 +91,10 @@ def of(
         if path is None:
             raise ModuleNotFoundError(f"{module}: no such module below {root}")
         parsed = _parsed(path.read_bytes(), module)
-        chosen = choices.get(module, Choice())
-        meanings[module] = "\n".join((parsed.meaning, *chosen.entries))
+        choice = choices.get(module, Choice())
+        meanings[module] = "\n".join((parsed.meaning, *choice.entries))
         waiting += [_module(name, attribute, root) for name, attribute in parsed.imports]
-        waiting += chosen.modules
+        waiting += choice.modules
         for name in parsed.beside:
             files.update(_contents(path.parent / name, root))
     lines = [f"{name} {text}" for name, text in sorted((meanings | files).items())]
@@ -140,9 +140,9 @@ def _contents(path: pathlib.Path, root: pathlib.Path) -> dict[str, str]:
 def recall(path: pathlib.Path) -> None:
     """Takes what `keep` wrote, so that a cached run parses nothing: a hundred files take 1 s."""
     if path.is_file():
-        kept = json.loads(path.read_text())
-        if kept["by"] == _reader():
-            for key, (meaning, imports, beside) in kept["parsed"].items():
+        content = json.loads(path.read_text())
+        if content["by"] == _reader():
+            for key, (meaning, imports, beside) in content["parsed"].items():
                 _RECALLED[key] = Parsed(meaning, tuple(map(tuple, imports)), tuple(beside))
 
 

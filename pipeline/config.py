@@ -47,11 +47,11 @@ class Data(Section):
     @pydantic.field_validator("format")
     @classmethod
     def _known_format(cls, value: str) -> str:
-        known = ("auto", *SOURCES)
-        if value.partition(":")[0] in known:
+        formats = ("auto", *SOURCES)
+        if value.partition(":")[0] in formats:
             return value
-        close = difflib.get_close_matches(value, known, n=1, cutoff=0.4)
-        hint = f"did you mean {close[0]!r}?" if close else f"expected one of {', '.join(known)}"
+        close = difflib.get_close_matches(value, formats, n=1, cutoff=0.4)
+        hint = f"did you mean {close[0]!r}?" if close else f"expected one of {', '.join(formats)}"
         raise ValueError(hint)
 
 

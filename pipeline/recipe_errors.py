@@ -56,9 +56,9 @@ def _meant(path: Sequence, recipe: type[pydantic.BaseModel]) -> str:
         if keys and keys[0]:
             own = [last for key in keys if (last := key.split(".")[-1]) in section.model_fields]
             return f"did you mean {' or '.join(repr(key) for key in own or keys)}?"
-    known = list(section.model_fields)
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
-    return f"did you mean {close[0]!r}?" if close else f"known keys: {', '.join(known)}"
+    allowed = list(section.model_fields)
+    close = difflib.get_close_matches(name, allowed, n=1, cutoff=0.4)
+    return f"did you mean {close[0]!r}?" if close else f"known keys: {', '.join(allowed)}"
 
 
 def _list_of(path: Sequence, came: Any, recipe: type[pydantic.BaseModel]) -> str:

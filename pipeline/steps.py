@@ -197,13 +197,13 @@ def _push(job: Job) -> dict:
     if job.plan:
         job.tell("pusher: would push a blessed model")
         return {}
-    inputs = {name: job.done[other].path for name, other in pusher.INPUTS.items()}
+    inputs = {name: job.done[source].path for name, source in pusher.INPUTS.items()}
     pusher.run(inputs, pusher.params_of(job.recipe, job.model_dir), job.run_dir)
     pushed = json.loads((job.run_dir / "pushed.json").read_text())
     path = job.model_dir / str(pushed["version"])
     job.tell(f"pusher: {pusher.summary(pushed)} {path}")
-    where = {key: pushed[key] for key in ("version", "new", "newest", "returned_from")}
-    return {"pushed": True, "pushed_path": str(path), **where}
+    versions = {key: pushed[key] for key in ("version", "new", "newest", "returned_from")}
+    return {"pushed": True, "pushed_path": str(path), **versions}
 
 
 def _metrics(job: Job) -> dict:

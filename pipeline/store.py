@@ -53,7 +53,7 @@ def execute(
     inputs: artifacts (known by their key) or raw files (known by names, sizes and times).
     params: a pydantic model or dict; code: hash of the code that runs, see closure.py.
     grows: an artifact that differs in its size alone is begun from the largest smaller one, and
-    `tell` hears what `begin` says of it.
+    `tell` receives the message that `begin` returns.
     """
     paths = {k: v.path if isinstance(v, Artifact) else pathlib.Path(v) for k, v in inputs.items()}
     plain = params.model_dump(mode="json") if hasattr(params, "model_dump") else params

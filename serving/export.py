@@ -173,12 +173,12 @@ def _measure(folder, forms, expected, samples, difference, budget_s, input_name)
     for form, entry in forms.items():
         call = tf.saved_model.load(str(folder / form)).signatures[signatures.DEFAULT]
         calls[form] = call
-        apart = 0.0
+        distance = 0.0
         for sample, truth in zip(samples, expected, strict=True):
             answers = call(**{input_name: tf.constant([sample])})
             received = {key: value.numpy() for key, value in answers.items()}
-            apart = max(apart, difference(truth, received))
-        entry["score_difference"] = round(apart, 6)
+            distance = max(distance, difference(truth, received))
+        entry["score_difference"] = round(distance, 6)
     times: dict[str, list[float]] = {form: [] for form in calls}
     requests = [{input_name: tf.constant([sample])} for sample in samples]
     started = time.perf_counter()
@@ -196,14 +196,16 @@ def _measure(folder, forms, expected, samples, difference, budget_s, input_name)
 
 
 def _choose(forms: dict[str, dict], tolerance: float) -> str:
-    true = [form for form, entry in forms.items() if entry["score_difference"] <= tolerance]
-    if not true:
-        apart = ", ".join(f"{form} {entry['score_difference']}" for form, entry in forms.items())
+    accepted = [form for form, entry in forms.items() if entry["score_difference"] <= tolerance]
+    if not accepted:
+        distances = ", ".join(
+            f"{form} {entry['score_difference']}" for form, entry in forms.items()
+        )
         raise ExportError(
             f"no form of the network stays within export.tolerance={tolerance} of its float32 "
-            f"scores ({apart}): raise the tolerance or export with precision float32"
+            f"scores ({distances}): raise the tolerance or export with precision float32"
         )
-    return min(true, key=lambda form: forms[form]["median_ms"])
+    return min(accepted, key=lambda form: forms[form]["median_ms"])
 
 
 def _size(path: pathlib.Path) -> int:

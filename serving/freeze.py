@@ -99,16 +99,16 @@ def _reachable(definition, ends: list[str]):
     the reading of each variable, which would keep every unfolded filter alive.
     """
     nodes = {node.name: node for node in definition.node}
-    needed, waiting = set(), list(ends)
+    reachable, waiting = set(), list(ends)
     while waiting:
         name = waiting.pop()
-        if name not in needed:
-            needed.add(name)
-            kept = [source for source in nodes[name].input if not source.startswith("^")]
-            nodes[name].input[:] = kept
-            waiting.extend(source.split(":")[0] for source in kept)
+        if name not in reachable:
+            reachable.add(name)
+            sources = [source for source in nodes[name].input if not source.startswith("^")]
+            nodes[name].input[:] = sources
+            waiting.extend(source.split(":")[0] for source in sources)
     for index in reversed(range(len(definition.node))):
-        if definition.node[index].name not in needed:
+        if definition.node[index].name not in reachable:
             del definition.node[index]
     return definition
 

@@ -95,13 +95,13 @@ def read_signatures(path: pathlib.Path) -> dict[str, meta_graph_pb2.SignatureDef
 
 
 def _check_inputs(definition: meta_graph_pb2.SignatureDef, inputs: Mapping[str, tf.Tensor]) -> None:
-    expected, sent = set(definition.inputs), set(inputs)
-    if expected != sent:
+    expected, received = set(definition.inputs), set(inputs)
+    if expected != received:
         raise ServingError(
             INVALID_ARGUMENT,
-            f"input size does not match signature: {len(sent)}!={len(expected)}. Sent extra: "
-            f"{{{','.join(sorted(sent - expected))}}}. Missing but required: "
-            f"{{{','.join(sorted(expected - sent))}}}.",
+            f"input size does not match signature: {len(received)}!={len(expected)}. Sent extra: "
+            f"{{{','.join(sorted(received - expected))}}}. Missing but required: "
+            f"{{{','.join(sorted(expected - received))}}}.",
         )
     for name, tensor in inputs.items():
         info = definition.inputs[name]

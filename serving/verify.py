@@ -40,16 +40,17 @@ def verify(
         request, answer = pathlib.Path(folder, "request.json"), pathlib.Path(folder, "answer.npz")
         encoded = [base64.b64encode(sample).decode() for sample in samples]
         request.write_text(json.dumps({"samples": encoded}))
-        done = subprocess.run(
+        process = subprocess.run(
             [sys.executable, "-I", str(SCRIPT), str(path), str(request), str(answer)],
             cwd=folder,
             capture_output=True,
             text=True,
             timeout=timeout_s,
         )
-        if done.returncode != 0:
+        if process.returncode != 0:
             raise VerificationError(
-                f"{path}: the SavedModel does not answer in a fresh process:\n{done.stderr[-2000:]}"
+                f"{path}: the SavedModel does not answer in a fresh process:\n"
+                f"{process.stderr[-2000:]}"
             )
         with np.load(answer) as arrays:
             answers = dict(arrays)
@@ -66,9 +67,9 @@ def difference_of(path: pathlib.Path) -> Callable:
 
 def check(expected, answers, tolerance: float, difference: Callable) -> None:
     """Raises VerificationError where the answers are further apart than `tolerance`."""
-    apart = difference(expected, answers)
-    if apart > tolerance:
+    distance = difference(expected, answers)
+    if distance > tolerance:
         raise VerificationError(
-            f"answers of the SavedModel in a fresh process differ by {apart:.4g} from the network "
-            f"in memory, expected at most {tolerance}"
+            f"answers of the SavedModel in a fresh process differ by {distance:.4g} from the "
+            f"network in memory, expected at most {tolerance}"
         )

@@ -184,19 +184,23 @@ def _translate(layers, table, graph: convert.Graph, kind: str, pixels, report: R
         parts = [layers.get(name) for name in table.get(ours, ())]
         if not parts or None in parts:
             continue
-        mine = values[ours] = {name: value for part in parts for name, value in part.items()}
-        if "kernel" in mine and hasattr(layer, "kernel"):
+        variables = values[ours] = {name: value for part in parts for name, value in part.items()}
+        if "kernel" in variables and hasattr(layer, "kernel"):
             if kind != "keras":
-                mine["kernel"] = convert.kernel(mine["kernel"], layer, graph.maps.get(ours))
-            mine["kernel"] = convert.same_but_ones(mine["kernel"], tuple(layer.kernel.shape))
+                variables["kernel"] = convert.kernel(
+                    variables["kernel"], layer, graph.maps.get(ours)
+                )
+            variables["kernel"] = convert.same_but_ones(
+                variables["kernel"], tuple(layer.kernel.shape)
+            )
             if layer is graph.first:
-                _other_pixels(mine, layer, graph.normalize, pixels, report)
+                _other_pixels(variables, layer, graph.normalize, pixels, report)
             norm = graph.norms.get(ours)
-            if "bias" in mine and not layer.use_bias and norm is not None:
-                biases[norm.name] = mine.pop("bias")
-        elif kind == "darknet" and "moving_variance" in mine:
-            variance = mine["moving_variance"]
-            mine["moving_variance"] = convert.darknet_variance(variance, layer.epsilon)
+            if "bias" in variables and not layer.use_bias and norm is not None:
+                biases[norm.name] = variables.pop("bias")
+        elif kind == "darknet" and "moving_variance" in variables:
+            variance = variables["moving_variance"]
+            variables["moving_variance"] = convert.darknet_variance(variance, layer.epsilon)
     for norm, bias in biases.items():
         mean = values.get(norm, {}).get("moving_mean")
         if mean is not None and mean.shape == bias.shape:
@@ -220,9 +224,9 @@ def _compare(values, graph: convert.Graph, report: Report) -> list:
     """[(variable, float32 array)] of what fits; what does not goes into the report."""
     planned = []
     for name, layer in graph.layers.items():
-        mine, fitting = values.get(name, {}), []
+        variables, fitting = values.get(name, {}), []
         for variable in layer.weights:
-            value, path = mine.pop(variable.name, None), f"{name}/{variable.name}"
+            value, path = variables.pop(variable.name, None), f"{name}/{variable.name}"
             shape = tuple(variable.shape)
             if value is None:
                 report.missing.append(path)
@@ -234,7 +238,7 @@ def _compare(values, graph: convert.Graph, report: Report) -> list:
                 report.mismatched.append(f"{path} holds {wrong}")
             else:
                 fitting.append((variable, np.asarray(value, np.float32)))
-        extra = sorted(key for key, value in mine.items() if not _neutral(key, value))
+        extra = sorted(key for key, value in variables.items() if not _neutral(key, value))
         report.mismatched += [f"{name} has no {key} here" for key in extra]
         if re.fullmatch(_HEAD, name) and len(fitting) < len(layer.weights):
             fitting = []  # a head is taken whole or not at all
@@ -243,14 +247,14 @@ def _compare(values, graph: convert.Graph, report: Report) -> list:
     return planned
 
 
-def _wrong(value: np.ndarray, least: float | None) -> str:
+def _wrong(value: np.ndarray, minimum: float | None) -> str:
     """What is wrong with the numbers of a variable, "" where nothing is."""
     if not np.issubdtype(value.dtype, np.floating):
         return f"{value.dtype} where real numbers belong"
     low, high, largest = value.min(), value.max(), np.finfo(np.float32).max
     if not -largest <= low <= high <= largest:  # also where one is not a number
         return "numbers that are not finite"
-    return f"{low}, too low for a variance" if least is not None and low <= least else ""
+    return f"{low}, too low for a variance" if minimum is not None and low <= minimum else ""
 
 
 def _neutral(key: str, value: np.ndarray) -> bool:
@@ -276,7 +280,7 @@ def _judge(path, title: str, network: str, base: str, table, spare: str, report:
         "of another shape (file -> network)": [e for e in report.mismatched if fatal(e)],
         "in the file alone": unused,
     }
-    lines = [f"  {fault}: {_some(entries)}" for fault, entries in kinds.items() if entries]
+    lines = [f"  {fault}: {_abbreviated(entries)}" for fault, entries in kinds.items() if entries]
     if lines or not report.matched:
         raise ValueError(
             f"{path}: this {title} does not hold the weights of {base} as {network} has them here; "
@@ -284,6 +288,6 @@ def _judge(path, title: str, network: str, base: str, table, spare: str, report:
         )
 
 
-def _some(entries: list[str]) -> str:
+def _abbreviated(entries: list[str]) -> str:
     hidden = len(entries) - _SHOWN
     return ", ".join(entries[:_SHOWN]) + (f" and {hidden} more" if hidden > 0 else "")

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 Names = dict[str, str | tuple[str, ...]]
 
 
-def each(rule: Callable[[str], str | tuple[str, ...] | None]) -> Callable:
+def per_layer(rule: Callable[[str], str | tuple[str, ...] | None]) -> Callable:
     """A function of all names from the rule for one."""
 
     def names(layers: Iterable[str]) -> Names:
@@ -134,7 +134,7 @@ def resnet_caffe(layers: Iterable[str]) -> Names:
         name = f"{name}_branch{branch}"
         return f"res{name}" if "conv" in part else (f"bn{name}", f"scale{name}")
 
-    return each(rule)(layers)
+    return per_layer(rule)(layers)
 
 
 def mobilenet_keras(layer: str) -> str | None:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from convoy.models.registry import MODELS
 from convoy.models.rows import DARKNET, INCEPTION, TORCH, Preprocess
 from convoy.models.weights import names, names_inception
-from convoy.models.weights.names import each
+from convoy.models.weights.names import per_layer
 
 
 class Source(NamedTuple):
@@ -33,25 +33,25 @@ _RESNET = r"resnet(18|34|50|101|152)"
 
 SOURCES = {
     "keras": (
-        Source("vgg16", each(names.vgg_keras), "fc[12]", application="VGG16"),
-        Source("vgg19", each(names.vgg_keras), "fc[12]", application="VGG19"),
-        Source("resnet50_v1", each(names.resnet_keras), application="ResNet50"),
-        Source("resnet101_v1", each(names.resnet_keras), application="ResNet101"),
-        Source("resnet152_v1", each(names.resnet_keras), application="ResNet152"),
-        Source("resnet50_v2_keras", each(names.resnet_v2_keras), application="ResNet50V2"),
-        Source("resnet101_v2_keras", each(names.resnet_v2_keras), application="ResNet101V2"),
-        Source("resnet152_v2_keras", each(names.resnet_v2_keras), application="ResNet152V2"),
-        Source("mobilenet_v1", each(names.mobilenet_keras), application="MobileNet"),
-        Source("mobilenet_v2", each(names.mobilenet_v2_keras), application="MobileNetV2"),
+        Source("vgg16", per_layer(names.vgg_keras), "fc[12]", application="VGG16"),
+        Source("vgg19", per_layer(names.vgg_keras), "fc[12]", application="VGG19"),
+        Source("resnet50_v1", per_layer(names.resnet_keras), application="ResNet50"),
+        Source("resnet101_v1", per_layer(names.resnet_keras), application="ResNet101"),
+        Source("resnet152_v1", per_layer(names.resnet_keras), application="ResNet152"),
+        Source("resnet50_v2_keras", per_layer(names.resnet_v2_keras), application="ResNet50V2"),
+        Source("resnet101_v2_keras", per_layer(names.resnet_v2_keras), application="ResNet101V2"),
+        Source("resnet152_v2_keras", per_layer(names.resnet_v2_keras), application="ResNet152V2"),
+        Source("mobilenet_v1", per_layer(names.mobilenet_keras), application="MobileNet"),
+        Source("mobilenet_v2", per_layer(names.mobilenet_v2_keras), application="MobileNetV2"),
         Source(
             "mobilenet_v3_large",
-            each(names.mobilenet_v3_keras),
+            per_layer(names.mobilenet_v3_keras),
             "conv_2",
             application="MobileNetV3Large",
         ),
         Source(
             "mobilenet_v3_small",
-            each(names.mobilenet_v3_keras),
+            per_layer(names.mobilenet_v3_keras),
             "conv_2",
             application="MobileNetV3Small",
         ),
@@ -60,17 +60,17 @@ SOURCES = {
     ),
     "torch": (
         Source("vgg1[1369](_bn)?", names.vgg_torch, r"classifier\.\d", TORCH, also=_TIMM_VGG),
-        Source("alexnet_owt", each(names.alexnet_torch), r"classifier\.\d", TORCH),
-        Source(f"{_RESNET}|resnet200", each(names.resnet_torch), preprocess=TORCH),
-        Source(f"{_RESNET}_v2", each(names.resnet_v2_torch), preprocess=TORCH),
-        Source("googlenet_bn(_aux)?", each(names_inception.googlenet_torch), r"aux\d\..*"),
-        Source("inception_v3_aux", each(names_inception.inception_v3_torch), r"AuxLogits\..*"),
-        Source("inception_resnet_v2", each(names_inception.inception_resnet_torch)),
+        Source("alexnet_owt", per_layer(names.alexnet_torch), r"classifier\.\d", TORCH),
+        Source(f"{_RESNET}|resnet200", per_layer(names.resnet_torch), preprocess=TORCH),
+        Source(f"{_RESNET}_v2", per_layer(names.resnet_v2_torch), preprocess=TORCH),
+        Source("googlenet_bn(_aux)?", per_layer(names_inception.googlenet_torch), r"aux\d\..*"),
+        Source("inception_v3_aux", per_layer(names_inception.inception_v3_torch), r"AuxLogits\..*"),
+        Source("inception_resnet_v2", per_layer(names_inception.inception_resnet_torch)),
     ),
     "caffe": (
-        Source("alexnet", each(names.alexnet_caffe), "fc[678]"),
-        Source("vgg1[69]", each(names.vgg_caffe), "fc[678]"),
-        Source("googlenet(_aux)?", each(names_inception.googlenet_caffe), "loss[12]/.*"),
+        Source("alexnet", per_layer(names.alexnet_caffe), "fc[678]"),
+        Source("vgg1[69]", per_layer(names.vgg_caffe), "fc[678]"),
+        Source("googlenet(_aux)?", per_layer(names_inception.googlenet_caffe), "loss[12]/.*"),
         Source("resnet(50|101|152)_v1", names.resnet_caffe),
     ),
     "darknet": (

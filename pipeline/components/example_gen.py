@@ -94,7 +94,7 @@ def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Pat
     if not params.splits:
         params = params.model_copy(update={"format": format_name, "splits": _splits(listing)})
     names = labels.check(listing.labels, f"classes of {inputs['source']}")
-    used = _used(listing, params, inputs["source"])
+    references = _references(listing, params, inputs["source"])
     work = Work(
         folder=str(workdir.resolve()),
         format=format_name,
@@ -106,10 +106,12 @@ def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Pat
         seed=params.seed,
         keypoint_pairs=listing.keypoint_pairs,
     )
-    planned = shards.plan(used, params.shard_mb * MIB, params.seed)
+    planned = shards.plan(references, params.shard_mb * MIB, params.seed)
     _remove_unreferenced(workdir, planned)
     todo = [shard for shard in planned if shards.finished(shard, work) is None]
-    logging.info("ingest: %d samples, %d of %d shards to do", len(used), len(todo), len(planned))
+    logging.info(
+        "ingest: %d samples, %d of %d shards to do", len(references), len(todo), len(planned)
+    )
     started = time.monotonic()
     if todo:
         _check_space(workdir, todo, work)
@@ -119,7 +121,7 @@ def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Pat
     counts = [_counts(shard, work) for shard in planned]
     rejected = [(*row, "") for row in listing.rejected]
     rejected += [(*row, count["split"]) for count in counts for row in count["rejected"]]
-    manifest = _manifest(planned, counts, rejected, used, names, params)
+    manifest = _manifest(planned, counts, rejected, references, names, params)
     manifest["format"] = format_name
     lists = ("segmentation_labels", "keypoints", "keypoint_pairs", "actions", "notes")
     manifest.update({name: list(getattr(listing, name)) for name in lists})
@@ -128,7 +130,7 @@ def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Pat
     manifest["cpu_seconds"] = round(sum(c["cpu_seconds"] for c in counts), 3)  # of that
     manifest["peak_mb"] = max(c["peak_mb"] for c in counts)  # of a worker's process, MiB
     try:
-        _check_rejected(rejected, len(used) + len(listing.rejected), params)
+        _check_rejected(rejected, len(references) + len(listing.rejected), params)
         _check_splits(manifest, rejected)
     except IngestError:
         _remove_unreferenced(workdir, ())
@@ -172,7 +174,7 @@ def _splits(listing: Listing) -> tuple[str, ...]:
     return tuple(sorted(members))
 
 
-def _used(listing: Listing, params: Params, where) -> list[Reference]:
+def _references(listing: Listing, params: Params, where) -> list[Reference]:
     """The references of the splits that the recipe names; each must have some."""
     existing = collections.Counter(reference.split for reference in listing.references)
     empty = [split for split in params.splits if not existing[split]]
@@ -189,8 +191,8 @@ def _remove_unreferenced(workdir: pathlib.Path, planned: Sequence[Shard]) -> Non
     """Removes record files that no shard of this plan has, and what killed workers left."""
     keep = {f"{shard.name}{end}" for shard in planned for end in ("", ".json")}
     for path in workdir.iterdir():
-        left = path.name.startswith(".") and path.name.endswith(".tmp")
-        if left or (shards.is_record_file(path.name) and path.name not in keep):
+        leftover = path.name.startswith(".") and path.name.endswith(".tmp")
+        if leftover or (shards.is_record_file(path.name) and path.name not in keep):
             path.unlink(missing_ok=True)
 
 
@@ -234,7 +236,7 @@ def _check_splits(manifest: Mapping[str, Any], rejected) -> None:
             raise TooManyRejected(f"split {split!r}: no sample can be used, e.g. {example_row}")
 
 
-def _manifest(planned, counts, rejected, used, names, params: Params) -> dict[str, Any]:
+def _manifest(planned, counts, rejected, references, names, params: Params) -> dict[str, Any]:
     splits: dict[str, Any] = {}
     for split in params.splits:
         own = [count for count in counts if count["split"] == split]
@@ -253,17 +255,17 @@ def _manifest(planned, counts, rejected, used, names, params: Params) -> dict[st
         "labels": list(names),
         "rejected": dict(collections.Counter(reason for _, reason, _, _ in rejected)),
         "warnings": _added(count["warned"] for count in counts),
-        "overlap": _overlap(used),
+        "overlap": _overlap(references),
         "duplicates": _duplicates(counts),
         "inputs_sha256": sha256.hexdigest(),
         "params": params.model_dump(mode="json"),
     }
 
 
-def _overlap(used: Iterable[Reference]) -> dict[str, int]:
+def _overlap(references: Iterable[Reference]) -> dict[str, int]:
     """Samples that two splits share, such as {"trainval+val": 87}: they leak."""
     splits: dict[str, list[str]] = collections.defaultdict(list)
-    for reference in used:
+    for reference in references:
         splits[reference.source_id].append(reference.split)
     shared = collections.Counter("+".join(sorted(s)) for s in splits.values() if len(s) > 1)
     if shared:
@@ -289,12 +291,12 @@ def _duplicates(counts) -> dict[str, Any]:
     for count in counts:
         for source_id, sha256 in count["images_sha256"]:
             key, place = bytes.fromhex(sha256[:24]), (count["split"], source_id)
-            split, other = first.setdefault(key, place)
-            if other == source_id:
+            split, earlier = first.setdefault(key, place)
+            if earlier == source_id:
                 continue
             shared["+".join(sorted({split, count["split"]}))] += 1
             if len(examples) < EXAMPLES:
-                examples.append([f"{split}: {other}", f"{count['split']}: {source_id}"])
+                examples.append([f"{split}: {earlier}", f"{count['split']}: {source_id}"])
     if any("+" in splits for splits in shared):
         logging.warning("ingest: the same picture is in several splits: %s", dict(shared))
     return {"pictures": dict(sorted(shared.items())), "examples": examples}

@@ -115,15 +115,15 @@ def _compared(inputs, params: Params, schema, result) -> Iterator[Check]:
     """Skew of each judging split, and drift from the last valid run."""
     train = dataset(inputs["statistics"], params.train)
     for judge in params.judges:
-        other = dataset(inputs["statistics"], judge)
-        skew = drift.compare(schema, "skew_comparator", train, other, params.limits.max_skew)
+        judging = dataset(inputs["statistics"], judge)
+        skew = drift.compare(schema, "skew_comparator", train, judging, params.limits.max_skew)
         drift.record(result, skew, "skew_measurements")
         yield from checks.of_comparison(f"skew {params.train} → {judge}", skew)
-    before = datasets(inputs["validated"]).get(params.train) if "validated" in inputs else None
-    if before is None:  # the first run, or the first that trains on this split
+    earlier = datasets(inputs["validated"]).get(params.train) if "validated" in inputs else None
+    if earlier is None:  # the first run, or the first that trains on this split
         return
-    moved = drift.compare(schema, "drift_comparator", before, train, params.limits.max_drift)
-    drift.record(result, moved, "drift_measurements")
-    yield from checks.of_comparison("drift", moved)
-    least = schema.dataset_constraints.num_examples_drift_comparator.min_fraction_threshold
-    yield checks.of_size(train.num_examples, before.num_examples, least)
+    drifted = drift.compare(schema, "drift_comparator", earlier, train, params.limits.max_drift)
+    drift.record(result, drifted, "drift_measurements")
+    yield from checks.of_comparison("drift", drifted)
+    min_fraction = schema.dataset_constraints.num_examples_drift_comparator.min_fraction_threshold
+    yield checks.of_size(train.num_examples, earlier.num_examples, min_fraction)

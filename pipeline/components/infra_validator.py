@@ -82,8 +82,10 @@ def _ask(
     channel = client.grpc_channel(f"127.0.0.1:{running.grpc_port}")
     connection = client.rest_connection(f"127.0.0.1:{running.rest_port}")
     calls = {
-        "gRPC": lambda sent: client.predict_grpc(channel, name, sent, input_name=input_name),
-        "REST": lambda sent: client.predict_rest(connection, name, sent, input_name=input_name),
+        "gRPC": lambda samples: client.predict_grpc(channel, name, samples, input_name=input_name),
+        "REST": lambda samples: client.predict_rest(
+            connection, name, samples, input_name=input_name
+        ),
     }
     try:
         for images in requests:
@@ -106,16 +108,16 @@ def compare(way: str, expected: client.Answers, received: client.Answers) -> Non
             f"{way}: expected outputs {sorted(expected)}, got {sorted(received)}"
         )
     for name, value in expected.items():
-        other = received[name]
-        if value.shape != other.shape:
+        answer = received[name]
+        if value.shape != answer.shape:
             raise ValidationFailed(
-                f"{way}: {name}: expected shape {value.shape}, got {other.shape}"
+                f"{way}: {name}: expected shape {value.shape}, got {answer.shape}"
             )
         if value.dtype.kind == "f":
-            apart = float(np.max(np.abs(value - other), initial=0.0))
-            if not apart <= ROUNDING * max(1.0, float(np.max(np.abs(value), initial=0.0))):
-                raise ValidationFailed(f"{way}: {name} is {apart:.4g} off the answer in process")
-        elif not np.array_equal(value, other):
+            distance = float(np.max(np.abs(value - answer), initial=0.0))
+            if not distance <= ROUNDING * max(1.0, float(np.max(np.abs(value), initial=0.0))):
+                raise ValidationFailed(f"{way}: {name} is {distance:.4g} off the answer in process")
+        elif not np.array_equal(value, answer):
             raise ValidationFailed(f"{way}: {name} differs from the answer in process")
 
 

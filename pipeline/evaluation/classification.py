@@ -50,18 +50,18 @@ class Ranks:
         per_class = {}
         truths, calls = self._confusion.sum(axis=1), self._confusion.sum(axis=0)
         for k, name in enumerate(names):
-            right, truth, called = self._confusion[k, k], truths[k], calls[k]
-            recall = _part(right, truth)
+            correct, truth, called = self._confusion[k, k], truths[k], calls[k]
+            recall = _fraction(correct, truth)
             per_class[name] = {
                 "accuracy": recall,
-                "precision": _part(right, called),
+                "precision": _fraction(correct, called),
                 "recall": recall,
-                "F1": _part(2 * right, truth + called) if truth else None,
+                "F1": _fraction(2 * correct, truth + called) if truth else None,
                 "pictures": int(truth),
             }
         return {
-            "top1": _part(self._first, self._pictures),
-            "top5": _part(self._among_five, self._pictures),
+            "top1": _fraction(self._first, self._pictures),
+            "top5": _fraction(self._among_five, self._pictures),
             "pictures": self._pictures,
             "per_class": per_class,
             "confusion": self._confusion.tolist(),
@@ -93,5 +93,5 @@ def classification_metrics(
     return ranks.result(names)
 
 
-def _part(count: int, whole: int) -> float | None:
-    return float(count / whole) if whole else None
+def _fraction(count: int, total: int) -> float | None:
+    return float(count / total) if total else None

@@ -42,7 +42,7 @@ class CocoEvaluation:
         self._scores, self._classes = Column(np.float32), Column(np.int32)
         self._ranks = Column(np.uint8)  # among those of its class and picture, from 0
         # Per range of size, bit t for threshold t.
-        self._right, self._ignored = Column(np.uint16, NUM_SIZES), Column(np.uint16, NUM_SIZES)
+        self._correct, self._ignored = Column(np.uint16, NUM_SIZES), Column(np.uint16, NUM_SIZES)
         self._num_truth = np.zeros((num_classes, NUM_SIZES), np.int64)  # objects that count
 
     def update(self, sample: Sample, detections: Detections) -> None:
@@ -63,7 +63,7 @@ class CocoEvaluation:
             self._scores.extend(scores)
             self._classes.extend(np.full(len(scores), k))
             self._ranks.extend(np.arange(len(scores)))
-            self._right.extend(_packed(matched & ~ignored))
+            self._correct.extend(_packed(matched & ~ignored))
             self._ignored.extend(_packed(ignored))
 
     def result(self, labels: Sequence[str]) -> dict[str, Any]:
@@ -73,15 +73,15 @@ class CocoEvaluation:
         pycocotools).
         """
         precision, recall = self.accumulated()
-        every, of_100 = precision[ALL], recall[MOST]
+        all_sizes, of_100 = precision[ALL], recall[MOST]
         numbers = (
-            *(every, every[AT_50], every[AT_75]),
+            *(all_sizes, all_sizes[AT_50], all_sizes[AT_75]),
             *(precision[size] for size in (SMALL, MEDIUM, LARGE)),
-            *(recall[most][ALL] for most in PARAMS.maxDets),
+            *(recall[limit][ALL] for limit in PARAMS.maxDets),
             *(of_100[size] for size in (SMALL, MEDIUM, LARGE)),
         )
         per_class = {
-            label: {"AP": _mean(every[:, :, k]), "AP50": _mean(every[AT_50, :, k])}
+            label: {"AP": _mean(all_sizes[:, :, k]), "AP50": _mean(all_sizes[AT_50, :, k])}
             for k, label in enumerate(labels)
         }
         return {**dict(zip(KEYS, map(_mean, numbers), strict=True)), "per_class": per_class}
@@ -93,21 +93,21 @@ class CocoEvaluation:
         num_classes = len(self._num_truth)
         shape = (NUM_SIZES, NUM_THRESHOLDS, len(PARAMS.recThrs), num_classes)
         precision = np.full(shape, -1.0)
-        recall = {most: np.full((*shape[:2], num_classes), -1.0) for most in PARAMS.maxDets}
+        recall = {limit: np.full((*shape[:2], num_classes), -1.0) for limit in PARAMS.maxDets}
         scores, ranks = self._scores.array(), self._ranks.array()
-        right, ignored = self._right.array(), self._ignored.array()
+        correct, ignored = self._correct.array(), self._ignored.array()
         for k, rows in enumerate(_by_class(self._classes.array(), num_classes)):
             rows = rows[np.argsort(-scores[rows], kind="stable")]
-            first = {most: ranks[rows] < most for most in PARAMS.maxDets}
+            first = {limit: ranks[rows] < limit for limit in PARAMS.maxDets}
             for size in np.flatnonzero(self._num_truth[k]):
                 num_truth = self._num_truth[k, size]
-                right_at, ignored_at = right[rows, size], ignored[rows, size]
+                correct_at, ignored_at = correct[rows, size], ignored[rows, size]
                 for t, bit in enumerate(_BITS):
-                    hit = right_at & bit != 0
+                    hit = correct_at & bit != 0
                     miss = ~hit & (ignored_at & bit == 0)
                     precision[size, t, :, k] = _precision(hit, miss, num_truth)
-                    for most, among in first.items():
-                        recall[most][size, t, k] = np.count_nonzero(hit & among) / num_truth
+                    for limit, among in first.items():
+                        recall[limit][size, t, k] = np.count_nonzero(hit & among) / num_truth
         return precision, recall
 
 
@@ -124,8 +124,8 @@ def coco_metrics(
 def _annotations(sample: Sample) -> list[dict[str, Any]]:
     difficult, crowd = flags(sample)
     annotations = [
-        {**_annotation(box, k, number), "iscrowd": int(many)}
-        for number, (box, k, many) in enumerate(
+        {**_annotation(box, k, number), "iscrowd": int(is_crowd)}
+        for number, (box, k, is_crowd) in enumerate(
             zip(sample.boxes, sample.classes, crowd, strict=True)
         )
     ]

@@ -55,20 +55,20 @@ class Overlaps:
     def confusion(self, labels: Sequence[str], score: float | Sequence[float] = 0.5) -> Confusion:
         """Counts of the pictures so far. `score`: one threshold, or one per class [K]."""
         background = len(labels)
-        least = np.broadcast_to(np.asarray(score, np.float64), (background,))
+        thresholds = np.broadcast_to(np.asarray(score, np.float64), (background,))
         counts = np.zeros((background + 1, background + 1), np.int64)
         classes, truth = self._classes.array(), self._objects.array()
         ignored = self._ignored.array()
         pairs, shared = self._pairs.array(), self._shared.array()
-        kept = self._scores.array() >= least[classes]
+        confident = self._scores.array() >= thresholds[classes]
         near = np.zeros(len(classes), bool)
         near[pairs[:, 0]] = True
-        np.add.at(counts[background], classes[kept & ~near], 1)
+        np.add.at(counts[background], classes[confident & ~near], 1)
         free = ~ignored
         detections, starts = np.unique(pairs[:, 0], return_index=True)
         stops = np.append(starts, len(pairs))[1:]
         for detection, start, stop in zip(detections, starts, stops, strict=True):
-            if not kept[detection]:
+            if not confident[detection]:
                 continue
             objects, k = pairs[start:stop, 1], classes[detection]
             fits = free[objects]
@@ -79,7 +79,9 @@ class Overlaps:
             elif not ignored[objects].any():
                 counts[background, k] += 1
         np.add.at(counts[:, background], truth[free], 1)
-        threshold = f"{least[0]:.2f}" if np.ptp(least) == 0 else "each class's own threshold"
+        threshold = (
+            f"{thresholds[0]:.2f}" if np.ptp(thresholds) == 0 else "each class's own threshold"
+        )
         return Confusion(
             counts,
             (*labels, "background"),
@@ -114,8 +116,8 @@ def operating_points(matches: Matches, labels: Sequence[str]) -> dict[str, dict[
         # Only the last of equal scores is a state that a threshold can produce.
         last = np.append(curve.scores[1:] != curve.scores[:-1], True)[: len(curve.scores)]
         precision, recall = curve.precision[last], curve.recall[last]
-        both = precision + recall
-        f1 = np.divide(2 * precision * recall, both, out=np.zeros_like(both), where=both > 0)
+        total = precision + recall
+        f1 = np.divide(2 * precision * recall, total, out=np.zeros_like(total), where=total > 0)
         if not len(f1) or f1.max() == 0:
             points[label] = None
             continue

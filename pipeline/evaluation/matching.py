@@ -80,10 +80,10 @@ def overlap(boxes: np.ndarray, truth: np.ndarray, crowd: np.ndarray | None = Non
     shared = np.prod(np.maximum(sides, 0), axis=-1)
     area_a = np.prod(np.maximum(a[..., 2:] - a[..., :2], 0), axis=-1)
     area_b = np.prod(np.maximum(b[..., 2:] - b[..., :2], 0), axis=-1)
-    whole = area_a + area_b - shared
+    union = area_a + area_b - shared
     if crowd is not None:
-        whole = np.where(np.asarray(crowd, bool).reshape(1, -1), area_a, whole)
-    return np.divide(shared, whole, out=np.zeros_like(shared), where=whole > 0)
+        union = np.where(np.asarray(crowd, bool).reshape(1, -1), area_a, union)
+    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
 
 
 def flags(sample: Sample) -> tuple[np.ndarray, np.ndarray]:

@@ -84,21 +84,21 @@ def multilabel_metrics(
     if not np.isfinite(scores).all():
         raise ValueError("expected finite scores")
     yes, labelled = truth == YES, truth != UNKNOWN
-    right = (chosen & yes).sum(axis=0)
+    correct = (chosen & yes).sum(axis=0)
     predicted = (chosen & labelled).sum(axis=0)
-    true = yes.sum(axis=0)
+    positives = yes.sum(axis=0)
     per_class = {}
     for k, name in enumerate(names):
         ranked = curve(truth[:, k], scores[:, k])
-        present = bool(true[k])
+        present = bool(positives[k])
         per_class[name] = {
             "voc_AP": ap_area(ranked.recall, ranked.precision) if present else None,
             "voc07_AP": ap_11_point(ranked.recall, ranked.precision) if present else None,
             "chance_AP": _chance(truth[:, k]) if present else None,
-            "precision": _part(right[k], predicted[k]),
-            "recall": _part(right[k], true[k]),
-            "F1": _part(2 * right[k], predicted[k] + true[k]) if present else None,
-            "pictures": int(true[k]),
+            "precision": _fraction(correct[k], predicted[k]),
+            "recall": _fraction(correct[k], positives[k]),
+            "F1": _fraction(2 * correct[k], predicted[k] + positives[k]) if present else None,
+            "pictures": int(positives[k]),
         }
     exact = ((chosen == yes) | ~labelled).all(axis=1)
     return {
@@ -106,7 +106,7 @@ def multilabel_metrics(
         "voc07_mAP": _mean(per_class, "voc07_AP"),
         "chance_mAP": _mean(per_class, "chance_AP"),
         "exact_match": float(exact.mean()) if len(exact) else None,
-        "F1": _part(2 * right.sum(), predicted.sum() + true.sum()),
+        "F1": _fraction(2 * correct.sum(), predicted.sum() + positives.sum()),
         "macro_F1": _mean(per_class, "F1"),
         "pictures": len(truth),
         "per_class": per_class,
@@ -120,8 +120,8 @@ def _chance(truth: np.ndarray) -> float:
     return float(np.mean([ap_area(ranked.recall, ranked.precision) for ranked in curves]))
 
 
-def _part(count, whole) -> float | None:
-    return float(count / whole) if whole else None
+def _fraction(count, total) -> float | None:
+    return float(count / total) if total else None
 
 
 def _mean(per_class: dict[str, dict], column: str) -> float | None:

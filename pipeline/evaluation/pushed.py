@@ -20,7 +20,7 @@ def answers(
 ) -> Iterator[tuple[Sample, Answer]]:
     """Each sample of a split with the model's answer, as `predict.answers` gives a network's."""
     ask = client.load_local(model)
-    rest = (record for shard in shards(records, split) for record in tfrecord.read(shard))
-    while batch := list(itertools.islice(rest, batch_size)):
+    stored = (record for shard in shards(records, split) for record in tfrecord.read(shard))
+    while batch := list(itertools.islice(stored, batch_size)):
         samples = [decode(record) for record in batch]
         yield from one_by_one(samples, ask([payload(sample) for sample in samples]))

@@ -64,13 +64,13 @@ def voc_metrics_of(matches: Matches, labels: Sequence[str]) -> dict[str, Any]:
 
 def pr_curve(matches: Matches, k: int) -> Curve:
     """The curve of class k; ignored detections are left out."""
-    chosen = (matches.classes == k) & ((matches.outcomes == TRUE) | (matches.outcomes == FALSE))
-    true = np.cumsum(matches.outcomes[chosen] == TRUE)
+    counted = (matches.classes == k) & ((matches.outcomes == TRUE) | (matches.outcomes == FALSE))
+    true_positives = np.cumsum(matches.outcomes[counted] == TRUE)
     num_truth = int(matches.num_truth[k])
     return Curve(
-        precision=true / np.arange(1, len(true) + 1),
-        recall=true / max(num_truth, 1),
-        scores=matches.scores[chosen],
+        precision=true_positives / np.arange(1, len(true_positives) + 1),
+        recall=true_positives / max(num_truth, 1),
+        scores=matches.scores[counted],
         num_truth=num_truth,
     )
 

@@ -214,9 +214,9 @@ def _busiest(counts: np.ndarray, limit: int, background: bool) -> tuple[np.ndarr
     if len(counts) <= limit:
         return np.arange(len(counts)), ""
     wrong = counts.sum(axis=0) + counts.sum(axis=1) - 2 * np.diagonal(counts)
-    kept = np.sort(np.argsort(-wrong[:classes], kind="stable")[: limit - background])
-    note = f" ({len(kept)} most confused of {classes} classes)"
-    return np.append(kept, classes) if background else kept, note
+    busiest = np.sort(np.argsort(-wrong[:classes], kind="stable")[: limit - background])
+    note = f" ({len(busiest)} most confused of {classes} classes)"
+    return np.append(busiest, classes) if background else busiest, note
 
 
 def _scale(axes, panel: str, lines: Mapping[str, list[tuple[float, float]]]) -> None:

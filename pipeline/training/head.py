@@ -64,10 +64,10 @@ def train(
         loss = _cross_entropy(x @ kernel + bias, y)
         progress.train(1, {"loss": loss, "learning_rate": 0.0})
     if held_out:
-        other, truth = feature_gen.load(features, held_out)
-        logits = scaled(other, params.feature_scale, factor) @ kernel + bias
-        right = float((logits.argmax(1) == truth).mean())
-        progress.validate(progress.total_steps, {"top1": right})
+        inputs, truth = feature_gen.load(features, held_out)
+        logits = scaled(inputs, params.feature_scale, factor) @ kernel + bias
+        top1 = float((logits.argmax(1) == truth).mean())
+        progress.validate(progress.total_steps, {"top1": top1})
     task.model.get_layer(extraction.HEAD).set_weights([kernel * factor, bias])
     loop.save_weights(task.model, workdir / WEIGHTS)
     progress.save()

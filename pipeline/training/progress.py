@@ -51,12 +51,12 @@ class Progress:
             "seconds": round(seconds, 3),
         }
         self.rows.append({**row, **losses})
-        left = (self.total_steps - step) * self.batch_size / speed
-        parts = " ".join(f"{name} {value:.4f}" for name, value in losses.items())
+        remaining_s = (self.total_steps - step) * self.batch_size / speed
+        shown = " ".join(f"{name} {value:.4f}" for name, value in losses.items())
         self._show(
             f"{_bar(step / self.total_steps)} epoch {row['epoch']:.2f} step {step}/"
-            f"{self.total_steps} {parts} lr {rate:.2e} {speed:.1f} examples/s "
-            f"ETA {_duration(left)}",
+            f"{self.total_steps} {shown} lr {rate:.2e} {speed:.1f} examples/s "
+            f"ETA {_duration(remaining_s)}",
             passing=True,
         )
         self.start()
@@ -64,8 +64,8 @@ class Progress:
     def validate(self, step: int, metrics: dict[str, float], note: str = "") -> None:
         """An evaluation on the validation split is done."""
         self.rows.append({"kind": "val", **self._position(step), **metrics})
-        parts = " ".join(f"{k} {v:.4f}" for k, v in metrics.items() if v is not None)
-        self._show(f"val at step {step}: {parts} {note}".rstrip())
+        values = " ".join(f"{k} {v:.4f}" for k, v in metrics.items() if v is not None)
+        self._show(f"val at step {step}: {values} {note}".rstrip())
         self.start()
 
     def say(self, text: str) -> None:
@@ -99,8 +99,8 @@ def _finite(value):
 
 
 def _bar(part: float, width: int = 16) -> str:
-    done = round(part * width)
-    return f"[{'=' * done}{' ' * (width - done)}] {part:4.0%}"
+    filled = round(part * width)
+    return f"[{'=' * filled}{' ' * (width - filled)}] {part:4.0%}"
 
 
 def _duration(seconds: float) -> str:

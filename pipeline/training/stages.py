@@ -55,12 +55,12 @@ def train(
     folders = [workdir / f"stage{number}" for number in range(1, len(stages) + 1)]
     # Weight files hold no random state: each stage draws its dropout from the first one's.
     seeds = [(v, v.numpy()) for v in task.model.variables if "seed_generator" in v.path]
-    most = 0
+    most_learning = 0
     for number, (stage, still, folder) in enumerate(zip(stages, plans, folders, strict=True)):
         if number:
             task.model.load_weights(folders[number - 1] / WEIGHTS)
         learning = _freeze(task.model, still)
-        most = max(most, learning)
+        most_learning = max(most_learning, learning)
         _say(number, stages, learning, task.info.params, params.backbone_rate)
         if (folder / WEIGHTS).exists():
             continue
@@ -84,7 +84,7 @@ def train(
     write_bytes(workdir / "metrics.jsonl", "".join(json.dumps(r) + "\n" for r in rows).encode())
     task.model.load_weights(folders[best] / WEIGHTS)
     loop.save_weights(task.model, workdir / WEIGHTS)
-    return most
+    return most_learning
 
 
 def _say(number: int, stages, learning: int, params: int, slower: float) -> None:
@@ -105,19 +105,19 @@ def frozen(built: keras.Model, model: Model, unfreeze: str) -> frozenset[str]:
     """Names of the layers that stay as they are under `unfreeze`. Raises ValueError."""
     if unfreeze == "all":
         return frozenset()
-    parts = _backbone(model)
-    maps = list(parts.output)
+    network = _backbone(model)
+    maps = list(network.output)
     if unfreeze not in (*PLACES, *maps):
         raise ValueError(
             f"train.stages: unfreeze {unfreeze!r}: {model.name} has {', '.join((*PLACES, *maps))}"
         )
     if unfreeze == "head":
-        names = {layer.name for layer in parts.layers}
+        names = {layer.name for layer in network.layers}
     elif unfreeze == maps[0]:
         return frozenset()
     else:
-        before = parts.output[maps[maps.index(unfreeze) - 1]]
-        names = {layer.name for layer in keras.Model(parts.input, before).layers}
+        last_frozen = network.output[maps[maps.index(unfreeze) - 1]]
+        names = {layer.name for layer in keras.Model(network.input, last_frozen).layers}
     return frozenset(names & {layer.name for layer in built.layers})
 
 
@@ -152,13 +152,17 @@ def _joined(folders: list[pathlib.Path], metric: str) -> tuple[list[dict], int]:
     """(rows of all stages with steps and epochs counted on, the stage to use)."""
     rows, scores = [], []
     for number, folder in enumerate(folders, start=1):
-        own = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-        done = rows[-1] if rows else {"step": 0, "epoch": 0.0}
-        for row in own:
-            place = {key: round(done[key] + row[key], 4) for key in ("step", "epoch")}
+        stage_rows = [
+            json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()
+        ]
+        offset = rows[-1] if rows else {"step": 0, "epoch": 0.0}
+        for row in stage_rows:
+            place = {key: round(offset[key] + row[key], 4) for key in ("step", "epoch")}
             rows.append({**row, **place, "stage": number})
         values = [
-            row[metric] for row in own if row["kind"] == "val" and row.get(metric) is not None
+            row[metric]
+            for row in stage_rows
+            if row["kind"] == "val" and row.get(metric) is not None
         ]
         scores.append(max(values, default=-math.inf))
     best = max(range(len(folders)), key=lambda i: (scores[i], i))

@@ -49,7 +49,7 @@ def check(
 def of_schema(errors: Sequence[str], warnings: int) -> Check:
     """Anomalies against the schema: one is too many, as the schema is there to be edited."""
     text = f"{len(errors)} features do not fit the schema"
-    text += f"; {warnings} more give warnings" if warnings else ""
+    text += f"; {warnings} more with warnings" if warnings else ""
     return check("schema", len(errors), 0, text, examples=errors)
 
 
@@ -126,14 +126,14 @@ def of_classes(statistics: Mapping[str, Any], train: str, limits: Validate) -> I
         f"{len(missing)} of {len(counts)} classes",
         examples=missing[:10],
     )
-    some = {name: count for name, count in counts.items() if count}
-    if some:
-        most, least = max(some, key=some.get), min(some, key=some.get)
+    present = {name: count for name, count in counts.items() if count}
+    if present:
+        largest, smallest = max(present, key=present.get), min(present, key=present.get)
         yield check(
             f"imbalance of {train}",
-            some[most] / some[least],
+            present[largest] / present[smallest],
             limits.max_imbalance,
-            f"{some[most]:,} {most!r} to {some[least]:,} {least!r}",
+            f"{present[largest]:,} {largest!r} to {present[smallest]:,} {smallest!r}",
             warn=20.0,
         )
 
@@ -143,13 +143,13 @@ def of_comparison(
 ) -> Iterator[Check]:
     """Skew or drift: one row per feature; a warning from half the threshold on."""
     for item in measured:
-        most = f"; {item.largest!r} differs most" if item.largest else ""
+        detail = f"; {item.largest!r} differs most" if item.largest else ""
         norm = "L-infinity" if item.norm == "infinity_norm" else "Jensen-Shannon, beyond chance"
         yield check(
             f"{title}: {item.feature}",
             item.value,
             item.threshold,
-            f"{norm}{most}",
+            f"{norm}{detail}",
             warn=item.threshold * warn_part,
         )
 

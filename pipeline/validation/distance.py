@@ -14,13 +14,13 @@ import numpy as np
 
 def infinity_norm(first: Mapping[str, float], second: Mapping[str, float]) -> float:
     """The largest difference between the parts of one name."""
-    p, q = _parts(first, second)
+    p, q = _fractions(first, second)
     return float(np.abs(p - q).max(initial=0.0))
 
 
 def jensen_shannon(first: Mapping[str, float], second: Mapping[str, float]) -> float:
     """Jensen-Shannon divergence in bits of counts by name."""
-    p, q = _parts(first, second)
+    p, q = _fractions(first, second)
     middle = (p + q) / 2
     return max(0.0, (_relative_entropy(p, middle) + _relative_entropy(q, middle)) / 2)
 
@@ -60,7 +60,7 @@ def _edges(histogram) -> list[float]:
     return [buckets[0].low_value, *(bucket.high_value for bucket in buckets)]
 
 
-def _parts(first, second) -> tuple[np.ndarray, np.ndarray]:
+def _fractions(first, second) -> tuple[np.ndarray, np.ndarray]:
     names = sorted({*first, *second})
     arrays = [
         np.array([counts.get(name, 0) for name in names], float) for counts in (first, second)
@@ -69,5 +69,5 @@ def _parts(first, second) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _relative_entropy(p: np.ndarray, q: np.ndarray) -> float:
-    some = p > 0
-    return float((p[some] * np.log2(p[some] / q[some])).sum())
+    present = p > 0
+    return float((p[present] * np.log2(p[present] / q[present])).sum())

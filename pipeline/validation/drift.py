@@ -87,6 +87,6 @@ def _measure(norm: str, first, second, *records: int) -> tuple[float, str]:
     largest = max(changes, key=changes.get, default="")
     if norm == "infinity_norm":
         return distance.infinity_norm(first, second), largest
-    some = sum(first.get(name, 0) + second.get(name, 0) > 0 for name in changes)
-    beyond = distance.jensen_shannon(first, second) - distance.by_chance(some, *records)
-    return max(0.0, beyond), largest
+    present = sum(first.get(name, 0) + second.get(name, 0) > 0 for name in changes)
+    excess = distance.jensen_shannon(first, second) - distance.by_chance(present, *records)
+    return max(0.0, excess), largest

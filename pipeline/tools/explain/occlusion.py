@@ -49,14 +49,14 @@ def occlusion(
     image = np.asarray(image, np.float32)
     rows, columns = (places(n, window, stride) for n in image.shape[:2])
     corners = [(top, left) for top in rows for left in columns]
-    whole = float(np.asarray(score(image[None]))[0])
+    uncovered = float(np.asarray(score(image[None]))[0])
     drops = []
     for start in range(0, len(corners), batch):
-        part = corners[start : start + batch]
-        covered = np.repeat(image[None], len(part), axis=0)
-        for picture, (top, left) in zip(covered, part, strict=True):
+        squares = corners[start : start + batch]
+        covered = np.repeat(image[None], len(squares), axis=0)
+        for picture, (top, left) in zip(covered, squares, strict=True):
             picture[top : top + window, left : left + window] = gray
-        drops.append(whole - np.asarray(score(covered), float))
+        drops.append(uncovered - np.asarray(score(covered), float))
     drops = np.concatenate(drops)
     total, count = np.zeros(image.shape[:2]), np.zeros(image.shape[:2])
     for (top, left), drop in zip(corners, drops, strict=True):

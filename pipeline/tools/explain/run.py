@@ -136,8 +136,8 @@ def published(name: str, weights: str):
     if report.classes not in (None, task.info.num_classes):
         task = models.build_task(name, num_classes=report.classes)
         report = importer.load(task.model, name, path)
-    if rest := [*report.missing, *report.mismatched]:
-        raise ValueError(f"{path}: expected the whole of {name}, it lacks {', '.join(rest)}")
+    if lacking := [*report.missing, *report.mismatched]:
+        raise ValueError(f"{path}: expected the whole of {name}, it lacks {', '.join(lacking)}")
     if weights == "imagenet":
         try:
             return task, pretrained.class_names()

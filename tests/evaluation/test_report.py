@@ -152,7 +152,7 @@ PAGES = {
     "compare.html": {"name": HOSTILE, "columns": [HOSTILE], "rows": {HOSTILE: [HOSTILE]}},
     "prune.html": {"name": HOSTILE, "keep": 0.5, "columns": ["a"], "rows": {HOSTILE: [HOSTILE]}},
     "validation.html": {
-        "verdict": {"kind": "refused", "word": "Refused", "text": HOSTILE},
+        "verdict": {"kind": "refused", "word": "Refused", "summary": HOSTILE},
         "checks": {HOSTILE: [HOSTILE, 1, 2, HOSTILE]},
         "examples": {HOSTILE: [HOSTILE, HOSTILE]},
         "splits": [HOSTILE],

@@ -21,9 +21,9 @@ MODEL = {"name": "mobilenet_v1", "input_size": [32, 32], "width": 0.25}
 
 @pytest.fixture(scope="module")
 def source(class_records, tmp_path_factory):
-    """A trainer's folder: one step away from random weights is as good as any here."""
+    """A trainer's folder, of a network whose running statistics are those of the pictures."""
     folder = tmp_path_factory.mktemp("source")
-    trainer.run({"examples": class_records}, train_once.params(model=MODEL, steps=1), folder)
+    trainer.run({"examples": class_records}, train_once.params(model=MODEL, steps=24), folder)
     return folder
 
 

@@ -143,7 +143,7 @@ def test_an_extracted_network_is_pushed_and_predicts(top, capsys):
 
 def test_a_pruned_network_is_smaller_and_learns_on(top, recipe, capsys):
     steps.run(steps.Job(config.load(recipe)), "trainer")
-    out = top / "small"
+    out = top / "smaller"
     words = ["prune", str(top / "moved"), "-o", str(out), "--keep", "0.6", "--epochs", "1"]
     code, result, err = _run(capsys, *words)
     assert code == errors.OK, err
@@ -163,6 +163,7 @@ def test_a_pruned_network_is_smaller_and_learns_on(top, recipe, capsys):
     )
     assert network.initialise(task, config.load(out / "config.yaml").model, labels)["missing"] == []
     code, exported, err = _run(capsys, "export", str(out / "config.yaml"))
+    assert "trainer: cached" in err
     assert code == errors.OK, err
     assert (pathlib.Path(exported["artifacts"]["exporter"]) / "saved_model").is_dir()
 

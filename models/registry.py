@@ -69,9 +69,7 @@ def describe(name: str) -> ModelInfo:
 def tasks_of(name: str) -> tuple[str, ...]:
     """The tasks that a network can be built for, its family's own first."""
     own = _row(name).family.task
-    return tuple(
-        sorted((t for t, row in tasks.TASKS.items() if row.networks == own), key=own.__ne__)
-    )
+    return tuple(task for task, row in tasks.TASKS.items() if row.networks == own)
 
 
 def backbone_of(name: str) -> str:

@@ -6,11 +6,13 @@ import pathlib
 
 import tensorflow as tf
 
-from convoy.data.input.input import count, shards
+from convoy.data.input.input import count, decode, shards
 
 _STRING = tf.io.FixedLenFeature([], tf.string, "")
 _SIDE = tf.io.FixedLenFeature([], tf.int64, 0)
+_EDGES = [f"image/object/bbox/{edge}" for edge in ("ymin", "xmin", "ymax", "xmax")]
 _FEATURES = {
+    **dict.fromkeys(_EDGES, tf.io.VarLenFeature(tf.float32)),
     "image/encoded": _STRING,
     "image/source_id": _STRING,
     "image/height": _SIDE,
@@ -22,7 +24,6 @@ _FEATURES = {
     "image/caption/string": tf.io.VarLenFeature(tf.string),
     "text/string": _STRING,
 }
-_EDGES = [f"image/object/bbox/{edge}" for edge in ("ymin", "xmin", "ymax", "xmax")]
 
 
 def dataset(records: pathlib.Path, split: str, channels: int = 3) -> tf.data.Dataset:
@@ -40,8 +41,7 @@ def dataset(records: pathlib.Path, split: str, channels: int = 3) -> tf.data.Dat
 
 
 def _example(record: tf.Tensor, channels: int, has_picture: bool) -> dict:
-    edges = dict.fromkeys(_EDGES, tf.io.VarLenFeature(tf.float32))
-    parsed = tf.io.parse_single_example(record, {**_FEATURES, **edges})
+    parsed = tf.io.parse_single_example(record, _FEATURES)
     dense = {
         name: tf.sparse.to_dense(value) if isinstance(value, tf.SparseTensor) else value
         for name, value in parsed.items()
@@ -52,12 +52,11 @@ def _example(record: tf.Tensor, channels: int, has_picture: bool) -> dict:
     }
     if not has_picture:
         return {**example, "sentence": dense["text/string"]}
-    image = tf.io.decode_image(dense["image/encoded"], channels=channels, expand_animations=False)
     height, width = dense["image/height"], dense["image/width"]
     sides = tf.cast(tf.stack([height, width] * 2), tf.float32)
     return {
         **example,
-        "image": tf.ensure_shape(image, [None, None, channels]),
+        "image": decode(dense["image/encoded"], channels),
         "height": height,
         "width": width,
         "boxes": tf.stack([dense[edge] for edge in _EDGES], axis=-1) * sides,

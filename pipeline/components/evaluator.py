@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from pydantic import Field
 
-from convoy.data.input.input import Stream, count
+from convoy.data.input.input import count
 from convoy.models import tasks as table
 from convoy.pipeline import tasks
 from convoy.pipeline.artifacts import write_json
@@ -49,14 +49,8 @@ def params_of(recipe: Recipe) -> Params:
 def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Path) -> None:
     """Evaluates and decides; a refusal is written down, not raised."""
     task, labels = network.load(inputs["model"], precision="float32")
-    stream = Stream(
-        records=inputs["examples"],
-        split=params.split,
-        fields=table.row(params.task).fields,
-        preprocess=task.info.preprocess,
-        encode=task.encode,
-        batch_size=params.evaluate.batch_size,
-    )
+    batch_size = params.evaluate.batch_size
+    stream = predict.stream_of(task, inputs["examples"], params.split, batch_size)
     module = tasks.of(params.task)
     metrics = module.Metrics(labels)
     total = count(inputs["examples"], params.split)

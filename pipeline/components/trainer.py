@@ -120,14 +120,7 @@ def _validation(task, stream: Stream, params: Params, labels: list[str], workdir
 
     So in float32 whatever the training's precision, and with the recipe's own limits.
     """
-    held_out = Stream(
-        records=stream.records,
-        split=params.val_split,
-        fields=table.row(params.task).fields,
-        preprocess=task.info.preprocess,
-        encode=task.encode,
-        batch_size=params.train.batch_size,
-    )
+    held_out = predict.stream_of(task, stream.records, params.val_split, params.train.batch_size)
     judged, refresh = network.in_float32(task, workdir)
     predictor = predict.predictor(judged, labels, params.limits)
 

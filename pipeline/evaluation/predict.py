@@ -6,6 +6,7 @@ numbers = predict.measure(tasks.of(name).Metrics(labels), predict.answers(ask, s
 
 from __future__ import annotations
 
+import pathlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -25,6 +26,18 @@ Answer = dict[str, np.ndarray]
 def limits_of(task: str, export) -> dict[str, Any]:
     """What of a recipe's `export` the decoding of a task takes."""
     return {name: getattr(export, name) for name in tasks.row(task).limits}
+
+
+def stream_of(task: Task, records: pathlib.Path, split: str, batch_size: int) -> Stream:
+    """A split as the network sees it when it is evaluated: nothing of it is changed at random."""
+    return Stream(
+        records=records,
+        split=split,
+        fields=tasks.row(task.info.task).fields,
+        preprocess=task.info.preprocess,
+        encode=task.encode,
+        batch_size=batch_size,
+    )
 
 
 def predictor(

@@ -31,13 +31,9 @@ def run(
     One row per sentence: {"text": ..., "class", "scores"}. `tell` gets a line of each for people;
     detections are drawn from `score` on.
     """
-    task = client.report_of(model)["task"]
+    task, answer = opened(pathlib.Path(model))
     module, request = tasks.of(task), table_row(task).request
-    ask = client.load_local(pathlib.Path(model))
     output.mkdir(parents=True, exist_ok=True)
-
-    def answer(payload: bytes) -> dict:
-        return {name: values[0] for name, values in ask([payload]).items()}
 
     def answered_picture(path: str, target: pathlib.Path) -> tuple[dict, str]:
         picture = load(path).image
@@ -75,17 +71,23 @@ def run(
 
 def answers(model: str | pathlib.Path, inputs: Sequence) -> list[dict]:
     """See `convoy.predict`."""
-    path = served(pathlib.Path(model))
-    request = table_row(client.report_of(path)["task"]).request
-    ask = client.load_local(path)
+    task, answer = opened(served(pathlib.Path(model)))
+    request = table_row(task).request
     rows = []
     for item in inputs:
         if request == "image":
             payload = upright(item).image if isinstance(item, bytes) else load(str(item)).image
         else:
             payload = item if isinstance(item, bytes) else str(item).encode()
-        rows.append({name: values[0] for name, values in ask([payload]).items()})
+        rows.append(answer(payload))
     return rows
+
+
+def opened(model: pathlib.Path) -> tuple[str, Callable[[bytes], dict]]:
+    """(the task of an exported model, what it answers of one picture or sentence)."""
+    task = client.report_of(model)["task"]
+    ask = client.load_local(model)
+    return task, lambda payload: {name: values[0] for name, values in ask([payload]).items()}
 
 
 def served(path: pathlib.Path) -> pathlib.Path:

@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from convoy.data.input.input import Stream, evaluation_batches
+from convoy.data.input.input import evaluation_batches
 from convoy.models import pruning
 from convoy.models import tasks as table
 from convoy.models.heads import with_model
@@ -122,10 +122,9 @@ def _prune(source, recipe: Recipe, examples, folder, keep, criterion, tell) -> l
             f"{recipe.train.mode}"
         )
     task, labels = network.load(source, precision="float32")
-    fields = table.row(recipe.task).fields
 
     def batches(split: str):
-        stream = Stream(examples, split, fields, task.info.preprocess, task.encode, batch_size=32)
+        stream = predict.stream_of(task, examples, split, 32)
         return (batch["image"].numpy() for batch in evaluation_batches(stream))
 
     importances = pruning.importance(
@@ -183,15 +182,7 @@ def _write(folder: pathlib.Path, source: pathlib.Path, task, labels, widths: dic
 
 def _score(task, recipe: Recipe, examples: pathlib.Path, labels) -> dict:
     """The gate's metric on the test split."""
-    size = recipe.evaluate.batch_size
-    stream = Stream(
-        examples,
-        recipe.data.test,
-        table.row(recipe.task).fields,
-        task.info.preprocess,
-        task.encode,
-        batch_size=size,
-    )
+    stream = predict.stream_of(task, examples, recipe.data.test, recipe.evaluate.batch_size)
     predictor = predict.predictor(task, labels, predict.limits_of(recipe.task, recipe.export))
     metrics = tasks.of(recipe.task).Metrics(labels)
     numbers = predict.measure(metrics, predict.answers(predictor, stream))

@@ -65,7 +65,9 @@ def task(request):
 def settle(task) -> None:
     """BatchNorm's statistics as after a training: those of four inputs.
 
-    With those of the formula the mobile networks would answer the same to every picture.
+    With those of the formula the mobile networks would answer the same to every picture. Variances
+    below the layer's mean are raised to it: of the four or eight numbers of the last maps some are
+    almost equal, and dividing by their deviation enlarges rounding a hundred times.
     """
     norms = [x for x in task.model.layers if isinstance(x, keras.layers.BatchNormalization)]
     momenta = [layer.momentum for layer in norms]
@@ -74,13 +76,30 @@ def settle(task) -> None:
     task.model(inputs(task, 4), training=True)
     for layer, momentum in zip(norms, momenta, strict=True):
         layer.momentum = momentum
+        variance = layer.moving_variance.numpy()
+        layer.moving_variance.assign(np.maximum(variance, variance.mean()))
 
 
 def inputs(task, count: int) -> np.ndarray:
-    p = task.info.preprocess
+    """What the network is given when `raw` pictures, or `sentences`, are sent to it."""
     if task.tokens:
         return task.tokens(sentences(count)).numpy()
-    return np.floor(formula.pictures(count, *p.size, p.channels))  # as a picture's bytes hold them
+    return fitted(task, raw(task, count))[0].numpy()
+
+
+def raw(task, count: int) -> tf.Tensor:
+    """Pictures of the network's own size as they are sent: uint8 [count, H, W, 3]."""
+    p = task.info.preprocess
+    pictures = formula.pictures(count, *p.size, p.channels)
+    return tf.cast(np.broadcast_to(pictures, (*pictures.shape[:3], 3)), tf.uint8)
+
+
+def fitted(task, sent: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Images as the network takes them, a centre crop of its own size included, and matrices."""
+    p = task.info.preprocess
+    channels = sent if p.channels == 3 else tf.image.rgb_to_grayscale(sent)
+    images, matrices = zip(*(resize.fit(picture, p, p.size) for picture in channels), strict=True)
+    return tf.stack(images), tf.stack(matrices)
 
 
 def sentences(count: int) -> tf.Tensor:
@@ -178,29 +197,25 @@ def test_the_saved_model_answers_as_the_network(task, tmp_path):
         outputs = task.model(task.tokens(sentences(3)), training=False)
         expected = task.answer(task.decode(outputs), None, None, tf.constant(labels))
     else:
-        seen = inputs(task, 4)[:3]  # those that its statistics are of
-        raw = tf.cast(np.broadcast_to(seen, (*seen.shape[:3], 3)), tf.uint8)
-        found = served["serving_tensor"](image=raw)
-        expected = answers(exported, raw, labels)
+        sent = raw(task, 4)[:3]  # of those that its statistics are of
+        found = served["serving_tensor"](image=sent)
+        expected = answers(exported, sent, labels)
     found, expected = ({k: v.numpy() for k, v in each.items()} for each in (found, expected))
     assert set(found) == set(expected)
-    assert task.difference(expected, found, **limits(task)) < 1e-5
+    assert task.difference(expected, found, **limits(task)) < 1e-4
     for name, value in expected.items():
         if value.dtype == object:
             np.testing.assert_array_equal(found[name], value)
-    # Another picture has other scores, by far more than the 1e-5 that are allowed above.
-    assert np.ptp(expected["scores"], axis=0).max() > 1e-3
+    # Another picture has other scores, by far more than the 1e-4 that are allowed above.
+    assert np.ptp(expected["scores"], axis=0).max() > 1e-2
 
 
-def answers(task, raw: tf.Tensor, labels) -> dict[str, tf.Tensor]:
+def answers(task, sent: tf.Tensor, labels) -> dict[str, tf.Tensor]:
     """What the network in memory says of uint8 pictures [B, H, W, 3] of its own size."""
-    p = task.info.preprocess
-    channels = raw if p.channels == 3 else tf.image.rgb_to_grayscale(raw)
-    images, matrices = zip(*(resize.fit(picture, p, p.size) for picture in channels), strict=True)
-    outputs = task.model(tf.stack(images), training=False)
-    sizes = tf.constant([p.size] * len(images))
-    found = task.decode(outputs, **limits(task))
-    return task.answer(found, tf.stack(matrices), sizes, tf.constant(labels))
+    images, matrices = fitted(task, sent)
+    found = task.decode(task.model(images, training=False), **limits(task))
+    sizes = tf.constant([task.info.preprocess.size] * len(sent))
+    return task.answer(found, matrices, sizes, tf.constant(labels))
 
 
 @pytest.mark.parametrize(("name", "policy"), HALVES)

@@ -18,6 +18,20 @@ def inbound_nodes(layer: keras.Layer) -> list:
     return _attribute(layer, "_inbound_nodes")
 
 
+def calls(model: keras.Model) -> list[tuple[keras.Operation, list, list]]:
+    """(layer, its inputs, its outputs) of every call, in the order of computation.
+
+    A layer that is called on several tensors is there as often.
+    """
+    by_depth = _attribute(model, "_nodes_by_depth")
+    place = {id(layer): index for index, layer in enumerate(model.operations)}
+    return [
+        (node.operation, list(node.input_tensors), list(node.outputs))
+        for depth in sorted(by_depth, reverse=True)
+        for node in sorted(by_depth[depth], key=lambda node: place[id(node.operation)])
+    ]
+
+
 def maker(tensor: keras.KerasTensor) -> keras.Operation:
     """The layer or operation that a symbolic tensor comes out of."""
     return _attribute(_attribute(tensor, "_keras_history"), "operation")

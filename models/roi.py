@@ -7,8 +7,9 @@ He 2017 https://arxiv.org/abs/1703.06870 (RoIAlign), Lin 2017 https://arxiv.org/
 
 Regions are boxes [B, R, 4] float32, ymin, xmin, ymax, xmax in pixels of the network's input, the
 last two beyond the last pixel. Caffe's boxes end on the last pixel: where its rules hold, xmax - 1
-stands for its x2. `scale` is 1 / stride. No gradient flows into regions. Results are computed in
-float32 under every policy. Values are gathered: nothing of the size of R maps is ever made.
+stands for its x2. `scale` is 1 / stride, or a pair of them for y and x. No gradient flows into
+regions. Results are computed in float32 under every policy. Values are gathered: nothing of the
+size of R maps is ever made.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from keras import ops
 CANONICAL_PX, CANONICAL_LEVEL = 224.0, 4  # a region of that side is of the map of stride 16
 
 
-class _Regions(keras.layers.Layer):
+class Regions(keras.layers.Layer):
     """A layer of (features, rois) -> [B, R, bins, bins, channels]."""
 
     def __init__(self, bins, **kwargs):
@@ -34,12 +35,12 @@ class _Regions(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable("convoy")
-class RoIPool(_Regions):
+class RoIPool(Regions):
     """Maxima of bins x bins parts of regions: [B, H, W, C], [B, R, 4] -> [B, R, bins, bins, C]."""
 
     def __init__(self, bins=7, scale=1 / 16, **kwargs):
         super().__init__(bins, **kwargs)
-        self.scale = float(scale)
+        self.scale = _pair(scale)
 
     def call(self, features, rois):
         return ops.cast(roi_max_pool(features, rois, self.scale, self.bins), self.compute_dtype)
@@ -52,12 +53,12 @@ class RoIPool(_Regions):
 
 
 @keras.saving.register_keras_serializable("convoy")
-class PSRoIPool(_Regions):
+class PSRoIPool(Regions):
     """Each bin's average of its own maps: [B, H, W, D * bins^2] -> [B, R, bins, bins, D]."""
 
     def __init__(self, bins=7, scale=1 / 16, **kwargs):
         super().__init__(bins, **kwargs)
-        self.scale = float(scale)
+        self.scale = _pair(scale)
 
     def call(self, features, rois):
         return ops.cast(ps_roi_pool(features, rois, self.scale, self.bins), self.compute_dtype)
@@ -70,7 +71,7 @@ class PSRoIPool(_Regions):
 
 
 @keras.saving.register_keras_serializable("convoy")
-class RoIAlign(_Regions):
+class RoIAlign(Regions):
     """Bilinear samples of regions: a map or a list of maps -> [B, R, bins, bins, C].
 
     scales: one for a map, one per map of a list, the finest first, each half the one before. See
@@ -79,7 +80,7 @@ class RoIAlign(_Regions):
 
     def __init__(self, bins=7, scales=(1 / 16,), sampling_ratio=2, aligned=False, **kwargs):
         super().__init__(bins, **kwargs)
-        self.scales = tuple(map(float, scales))
+        self.scales = tuple(map(_pair, scales))
         self.sampling_ratio, self.aligned = int(sampling_ratio), bool(aligned)
         if self.sampling_ratio < 1:
             raise ValueError(f"RoIAlign: expected sampling_ratio >= 1, got {sampling_ratio}")
@@ -98,7 +99,13 @@ class RoIAlign(_Regions):
         return {**super().get_config(), **own}
 
 
-def roi_max_pool(features, rois, scale: float, bins: int):
+def _pair(scale) -> tuple[float, float]:
+    """(y, x)"""
+    y, x = scale if isinstance(scale, (list, tuple)) else (scale, scale)
+    return float(y), float(x)
+
+
+def roi_max_pool(features, rois, scale, bins: int):
     """Fast R-CNN's RoI max pooling: [B, H, W, C], [B, R, 4] -> [B, R, bins, bins, C] float32.
 
     By Caffe's rules: corners are rounded to cells (halves away from zero), a region has at least
@@ -112,16 +119,17 @@ def roi_max_pool(features, rois, scale: float, bins: int):
     """
     batch, (height, width, channels) = ops.shape(features)[0], features.shape[1:]
     features = ops.cast(features, "float32")
-    y0, y1 = _whole_bins(rois[..., 0], rois[..., 2], scale, bins, height)
-    x0, x1 = _whole_bins(rois[..., 1], rois[..., 3], scale, bins, width)
+    down, across = _pair(scale)
+    y0, y1 = _whole_bins(rois[..., 0], rois[..., 2], down, bins, height)
+    x0, x1 = _whole_bins(rois[..., 1], rois[..., 3], across, bins, width)
     # [B, R, bins] each; a region has at most side + 1 cells.
     rows, columns = (_powers(-(-(side + 1) // bins) + 1, side) for side in (height, width))
     tables, tall = [], features
     for power in range(rows):
         tall = tall if power == 0 else _doubled(tall, 1, 2 ** (power - 1))
         wide = tall
-        for across in range(columns):
-            wide = wide if across == 0 else _doubled(wide, 2, 2 ** (across - 1))
+        for other in range(columns):
+            wide = wide if other == 0 else _doubled(wide, 2, 2 ** (other - 1))
             tables.append(wide)
     stacked = ops.reshape(ops.stack(tables, axis=1), (-1, channels))
 
@@ -181,7 +189,7 @@ def _two_windows(begin, end, powers: int):
     return first, power, ops.maximum(end - window, first)
 
 
-def ps_roi_pool(features, rois, scale: float, bins: int):
+def ps_roi_pool(features, rois, scale, bins: int):
     """R-FCN's pooling: [B, H, W, D * bins^2], [B, R, 4] -> [B, R, bins, bins, D] float32.
 
     Map (d * bins + row) * bins + column is read by bin (row, column) for result d, as in Caffe.
@@ -200,8 +208,9 @@ def ps_roi_pool(features, rois, scale: float, bins: int):
     sums = ops.pad(sums, ((0, 0), (0, 0), (1, 0), (1, 0), (0, 0)))
     sums = ops.reshape(sums, (-1, depth))
 
-    y0, y1 = _part_bins(rois[..., 0], rois[..., 2], scale, bins, height)
-    x0, x1 = _part_bins(rois[..., 1], rois[..., 3], scale, bins, width)
+    down, across = _pair(scale)
+    y0, y1 = _part_bins(rois[..., 0], rois[..., 2], down, bins, height)
+    x0, x1 = _part_bins(rois[..., 1], rois[..., 3], across, bins, width)
     picture = ops.reshape(ops.arange(batch, dtype="int32"), (-1, 1, 1, 1))
     part = ops.reshape(ops.arange(bins**2, dtype="int32"), (1, 1, bins, bins))
     own = picture * bins**2 + part
@@ -248,12 +257,13 @@ def roi_align(features, rois, scales, bins: int, sampling_ratio: int, aligned: b
     level = level_of(rois, scales)
 
     def of_level(values, dtype="int32"):
-        return ops.take(ops.convert_to_tensor(values, dtype), level)
+        return ops.take(ops.convert_to_tensor(values, dtype), level, axis=0)
 
     starts = [sum(h * w for h, w in sides[:i]) for i in range(len(sides))]
     widths = of_level([w for _, w in sides])[..., None, None]
     first = ops.reshape(ops.arange(batch, dtype="int32"), (-1, 1)) * cells + of_level(starts)
-    placed = rois * of_level(scales, "float32")[..., None] - (0.5 if aligned else 0.0)
+    factors = of_level([_pair(scale) * 2 for scale in scales], "float32")
+    placed = rois * factors - (0.5 if aligned else 0.0)
     heights = of_level([h for h, _ in sides])
     y = _taps(placed[..., 0], placed[..., 2], heights, bins, sampling_ratio, aligned)
     x = _taps(placed[..., 1], placed[..., 3], widths[..., 0, 0], bins, sampling_ratio, aligned)
@@ -273,7 +283,7 @@ def level_of(rois, scales):
     """
     if len(scales) == 1:
         return ops.zeros(ops.shape(rois)[:-1], "int32")
-    finest = round(-math.log2(scales[0]))
+    finest = round(-math.log2(_pair(scales[0])[0]))
     side = ops.sqrt(ops.maximum((rois[..., 2] - rois[..., 0]) * (rois[..., 3] - rois[..., 1]), 0.0))
     stretch = ops.log(ops.maximum(side / CANONICAL_PX, 1e-6)) / math.log(2.0)
     level = ops.floor(CANONICAL_LEVEL + stretch + 1e-6)

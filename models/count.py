@@ -6,6 +6,8 @@ import math
 
 import keras
 
+from convoy.models.keras_internals import calls
+
 _STATISTICS = ("moving_mean", "moving_variance")
 
 
@@ -16,11 +18,11 @@ def params(model: keras.Model) -> int:
 
 def macs(model: keras.Model) -> int:
     """Multiply-accumulates of convolutions and dense layers for one input of the model's size."""
-    return sum(layer_macs(layer) for layer in model.layers)
+    return sum(call_macs(layer, outputs[0].shape) for layer, _, outputs in calls(model))
 
 
-def layer_macs(layer) -> int:
-    """Multiply-accumulates of one layer; 0 of a layer without a kernel.
+def call_macs(layer, output: tuple[int | None, ...]) -> int:
+    """Multiply-accumulates of one call that gives [B, ...]; 0 of a layer without a kernel.
 
     Each position of a layer's output costs as many as its kernel has weights; this holds for
     plain, grouped, depthwise and dense layers alike. Biases, normalisation and pooling are free.
@@ -28,4 +30,4 @@ def layer_macs(layer) -> int:
     kernel = getattr(layer, "kernel", None)
     if kernel is None:
         return 0
-    return math.prod(layer.output.shape[1:-1]) * math.prod(kernel.shape)
+    return math.prod(output[1:-1]) * math.prod(kernel.shape)

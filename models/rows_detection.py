@@ -20,20 +20,29 @@ YOLOV2 = Family(
     "detection",
     "Redmon, YOLO9000: Better, Faster, Stronger, https://arxiv.org/abs/1612.08242",
     2016,
-    ("backbone",),
+    ("backbone", "anchors"),
 )
 YOLOV3 = Family(
     "convoy.models.detection.yolov3",
     "detection",
     "Redmon, YOLOv3: An Incremental Improvement, https://arxiv.org/abs/1804.02767",
     2018,
-    ("backbone",),
+    ("backbone", "anchors"),
 )
+YOLOV4 = Family(
+    "convoy.models.detection.yolov4",
+    "detection",
+    "Bochkovskiy, YOLOv4, https://arxiv.org/abs/2004.10934",
+    2020,
+    ("backbone", "anchors", "dropout", "label_smoothing"),
+)
+YOLOV4_TINY = YOLOV4._replace(paper="Wang, Scaled-YOLOv4, https://arxiv.org/abs/2011.08036")
 
 CENTERED = Preprocess(size=(300, 300), mean=(127.5,), std=(127.5,))
 VOC_MEAN = Preprocess(size=(300, 300), mean=(123.0, 117.0, 104.0))
 
 YOLO_416 = Preprocess(size=(416, 416), resize="letterbox", scale=1 / 255)
+YOLOV4_416 = dataclasses.replace(YOLO_416, resize="stretch")
 YOLO_608 = dataclasses.replace(YOLO_416, size=(608, 608))
 
 # fmt: off
@@ -50,5 +59,7 @@ ROWS = {
     "yolov3": Row(YOLOV3, 61_949_149, 32_932_037_632, 80, YOLO_416, "darknet53"),
     "yolov3_spp": Row(YOLOV3, 62_998_749, 70_724_486_144, 80, YOLO_608, "darknet53"),
     "yolov3_tiny": Row(YOLOV3, 8_852_366, 2_782_480_896, 80, YOLO_416, "darknet_reference"),
+    "yolov4": Row(YOLOV4, 64_363_101, 30_052_385_792, 80, YOLOV4_416, "cspdarknet53"),
+    "yolov4_tiny": Row(YOLOV4_TINY, 6_056_606, 3_453_938_176, 80, YOLOV4_416, "cspdarknet53_tiny"),
 }
 # fmt: on

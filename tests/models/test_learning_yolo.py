@@ -75,7 +75,7 @@ def ap50(task, pictures, matrices, samples, labels) -> float:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["yolov2_tiny", "yolov3_tiny"])
+@pytest.mark.parametrize("name", ["yolov2_tiny", "yolov3_tiny", "yolov4_tiny"])
 def test_it_overfits(name, scenes):
     samples, labels = scenes
     assert ap50(*learnt(name, samples, samples), samples, labels) >= 0.95

@@ -6,6 +6,8 @@ with which one this was checked.
 
 from __future__ import annotations
 
+import functools
+import inspect
 from typing import Any
 
 import keras
@@ -30,6 +32,23 @@ def calls(model: keras.Model) -> list[tuple[keras.Operation, list, list]]:
         for depth in sorted(by_depth, reverse=True)
         for node in sorted(by_depth[depth], key=lambda node: place[id(node.operation)])
     ]
+
+
+def train_part(inputs: list, outputs, values: list):
+    """The part of a network from some of its tensors to others, run in training mode.
+
+    inputs, outputs: symbolic tensors of one functional model, `outputs` in any structure, which
+    the results have; values: of `inputs`. The layers are the model's own, and stay as they are.
+    """
+
+    def training(operation):
+        if not isinstance(operation, keras.Layer):
+            return operation
+        takes = "training" in inspect.signature(operation.call).parameters
+        return functools.partial(operation, training=True) if takes else operation
+
+    part = keras.Function(inputs, outputs)
+    return _attribute(part, "_run_through_graph")(values, operation_fn=training)
 
 
 def maker(tensor: keras.KerasTensor) -> keras.Operation:

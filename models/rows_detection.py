@@ -38,7 +38,17 @@ YOLOV4 = Family(
 )
 YOLOV4_TINY = YOLOV4._replace(paper="Wang, Scaled-YOLOv4, https://arxiv.org/abs/2011.08036")
 
+FASTER_RCNN = Family(
+    "convoy.models.detection.faster_rcnn",
+    "detection",
+    "Ren, Faster R-CNN, https://arxiv.org/abs/1506.01497",
+    2015,
+    ("dropout",),
+)
+FASTER_RCNN_ON_ANY = FASTER_RCNN._replace(options=("width", "backbone", "dropout"))
+
 CENTERED = Preprocess(size=(300, 300), mean=(127.5,), std=(127.5,))
+CENTERED_600 = dataclasses.replace(CENTERED, size=(600, 600))
 VOC_MEAN = Preprocess(size=(300, 300), mean=(123.0, 117.0, 104.0))
 
 YOLO_416 = Preprocess(size=(416, 416), resize="letterbox", scale=1 / 255)
@@ -47,6 +57,7 @@ YOLO_608 = dataclasses.replace(YOLO_416, size=(608, 608))
 
 # fmt: off
 ROWS = {
+    "faster_rcnn": Row(FASTER_RCNN_ON_ANY, 0, 0, 20, CENTERED_600, "mobilenet_v1"),
     "ssd": Row(SSD_ON_ANY, 5_755_694, 1_099_798_080, 20, CENTERED, "mobilenet_v1"),
     "ssd300_vgg16": Row(
         SSD, 26_285_486, 31_373_537_792, 20, VOC_MEAN, "vgg16", {"pool_padding": "same"}

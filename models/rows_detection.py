@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from convoy.models.rows import Family, Row
+from convoy.models.rows import TORCH, Family, Row
 from convoy.models.spec import Preprocess
 
 SSD = Family(
@@ -13,6 +13,7 @@ SSD = Family(
     "Liu, SSD: Single Shot MultiBox Detector, https://arxiv.org/abs/1512.02325",
     2015,
 )
+SSD_VGG = SSD._replace(options=("priors",))
 SSD_MOBILENET = SSD._replace(year=2017, options=("width",))
 SSD_ON_ANY = SSD_MOBILENET._replace(options=("width", "backbone"))
 YOLOV2 = Family(
@@ -47,9 +48,21 @@ FASTER_RCNN = Family(
 )
 FASTER_RCNN_ON_ANY = FASTER_RCNN._replace(options=("width", "backbone", "dropout"))
 
+RETINANET = Family(
+    "convoy.models.detection.retinanet",
+    "detection",
+    "Lin, Focal Loss for Dense Object Detection, https://arxiv.org/abs/1708.02002",
+    2017,
+)
+RETINANET_ON_ANY = RETINANET._replace(options=("width", "backbone"))
+
 CENTERED = Preprocess(size=(300, 300), mean=(127.5,), std=(127.5,))
 CENTERED_600 = dataclasses.replace(CENTERED, size=(600, 600))
 VOC_MEAN = Preprocess(size=(300, 300), mean=(123.0, 117.0, 104.0))
+VOC_MEAN_512 = dataclasses.replace(VOC_MEAN, size=(512, 512))
+
+TORCH_800 = dataclasses.replace(TORCH, size=(800, 1344), resize="letterbox", crop_pct=1.0)
+TORCH_512 = dataclasses.replace(TORCH_800, size=(512, 512))
 
 YOLO_416 = Preprocess(size=(416, 416), resize="letterbox", scale=1 / 255)
 YOLOV4_416 = dataclasses.replace(YOLO_416, resize="stretch")
@@ -58,9 +71,19 @@ YOLO_608 = dataclasses.replace(YOLO_416, size=(608, 608))
 # fmt: off
 ROWS = {
     "faster_rcnn": Row(FASTER_RCNN_ON_ANY, 0, 0, 20, CENTERED_600, "mobilenet_v1"),
+    "retinanet": Row(RETINANET_ON_ANY, 20_165_400, 41_425_534_976, 20, TORCH_512, "resnet18"),
+    "retinanet_resnet50_fpn": Row(
+        RETINANET, 34_068_119, 254_469_734_400, 91, TORCH_800, "resnet50"
+    ),
+    "retinanet_resnet50_fpn_c5": Row(
+        RETINANET, 37_968_692, 250_487_537_664, 80, TORCH_800, "resnet50"
+    ),
     "ssd": Row(SSD_ON_ANY, 5_755_694, 1_099_798_080, 20, CENTERED, "mobilenet_v1"),
     "ssd300_vgg16": Row(
-        SSD, 26_285_486, 31_373_537_792, 20, VOC_MEAN, "vgg16", {"pool_padding": "same"}
+        SSD_VGG, 26_285_486, 31_373_537_792, 20, VOC_MEAN, "vgg16", {"pool_padding": "same"}
+    ),
+    "ssd512_vgg16": Row(
+        SSD_VGG, 27_188_676, 90_207_908_864, 20, VOC_MEAN_512, "vgg16", {"pool_padding": "same"}
     ),
     "ssd_mobilenet_v1": Row(
         SSD_MOBILENET, 5_755_694, 1_099_798_080, 20, CENTERED, "mobilenet_v1"

@@ -108,8 +108,12 @@ CASES = {
     "darknet_reference": pictures(97, 64),
     "cspdarknet53": pictures(33, 64),
     "cspdarknet53_tiny": pictures(65, 64),
+    "retinanet": pictures(64, 97),
+    "retinanet_resnet50_fpn": pictures(64, 96),
+    "retinanet_resnet50_fpn_c5": pictures(64, 96),
     "ssd": pictures(96, 131, backbone="resnet18"),
     "ssd300_vgg16": Case({"num_classes": 2}, 300, {4: 75, 8: 38, 16: 19, 32: 9}),
+    "ssd512_vgg16": Case({"num_classes": 2}, 512, {4: 128, 8: 64, 16: 32, 32: 16}),
     "ssd_mobilenet_v1": pictures(96, 131, width=0.25),
     "yolov2": pictures(64, 96),
     "yolov2_tiny": pictures(64, 96),
@@ -148,6 +152,8 @@ QUICK = (
     "ssd_mobilenet_v1",
     "yolov2_tiny",
     "yolov3_tiny",
+    "yolov4_tiny",
+    "retinanet",
     "text_cnn_rand",
 )
 # Families whose smallest network still has hundreds of layers: half a minute each, left to -m slow.

@@ -52,7 +52,7 @@ class Proposals(keras.layers.Layer):
         self.size = tuple(map(int, size))
         self.train, self.test = tuple(map(int, train)), tuple(map(int, test))
         self.iou_threshold, self.min_side = float(iou_threshold), float(min_side)
-        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.seed_generator = keras.random.SeedGenerator(seed, name="sampling")
 
     def call(self, logits, codes, training=False):
         logits, codes = (ops.stop_gradient(ops.cast(x, "float32")) for x in (logits, codes))

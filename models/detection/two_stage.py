@@ -39,6 +39,7 @@ from convoy.models.proposals import Proposals
 from convoy.models.roi import Regions
 from convoy.models.spec import ModelInfo, Priors, Task
 
+MIN_SIDE_PX = 0.01  # of a detection; torchvision's
 READS = ("proposals", "objectness", "cls", "box")  # what decoding needs of the outputs
 
 
@@ -118,29 +119,32 @@ def rpn(maps: Sequence, levels: Sequence[anchors.Level], filters: int, *, paired
     )
 
 
-def dense_head(pooled, widths: Sequence[int], num_classes: int, dropout: float, start) -> dict:
+def fast_start(key: str, fan_in: int) -> dict:
+    """How Fast R-CNN's last layers start: N(0, 0.01) for classes, N(0, 0.001) for boxes (4.1)."""
+    return {"kernel_initializer": layers.gaussian({"cls": 0.01, "box": 0.001}[key])}
+
+
+def dense_head(
+    pooled, widths: Sequence[int], num_classes: int, dropout: float, hidden, last=fast_start
+) -> dict:
     """[B, R, bins, bins, C] -> {"cls": [B, R, K + 1], "box": [B, R, 4 (K + 1)]} by full layers.
 
-    start: initialiser of the hidden ones, called for each. The last two start as Fast R-CNN's: its
-    section 4.1 has N(0, 0.01) for classes, N(0, 0.001) for boxes.
+    hidden, last: ("hidden", "cls" or "box", values that a unit sees) -> how such a layer starts, as
+    its arguments.
     """
     flat = int(np.prod(pooled.shape[2:]))
     x = keras.layers.Reshape((-1, flat), name="roi_flat")(pooled)
     for index, width in enumerate(widths, start=6):
-        x = keras.layers.Dense(
-            width, activation="relu", kernel_initializer=start(), name=f"fc{index}"
-        )(x)
+        start = hidden("hidden", x.shape[-1])
+        x = keras.layers.Dense(width, activation="relu", name=f"fc{index}", **start)(x)
         if dropout:
             x = keras.layers.Dropout(dropout, name=f"dropout{index}")(x)
-    sizes = {"cls": (num_classes + 1, 0.01), "box": (4 * (num_classes + 1), 0.001)}
+    sizes = {"cls": num_classes + 1, "box": 4 * (num_classes + 1)}
     return {
         key: keras.layers.Dense(
-            count,
-            kernel_initializer=layers.gaussian(deviation),
-            dtype="float32",
-            name=f"roi_{key}",
+            count, dtype="float32", name=f"roi_{key}", **last(key, x.shape[-1])
         )(x)
-        for key, (count, deviation) in sizes.items()
+        for key, count in sizes.items()
     }
 
 
@@ -318,12 +322,13 @@ def decode(outputs, score_threshold=0.05, iou_threshold=0.5, max_detections=100,
     from convoy.models.decode import suppress
 
     scores = tf.nn.softmax(tf.cast(outputs["cls"], tf.float32))[..., 1:]
-    there = outputs["objectness"][..., None] >= 0.0
     slots = outputs["box"].shape[-1] // 4
     codes = tf.reshape(outputs["box"], (-1, outputs["box"].shape[1], slots, 4))[:, :, 1:]
     boxes = coding.decode(codes, outputs["proposals"][:, :, None])
     boxes = box_ops.clip(boxes, size)
+    # Suppression would keep all boxes without area, those beyond the picture.
+    solid = tf.reduce_all(boxes[..., 2:] - boxes[..., :2] >= MIN_SIDE_PX, axis=-1)
+    scores = tf.where(solid & (outputs["objectness"][..., None] >= 0.0), scores, 0.0)
     if slots == 2:  # of any object
         boxes = boxes[:, :, 0]
-    scores = tf.where(there, scores, 0.0)
     return suppress(boxes, scores, score_threshold, iou_threshold, max_detections)

@@ -74,7 +74,9 @@ def test_ssd_mobilenet_params_by_hand():
 
 def test_list_models():
     assert models.list_models("detection") == [
+        *("faster_rcnn", "faster_rcnn_resnet50_fpn", "faster_rcnn_vgg16", "faster_rcnn_zf"),
         *("retinanet", "retinanet_resnet50_fpn", "retinanet_resnet50_fpn_c5"),
+        *("rfcn", "rfcn_resnet101", "rfcn_resnet50"),
         *("ssd", "ssd300_vgg16", "ssd512_vgg16", "ssd_mobilenet_v1"),
         *("yolov2", "yolov2_tiny", "yolov3", "yolov3_spp", "yolov3_tiny", "yolov4"),
         "yolov4_tiny",

@@ -16,6 +16,13 @@ SSD = Family(
 SSD_VGG = SSD._replace(options=("priors",))
 SSD_MOBILENET = SSD._replace(year=2017, options=("width",))
 SSD_ON_ANY = SSD_MOBILENET._replace(options=("width", "backbone"))
+YOLOV1 = Family(
+    "convoy.models.detection.yolov1",
+    "detection",
+    "Redmon, You Only Look Once, https://arxiv.org/abs/1506.02640",
+    2015,
+    ("width", "dropout"),
+)
 YOLOV2 = Family(
     "convoy.models.detection.yolov2",
     "detection",
@@ -83,6 +90,7 @@ VOC_MEAN_512 = dataclasses.replace(VOC_MEAN, size=(512, 512))
 TORCH_512 = dataclasses.replace(TORCH_800, size=(512, 512))
 
 YOLO_416 = Preprocess(size=(416, 416), resize="letterbox", scale=1 / 255)
+YOLOV1_448 = dataclasses.replace(YOLO_416, size=(448, 448), resize="stretch")
 YOLOV4_416 = dataclasses.replace(YOLO_416, resize="stretch")
 YOLO_608 = dataclasses.replace(YOLO_416, size=(608, 608))
 
@@ -118,6 +126,8 @@ ROWS = {
     "ssd_mobilenet_v1": Row(
         SSD_MOBILENET, 5_755_694, 1_099_798_080, 20, CENTERED, "mobilenet_v1"
     ),
+    "yolov1": Row(YOLOV1, 271_703_550, 20_285_153_280, 20, YOLOV1_448),
+    "yolov1_darknet": Row(YOLOV1, 197_301_875, 20_210_729_728, 20, YOLOV1_448),
     "yolov2": Row(YOLOV2, 50_655_389, 14_680_167_424, 20, YOLO_416, "darknet19"),
     "yolov2_tiny": Row(YOLOV2, 15_861_773, 3_485_520_896, 20, YOLO_416, "darknet_reference"),
     "yolov3": Row(YOLOV3, 61_949_149, 32_932_037_632, 80, YOLO_416, "darknet53"),

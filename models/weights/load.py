@@ -203,6 +203,8 @@ def _translate(layers, table, graph: convert.Graph, kind: str, pixels, report: R
             variables["kernel"] = convert.same_but_ones(
                 variables["kernel"], tuple(layer.kernel.shape)
             )
+            if "bias" in variables and layer.use_bias:
+                variables["bias"] = convert.bias(variables["bias"], layer)
             if layer is graph.first:
                 _other_pixels(variables, layer, graph.normalize, pixels, report)
             norm = graph.norms.get(ours)

@@ -227,6 +227,11 @@ def yolov4_order(layers: Iterable[str]) -> Names:
     return body | {layer: layer for layer in sorted(own, key=place)}
 
 
+def yolov1_order(layers: Iterable[str]) -> Names:
+    """One layer after the other."""
+    return {layer: layer for layer in layers if not layer.endswith("_norm")}
+
+
 def in_order(layers: Iterable[str]) -> Names:
     """Of a .cfg whose layers come as ours do."""
     return {layer: layer for layer in layers}

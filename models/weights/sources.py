@@ -86,6 +86,7 @@ SOURCES = {
         Source("darknet19|darknet53|darknet_reference|cspdarknet53(_tiny)?", names.darknet_order),
         Source("yolov2(_tiny)?|yolov3(_spp|_tiny)?|yolov4_tiny", names.yolo_order),
         Source("yolov4", names.yolov4_order),
+        Source("yolov1_darknet", names.yolov1_order),
         Source("alexnet_single", names.in_order, preprocess=DARKNET),
         Source("vgg16", names.in_order, preprocess=INCEPTION),  # [crop] makes -1 to 1 of 0 to 1
     ),

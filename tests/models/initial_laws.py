@@ -280,6 +280,17 @@ ROWS = {
             "*/sampling_state": Law("any"),
         },
     ),
+    ("yolov1", "yolov1_darknet"): row(
+        "Darknet: normal with variance 2 / fan-in; local and full layers in +-sqrt(2 / fan-in)",
+        # An eighth of the width: sqrt(2 / (9 * 128)), sqrt(2 / 3 / (9 * 128)), sqrt(2 / 3 / 512)
+        {"conv24/kernel": 0.041667, "local/kernel": 0.024056, "cells_logits/kernel": 0.036084},
+        laws={
+            "local/kernel": Law("uniform", lambda shape: math.sqrt(2 / 3 / math.prod(shape[1:-1]))),
+            "fc/kernel": DARKNET,
+            "cells_logits/kernel": DARKNET,
+            "*/kernel": HE_NORMAL,
+        },
+    ),
     ("yolov4_tiny",): row(
         "Bochkovskiy's fork, the heads' too: sqrt(2 / fan-in) times uniform in +-1",
         {"s32_conv1/kernel": 0.036084, "s16_logits/kernel": 0.051031},  # 2 / 3 / 512, of 256

@@ -78,6 +78,7 @@ def test_list_models():
         *("retinanet", "retinanet_resnet50_fpn", "retinanet_resnet50_fpn_c5"),
         *("rfcn", "rfcn_resnet101", "rfcn_resnet50"),
         *("ssd", "ssd300_vgg16", "ssd512_vgg16", "ssd_mobilenet_v1"),
+        *("yolov1", "yolov1_darknet"),
         *("yolov2", "yolov2_tiny", "yolov3", "yolov3_spp", "yolov3_tiny", "yolov4"),
         "yolov4_tiny",
     ]

@@ -112,3 +112,24 @@ def encode_ssd(boxes, classes, valid, priors, num_classes: int, threshold: float
         "cls": tf.scatter_nd(near, tf.gather(classes, index) + 1, [count]),
         "box": tf.scatter_nd(near, codes, [count, 4]),
     }
+
+
+def encode_best(
+    boxes, classes, valid, priors, num_classes: int, *, low: float, high: float, variances
+):
+    """As `encode_ssd`, by `match_best`, forced: cls is -1 where nothing is decided."""
+    boxes = tf.cast(boxes, tf.float32)
+    classes = tf.cast(classes, tf.int32)
+    keep = usable(boxes, classes, valid, num_classes)
+    boxes, classes = tf.boolean_mask(boxes, keep), tf.boolean_mask(classes, keep)
+    priors = tf.convert_to_tensor(priors)
+    matched = match_best(box_ops.pairwise_iou(boxes, priors), low, high)
+    near = tf.where(matched >= 0)
+    index = tf.gather_nd(matched, near)
+    codes = coding.encode(tf.gather(boxes, index), tf.gather_nd(priors, near), variances)
+    count = priors.shape[0]
+    cls = tf.scatter_nd(near, tf.gather(classes, index) + 1, [count])
+    return {
+        "cls": tf.where(matched == UNDECIDED, -1, cls),
+        "box": tf.scatter_nd(near, codes, [count, 4]),
+    }

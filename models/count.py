@@ -30,4 +30,6 @@ def call_macs(layer, output: tuple[int | None, ...]) -> int:
     kernel = getattr(layer, "kernel", None)
     if kernel is None:
         return 0
+    if getattr(layer, "untied", False):  # its kernel has weights for each position
+        return math.prod(kernel.shape)
     return math.prod(output[1:-1]) * math.prod(kernel.shape)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import tensorflow as tf
 
 from convoy.models import boxes as box_ops
@@ -25,6 +27,38 @@ def decode_softmax(
     """
     scores = tf.nn.softmax(tf.cast(outputs["cls"], tf.float32))[..., 1:]
     boxes = box_ops.clip(coding.decode(outputs["box"], tf.convert_to_tensor(priors)), size)
+    return suppress(boxes, scores, score_threshold, iou_threshold, max_detections)
+
+
+def decode_sigmoid(
+    outputs,
+    priors,
+    size: tuple[int, int],
+    score_threshold: float,
+    iou_threshold: float,
+    max_detections: int,
+    *,
+    variances,
+    counts: Sequence[int],
+    candidates: int,
+):
+    """As `decode_softmax`, of {"cls": [B, N, K] logits of classes that may coexist, "box"}.
+
+    Of each level, whose numbers of rows are `counts`, the `candidates` with the best class are
+    decoded.
+    """
+    logits = tf.cast(outputs["cls"], tf.float32)
+    places, before = [], 0
+    for count, part in zip(
+        counts, tf.split(tf.reduce_max(logits, axis=-1), counts, 1), strict=True
+    ):
+        places.append(before + tf.math.top_k(part, min(count, candidates)).indices)
+        before += count
+    places = tf.concat(places, axis=1)
+    codes = tf.gather(outputs["box"], places, batch_dims=1)
+    boxes = coding.decode(codes, tf.gather(tf.convert_to_tensor(priors), places), variances)
+    scores = tf.sigmoid(tf.gather(logits, places, batch_dims=1))
+    boxes = box_ops.clip(boxes, size)
     return suppress(boxes, scores, score_threshold, iou_threshold, max_detections)
 
 

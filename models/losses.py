@@ -42,6 +42,11 @@ def smooth_l1(target, prediction, beta: float = 1.0):
     return ops.where(d < beta, 0.5 * d * d / beta, d - 0.5 * beta)
 
 
+def absolute(target, prediction):
+    """|d|, elementwise, gradient -1 or 1."""
+    return ops.abs(ops.cast(prediction, "float32") - ops.cast(target, "float32"))
+
+
 def binary_cross_entropy(target, logits):
     """-q log p - (1 - q) log(1 - p) of q = target in [0, 1], p = sigmoid(logits); elementwise.
 
@@ -49,6 +54,19 @@ def binary_cross_entropy(target, logits):
     """
     logits, target = ops.cast(logits, "float32"), ops.cast(target, "float32")
     return ops.softplus(logits) - target * logits
+
+
+def focal(target, logits, alpha: float = 0.25, gamma: float = 2.0):
+    """-alpha_t (1 - p_t)^gamma log p_t of target 0 or 1, p = sigmoid(logits); elementwise.
+
+    Lin 2017 https://arxiv.org/abs/1708.02002, equation 5: p_t is p where the target is 1, else
+    1 - p; alpha_t is alpha, else 1 - alpha. In [0, inf); the gradient is bounded by about 1.1.
+    """
+    logits, target = ops.cast(logits, "float32"), ops.cast(target, "float32")
+    entropy = binary_cross_entropy(target, logits)
+    away = ops.sigmoid(ops.where(target > 0.5, -logits, logits))  # 1 - p_t without cancellation
+    weight = target * alpha + (1.0 - target) * (1.0 - alpha)
+    return weight * ops.power(away, gamma) * entropy
 
 
 def hard_negative_weights(loss, positive, ratio: float = 3.0):

@@ -34,6 +34,8 @@ OPTIONS: dict[str, Any] = {
     "width": 1.0,  # factor of the numbers of channels
     "dropout": 0.0,  # before the last layer
     "backbone": None,  # name of the network that a detector stands on; None its own
+    "anchors": (),  # of YOLO networks: (width, height)s in pixels of the input; () their own
+    "priors": "voc",  # of an SSD of the paper: "voc" | "coco", the data set for whose sizes
     "head": "own",  # or "weldon": evidence of its last map's positions instead of its own layers
     "label_smoothing": 0.0,
     "label_loss": "sigmoid",  # of several classes per picture: "sigmoid" | "softmax"

@@ -149,6 +149,9 @@ CSPDARKNET = Family(
     2019,
     ("dropout",),
 )
+CSPDARKNET_TINY = CSPDARKNET._replace(
+    paper="Wang, Scaled-YOLOv4, https://arxiv.org/abs/2011.08036", year=2020
+)
 GOOGLENET = Family(
     "convoy.models.classification.googlenet",
     "classification",
@@ -246,5 +249,6 @@ ROWS = {
     "darknet53": Row(DARKNET_53, 41_609_928, 9_285_115_904, 1000, DARKNET),
     "darknet_reference": Row(DARKNET_REFERENCE, 7_319_416, 482_320_384, 1000, DARKNET),
     "cspdarknet53": Row(CSPDARKNET, 27_642_184, 6_533_652_480, 1000, DARKNET),
+    "cspdarknet53_tiny": Row(CSPDARKNET_TINY, 4_142_728, 970_969_088, 1000, DARKNET),
 }
 # fmt: on

@@ -13,22 +13,38 @@ SSD = Family(
     "Liu, SSD: Single Shot MultiBox Detector, https://arxiv.org/abs/1512.02325",
     2015,
 )
+SSD_VGG = SSD._replace(options=("priors",))
 SSD_MOBILENET = SSD._replace(year=2017, options=("width",))
 SSD_ON_ANY = SSD_MOBILENET._replace(options=("width", "backbone"))
+YOLOV1 = Family(
+    "convoy.models.detection.yolov1",
+    "detection",
+    "Redmon, You Only Look Once, https://arxiv.org/abs/1506.02640",
+    2015,
+    ("width", "dropout"),
+)
 YOLOV2 = Family(
     "convoy.models.detection.yolov2",
     "detection",
     "Redmon, YOLO9000: Better, Faster, Stronger, https://arxiv.org/abs/1612.08242",
     2016,
-    ("backbone",),
+    ("backbone", "anchors"),
 )
 YOLOV3 = Family(
     "convoy.models.detection.yolov3",
     "detection",
     "Redmon, YOLOv3: An Incremental Improvement, https://arxiv.org/abs/1804.02767",
     2018,
-    ("backbone",),
+    ("backbone", "anchors"),
 )
+YOLOV4 = Family(
+    "convoy.models.detection.yolov4",
+    "detection",
+    "Bochkovskiy, YOLOv4, https://arxiv.org/abs/2004.10934",
+    2020,
+    ("backbone", "anchors", "dropout", "label_smoothing"),
+)
+YOLOV4_TINY = YOLOV4._replace(paper="Wang, Scaled-YOLOv4, https://arxiv.org/abs/2011.08036")
 
 FASTER_RCNN = Family(
     "convoy.models.detection.faster_rcnn",
@@ -49,6 +65,14 @@ RFCN = Family(
 RFCN_ON_ANY = RFCN._replace(options=("width", "backbone"))
 FASTER_RCNN_ON_ANY = FASTER_RCNN._replace(options=("width", "backbone", "dropout"))
 
+RETINANET = Family(
+    "convoy.models.detection.retinanet",
+    "detection",
+    "Lin, Focal Loss for Dense Object Detection, https://arxiv.org/abs/1708.02002",
+    2017,
+)
+RETINANET_ON_ANY = RETINANET._replace(options=("width", "backbone"))
+
 CENTERED = Preprocess(size=(300, 300), mean=(127.5,), std=(127.5,))
 CENTERED_600 = dataclasses.replace(CENTERED, size=(600, 600))
 # py-faster-rcnn's short side of 600 px and long one of at most 1000, its means of colours.
@@ -61,8 +85,13 @@ CAFFE_600 = Preprocess(
 # torchvision's short side of 800 px and long one of at most 1333, as it pads them.
 TORCH_800 = dataclasses.replace(TORCH, size=(800, 1344), resize="letterbox", crop_pct=1.0)
 VOC_MEAN = Preprocess(size=(300, 300), mean=(123.0, 117.0, 104.0))
+VOC_MEAN_512 = dataclasses.replace(VOC_MEAN, size=(512, 512))
+
+TORCH_512 = dataclasses.replace(TORCH_800, size=(512, 512))
 
 YOLO_416 = Preprocess(size=(416, 416), resize="letterbox", scale=1 / 255)
+YOLOV1_448 = dataclasses.replace(YOLO_416, size=(448, 448), resize="stretch")
+YOLOV4_416 = dataclasses.replace(YOLO_416, resize="stretch")
 YOLO_608 = dataclasses.replace(YOLO_416, size=(608, 608))
 
 # fmt: off
@@ -77,20 +106,34 @@ ROWS = {
         FASTER_RCNN, 137_078_239, 225_573_931_008, 20, CAFFE_600, "vgg16", {"pool_padding": "same"}
     ),
     "faster_rcnn_zf": Row(FASTER_RCNN, 59_294_751, 33_722_863_104, 20, CAFFE_600, "zf_caffe"),
+    "retinanet": Row(RETINANET_ON_ANY, 20_165_400, 41_425_534_976, 20, TORCH_512, "resnet18"),
+    "retinanet_resnet50_fpn": Row(
+        RETINANET, 34_068_119, 254_469_734_400, 91, TORCH_800, "resnet50"
+    ),
+    "retinanet_resnet50_fpn_c5": Row(
+        RETINANET, 37_968_692, 250_487_537_664, 80, TORCH_800, "resnet50"
+    ),
     "rfcn": Row(RFCN_ON_ANY, 4_791_305, 7_806_502_784, 20, CENTERED_600, "mobilenet_v1"),
     "rfcn_resnet101": Row(RFCN, 50_801_667, 138_689_639_424, 20, CAFFE_600, "resnet101_v1"),
     "rfcn_resnet50": Row(RFCN, 31_809_539, 93_347_509_248, 20, CAFFE_600, "resnet50_v1"),
     "ssd": Row(SSD_ON_ANY, 5_755_694, 1_099_798_080, 20, CENTERED, "mobilenet_v1"),
     "ssd300_vgg16": Row(
-        SSD, 26_285_486, 31_373_537_792, 20, VOC_MEAN, "vgg16", {"pool_padding": "same"}
+        SSD_VGG, 26_285_486, 31_373_537_792, 20, VOC_MEAN, "vgg16", {"pool_padding": "same"}
+    ),
+    "ssd512_vgg16": Row(
+        SSD_VGG, 27_188_676, 90_207_908_864, 20, VOC_MEAN_512, "vgg16", {"pool_padding": "same"}
     ),
     "ssd_mobilenet_v1": Row(
         SSD_MOBILENET, 5_755_694, 1_099_798_080, 20, CENTERED, "mobilenet_v1"
     ),
+    "yolov1": Row(YOLOV1, 271_703_550, 20_285_153_280, 20, YOLOV1_448),
+    "yolov1_darknet": Row(YOLOV1, 197_301_875, 20_210_729_728, 20, YOLOV1_448),
     "yolov2": Row(YOLOV2, 50_655_389, 14_680_167_424, 20, YOLO_416, "darknet19"),
     "yolov2_tiny": Row(YOLOV2, 15_861_773, 3_485_520_896, 20, YOLO_416, "darknet_reference"),
     "yolov3": Row(YOLOV3, 61_949_149, 32_932_037_632, 80, YOLO_416, "darknet53"),
     "yolov3_spp": Row(YOLOV3, 62_998_749, 70_724_486_144, 80, YOLO_608, "darknet53"),
     "yolov3_tiny": Row(YOLOV3, 8_852_366, 2_782_480_896, 80, YOLO_416, "darknet_reference"),
+    "yolov4": Row(YOLOV4, 64_363_101, 30_052_385_792, 80, YOLOV4_416, "cspdarknet53"),
+    "yolov4_tiny": Row(YOLOV4_TINY, 6_056_606, 3_453_938_176, 80, YOLOV4_416, "cspdarknet53_tiny"),
 }
 # fmt: on

@@ -90,7 +90,11 @@ class Model(Section):
     input_size: tuple[int, int] | None = None  # height, width in pixels; None = the network's own
     backbone: str | None = None  # of a detector that takes any, such as ssd; None = its own
     width: float = Field(1.0, gt=0)  # MobileNet's width multiplier; 1.0 for every other network
-    dropout: float = Field(0.0, ge=0, lt=1)  # before the last layer, where the network has it
+    dropout: float = Field(
+        0.0, ge=0, lt=1
+    )  # before the last layer, if it has it; YOLOv4: DropBlock
+    anchors: tuple[tuple[float, float], ...] = ()  # YOLO: width, height in pixels
+    priors: Literal["voc", "coco"] = "voc"  # ssd300_vgg16, ssd512_vgg16: for whose boxes
     head: Literal["own", "weldon"] = "own"  # weldon: on the last map, by its extreme positions
     init_from: str | None = None  # checkpoint folder of an earlier run: weights only
     weights: str | None = None  # published weights: imagenet, a file, or its https:// address
@@ -149,7 +153,7 @@ class Train(Section):
     weight_decay: float = Field(0.0, ge=0)  # L2 on kernels alone; adamw: decoupled
     clip_norm: float | None = Field(None, gt=0)  # global gradient norm
     ema: float | None = Field(None, gt=0, lt=1)  # decay of the averaged weights; None = off
-    label_smoothing: float = Field(0.0, ge=0, lt=1)  # classification, text
+    label_smoothing: float = Field(0.0, ge=0, lt=1)  # classification, text, YOLOv4
     label_loss: Literal["sigmoid", "softmax"] = "sigmoid"  # multilabel
     eval_epochs: float = Field(1.0, gt=0)  # epochs between evaluations on `data.val`
     checkpoint_minutes: float = Field(5.0, gt=0)  # between saves for resume

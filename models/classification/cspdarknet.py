@@ -1,4 +1,4 @@
-"""CSPDarknet-53, the classification network under YOLOv4.
+"""CSPDarknet-53, the classification network under YOLOv4, and the body of YOLOv4-tiny.
 
 Papers: Wang 2019 (cross stage partial networks) https://arxiv.org/abs/1911.11929; Bochkovskiy 2020
 https://arxiv.org/abs/2004.10934; Misra 2019 (Mish) https://arxiv.org/abs/1908.08681
@@ -7,6 +7,9 @@ one goes through the residual blocks, and a third joins both; Mish everywhere. T
 halves its channels inside of the residual block alone, the others in the split alone. BatchNorm and
 the other differences are darknet.py's. Kernels start as in the authors' fork of darknet, the last
 layer's too: uniform in +-sqrt(2 / fan-in), a third of darknet.py's variance.
+The tiny one: Wang 2020 https://arxiv.org/abs/2011.08036 and the first 27 layers of the authors'
+yolov4-tiny.cfg; a stage convolves the second half of its channels twice and joins all of it again;
+leaky ReLUs. Its average and logits are ours: the authors publish it as a detector's body alone.
 """
 
 from __future__ import annotations
@@ -49,6 +52,39 @@ def features(x) -> dict:
     return {key: maps[key] for key in ("s4", "s8", "s16", "s32")}
 
 
+@keras.saving.register_keras_serializable("convoy")
+class SecondHalf(keras.layers.Layer):
+    """[B, H, W, C] -> its last C / 2 channels: a .cfg's route with groups=2, group_id=1."""
+
+    def call(self, x):
+        return x[..., x.shape[-1] // 2 :]
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-1], input_shape[-1] - input_shape[-1] // 2)
+
+
+def features_tiny(x) -> dict:
+    """Normalised pixels -> maps by stride: of stages 1 to 3 the convolution before the last join.
+
+    The next stage sees that beside the stage's first one, pooled.
+    """
+    style = {"start": uniform}
+    x = conv(x, 32, 3, 2, name="stem_conv", **style)
+    x = conv(x, 64, 3, 2, name="stage1_down", **style)
+    maps = {}
+    for stage, filters in enumerate((64, 128, 256), start=1):
+        name = f"stage{stage}"
+        first = conv(x, filters, 3, name=f"{name}_conv1", **style)
+        x = SecondHalf(name=f"{name}_half")(first)
+        x = inner = conv(x, filters // 2, 3, name=f"{name}_conv2", **style)
+        x = conv(x, filters // 2, 3, name=f"{name}_conv3", **style)
+        x = keras.layers.Concatenate(name=f"{name}_concat")([x, inner])
+        x = maps[f"s{2 ** (stage + 1)}"] = conv(x, filters, 1, name=f"{name}_conv4", **style)
+        x = keras.layers.Concatenate(name=f"{name}_join")([first, x])
+        x = keras.layers.MaxPooling2D(2, padding="same", name=f"{name}_pool")(x)
+    return {**maps, "s32": conv(x, 512, 3, name="stage4_conv1", **style)}
+
+
 def build(
     variant: str,
     preprocess: Preprocess,
@@ -60,7 +96,7 @@ def build(
     why = "the last map has stride 32"
     layers.check_input(variant, preprocess.size, minimum=MINIMUM, why=why)
     image, x = layers.image_input(preprocess)
-    maps = features(x)
+    maps = features_tiny(x) if variant == "cspdarknet53_tiny" else features(x)
     if num_classes is None:
         return keras.Model(image, maps, name=variant)
     logits = layers.head(maps["s32"], num_classes, dropout, kernel_initializer=uniform())

@@ -1,12 +1,12 @@
 """SSD: boxes and classes from convolutions on maps of several strides, against fixed priors.
 
-Papers: Liu 2015 https://arxiv.org/abs/1512.02325 (ssd300_vgg16);
+Papers: Liu 2015 https://arxiv.org/abs/1512.02325 (ssd300_vgg16, ssd512_vgg16);
 Howard 2017 https://arxiv.org/abs/1704.04861 and Sandler 2018 https://arxiv.org/abs/1801.04381
 (separable heads), in the spirit of which `ssd` is built on any backbone, ssd_mobilenet_v1 on one.
 
-ssd300_vgg16 follows the authors' Caffe: 8732 unclipped priors of VOC's sizes, conv4_3 scaled to
-norm 20. Differences: every prior box takes part in decoding (Caffe keeps 400 a class before
-suppression, we keep at most 400 a class after it).
+ssd300_vgg16 and ssd512_vgg16 follow the authors' Caffe: 8732 and 24,564 unclipped priors, of VOC's
+sizes or, smaller by a third, COCO's; conv4_3 scaled to norm 20. Differences: every prior box takes
+part in decoding (Caffe keeps 400 a class before suppression, we keep at most 400 a class after it).
 
 `ssd` is ours, made to train from scratch in minutes: maps of stride 8, 16, 32 and extra levels
 until a map is one cell or there are six; BatchNorm everywhere; heads are one 3x3 depthwise layer
@@ -16,8 +16,10 @@ input's side, sqrt(height * width) where it is not square.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
+from collections.abc import Mapping
 
 import keras
 
@@ -27,8 +29,39 @@ from convoy.models.detection.task import detector
 from convoy.models.spec import ModelInfo, Priors, Task
 
 RATIOS = ((2,), (2, 3), (2, 3), (2, 3), (2,), (2,))
-SSD300_SIZES_PX = (30, 60, 111, 162, 213, 264, 315)
-SSD300_STEPS_PX = (8, 16, 32, 64, 100, 300)
+
+
+@dataclasses.dataclass(frozen=True)
+class OnVGG:
+    """An SSD of the paper: its maps behind conv4_3 and fc7, and the priors of all of them."""
+
+    side: int  # of the input, pixels
+    extras: tuple[tuple[int, int, int, int, int], ...]  # 1x1, filters, kernel, stride, padding
+    steps_px: tuple[int, ...]
+    ratios: tuple[tuple[int, ...], ...]
+    sizes_px: Mapping[str, tuple[float, ...]]  # by data set: of each level, and one more
+
+
+_HALVING, _LESS = (128, 256, 3, 2, 1), (128, 256, 3, 1, 0)
+VGG = {
+    "ssd300_vgg16": OnVGG(
+        300,
+        ((256, 512, 3, 2, 1), _HALVING, _LESS, _LESS),
+        (8, 16, 32, 64, 100, 300),
+        RATIOS,
+        {"voc": (30, 60, 111, 162, 213, 264, 315), "coco": (21, 45, 99, 153, 207, 261, 315)},
+    ),
+    "ssd512_vgg16": OnVGG(
+        512,
+        ((256, 512, 3, 2, 1), _HALVING, _HALVING, _HALVING, (128, 256, 4, 1, 1)),
+        (8, 16, 32, 64, 128, 256, 512),
+        ((2,), (2, 3), (2, 3), (2, 3), (2, 3), (2,), (2,)),
+        {
+            "voc": (35.84, 76.8, 153.6, 230.4, 307.2, 384.0, 460.8, 537.6),
+            "coco": (20.48, 51.2, 133.12, 215.04, 296.96, 378.88, 460.8, 542.72),
+        },
+    ),
+}
 RELATIVE_SIZES = (0.1, 0.2, 0.37, 0.54, 0.71, 0.88, 1.05)
 STRIDES = ("s8", "s16", "s32")
 MINIMUM = 64
@@ -42,40 +75,49 @@ def build(
     *,
     num_classes: int = 20,
     width: float = 1.0,
+    priors: str = "voc",
 ) -> Task:
-    """A detector of `num_classes` (background not counted) on a backbone's maps by stride."""
-    make = ssd300 if variant == "ssd300_vgg16" else separable
-    return make(variant, info, backbone, num_classes, width)
+    """A detector of `num_classes` (background not counted) on a backbone's maps by stride.
+
+    priors: "voc" or "coco", whose sizes an SSD of the paper has.
+    """
+    if variant in VGG:
+        return on_vgg(variant, info, backbone, num_classes, priors)
+    return separable(variant, info, backbone, num_classes, width)
 
 
-def ssd300(variant: str, info: ModelInfo, backbone, num_classes: int, width: float = 1.0) -> Task:
-    why = "steps and sizes of its 8732 priors are made for this size"
-    layers.check_input(variant, info.preprocess.size, exact=300, why=why)
-    sources = _vgg_sources(backbone.output)
+def on_vgg(variant: str, info: ModelInfo, backbone, num_classes: int, priors: str) -> Task:
+    v = VGG[variant]
+    why = "steps and sizes of its priors are made for this size"
+    layers.check_input(variant, info.preprocess.size, exact=v.side, why=why)
+    if priors not in v.sizes_px:
+        raise ValueError(
+            f"{variant}: priors: expected {' or '.join(v.sizes_px)}, got {priors!r}: the data set "
+            "for whose boxes its sizes are"
+        )
+    sizes, sources = v.sizes_px[priors], _vgg_sources(backbone.output, v)
     levels = [
         anchors.Level(
             grid=tuple(source.shape[1:3]),
             step=(step, step),
-            shapes=anchors.ssd_shapes(*SSD300_SIZES_PX[i : i + 2], RATIOS[i]),
+            shapes=anchors.ssd_shapes(*sizes[i : i + 2], v.ratios[i]),
         )
-        for i, (source, step) in enumerate(zip(sources, SSD300_STEPS_PX, strict=True))
+        for i, (source, step) in enumerate(zip(sources, v.steps_px, strict=True))
     ]
     return multibox(backbone.input, sources, levels, _conv_head, num_classes, info)
 
 
-def _vgg_sources(maps: dict) -> list:
-    """Six maps of 38, 19, 10, 5, 3 and 1 cells a side."""
+def _vgg_sources(maps: dict, v: OnVGG) -> list:
+    """Maps of 38, 19, 10, 5, 3 and 1 cells a side, of ssd512 64, 32, 16, 8, 4, 2 and 1."""
     x = keras.layers.MaxPooling2D(3, 1, padding="same", name="block5_pool")(maps["s16"])
     x = _conv(x, 1024, 3, name="fc6", dilation_rate=6)
     x = _conv(x, 1024, 1, name="fc7")
     sources = [layers.L2Normalization(20.0, name="block4_scale")(maps["s8"]), x]
-    for index, (reduced, filters, stride) in enumerate(
-        ((256, 512, 2), (128, 256, 2), (128, 256, 1), (128, 256, 1)), start=6
-    ):
+    for index, (reduced, filters, kernel, stride, padding) in enumerate(v.extras, start=6):
         x = _conv(x, reduced, 1, name=f"conv{index}_1")
-        if stride == 2:
-            x = keras.layers.ZeroPadding2D(1, name=f"conv{index}_pad")(x)
-        x = _conv(x, filters, 3, name=f"conv{index}_2", strides=stride, padding="valid")
+        if padding:
+            x = keras.layers.ZeroPadding2D(padding, name=f"conv{index}_pad")(x)
+        x = _conv(x, filters, kernel, name=f"conv{index}_2", strides=stride, padding="valid")
         sources.append(x)
     return sources
 

@@ -9,16 +9,22 @@ objectness, K classes, the channels of Darknet's convolution. In pixels, of a ce
 
     b_x = c_x + s sigmoid(t_x)    b_y = c_y + s sigmoid(t_y)    b_w = p_w e^t_w    b_h = p_h e^t_h
 
+From the fourth version on, a level has a reach r >= 1: r sigmoid(t) - (r - 1) / 2 stands in place
+of sigmoid(t), so that a centre may lie on the cell's edge (Bochkovskiy 2020
+https://arxiv.org/abs/2004.10934, section 3.4, "eliminate grid sensitivity").
+
 Each object is learnt by one row: in the cell of its centre the anchor whose shape overlaps its own
-most, of all levels. Where two objects fall to one row, the last one is learnt, as in Darknet
-(which then takes the classes of both).
+most, of all levels; by other anchors of that cell, too, where a network says from which overlap on.
+Where two objects fall to one row, the last one is learnt, as in Darknet (which then takes the
+classes of both).
 """
 
 from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 
 import keras
 import numpy as np
@@ -44,15 +50,21 @@ class Grid:
     corner: np.ndarray  # [N, 2] float32: x, y of the cell, pixels
     side: np.ndarray  # [N, 1] float32: of the cell, pixels
     anchor: np.ndarray  # [N, 2] float32: width, height, pixels
+    reach: np.ndarray  # [N, 1] float32: of a centre, in sides of the cell; 1 = the cell itself
 
 
-def grid_of(levels: Sequence[anchors.Level], size: tuple[int, int]) -> Grid:
-    """Levels of square cells."""
+def grid_of(
+    levels: Sequence[anchors.Level], size: tuple[int, int], reaches: Sequence[float] = ()
+) -> Grid:
+    """Levels of square cells; reaches: a number for each of them, 1 where there are none."""
     priors = anchors.priors(levels)
     low, high = priors[:, 1::-1], priors[:, :1:-1]
-    side = np.repeat([level.step[0] for level in levels], [level.count for level in levels])
-    side = side.astype(np.float32)[:, None]
-    return Grid(tuple(levels), size, priors, (low + high - side) / 2, side, high - low)
+    counts = [level.count for level in levels]
+    side, reach = (
+        np.repeat(each, counts).astype(np.float32)[:, None]
+        for each in ([level.step[0] for level in levels], reaches or [1.0] * len(levels))
+    )
+    return Grid(tuple(levels), size, priors, (low + high - side) / 2, side, high - low, reach)
 
 
 def level(x, stride: int, shapes_px: Sequence[tuple[float, float]]) -> anchors.Level:
@@ -70,13 +82,38 @@ def check_size(name: str, size: tuple[int, int]) -> None:
         )
 
 
-def rows(x, level: anchors.Level, num_classes: int, *, name: str):
-    """[B, H, W, C] -> [B, H * W * anchors, 5 + K] float32, by a 1x1 convolution with biases."""
+def shapes_by_stride(
+    name: str, asked: Sequence[tuple[float, float]], own: Mapping[int, Sequence]
+) -> dict[int, tuple]:
+    """A level's anchors (width, height) in pixels by its stride: the network's own or those asked.
+
+    Those asked go by their areas, the smallest to the finest stride, as many to each. Raises
+    ValueError.
+    """
+    if not asked:
+        return {stride: tuple(shapes) for stride, shapes in own.items()}
+    wrong = [pair for pair in asked if len(pair) != 2 or not 0 < min(pair) <= max(pair) < math.inf]
+    if wrong or len(asked) % len(own):
+        raise ValueError(
+            f"{name}: anchors: expected pairs of width and height in pixels, a multiple of "
+            f"{len(own)} of them for its {len(own)} map(s), got {wrong[0] if wrong else len(asked)}"
+        )
+    ordered = sorted((tuple(pair) for pair in asked), key=math.prod)
+    each, strides = len(asked) // len(own), sorted(own)
+    found = {s: tuple(ordered[i * each : (i + 1) * each]) for i, s in enumerate(strides)}
+    return {stride: found[stride] for stride in own}
+
+
+def rows(x, level: anchors.Level, num_classes: int, *, name: str, start=darknet.normal):
+    """[B, H, W, C] -> [B, H * W * anchors, 5 + K] float32, by a 1x1 convolution with biases.
+
+    start: makes the initialiser of its kernel.
+    """
     columns = 5 + num_classes
     x = keras.layers.Conv2D(
         len(level.shapes) * columns,
         1,
-        kernel_initializer=darknet.normal(),
+        kernel_initializer=start(),
         dtype="float32",
         name=f"{name}_logits",
     )(x)
@@ -84,20 +121,29 @@ def rows(x, level: anchors.Level, num_classes: int, *, name: str):
 
 
 def on_grid(
-    image, outputs: list, levels: list[anchors.Level], info: ModelInfo, loss: Callable, scores
+    image,
+    outputs: list,
+    levels: list[anchors.Level],
+    info: ModelInfo,
+    loss: Callable,
+    scores: Callable,
+    *,
+    reaches: Sequence[float] = (),
+    also: float = 1.0,
 ) -> Task:
     """A detector whose head's rows are `outputs`, a tensor per level.
 
-    loss: (targets, outputs, grid=) -> parts; scores: rows [B, N, 5 + K] -> [B, N, K] in [0, 1].
+    loss: (targets, outputs, grid=) -> parts; scores: rows [B, N, 5 + K] -> [B, N, K] in [0, 1];
+    reaches: `grid_of`'s; also: `encode`'s.
     """
-    grid = grid_of(levels, info.preprocess.size)
+    grid = grid_of(levels, info.preprocess.size, reaches)
     joined = outputs[0]
     if len(outputs) > 1:
         joined = keras.layers.Concatenate(axis=1, dtype="float32", name="rows")(outputs)
     return detector(
         keras.Model(image, joined, name=info.name),
         info,
-        encode=functools.partial(encode, grid=grid, num_classes=info.num_classes),
+        encode=functools.partial(encode, grid=grid, num_classes=info.num_classes, also=also),
         loss=functools.partial(loss, grid=grid),
         decode=functools.partial(decode, grid=grid, scores=scores),
         priors=Priors(grid.priors, 0.0),  # every object is learnt
@@ -106,7 +152,8 @@ def on_grid(
 
 def boxes_of(raw, grid: Grid):
     """t_x, t_y, t_w, t_h [..., N, 4] -> boxes [..., N, 4] in pixels of the input."""
-    return placed(ops.sigmoid(raw[..., :2]), raw[..., 2:4], grid)
+    part = grid.reach * ops.sigmoid(raw[..., :2]) - (grid.reach - 1.0) / 2
+    return placed(part, raw[..., 2:4], grid)
 
 
 def placed(part, stretch, grid: Grid):
@@ -132,8 +179,11 @@ def best_overlap(boxes, truth):
 
 
 # What runs in tf.data and in the exported graph is TensorFlow: networks and losses do without it.
-def encode(annotation, *, grid: Grid, num_classes: int):
+def encode(annotation, *, grid: Grid, num_classes: int, also: float = 1.0):
     """What the rows of one picture learn; M may be 0.
+
+    An object's rows are, in its cell, the anchor whose shape overlaps its own most (all of them,
+    where levels share one) and those that overlap by more than `also`.
 
     cls [N] int32: class + 1 of the row's object, 0 without one; box [N, 4] float32: its x and y as
     parts of the cell, log(width / p_w), log(height / p_h); truth [M + 1, 4] float32: all objects
@@ -157,9 +207,9 @@ def encode(annotation, *, grid: Grid, num_classes: int):
     overlap = box_ops.pairwise_iou(
         tf.concat([origin, sides], axis=1), np.pad(shapes, [[0, 0], [2, 0]])
     )
-    row = tf.gather_nd(_places(center, grid), tf.argmax(overlap, axis=1)[:, None], batch_dims=1)
-
-    numbers = tf.range(tf.shape(row)[0])
+    most = tf.reduce_max(overlap, axis=1, keepdims=True)
+    learns = tf.where((overlap == most) | (overlap > also))  # [pairs, 2]: an object, an anchor
+    row, numbers = tf.gather_nd(_places(center, grid), learns), tf.cast(learns[:, 0], tf.int32)
     learnt = tf.math.unsorted_segment_max(numbers, row, len(grid.anchor))  # the last of each row
     chosen = tf.where(learnt >= 0)  # [rows that learn, 1]
     index = tf.gather_nd(learnt, chosen)

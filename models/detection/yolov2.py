@@ -65,7 +65,9 @@ class Reorg(keras.layers.Layer):
         return (batch, height // 2, width // 2, 4 * channels)
 
 
-def build(variant: str, info: ModelInfo, backbone: keras.Model, *, num_classes: int = 20) -> Task:
+def build(
+    variant: str, info: ModelInfo, backbone: keras.Model, *, num_classes: int = 20, anchors=()
+) -> Task:
     """A detector of `num_classes` on a backbone's maps of stride 16 (not tiny) and 32."""
     yolo.check_size(variant, info.preprocess.size)
     tiny = variant == "yolov2_tiny"
@@ -81,8 +83,8 @@ def build(variant: str, info: ModelInfo, backbone: keras.Model, *, num_classes: 
         fine = Reorg(name="s32_reorg")(fine)
         x = keras.layers.Concatenate(name="s32_concat")([fine, x])
         x = darknet.conv(x, 1024, 3, name="s32_join")
-    shapes = [(32 * w, 32 * h) for w, h in (ANCHORS_TINY if tiny else ANCHORS)]
-    level = yolo.level(x, 32, shapes)
+    own = [(32 * w, 32 * h) for w, h in (ANCHORS_TINY if tiny else ANCHORS)]
+    level = yolo.level(x, 32, yolo.shapes_by_stride(variant, anchors, {32: own})[32])
     outputs = [yolo.rows(x, level, num_classes, name="s32")]
     return yolo.on_grid(backbone.input, outputs, [level], info, loss, scores)
 

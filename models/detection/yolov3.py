@@ -46,40 +46,42 @@ POOLS = (13, 9, 5)  # sides of SPP's poolings, in the order in which they are jo
 IGNORE = 0.5  # overlap with an object from which on a row is not told that there is none
 
 
-def build(variant: str, info: ModelInfo, backbone: keras.Model, *, num_classes: int = 80) -> Task:
+def build(
+    variant: str, info: ModelInfo, backbone: keras.Model, *, num_classes: int = 80, anchors=()
+) -> Task:
     """A detector of `num_classes` on a backbone's maps of stride 8 (not tiny), 16 and 32."""
     yolo.check_size(variant, info.preprocess.size)
     tiny = variant == "yolov3_tiny"
-    anchors = ANCHORS_TINY if tiny else ANCHORS
-    strides = [f"s{stride}" for stride in anchors]
-    maps = dict(zip(anchors, layers.maps_of(variant, backbone, strides), strict=True))
-    make = _tiny if tiny else functools.partial(_pyramid, spp=variant == "yolov3_spp")
+    shapes = yolo.shapes_by_stride(variant, anchors, ANCHORS_TINY if tiny else ANCHORS)
+    strides = [f"s{stride}" for stride in shapes]
+    maps = dict(zip(shapes, layers.maps_of(variant, backbone, strides), strict=True))
+    make = _tiny if tiny else functools.partial(_pyramid, pools=variant == "yolov3_spp")
     outputs, levels = [], []
     for stride, x in make(maps):
-        levels.append(yolo.level(x, stride, anchors[stride]))
+        levels.append(yolo.level(x, stride, shapes[stride]))
         outputs.append(yolo.rows(x, levels[-1], num_classes, name=f"s{stride}"))
     return yolo.on_grid(backbone.input, outputs, levels, info, loss, scores)
 
 
-def _pyramid(maps: dict, *, spp: bool):
+def _pyramid(maps: dict, *, pools: bool):
     """Yields (stride, map before the head); what goes on to the next level is one layer earlier."""
     x = maps[32]
     for stride, filters in FILTERS.items():
         if stride < 32:
             x = _joined(x, maps[stride], filters, name=f"s{stride}")
-        pools = spp and stride == 32  # behind the third convolution
-        kernels = (1, 3, 1, 1, 3, 1, 3) if pools else (1, 3, 1, 3, 1, 3)
+        joins = pools and stride == 32  # poolings behind the third convolution
+        kernels = (1, 3, 1, 1, 3, 1, 3) if joins else (1, 3, 1, 3, 1, 3)
         for index, kernel in enumerate(kernels, start=1):
             before = x
-            if pools and index == 4:
-                x = _spp(x)
+            if joins and index == 4:
+                x = spp(x)
             width = filters if kernel == 1 else 2 * filters
             x = darknet.conv(x, width, kernel, name=f"s{stride}_conv{index}")
         yield stride, x
         x = before
 
 
-def _spp(x):
+def spp(x):
     """The map beside its maxima of 13x13, 9x9 and 5x5: He 2014 https://arxiv.org/abs/1406.4729."""
     pools = [
         keras.layers.MaxPooling2D(side, 1, padding="same", name=f"spp_pool{side}")(x)

@@ -55,6 +55,8 @@ def kernel(value: np.ndarray, layer, flattened: tuple[int, ...] | None) -> np.nd
         return value.transpose(2, 3, 0, 1) if value.ndim == 4 else value
     ours = tuple(layer.kernel.shape)
     outputs = value.shape[0]
+    if len(ours) == 5:  # a kernel per place
+        return value.transpose(0, 3, 4, 2, 1) if value.ndim == 5 else value
     if len(ours) == 4:
         if value.ndim == 2 and value.shape[1] == math.prod(ours[:3]):
             value = value.reshape(outputs, ours[2], *ours[:2])
@@ -67,6 +69,13 @@ def kernel(value: np.ndarray, layer, flattened: tuple[int, ...] | None) -> np.nd
             return value.reshape(-1, outputs)
         return value.T
     return value
+
+
+def bias(value: np.ndarray, layer) -> np.ndarray:
+    """(out,), or (out, places) of a layer with a bias per place, [H, W, out] here."""
+    ours = tuple(layer.bias.shape)
+    fits = value.ndim == 2 and len(ours) == 3 and value.size == math.prod(ours)
+    return value.T.reshape(ours) if fits else value
 
 
 def same_but_ones(value: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

@@ -3,7 +3,8 @@
 Header: int32 major, minor, revision, and the number of pictures seen: 8 bytes from version 0.2 on,
 else 4. A convolution is its biases (of a normalised one: beta, gamma, mean, variance), then its
 kernel (out, in, height, width); a connected layer its biases, then (out, in), the other way round
-where major or minor exceeds 1000. Names there are none: the length alone tells one network from
+where major or minor exceeds 1000; a local layer its biases (out, place), then for each place a
+kernel (out, in, height, width). Names there are none: the length alone tells one network from
 another, so it has to fit exactly.
 """
 
@@ -22,7 +23,9 @@ class Unit:
     """A layer of ours with a kernel, in the .cfg's order."""
 
     name: str
-    kernel: tuple[int, ...]  # Keras' shape: (h, w, in, out) or (in, out)
+    kernel: tuple[
+        int, ...
+    ]  # Keras' shape: (h, w, in, out), (in, out), local (places, h, w, in, out)
     norm: str = ""  # our layer that normalises it; "" = it has a bias
     head: bool = False  # its outputs may be of another number of classes
 
@@ -30,8 +33,14 @@ class Unit:
     def outputs(self) -> int:
         return self.kernel[-1]
 
+    @property
+    def places(self) -> int:
+        """Positions with weights of their own."""
+        return self.kernel[0] if len(self.kernel) == 5 else 1
+
     def numbers(self, outputs: int) -> int:
-        return math.prod(self.kernel[:-1]) * outputs + outputs * (4 if self.norm else 1)
+        others = self.places * outputs * (4 if self.norm else 1)
+        return math.prod(self.kernel[:-1]) * outputs + others
 
 
 def read(path: str | os.PathLike, units: list[Unit]) -> dict[str, dict[str, np.ndarray]]:
@@ -75,7 +84,7 @@ def _split(values, units: list[Unit], counts: list[int], *, transposed: bool) ->
     for unit, outputs in zip(units, counts, strict=True):
         if not outputs:
             continue
-        biases = take(outputs)
+        biases = take(outputs, unit.places) if unit.places > 1 else take(outputs)
         if unit.norm:
             norm = {"beta": biases, "gamma": take(outputs)}
             variables[unit.norm] = norm | {
@@ -85,6 +94,9 @@ def _split(values, units: list[Unit], counts: list[int], *, transposed: bool) ->
         if len(unit.kernel) == 2:
             inputs = unit.kernel[0]
             kernel = take(inputs, outputs).T if transposed else take(outputs, inputs)
+        elif len(unit.kernel) == 5:
+            places, height, width, inputs, _ = unit.kernel
+            kernel = take(places, outputs, inputs, height, width)
         else:
             height, width, inputs, _ = unit.kernel
             kernel = take(outputs, inputs, height, width)

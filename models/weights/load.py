@@ -110,14 +110,16 @@ def plan(
     base = sources.held(kind, network, path.name, backbone)
     source = sources.of(kind, base)
     graph = convert.Graph(model)
-    table = {
-        ours: (theirs,) if isinstance(theirs, str) else theirs
-        for ours, theirs in source.names(graph.layers).items()
-    }
+    table = _table(source, graph)
     try:
         layers = (read or _read)(path, kind, source, table, graph)
     except ValueError as error:
         raise ValueError(f"{error}{_really(path)}") from None
+    if source.mark and not any(re.fullmatch(source.mark, name) for name in layers):
+        base = sources.BACKBONES[network]
+        source = sources.of(kind, base)
+        table = _table(source, graph)
+    layers = source.prepare(layers)
     layers = {source.also.get(name, name): parts for name, parts in layers.items()}
     report = Report()
     pixels = source.preprocess or describe(base).preprocess
@@ -131,6 +133,14 @@ def plan(
     spare = "|".join([*map(re.escape, heads), source.spare or "(?!)"])
     _judge(path, title, network, base, table, spare, report)
     return planned, report
+
+
+def _table(source: sources.Source, graph: convert.Graph) -> dict[str, tuple[str, ...]]:
+    """Our layer -> theirs."""
+    return {
+        ours: (theirs,) if isinstance(theirs, str) else theirs
+        for ours, theirs in source.names(graph.layers).items()
+    }
 
 
 def _unknown(title: str, kind: str, network: str) -> str:
@@ -193,6 +203,8 @@ def _translate(layers, table, graph: convert.Graph, kind: str, pixels, report: R
             variables["kernel"] = convert.same_but_ones(
                 variables["kernel"], tuple(layer.kernel.shape)
             )
+            if "bias" in variables and layer.use_bias:
+                variables["bias"] = convert.bias(variables["bias"], layer)
             if layer is graph.first:
                 _other_pixels(variables, layer, graph.normalize, pixels, report)
             norm = graph.norms.get(ours)

@@ -212,6 +212,26 @@ def yolo_order(layers: Iterable[str]) -> Names:
     return body | {layer: layer for layer in sorted(own, key=place)}
 
 
+def yolov4_order(layers: Iterable[str]) -> Names:
+    """Its body, the way up from the coarsest map, the way down with a head at each."""
+    ways = {"neck32": 0, "neck16": 1, "neck8": 2, "s8": 3, "s16": 4, "s32": 5}
+    parts = {"reduce": 0, "down": 0, "lateral": 1, "conv": 2, "logits": 3}
+
+    def place(layer: str) -> tuple[int, ...]:
+        way, part, number = re.fullmatch(r"([a-z]+\d+)_([a-z]+)(\d*)", layer).groups()
+        return (ways[way], parts[part], int(number or 0))
+
+    layers = list(layers)
+    own = [layer for layer in layers if re.fullmatch(r"(neck|s)\d+_[a-z]+\d*", layer)]
+    body = darknet_order(layer for layer in layers if layer != "logits")
+    return body | {layer: layer for layer in sorted(own, key=place)}
+
+
+def yolov1_order(layers: Iterable[str]) -> Names:
+    """One layer after the other."""
+    return {layer: layer for layer in layers if not layer.endswith("_norm")}
+
+
 def in_order(layers: Iterable[str]) -> Names:
     """Of a .cfg whose layers come as ours do."""
     return {layer: layer for layer in layers}

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from convoy.models.registry import MODELS
 from convoy.models.rows import DARKNET, INCEPTION, TORCH, Preprocess
-from convoy.models.weights import names, names_inception
+from convoy.models.weights import names, names_detection, names_inception
 from convoy.models.weights.names import per_layer
 
 
@@ -19,6 +19,8 @@ class Source(NamedTuple):
     preprocess: Preprocess | None = None  # of their pixels; None: the row's of our network
     application: str = ""  # the function of keras.applications that builds it
     also: Mapping[str, str] = {}  # another library's names for theirs
+    prepare: Callable[[dict], dict] = dict  # what is read, into the layout that `names` is of
+    mark: str = ""  # pattern of a layer of theirs; without any the file is of the body alone
 
 
 # Networks whose body is another network's, under whose names their layers go.
@@ -66,6 +68,13 @@ SOURCES = {
         Source("googlenet_bn(_aux)?", per_layer(names_inception.googlenet_torch), r"aux\d\..*"),
         Source("inception_v3_aux", per_layer(names_inception.inception_v3_torch), r"AuxLogits\..*"),
         Source("inception_resnet_v2", per_layer(names_inception.inception_resnet_torch)),
+        Source(
+            "retinanet_resnet50_fpn",
+            per_layer(names_detection.retinanet_torch),
+            preprocess=TORCH,
+            prepare=names_detection.torchvision,
+            mark=r"backbone\..*",
+        ),
     ),
     "caffe": (
         Source("alexnet", per_layer(names.alexnet_caffe), "fc[678]"),
@@ -74,8 +83,10 @@ SOURCES = {
         Source("resnet(50|101|152)_v1", names.resnet_caffe),
     ),
     "darknet": (
-        Source("darknet19|darknet53|darknet_reference|cspdarknet53", names.darknet_order),
-        Source("yolov2(_tiny)?|yolov3(_spp|_tiny)?", names.yolo_order),
+        Source("darknet19|darknet53|darknet_reference|cspdarknet53(_tiny)?", names.darknet_order),
+        Source("yolov2(_tiny)?|yolov3(_spp|_tiny)?|yolov4_tiny", names.yolo_order),
+        Source("yolov4", names.yolov4_order),
+        Source("yolov1_darknet", names.yolov1_order),
         Source("alexnet_single", names.in_order, preprocess=DARKNET),
         Source("vgg16", names.in_order, preprocess=INCEPTION),  # [crop] makes -1 to 1 of 0 to 1
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pathlib
 
 from absl import flags
@@ -95,6 +96,25 @@ def _preview(words: list[str], values: flags.FlagValues, beam: list[str]) -> dic
     return result
 
 
+def _anchors_flags(values: flags.FlagValues) -> None:
+    recipes.define_changes(values)
+    text = "How many shapes; otherwise as many as the network has, from 3 to 12."
+    flags.DEFINE_integer("count", None, text, lower_bound=1, flag_values=values)
+
+
+def _anchors(words: list[str], values: flags.FlagValues, beam: list[str]) -> dict:
+    recipe = recipes.load(words, values, beam)
+    job = steps.Job(recipe, tell=recipes.say)
+    steps.run(job, "statistics_gen")
+    statistics = job.done["statistics_gen"]
+    labels = json.loads((statistics.path / "statistics.json").read_text())["labels"]
+    from convoy.pipeline.tools import suggest_anchors
+
+    result = suggest_anchors.run(recipe, statistics, labels, values.count)
+    print(suggest_anchors.text(result))
+    return result
+
+
 VERBS = {
     "digits": Verb(
         "build the embedded data set, a small VOC devkit of handwritten digits",
@@ -130,6 +150,17 @@ VERBS = {
         ),
         convert.verb,
         convert.define,
+    ),
+    "anchors": Verb(
+        "suggest anchors for a detector by k-means of the boxes (model.anchors of YOLO)",
+        "RECIPE [--count N]",
+        (
+            f"convoy anchors {recipes.VOC} --set model.name=yolov3_tiny --set data.path=VOCdevkit",
+            f"convoy anchors {recipes.VOC} --set data.path=VOCdevkit --count 5 --json",
+        ),
+        _anchors,
+        _anchors_flags,
+        passes_flags=True,
     ),
     "preview": Verb(
         "draw the first batches as the loss will see them: augmented, with their targets",

@@ -23,7 +23,7 @@ from convoy.pipeline.networks.trained import META, find
 WEIGHTS = "model.weights.h5"
 VOCABULARY = "vocabulary.txt"  # of a text network, one word per line
 # Keys of a recipe's sections that are options of networks and tasks (models.registry.OPTIONS).
-OF_MODEL = ("width", "dropout", "backbone", "head", "max_words")
+OF_MODEL = ("width", "dropout", "backbone", "anchors", "priors", "head", "max_words")
 OF_TRAIN = ("label_smoothing", "label_loss")
 
 

@@ -16,6 +16,9 @@ BAD_RECORDS = ("ragged_objects", "wrong_label")
 OK, WARNING, REFUSED = "ok", "warning", "refused"
 
 
+HALF = 0.5  # part of boxes without a prior from which on that is a warning
+
+
 @dataclasses.dataclass(frozen=True)
 class Check:
     """One row of the report."""
@@ -166,12 +169,23 @@ def of_priors(name: str, reach: Reach | None, limits: Validate) -> Check:
     if reach is None:
         return check("priors", None, None, f"{name} has no priors, or there are no boxes")
     height, width = reach.size
+    part = reach.unmatched / reach.boxes
     text = (
         f"{reach.unmatched:,} of {reach.boxes:,} boxes overlap no prior of {name} at {height} x "
-        f"{width} by {reach.threshold:g}; median side {reach.side_px:.0f} px"
+        f"{width} by {reach.threshold:g}{', by shape' if reach.forced else ''}; median side "
+        f"{reach.side_px:.0f} px"
     )
     text += f", of these {reach.unmatched_side_px:.0f} px" if reach.unmatched else ""
-    return check("priors", reach.unmatched / reach.boxes, limits.max_unmatched, text, warn=0.5)
+    if part > HALF:
+        pairs = ", ".join(f"{w:g} x {h:g}" for w, h in reach.suggested)
+        text += (
+            f". {1 - part:.0%} are reached: k-means of the boxes suggests {pairs} (width x height, "
+            f"pixels of the input; mean overlap {reach.suggested_overlap:.2f}, now "
+            f"{reach.own_overlap:.2f}): "
+        )
+        text += "set model.anchors" if reach.forced else "take a model.input_size that fits them"
+    limit = None if reach.forced else limits.max_unmatched
+    return check("priors", part, limit, text, warn=HALF)
 
 
 def verdict(checks: Sequence[Check]) -> tuple[bool, str]:

@@ -227,6 +227,11 @@ ROWS = {
         {"logits/kernel": 0.044194},  # sqrt(2 / 1024)
         laws={"*/kernel": HE_NORMAL},
     ),
+    ("cspdarknet53_tiny",): row(
+        "Bochkovskiy's fork, as cspdarknet53",
+        {"stage1_conv1/kernel": 0.034021},  # sqrt(2 / (3 * 576))
+        laws={"*/kernel": DARKNET},
+    ),
     ("cspdarknet53",): row(
         "Bochkovskiy's fork: sqrt(2 / fan-in) times uniform in +-1",
         {"stem_conv/kernel": 0.15713, "logits/kernel": 0.025516},  # sqrt(2 / 81), sqrt(2 / 3072)
@@ -273,6 +278,34 @@ ROWS = {
             "*_maps/kernel": normal(0.01),
             "*/kernel": GLOROT,
             "*/sampling_state": Law("any"),
+        },
+    ),
+    ("yolov1", "yolov1_darknet"): row(
+        "Darknet: normal with variance 2 / fan-in; local and full layers in +-sqrt(2 / fan-in)",
+        # An eighth of the width: sqrt(2 / (9 * 128)), sqrt(2 / 3 / (9 * 128)), sqrt(2 / 3 / 512)
+        {"conv24/kernel": 0.041667, "local/kernel": 0.024056, "cells_logits/kernel": 0.036084},
+        laws={
+            "local/kernel": Law("uniform", lambda shape: math.sqrt(2 / 3 / math.prod(shape[1:-1]))),
+            "fc/kernel": DARKNET,
+            "cells_logits/kernel": DARKNET,
+            "*/kernel": HE_NORMAL,
+        },
+    ),
+    ("yolov4_tiny",): row(
+        "Bochkovskiy's fork, the heads' too: sqrt(2 / fan-in) times uniform in +-1",
+        {"s32_conv1/kernel": 0.036084, "s16_logits/kernel": 0.051031},  # 2 / 3 / 512, of 256
+        laws={"*/kernel": DARKNET},
+    ),
+    ("retinanet",): row(
+        "torchvision: the body's, kaiming_uniform_(a=1) of the pyramid, Lin 2017, section 4.1",
+        # 1 / sqrt(512), 1 / sqrt(9 * 256)
+        {"fpn_inner3/kernel": 0.044194, "fpn_layer1/kernel": 0.020833, "cls_conv1/kernel": 0.01},
+        laws={
+            "cls_logits/bias": constant(-math.log(99)),
+            "fpn_*/kernel": FAN_IN,
+            "cls_*/kernel": normal(0.01),
+            "box_*/kernel": normal(0.01),
+            "*/kernel": HE_FAN_OUT,
         },
     ),
     ("ssd300_vgg16",): row(

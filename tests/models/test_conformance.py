@@ -28,7 +28,14 @@ from tests.parity import formula
 
 NAMES = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in CASES]
 # A CPU computes float16 slowly: ten seconds each.
-SLOW = ("googlenet_bn_aux", "inception_v2", "yolov2_tiny", "yolov3_tiny")
+SLOW = (
+    "googlenet_bn_aux",
+    "inception_v2",
+    "yolov2_tiny",
+    "yolov3_tiny",
+    "yolov4_tiny",
+    "retinanet",
+)
 LATE = tuple((name, "mixed_float16") for name in SLOW)
 HALVES = [
     pair if name in QUICK and pair not in LATE else pytest.param(*pair, marks=pytest.mark.slow)

@@ -39,7 +39,8 @@ def learnt(
         for sample in samples
     ]
     pictures, matrices = (tf.stack(parts) for parts in zip(*fitted, strict=True))
-    scale, shift = matrices[0, 0, 0], tf.stack([matrices[0, 1, 2], matrices[0, 0, 2]] * 2)
+    scale = tf.stack([matrices[0, 1, 1], matrices[0, 0, 0]] * 2)
+    shift = tf.stack([matrices[0, 1, 2], matrices[0, 0, 2]] * 2)
     rows = []
     for sample in taught:
         boxes = np.pad(sample.boxes, [[0, 8 - len(sample.boxes)], [0, 0]]) * scale + shift
@@ -78,7 +79,7 @@ def ap50(task, pictures, matrices, samples, labels) -> float:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["yolov2_tiny", "yolov3_tiny"])
+@pytest.mark.parametrize("name", ["yolov2_tiny", "yolov3_tiny", "yolov4_tiny"])
 def test_it_overfits(name, scenes):
     samples, labels = scenes
     assert ap50(*learnt(name, samples, samples), samples, labels) >= 0.95

@@ -165,6 +165,18 @@ def test_equals_torchvision_ssd300():
         np.testing.assert_allclose(value / normalizer, golden[f"{name}_loss"], rtol=1e-4)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [(512, 512)])
+def test_ssd512_vgg16_equals_torchvision_s_parts(size):
+    """Its priors are by hand in test_ssd.py."""
+    golden = np.load(GOLDEN / "torch_ssd512.npz")
+    model = fill(models.build("ssd512_vgg16", num_classes=10))
+    outputs = model(formula.pictures(1, *size), training=False)
+    assert outputs["cls"].shape == (1, 24_564, 11)
+    assert_close(outputs["cls"][:, ::311], golden["cls"])
+    assert_close(outputs["box"][:, ::311], golden["box"])
+
+
 def test_lenet5_1998_equals_loops():
     model = fill(models.build("lenet5_1998"))
     images = formula.pictures(2, 32, 32, channels=1)

@@ -19,9 +19,11 @@ ROWS = {"yolo": "yolo_{}", "region": "detection_out"}  # section of a .cfg -> Op
 NETWORKS = [
     "yolov3_tiny",
     "yolov2_tiny",
+    "yolov4_tiny",
     pytest.param("yolov2", marks=pytest.mark.slow),
     pytest.param("yolov3", marks=pytest.mark.slow),
     pytest.param("yolov3_spp", marks=pytest.mark.slow),
+    pytest.param("yolov4", marks=pytest.mark.slow),
 ]
 
 
@@ -53,13 +55,14 @@ def suppressed(boxes: np.ndarray, scores: np.ndarray, threshold: float = 0.4) ->
 
 
 @pytest.mark.parametrize("size", [(64, 64), (75, 97)])
-def test_the_body_of_the_tiny_ones_is_opencv_s(size, tmp_path):
-    cfg = darknet_cfg.cfg("darknet_reference", 10, *size)
+@pytest.mark.parametrize("network", ["darknet_reference", "cspdarknet53_tiny"])
+def test_the_body_of_the_tiny_ones_is_opencv_s(network, size, tmp_path):
+    cfg = darknet_cfg.cfg(network, 10, *size)
     data = darknet_cfg.weights(cfg)
     path = tmp_path / "net.weights"
     path.write_bytes(data)
-    model = models.build("darknet_reference", num_classes=10, input_size=size)
-    load.load(model, "darknet_reference", path)
+    model = models.build(network, num_classes=10, input_size=size)
+    load.load(model, network, path)
     net = cv2.dnn.readNetFromDarknet(
         np.frombuffer(cfg.encode(), np.uint8), np.frombuffer(data, np.uint8)
     )

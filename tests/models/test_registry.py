@@ -40,6 +40,25 @@ def test_ssd300_macs_by_hand():
     assert total == models.describe("ssd300_vgg16").macs
 
 
+@pytest.mark.parametrize(
+    ("name", "body", "maps", "p6", "classes"),
+    [
+        ("retinanet", "resnet18", (128, 256, 512), 512, 20),
+        ("retinanet_resnet50_fpn", "resnet50", (512, 1024, 2048), 256, 91),
+        ("retinanet_resnet50_fpn_c5", "resnet50", (512, 1024, 2048), 2048, 80),
+    ],
+)
+def test_retinanet_params_by_hand(name, body, maps, p6, classes):
+    """256 channels everywhere; 3x3 of 256 to 256 has 590,080 with its biases."""
+    wide = 9 * 256 * 256 + 256
+    pyramid = sum(channels * 256 + 256 for channels in maps) + 3 * wide
+    pyramid += 9 * p6 * 256 + 256 + wide
+    heads = 8 * wide + sum(9 * 256 * 9 * outputs + 9 * outputs for outputs in (classes, 4))
+    inputs = {"resnet18": 512, "resnet50": 2048}[body]
+    backbone = models.describe(body).params - (inputs + 1) * 1000
+    assert models.describe(name).params == backbone + pyramid + heads
+
+
 def test_ssd_mobilenet_params_by_hand():
     """Backbone, then extras (a BatchNorm is two a channel), then heads of 25 a prior."""
     backbone = models.describe("mobilenet_v1").params - 1025 * 1000
@@ -55,8 +74,13 @@ def test_ssd_mobilenet_params_by_hand():
 
 def test_list_models():
     assert models.list_models("detection") == [
-        *("ssd", "ssd300_vgg16", "ssd_mobilenet_v1"),
-        *("yolov2", "yolov2_tiny", "yolov3", "yolov3_spp", "yolov3_tiny"),
+        *("faster_rcnn", "faster_rcnn_resnet50_fpn", "faster_rcnn_vgg16", "faster_rcnn_zf"),
+        *("retinanet", "retinanet_resnet50_fpn", "retinanet_resnet50_fpn_c5"),
+        *("rfcn", "rfcn_resnet101", "rfcn_resnet50"),
+        *("ssd", "ssd300_vgg16", "ssd512_vgg16", "ssd_mobilenet_v1"),
+        *("yolov1", "yolov1_darknet"),
+        *("yolov2", "yolov2_tiny", "yolov3", "yolov3_spp", "yolov3_tiny", "yolov4"),
+        "yolov4_tiny",
     ]
     assert models.list_models(pattern="lenet*") == ["lenet5", "lenet5_1998"]
     assert models.list_models("detection", "vgg*") == []

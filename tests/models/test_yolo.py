@@ -5,6 +5,7 @@ A grid of 64 x 96 px: levels of stride 32 (2 x 3 cells) and 16 (4 x 6), two anch
 
 from __future__ import annotations
 
+import functools
 import math
 
 import numpy as np
@@ -13,7 +14,8 @@ import tensorflow as tf
 
 from convoy import models
 from convoy.models import anchors, losses
-from convoy.models.detection import yolo, yolov2, yolov3
+from convoy.models.detection import yolo, yolov2, yolov3, yolov4
+from tests.models.test_iou import ciou
 
 SIZE, CLASSES = (64, 96), 3
 SHAPES = {32: ((40, 40), (80, 30)), 16: ((10, 12), (24, 16))}  # width, height
@@ -24,15 +26,18 @@ GRID = yolo.grid_of(
     ],
     SIZE,
 )
+REACHING = yolo.grid_of(GRID.levels, SIZE, [1.05, 1.2])  # as YOLOv4's
 ROWS = 2 * 3 * 2 + 4 * 6 * 2
 BOXES = np.float32([[10, 20, 20, 30], [8, 4, 56, 92], [40, 60, 64, 96], [0, 0, 14, 26]])
 LABELS = np.int64([2, 0, 1, 1])
 
 
-def encode(boxes, labels, valid=None, num_classes: int = CLASSES) -> dict[str, np.ndarray]:
+def encode(
+    boxes, labels, valid=None, num_classes: int = CLASSES, also: float = 1.0
+) -> dict[str, np.ndarray]:
     valid = np.ones(len(labels), bool) if valid is None else np.asarray(valid)
     given = {"boxes": np.float32(boxes).reshape(-1, 4), "classes": np.int64(labels), "valid": valid}
-    found = yolo.encode(given, grid=GRID, num_classes=num_classes)
+    found = yolo.encode(given, grid=GRID, num_classes=num_classes, also=also)
     return {name: value.numpy() for name, value in found.items()}
 
 
@@ -97,6 +102,59 @@ def test_boxes_by_hand():
     np.testing.assert_allclose(GRID.priors, np.asarray(yolo.boxes_of(0 * raw, GRID))[0], atol=1e-5)
     raw[0, 0, 2] = 1e9
     assert np.isfinite(yolo.boxes_of(raw, GRID)).all()
+
+
+def test_the_reach_of_a_centre():
+    """1.2 sigmoid(log 3) - 0.1 = 0.8 of a cell of 16 px; at t = -log 11 the cell's edge: 0."""
+    raw = np.zeros((1, ROWS, 5 + CLASSES), np.float32)
+    raw[0, 14, :2] = [math.log(3), -math.log(11)]  # stride 16, cell (0, 1), anchor 10 x 12
+    boxes = np.asarray(yolo.boxes_of(raw, REACHING))[0]
+    x, y = 16 + 0.8 * 16, 0
+    np.testing.assert_allclose(boxes[14], [y - 6, x - 5, y + 6, x + 5], atol=1e-5)
+    raw[0, 0, 0] = math.log(3)  # 1.05 * 0.75 - 0.025 of 32 px
+    x = 32 * 0.7625
+    boxes = np.asarray(yolo.boxes_of(raw, REACHING))[0]
+    np.testing.assert_allclose(boxes[0], [16 - 20, x - 20, 16 + 20, x + 20], rtol=1e-5)
+    np.testing.assert_array_equal(GRID.reach, 1)
+
+
+def test_further_anchors_learn_from_an_overlap_on():
+    """A box of 30 x 30: shapes overlap by 900 / 1600, 900 / 2400, 120 / 900 and 384 / 900."""
+    box = [[15, 15, 45, 45]]  # its centre lies in cell (0, 0) of stride 32 and (1, 1) of 16
+    assert np.flatnonzero(encode(box, [1])["cls"]).tolist() == [0]
+    found = encode(box, [1], also=0.4)
+    assert np.flatnonzero(found["cls"]).tolist() == [0, 12 + 2 * 7 + 1]
+    code = [14 / 16, 14 / 16, math.log(30 / 24), math.log(30 / 16)]
+    np.testing.assert_allclose(found["box"][27], code, rtol=1e-6)
+    assert np.flatnonzero(encode(box, [1], also=0.3)["cls"]).tolist() == [0, 1, 27]
+
+
+def test_an_anchor_of_two_levels_learns_in_both():
+    """As 81 x 82 of YOLOv4-tiny."""
+    shared = [
+        anchors.Level((2, 3), (32, 32), ((40, 40),)),
+        anchors.Level((4, 6), (16, 16), ((40, 40), (9, 9))),
+    ]
+    box = {"boxes": np.float32([[0, 0, 40, 40]]), "classes": [0], "valid": [True]}
+    found = yolo.encode(box, grid=yolo.grid_of(shared, SIZE), num_classes=1)
+    assert np.flatnonzero(found["cls"]).tolist() == [0, 6 + 2 * 7]
+
+
+def test_anchors_that_are_asked_for():
+    """By area, the smallest to the finest map; the order of the maps is the network's."""
+    own = {32: [(9, 9)] * 2, 16: [(1, 1)] * 2}
+    asked = [(30, 40), (5, 4), (90, 90), (20, 20)]
+    found = yolo.shapes_by_stride("yolov3_tiny", asked, own)
+    assert list(found) == [32, 16]
+    assert found == {32: ((30, 40), (90, 90)), 16: ((5, 4), (20, 20))}
+    for wrong in ([(1, 2)] * 3, [(1, 0), (1, 1)], [(1, 2, 3), (1, 1)], [(math.inf, 1), (1, 1)]):
+        with pytest.raises(ValueError, match="yolov3_tiny: anchors: expected pairs of width"):
+            yolo.shapes_by_stride("yolov3_tiny", wrong, own)
+    task = models.build_task("yolov4_tiny", num_classes=1, input_size=(64, 64), anchors=asked)
+    sides = task.priors.boxes[[0, -1], 2:] - task.priors.boxes[[0, -1], :2]
+    np.testing.assert_allclose(sides, [[40, 30], [20, 20]])
+    with pytest.raises(ValueError, match="ssd300_vgg16 has no anchors"):
+        models.build("ssd300_vgg16", anchors=asked)
 
 
 def test_targets_equal_loops():
@@ -199,28 +257,56 @@ def v2_loss(targets: dict, outputs: np.ndarray) -> dict[str, float]:
     return sums
 
 
+def v4_loss(targets: dict, outputs: np.ndarray) -> dict[str, float]:
+    """The equations of models/detection/yolov4.py, row after row; labels smoothed by 0.1."""
+    sums = dict.fromkeys(("box", "obj", "cls"), 0.0)
+    cells = rows_of_cells()
+    for cls, box, truth, raw in zip(*targets.values(), outputs.astype(float), strict=True):
+        for row, cell in enumerate(cells):
+            t = raw[row]
+            reach = 1.05 if cell[0] == 32 else 1.2
+            part = reach * sigmoid(t[:2]) - (reach - 1) / 2
+            own = box_at(cell, *part, *t[2:4])
+            if cls[row]:
+                sums["box"] += 5 * (1 - ciou(own, box_at(cell, *box[row].astype(float))))
+                sums["obj"] += bce(1, t[4])
+                for k in range(CLASSES):
+                    sums["cls"] += bce(0.95 if k + 1 == cls[row] else 0.05, t[5 + k])
+            elif max(overlap(own, one) for one in truth) <= 0.7:
+                sums["obj"] += bce(0, t[4])
+    return sums
+
+
 def near_miss(outputs: np.ndarray) -> np.ndarray:
-    """The second anchor of the cell that has BOXES[2] overlaps it by more than 0.6, too."""
-    outputs[0, 11, :4] = [0.1, 0.9, -0.8, -0.2]
+    """The second anchor of the cell that has BOXES[2] overlaps it by more than 0.7, too."""
+    outputs[0, 11, :4] = [-0.1, 0.6, -0.8, -0.2]
     return outputs
 
 
-@pytest.mark.parametrize(("loss", "reference"), [(yolov2.loss, v2_loss), (yolov3.loss, v3_loss)])
-def test_loss_equals_loops(loss, reference):
+@pytest.mark.parametrize(
+    ("loss", "reference", "grid"),
+    [
+        (yolov2.loss, v2_loss, GRID),
+        (yolov3.loss, v3_loss, GRID),
+        (functools.partial(yolov4.loss, label_smoothing=0.1), v4_loss, REACHING),
+    ],
+    ids=["v2", "v3", "v4"],
+)
+def test_loss_equals_loops(loss, reference, grid):
     draw = np.random.default_rng(1)
     outputs = near_miss(draw.normal(0, 0.7, (2, ROWS, 5 + CLASSES)).astype(np.float32))
     targets = batched(encode(BOXES, LABELS), encode(BOXES[[1, 1, 3, 3]], [0, 1, 2, 0]))
     expected = reference(targets, outputs)
     alone = {**targets, "truth": 0 * targets["truth"]}  # nothing is near any object
     assert reference(alone, outputs)["obj"] > expected["obj"]
-    found = loss(targets, outputs, grid=GRID)
+    found = loss(targets, outputs, grid=grid)
     assert set(found) == set(expected)
     for name, (value, normalizer) in found.items():
         assert float(normalizer) == 2, name
         np.testing.assert_allclose(float(value), expected[name], rtol=1e-5, err_msg=name)
 
 
-@pytest.mark.parametrize("name", ["yolov2_tiny", "yolov3_tiny"])
+@pytest.mark.parametrize("name", ["yolov2_tiny", "yolov3_tiny", "yolov4_tiny"])
 @pytest.mark.parametrize("case", ["none", "one class", "200 objects", "border"])
 def test_losses_and_gradients_are_finite(name, case):
     task = models.build_task(name, num_classes=1 if case == "one class" else 4, input_size=(64, 96))

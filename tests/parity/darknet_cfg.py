@@ -19,7 +19,11 @@ from tests.parity import formula
 from tests.parity.darknet_reference import channels, sections
 
 GAIN = np.float32(2**0.5)  # else a leaky ReLU's map fades from layer to layer
-HEAD_GAIN = {"yolov3": 5e-6, "yolov3_spp": 5e-6}  # residual blocks make maps grow: e^t stays finite
+HEAD_GAIN = {
+    "yolov3": 5e-6,
+    "yolov3_spp": 5e-6,
+    "yolov4": 1e-5,
+}  # residual blocks make maps grow: e^t stays finite
 THRESHOLD = 1e-4  # products below are zeroed by OpenCV
 ANCHORS = {
     "yolov3": "10,13, 16,30, 33,23, 30,61, 62,45, 59,119, 116,90, 156,198, 373,326",
@@ -28,10 +32,14 @@ ANCHORS = {
     "yolov2_tiny": "1.08,1.19, 3.42,4.41, 6.63,11.38, 9.42,5.11, 16.62,10.52",
 }
 ANCHORS["yolov3_spp"] = ANCHORS["yolov3"]
+ANCHORS["yolov4"] = "12,16, 19,36, 40,28, 36,75, 76,55, 72,146, 142,110, 192,243, 459,401"
+ANCHORS["yolov4_tiny"] = ANCHORS["yolov3_tiny"]
+REACHES = {"yolov4": {"0,1,2": 1.2, "3,4,5": 1.1, "6,7,8": 1.05}}
+REACHES["yolov4_tiny"] = {"3,4,5": 1.05, "1,2,3": 1.05}
 
 
-def conv(filters: int, size: int, stride: int = 1) -> str:
-    return f"conv {filters} {size} {stride}"
+def conv(filters: int, size: int, stride: int = 1, activation: str = "leaky") -> str:
+    return f"conv {filters} {size} {stride} {activation}"
 
 
 def residuals(filters: int, depth: int) -> list[str]:
@@ -68,6 +76,29 @@ def small(last_stride: int) -> list[str]:
     return [*lines, conv(1024, 3)]
 
 
+def mish(*numbers: int) -> str:
+    return conv(*numbers, activation="mish")
+
+
+def cspdarknet53() -> list[str]:
+    lines = [mish(32, 3)]
+    for filters, depth in ((64, 1), (128, 2), (256, 8), (512, 8), (1024, 4)):
+        half = filters // 2
+        split = filters if filters == 64 else half
+        block = [mish(half, 1), mish(split, 3), "shortcut -3"]
+        lines += [mish(filters, 3, 2), mish(split, 1), "route -2", mish(split, 1), *block * depth]
+        lines += [mish(split, 1), f"route -1,-{3 * depth + 4}", mish(filters, 1)]
+    return lines
+
+
+def tiny_stage(filters: int) -> list[str]:
+    half = conv(filters // 2, 3)
+    return [
+        *(conv(filters, 3), "half -1", half, half, "route -1,-2"),
+        *(conv(filters, 1), "route -6,-1", "maxpool 2 2"),
+    ]
+
+
 SPP = ["maxpool 5 1", "route -2", "maxpool 9 1", "route -4", "maxpool 13 1", "route -1,-3,-5,-6"]
 COARSE = {
     "yolov3": pairs(512, 3),
@@ -77,7 +108,31 @@ TAIL = [
     *("head 6,7,8", *up(256, 61), *pairs(256, 3), "head 3,4,5"),
     *(*up(128, 36), *pairs(128, 3), "head 0,1,2"),
 ]
+TINY_CSP = [
+    *(conv(32, 3, 2), conv(64, 3, 2), *tiny_stage(64), *tiny_stage(128), *tiny_stage(256)),
+    conv(512, 3),
+]
+
+
+def lateral(filters: int, source: int) -> list[str]:
+    return [conv(filters, 1), "upsample", f"route {source}", conv(filters, 1), "route -1,-3"]
+
+
+def lower(filters: int, joined: int) -> list[str]:
+    return ["route -4", conv(filters, 3, 2), f"route -1,-{joined}", *pairs(filters, 3)]
+
+
 LINES = {
+    "cspdarknet53_tiny": [*TINY_CSP, "avgpool", "logits"],
+    "yolov4": [
+        *(*cspdarknet53(), *pairs(512, 1), conv(512, 1), *SPP, *pairs(512, 1), conv(512, 1)),
+        *(*lateral(256, 85), *pairs(256, 2), conv(256, 1), *lateral(128, 54), *pairs(128, 3)),
+        *("head 0,1,2", *lower(256, 16), "head 3,4,5", *lower(512, 37), "head 6,7,8"),
+    ],
+    "yolov4_tiny": [
+        *(*TINY_CSP, conv(256, 1), conv(512, 3), "head 3,4,5"),
+        *(*up(128, 23), conv(256, 3), "head 1,2,3"),
+    ],
     "darknet_reference": [*small(2), "avgpool", "logits"],
     "yolov2": [
         *(*darknet19(), conv(1024, 3), conv(1024, 3), "route -9", conv(64, 1)),
@@ -98,8 +153,8 @@ def cfg(network: str, classes: int, height: int, width: int) -> str:
     for line in LINES[network]:
         kind, *numbers = line.split()
         if kind == "conv":
-            filters, size, stride = numbers
-            text += "[convolutional]\nbatch_normalize=1\nactivation=leaky\npad=1\n"
+            filters, size, stride, activation = numbers
+            text += f"[convolutional]\nbatch_normalize=1\nactivation={activation}\npad=1\n"
             text += f"filters={filters}\nsize={size}\nstride={stride}\n"
         elif kind == "head":
             text += "[convolutional]\nactivation=linear\npad=1\nsize=1\nstride=1\n"
@@ -107,6 +162,8 @@ def cfg(network: str, classes: int, height: int, width: int) -> str:
             text += f"[yolo]\nmask={numbers[0]}\nanchors={ANCHORS[network]}\nclasses={classes}\n"
             text += f"num={ANCHORS[network].count(',') // 2 + 1}\nthresh={THRESHOLD}\n"
             text += "nms_threshold=0\n"
+            if reaches := REACHES.get(network):
+                text += f"scale_x_y={reaches[numbers[0]]}\n"
         elif kind == "region":
             text += "[convolutional]\nactivation=linear\npad=1\nsize=1\nstride=1\n"
             text += f"filters={5 * (5 + classes)}\n"
@@ -125,6 +182,8 @@ def cfg(network: str, classes: int, height: int, width: int) -> str:
             text += f"[shortcut]\nfrom={numbers[0]}\nactivation=linear\n"
         elif kind == "route":
             text += f"[route]\nlayers={numbers[0]}\n"
+        elif kind == "half":
+            text += f"[route]\nlayers={numbers[0]}\ngroups=2\ngroup_id=1\n"
         else:
             text += "[upsample]\nstride=2\n"
     return text
@@ -152,17 +211,18 @@ def summary(text: str) -> list[tuple]:
     for kind, options in sections(text)[1:]:
         keys = ("filters", "size", "stride", "batch_normalize", "activation", "layers", "from")
         keys += ("mask", "anchors", "classes", "num", "pad", "coords", "softmax")
+        keys += ("groups", "group_id", "scale_x_y")
         values = {key: re.sub(" +", "", options[key]) for key in keys if key in options}
         found.append((kind, values))
     return found
 
 
 if __name__ == "__main__":
-    for network in LINES:
+    for network in LINES.keys() - {"cspdarknet53_tiny"}:
         name = network.replace("_reference", "").replace("_", "-")
         name += "-voc" if "v2" in name else ""
         path = pathlib.Path(sys.argv[1]) / f"{name}.cfg"
-        classes = 20 if "v2" in name else 80 if "v3" in name else 1000
+        classes = 20 if "v2" in name else 80 if "yolo" in name else 1000
         ours = summary(cfg(network, classes, 416, 416))
         theirs = summary(path.read_text().split("[softmax]")[0])
         assert ours == theirs, next((a, b) for a, b in zip(ours, theirs) if a != b)  # noqa: B905

@@ -77,6 +77,7 @@ def channels(parts) -> list[tuple[int, int, int, bool]]:
             before *= int(options["stride"]) ** 2
         elif kind == "route":
             before = sum(outputs[int(index)] for index in options["layers"].split(","))
+            before //= int(options.get("groups", 1))
         outputs.append(before)
     return found
 

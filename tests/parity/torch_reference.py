@@ -7,7 +7,7 @@ The two of 200 layers are timm's. Run by hand, in an environment of its own:
     PYTHONPATH=. tv/bin/python tests/parity/torch_reference.py
 
 torchvision's compiled operators need a CUDA build of torch; with others the stubs below let it
-import. None of them runs here.
+import. Of them only suppression runs here, in plain PyTorch.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ def import_torchvision():
     if torch.version.cuda is None:
         library = torch.library.Library("torchvision", "DEF")
         library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        library.impl("nms", nms, "CPU")
         library.define(
             "roi_align(Tensor input, Tensor rois, float spatial_scale, int pooled_height, "
             "int pooled_width, int sampling_ratio, bool aligned) -> Tensor"
@@ -41,6 +42,8 @@ def import_torchvision():
     import torchvision
     import torchvision.models.detection
 
+    if library is not None:
+        torchvision.extension._has_ops = lambda: True
     return library, torchvision
 
 
@@ -58,7 +61,9 @@ def fill(module, name_of) -> None:
             values = formula.weight(ours, shape[::-1]).T
         else:
             values = formula.weight(ours, shape)
-        if re.fullmatch(r"level\d_box/.*", ours):  # (y, x, h, w) here, (x, y, w, h) there
+        if re.fullmatch(
+            r"(level\d_box|box_codes)/.*", ours
+        ):  # (y, x, h, w) here, (x, y, w, h) there
             by_prior = values.reshape(-1, 4, *values.shape[1:])
             values = by_prior[:, [1, 0, 3, 2]].reshape(shape)
         tensor.copy_(torch.from_numpy(np.ascontiguousarray(values)))
@@ -151,7 +156,7 @@ def weldon(torchvision) -> None:
 
 
 def vgg_names() -> dict[str, str]:
-    """torchvision's backbone.* positions -> our layers, for SSD300."""
+    """torchvision's backbone.* positions -> our layers, for SSD300 and SSD512."""
     names, position = {}, 0
     for block, depth in enumerate((2, 2, 3, 3), start=1):
         for index in range(1, depth + 1):
@@ -161,29 +166,53 @@ def vgg_names() -> dict[str, str]:
     for index in range(1, 4):  # pool4 is extra.0.0
         names[f"extra.0.{2 * index - 1}"] = f"block5_conv{index}"
     names |= {"extra.0.7.1": "fc6", "extra.0.7.3": "fc7"}
-    for level in range(6, 10):
+    for level in range(6, 11):
         names[f"extra.{level - 5}.0"] = f"conv{level}_1"
         names[f"extra.{level - 5}.2"] = f"conv{level}_2"
     return names
 
 
+def ssd_name(name: str, tensor) -> str:
+    if name == "backbone.scale_weight":
+        return "block4_scale/scale"
+    layer, variable = name.rsplit(".", 1)
+    variable = "kernel" if variable == "weight" else "bias"
+    if layer.startswith("head."):
+        kind, index = re.fullmatch(r"head\.(\w+)_head\.module_list\.(\d)", layer).groups()
+        kind = {"classification": "cls", "regression": "box"}[kind]
+        return f"level{int(index) + 1}_{kind}/{variable}"
+    return f"{vgg_names()[layer.removeprefix('backbone.')]}/{variable}"
+
+
+def ssd512(torchvision) -> None:
+    """torchvision's parts for 512 px, their extra layers with the paper's strides and padding."""
+    ssd = torchvision.models.detection.ssd
+    vgg = torchvision.models.vgg16(weights=None)
+    network = torch.nn.Module()
+    network.backbone = ssd._vgg_extractor(vgg, highres=True, trainable_layers=5)
+    for block in network.backbone.extra[3:5]:
+        block[2].stride, block[2].padding = (2, 2), (1, 1)
+    network.backbone.extra[5][2].padding = (1, 1)
+    channels = [512, 1024, 512, 256, 256, 256, 256]
+    network.head = ssd.SSDHead(channels, [4, 6, 6, 6, 6, 4, 4], CLASSES + 1)
+    fill(network, ssd_name)
+    network.eval()
+    mean = torch.tensor([123.0, 117.0, 104.0])[:, None, None]
+    image = torch.from_numpy(formula.pictures(1, 512, 512)).permute(0, 3, 1, 2) - mean
+    outputs = network.head(list(network.backbone(image).values()))
+    rows = slice(None, None, 311)
+    np.savez_compressed(
+        GOLDEN / "torch_ssd512.npz",
+        cls=outputs["cls_logits"][:, rows].numpy(),
+        box=outputs["bbox_regression"][:, rows][..., [1, 0, 3, 2]].numpy(),
+    )
+    print("ssd512", outputs["cls_logits"].shape)
+
+
 def ssd(torchvision) -> None:
     detection = torchvision.models.detection
     network = detection.ssd300_vgg16(weights=None, weights_backbone=None, num_classes=21)
-    names = vgg_names()
-
-    def name_of(name: str, tensor) -> str:
-        if name == "backbone.scale_weight":
-            return "block4_scale/scale"
-        layer, variable = name.rsplit(".", 1)
-        variable = "kernel" if variable == "weight" else "bias"
-        if layer.startswith("head."):
-            kind, index = re.fullmatch(r"head\.(\w+)_head\.module_list\.(\d)", layer).groups()
-            kind = {"classification": "cls", "regression": "box"}[kind]
-            return f"level{int(index) + 1}_{kind}/{variable}"
-        return f"{names[layer.removeprefix('backbone.')]}/{variable}"
-
-    fill(network, name_of)
+    fill(network, ssd_name)
     network.eval()
     mean = torch.tensor([123.0, 117.0, 104.0])[:, None, None]
     image = torch.from_numpy(formula.pictures(2, 300, 300)).permute(0, 3, 1, 2) - mean
@@ -222,6 +251,98 @@ def ssd(torchvision) -> None:
     )
 
 
+def retinanet_name(name: str, tensor) -> str:
+    """torchvision's RetinaNet -> our layers."""
+    layer, variable = name.rsplit(".", 1)
+    if layer.startswith("backbone.body."):
+        return resnet_name(name.removeprefix("backbone.body."), tensor)
+    kind = "kernel" if variable == "weight" else "bias"
+    if parts := re.fullmatch(r"backbone\.fpn\.(inner|layer)_blocks\.(\d)\.0", layer):
+        return f"fpn_{parts[1]}{int(parts[2]) + 1}/{kind}"
+    if parts := re.fullmatch(r"backbone\.fpn\.extra_blocks\.(p\d)", layer):
+        return f"fpn_{parts[1]}/{kind}"
+    part = "cls" if "classification" in layer else "box"
+    if parts := re.fullmatch(r".*\.conv\.(\d)\.0", layer):
+        return f"{part}_conv{int(parts[1]) + 1}/{kind}"
+    return f"{part}_{'logits' if part == 'cls' else 'codes'}/{kind}"
+
+
+def retinanet(torchvision, variant: str):
+    """torchvision's; "_c5" and on ResNet-18 with the map of stride 64 from the backbone's last."""
+    detection = torchvision.models.detection
+    if variant == "retinanet_resnet50_fpn":
+        network = detection.retinanet_resnet50_fpn(
+            weights=None, weights_backbone=None, num_classes=CLASSES
+        )
+    else:
+        depth = 50 if "50" in variant else 18
+        extra = torchvision.ops.feature_pyramid_network.LastLevelP6P7(
+            {50: 2048, 18: 512}[depth], 256
+        )
+        body = detection.backbone_utils.resnet_fpn_backbone(
+            backbone_name=f"resnet{depth}",
+            weights=None,
+            returned_layers=[2, 3, 4],
+            extra_blocks=extra,
+            norm_layer=torchvision.ops.misc.FrozenBatchNorm2d,
+        )
+        network = detection.RetinaNet(body, CLASSES)
+    fill(network, retinanet_name)
+    return network.eval()
+
+
+def retinanets(torchvision) -> None:
+    """Outputs at two sizes; of torchvision's own network also anchors, losses and detections."""
+    found = {}
+    image_list = torchvision.models.detection.image_list.ImageList
+    swap, step = [1, 0, 3, 2], slice(None, None, 149)
+    for variant in ("retinanet", "retinanet_resnet50_fpn", "retinanet_resnet50_fpn_c5"):
+        network = retinanet(torchvision, variant)
+        for height, width in ((96, 128), (150, 221)):
+            image = pictures("torch", 2, height, width)
+            maps = list(network.backbone(image).values())
+            outputs = network.head(maps)
+            case = f"{variant}_{height}x{width}"
+            found[f"{case}_cls"] = outputs["cls_logits"][:, step].numpy()
+            found[f"{case}_box"] = outputs["bbox_regression"][:, step][..., swap].numpy()
+            if variant != "retinanet_resnet50_fpn":
+                continue
+            listing = image_list(image, [(height, width)] * 2)
+            anchors = network.anchor_generator(listing, maps)
+            found[f"{case}_anchors"] = anchors[0][step][:, swap].numpy()
+            for index, (boxes, classes) in enumerate(formula.objects()):
+                target = {
+                    "boxes": torch.from_numpy(boxes[:, swap] * height / 300),
+                    "labels": torch.from_numpy(classes % CLASSES),
+                }
+                one = {key: value[index : index + 1] for key, value in outputs.items()}
+                losses = network.compute_loss([target], one, [anchors[0]])
+                for name, value in losses.items():
+                    found[f"{case}_{name}{index}"] = value.numpy()
+            counts = [x.shape[2] * x.shape[3] * 9 for x in maps]
+            split = {key: list(value.split(counts, dim=1)) for key, value in outputs.items()}
+            levels = [list(anchors[0].split(counts))] * 2
+            for index, answer in enumerate(
+                network.postprocess_detections(split, levels, listing.image_sizes)
+            ):
+                found[f"{case}_boxes{index}"] = answer["boxes"][:25][:, swap].numpy()
+                found[f"{case}_scores{index}"] = answer["scores"][:25].numpy()
+                found[f"{case}_labels{index}"] = answer["labels"][:25].numpy()
+                print(case, index, answer["scores"][:5], len(answer["scores"]))
+    np.savez_compressed(GOLDEN / "torch_retinanet.npz", **found)
+
+
+def nms(boxes, scores, threshold: float):
+    """Of torchvision's stubs the one that is run here: rows that stay, the best first."""
+    order, kept = scores.argsort(descending=True, stable=True), []
+    while len(order):
+        kept.append(order[0])
+        overlap = sys.modules["torchvision.ops.boxes"].box_iou(boxes[order[:1]], boxes[order])[0]
+        order = order[~(overlap > threshold)]  # boxes without area overlap by 0 / 0
+        order = order[order != kept[-1]]
+    return torch.stack(kept) if kept else torch.zeros(0, dtype=torch.int64)
+
+
 if __name__ == "__main__":
     torch.manual_seed(0)
     with torch.no_grad():
@@ -229,3 +350,5 @@ if __name__ == "__main__":
         resnets(vision)
         weldon(vision)
         ssd(vision)
+        ssd512(vision)
+        retinanets(vision)

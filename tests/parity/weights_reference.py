@@ -44,6 +44,8 @@ ALIKE = {
     "inception_v3_aux of timm": ("timm", "inception_v3"),
     "resnet50 of timm": ("timm", "resnet50"),
 }
+# Detectors of torchvision, whose outputs are maps: every 149th row of them is kept.
+DETECTORS = {"retinanet_resnet50_fpn": (96, 128)}
 MEAN = {"imagenet": (0.485, 0.456, 0.406), "half": (0.5,) * 3}
 STD = {"imagenet": (0.229, 0.224, 0.225), "half": (0.5,) * 3}
 
@@ -56,30 +58,54 @@ def build(package: str, name: str):
         return timm.create_model(name, num_classes=CLASSES, **options)
     import torchvision
 
+    if name in DETECTORS:
+        network = getattr(torchvision.models.detection, name)
+        return network(weights=None, weights_backbone=None, num_classes=CLASSES)
     options = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
     return getattr(torchvision.models, name)(num_classes=CLASSES, **options)
+
+
+def filled(network, scaled: bool = True):
+    shapes = {name: tuple(value.shape) for name, value in network.state_dict().items()}
+    values = weights_formula.tensors(shapes, scaled=scaled)
+    network.load_state_dict(
+        {name: torch.from_numpy(np.ascontiguousarray(v)) for name, v in values.items()}
+    )
+    return network
 
 
 def outputs() -> None:
     found = {}
     for ours, (package, theirs, size, pixels) in NETWORKS.items():
-        network = build(package, theirs).eval()
-        shapes = {name: tuple(value.shape) for name, value in network.state_dict().items()}
-        values = weights_formula.tensors(shapes, scaled=ours != "inception_resnet_v2")
-        network.load_state_dict(
-            {name: torch.from_numpy(np.ascontiguousarray(v)) for name, v in values.items()}
-        )
+        network = filled(build(package, theirs).eval(), scaled=ours != "inception_resnet_v2")
         image = torch.from_numpy(formula.pictures(2, size, size)).permute(0, 3, 1, 2) / 255
         mean, std = (torch.tensor(table[pixels])[:, None, None] for table in (MEAN, STD))
         with torch.no_grad():
             found[f"{ours}_logits"] = network((image - mean) / std).numpy()
         print(ours, np.abs(found[f"{ours}_logits"]).max(), found[f"{ours}_logits"].std())
+    found |= detector_outputs()
     np.savez_compressed(GOLDEN / "weights_torch.npz", **found)
+
+
+def detector_outputs() -> dict[str, np.ndarray]:
+    found = {}
+    for name, size in DETECTORS.items():
+        network = filled(build("torchvision", name).eval())
+        mean, std = (torch.tensor(table["imagenet"])[:, None, None] for table in (MEAN, STD))
+        image = torch.from_numpy(formula.pictures(2, *size)).permute(0, 3, 1, 2) / 255
+        with torch.no_grad():
+            maps = list(network.backbone((image - mean) / std).values())
+            outputs = network.head(maps)
+        found[f"{name}_cls"] = outputs["cls_logits"][:, ::149].numpy()
+        boxes = outputs["bbox_regression"][:, ::149]
+        found[f"{name}_box"] = boxes[..., [1, 0, 3, 2]].numpy()  # (y, x, h, w) here
+    return found
 
 
 def names() -> None:
     found = {}
     sources = {ours: row[:2] for ours, row in NETWORKS.items()} | ALIKE
+    sources |= {name: ("torchvision", name) for name in DETECTORS}
     with torch.device("meta"):
         for ours, (package, theirs) in sources.items():
             state = build(package, theirs).state_dict()

@@ -57,6 +57,7 @@ def run(
         raw["run_dir"] = str(top)
         raw["model"].update(init_from=str(top / "pruned"), weights=None)
         raw["train"].update(mode="fine_tune", epochs=epochs, stages=[])
+        raw["evaluate"]["tta"] = []  # as the other rows are measured
         job = steps.Job(config.parse(raw, f"{recipe.name}, pruned"), tell=tell, store=store)
         done = steps.run(job, "evaluator")
         tuned = compare.row(job, "fine-tuned", done["metrics"])

@@ -168,9 +168,10 @@ def _validated(job: Job) -> dict:
 
 
 def _evaluated(job: Job) -> dict:
-    report = job.done["evaluator"].path / "report.html"
-    write_bytes(job.run_dir / "report.html", report.read_bytes())
-    return {}
+    folder = job.done["evaluator"].path
+    write_bytes(job.run_dir / "report.html", (folder / "report.html").read_bytes())
+    how = json.loads((folder / "metrics.json").read_text()).get("measured_with")
+    return {"measured_with": how} if how else {}
 
 
 # What a run shows of a finished step: a function of the job -> entries of the result.

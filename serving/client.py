@@ -27,8 +27,7 @@ from tensorflow_serving.apis import (
 
 from convoy.serving import warmup
 from convoy.serving.manager import versions_of
-from convoy.serving.servable import DEFAULT, Servable
-from convoy.serving.signatures import TENSOR
+from convoy.serving.servable import DEFAULT, TENSOR, Servable
 
 Answers = dict[str, np.ndarray]
 UNLIMITED = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]

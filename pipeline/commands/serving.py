@@ -93,7 +93,7 @@ def _tta(words: list[str]) -> tuple[str | float, ...]:
     try:
         return views.check_words(words)
     except ValueError as error:
-        raise UsageError(f"--tta: {error}") from None
+        raise UsageError(f"--tta: {error}, got {','.join(words)}") from None
 
 
 def _ui_flags(values: flags.FlagValues) -> None:

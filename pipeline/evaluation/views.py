@@ -74,7 +74,7 @@ def _word(word: str | float) -> str | float:
         factor = 0.0
     if isinstance(word, bool) or not FACTORS[0] <= factor <= FACTORS[1]:
         least, most = FACTORS
-        raise ValueError(f"expected flip and scales from {least:g} to {most:g}, got {word!r}")
+        raise ValueError(f"expected flip and scales from {least:g} to {most:g}")
     return factor
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pathlib
-import signal
 import sys
 
 from absl import flags
@@ -114,17 +113,11 @@ def _ui(words: list[str], values: flags.FlagValues, beam: list[str]) -> dict:
     environment = {**os.environ, "DAGSTER_HOME": str(home), "CONVOY_RECIPE": str(recipe)}
     schedule = job.recipe.schedule or "none"
     recipes.say(f"Dagster on http://{values.host}:{values.port}; schedule: {schedule}")
-
-    def stop(*_):
-        raise Interrupted("Dagster was stopped by SIGTERM")
-
-    before = signal.signal(signal.SIGTERM, stop)
     try:
-        code = guard.run(command, environment)
+        with guard.on_sigterm(Interrupted("Dagster was stopped by SIGTERM")):
+            code = guard.run(command, environment)
     except KeyboardInterrupt:
         return {"port": values.port}
-    finally:
-        signal.signal(signal.SIGTERM, before)
     if code:
         raise RuntimeError(f"dagster dev ended with {code}; its messages are above")
     return {"port": values.port}

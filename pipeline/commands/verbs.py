@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
-from convoy.pipeline.commands import datasets, networks, recipes, serving, transfer
+from convoy.pipeline.commands import datasets, grid, networks, recipes, serving, transfer
 
-VERBS = datasets.VERBS | recipes.VERBS | transfer.VERBS | serving.VERBS | networks.VERBS
+VERBS = (
+    datasets.VERBS | recipes.VERBS | transfer.VERBS | grid.VERBS | serving.VERBS | networks.VERBS
+)

@@ -50,6 +50,7 @@ def run(
     if (top / "result.json").exists() and trained.find(top) == source:
         raise UsageError(f"-o {out}: is the run that is pruned; name a folder for the smaller one")
     store = source.parents[1]
+    steps.check_store(top, store)
     examples = _examples(source)
     rows = _prune(source, recipe, examples, top / "pruned", keep, criterion, tell)
     if epochs:

@@ -192,8 +192,9 @@ def _several(ask: Ask, views_of: Callable, joining: Joining, limited: bool) -> A
         answered = []
         for _, alike in itertools.groupby(views, lambda view: view.size):
             for some in _chunks(list(alike), TOGETHER):
-                looks = np.concatenate([np.asarray(tta.look(v, picture[None])) for v in some])
-                answered += ask(looks)
+                looks = [np.asarray(tta.look(view, picture[None])) for view in some]
+                # A view alone may be the whole of a large picture, which is not copied.
+                answered += ask(np.concatenate(looks) if len(looks) > 1 else looks[0])
         return join(views, answered, joining, limited)
 
     return lambda pictures: [answer(picture) for picture in pictures]

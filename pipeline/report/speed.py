@@ -36,6 +36,8 @@ def scatter(rows: Sequence[Mapping[str, Any]], metric: str) -> Figure:
     times = [row["ms"] for row in rows]
     if max(times) > WIDE * min(times):
         axes.set_xscale("log")
+        for ticks in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
+            ticks("{x:g}")
     axes.set(xlabel="milliseconds per picture", ylabel=metric)
     axes.grid(alpha=0.25)
     axes.margins(0.08)

@@ -39,6 +39,7 @@ Ask = Callable[[np.ndarray], list[Answer]]
 FLIP = "flip"
 FACTORS = (0.25, 4.0)  # least and largest of a scale
 TOGETHER = 8  # views of one size that are asked about at once
+WHOLE = 4  # sides of a tile: the picture as a whole is made no larger than that
 MOST_TILES = 10_000  # of one picture
 CUT = 0.01  # of a view's side: a box that ends so near to its border is cut there
 DISCOUNT = 0.5  # of the score of a cut box, in the order of suppression
@@ -140,7 +141,7 @@ def augmented(ask: Ask, words: Sequence[str | float], joining: Joining) -> Ask:
 
 
 def tiled(ask: Ask, tile: tuple[int, int], joining: Joining) -> Ask:
-    """Asks about tiles of (SIZE, OVERLAP) pixels, and about the picture as a whole.
+    """Asks about tiles of (SIZE, OVERLAP) pixels, and about the picture as a whole, made smaller.
 
     All boxes are answered, however many. Held at once are the picture, TOGETHER tiles and all boxes
     found. Raises ValueError for a picture of more than MOST_TILES tiles.
@@ -156,7 +157,8 @@ def tiled(ask: Ask, tile: tuple[int, int], joining: Joining) -> Ask:
                 f"{picture[0]} has {len(views):,} of them, more than {MOST_TILES:,}: take larger "
                 "ones, or less overlap"
             )
-        return views if len(views) == 1 else [*views, tta.identity(picture)]
+        smaller = min(1.0, WHOLE * tile[0] / max(picture))
+        return views if len(views) == 1 else [*views, *tta.scales(picture, [smaller])]
 
     return _several(ask, views_of, joining, limited=False)
 
@@ -192,7 +194,7 @@ def _several(ask: Ask, views_of: Callable, joining: Joining, limited: bool) -> A
         answered = []
         for _, alike in itertools.groupby(views, lambda view: view.size):
             for some in _chunks(list(alike), TOGETHER):
-                looks = [np.asarray(tta.look(view, picture[None])) for view in some]
+                looks = [_bytes(tta.look(view, picture[None])) for view in some]
                 # A view alone may be the whole of a large picture, which is not copied.
                 answered += ask(np.concatenate(looks) if len(looks) > 1 else looks[0])
         return join(views, answered, joining, limited)
@@ -266,6 +268,12 @@ def suppressed(
             waiting = waiting[~((shared > iou) | (cut[waiting] & (held >= HELD)))]
     kept = np.sort(np.array(kept, np.int64))  # of equal scores the first
     return kept[np.argsort(-np.asarray(scores, np.float64)[kept], kind="stable")]
+
+
+def _bytes(looks) -> np.ndarray:
+    """uint8; a view that was resized is in floats."""
+    values = np.asarray(looks)
+    return values if values.dtype == np.uint8 else np.rint(values).astype(np.uint8)
 
 
 def _apart(answered: Mapping[str, np.ndarray], count: int) -> list[Answer]:

@@ -95,6 +95,17 @@ def test_tiles_answer_as_one_look_would():
     assert alone["num_detections"] == len(LARGE)  # what one look finds of it
 
 
+def test_what_is_larger_than_tiles_is_found_in_the_picture_made_smaller():
+    """Of 1000 pixels 400 are left, and edges are as sharp as that."""
+    box = (5, 205, 95, 805)
+    ask = finder()
+    (answer,) = views.tiled(ask, (100, 20), BOXES)(painted((100, 1000), [(box, 2)])[None])
+    assert (1, 40, 400, 3) in ask.asked
+    assert (1, 100, 1000, 3) not in ask.asked
+    assert answer["num_detections"] == 1
+    np.testing.assert_allclose(answer["boxes"][0], box, atol=2.5)
+
+
 def test_without_overlap_the_parts_of_what_is_cut_remain():
     """The rule needs one view that holds the object whole."""
     picture = painted((100, 200), [((40, 80, 60, 120), 0), ((10, 10, 30, 30), 1)])

@@ -18,7 +18,7 @@ def _flags(values: flags.FlagValues) -> None:
     flags.DEFINE_string("output", None, text, values, short_name="o")
 
 
-def _grid(words: list[str], values: flags.FlagValues, beam: list[str]) -> dict:
+def _run(words: list[str], values: flags.FlagValues, beam: list[str]) -> dict:
     if values.time_only:
         arguments.unused(values, ["weights"], "with --time_only weights are random")
     recipe = recipes.load(words, values, beam)
@@ -44,16 +44,14 @@ def _grid(words: list[str], values: flags.FlagValues, beam: list[str]) -> dict:
     return result
 
 
-VERBS = {
-    "grid": Verb(
-        "train, or time, detectors on several backbones; draw accuracy against time",
-        "RECIPE [--meta A,B...] --backbones X,Y... [--time_only] [-o DIR]",
-        (
-            f"convoy grid {recipes.VOC} --meta ssd --backbones mobilenet_v1,resnet18 -o grid",
-            f"convoy grid {recipes.VOC} --meta ssd --backbones vgg16,resnet101 --time_only --json",
-        ),
-        _grid,
-        _flags,
-        passes_flags=True,
+VERB = Verb(
+    "train, or time, detectors on several backbones; draw accuracy against time",
+    "RECIPE [--meta A,B...] --backbones X,Y... [--time_only] [-o DIR]",
+    (
+        f"convoy grid {recipes.VOC} --meta ssd --backbones mobilenet_v1,resnet18 -o grid",
+        f"convoy grid {recipes.VOC} --meta ssd --backbones vgg16,resnet101 --time_only --json",
     ),
-}
+    _run,
+    _flags,
+    passes_flags=True,
+)

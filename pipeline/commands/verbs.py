@@ -2,8 +2,40 @@
 
 from __future__ import annotations
 
-from convoy.pipeline.commands import datasets, grid, networks, recipes, serving, transfer
-
-VERBS = (
-    datasets.VERBS | recipes.VERBS | transfer.VERBS | grid.VERBS | serving.VERBS | networks.VERBS
+from convoy.pipeline.commands import (
+    benchmark,
+    compare,
+    convert,
+    digits,
+    explain,
+    fetch,
+    grid,
+    ingest,
+    models,
+    predict,
+    preview,
+    prune,
+    recipes,
+    serve,
+    ui,
+    validate,
 )
+
+VERBS = {
+    "digits": digits.VERB,
+    "fetch": fetch.VERB,
+    "ingest": ingest.VERB,
+    "convert": convert.VERB,
+    "preview": preview.VERB,
+    "validate": validate.VERB,
+    **recipes.VERBS,
+    "compare": compare.VERB,
+    "prune": prune.VERB,
+    "grid": grid.VERB,
+    "ui": ui.VERB,
+    "serve": serve.VERB,
+    "predict": predict.VERB,
+    "benchmark": benchmark.VERB,
+    "explain": explain.VERB,
+    "models": models.VERB,
+}

@@ -65,6 +65,7 @@ def combination(recipe: Recipe, meta: str, backbone: str, run_dir: pathlib.Path)
     raw["run_dir"] = str(run_dir)
     raw["model"].update(name=meta, backbone=backbone, features=[], feature_layer=None, widths={})
     raw["push"]["model_dir"] = ""  # it is not compared with what is pushed
+    raw["evaluate"]["tta"] = []  # the time is that of one look
     return config.parse(raw, f"{recipe.name}, {meta} + {backbone}")
 
 

@@ -56,6 +56,7 @@ def test_a_combination_is_the_recipe_with_another_network(tmp_path):
             tmp_path,
             model={"name": "ssd", "backbone": "vgg16", "widths": {"a": 3}, "input_size": [96, 96]},
             push={"model_dir": "served"},
+            evaluate={"tta": ["flip"], "gallery": 3},
         )
     )
     changed = grid.combination(whole, "yolov2", "darknet19", tmp_path / "one")
@@ -63,7 +64,8 @@ def test_a_combination_is_the_recipe_with_another_network(tmp_path):
     assert changed.model.input_size == (96, 96)
     assert (changed.model.widths, changed.push.model_dir) == ({}, "")
     assert changed.run_dir == str(tmp_path / "one")
-    same = {"model", "push", "run_dir"}
+    assert (changed.evaluate.tta, changed.evaluate.gallery) == ((), 3)
+    same = {"model", "push", "run_dir", "evaluate"}
     assert changed.model_dump(exclude=same) == whole.model_dump(exclude=same)
 
 

@@ -24,6 +24,9 @@ class TaskRow(NamedTuple):
     heads: tuple[str, ...] = ("own",)  # of a recipe's model.head
     priors: bool = False  # whether its networks may learn by reference boxes
     picture_scores: bool = True  # whether an answer's `scores` [K] are of the whole picture
+    # How answers about several views of a picture become one: "mean" of the scores, "boxes" brought
+    # back and suppressed, "" = not at all.
+    views: str = ""
     label_map: str = "labels"  # of the records: the file and the manifest's key of class names
 
 
@@ -46,6 +49,7 @@ TASKS = {
         options=("label_smoothing",),
         modes=("scratch", "fine_tune", "extract"),
         heads=("own", "weldon"),
+        views="mean",
     ),
     "multilabel": TaskRow(
         "convoy.models.classification.multilabel",
@@ -76,6 +80,7 @@ TASKS = {
         limits=("score_threshold", "iou_threshold", "max_detections"),
         priors=True,
         picture_scores=False,
+        views="boxes",
     ),
     "text": TaskRow(
         "convoy.models.text.task",

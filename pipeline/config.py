@@ -21,6 +21,7 @@ from convoy.models import tasks
 from convoy.pipeline import recipe_errors, recipe_yaml
 from convoy.pipeline.cron import is_cron
 from convoy.pipeline.errors import ConfigError
+from convoy.pipeline.evaluation import views
 
 # Deprecated methods of pydantic's; what a recipe calls its keys matters more.
 warnings.filterwarnings("ignore", r'Field name "(validate|schema)" in "\w+" shadows')
@@ -172,6 +173,12 @@ class Evaluate(Section):
     min_gain: float = 0.0  # must beat the pushed model by at least this much (0: as good is enough)
     gallery: int = Field(12, ge=0)  # pictures in the report
     batch_size: int = Field(32, gt=0)
+    tta: tuple[str | float, ...] = ()  # flip and scales, such as [flip, 1.25]; served is without
+
+    @pydantic.field_validator("tta")
+    @classmethod
+    def _known_views(cls, value: tuple[str | float, ...]) -> tuple[str | float, ...]:
+        return views.check_words(value)
 
 
 class Export(Section):

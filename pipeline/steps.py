@@ -25,7 +25,7 @@ from convoy.pipeline import chosen, closure, outside
 from convoy.pipeline.artifacts import Artifact, write_bytes, write_json
 from convoy.pipeline.components import pusher
 from convoy.pipeline.config import Recipe, dump
-from convoy.pipeline.errors import Refused
+from convoy.pipeline.errors import Refused, UsageError
 from convoy.pipeline.job import Job
 from convoy.pipeline.manifest import summary
 from convoy.pipeline.store import execute, of_files
@@ -74,6 +74,19 @@ def run(job: Job, upto: str) -> dict:
         write_json(job.run_dir / "result.json", result)
         closure.keep(_parsed_sources(job))
     return result
+
+
+def check_store(run_dir: pathlib.Path, store: pathlib.Path | None) -> None:
+    """Raises UsageError for a run folder with artifacts of its own beside another run's `store`.
+
+    What is made now would lie in that store, and later runs of the folder would not find it.
+    """
+    own = run_dir / "artifacts"
+    if store and own.exists() and own.resolve() != store.resolve():
+        raise UsageError(
+            f"{run_dir}: is the folder of another run, with artifacts of its own; this one's are "
+            f"in {store}: name a new folder, or one that this command made before"
+        )
 
 
 def needed(upto: str) -> list[str]:
@@ -140,6 +153,7 @@ def _prepare(job: Job, upto: str) -> None:
 
             strategy.build(job.recipe.train.strategy)  # before anything uses TensorFlow
         recipe_checks.run(job.recipe)
+    check_store(job.run_dir, job.store)
     closure.recall(_parsed_sources(job))
     if job.plan:
         return
@@ -168,9 +182,10 @@ def _validated(job: Job) -> dict:
 
 
 def _evaluated(job: Job) -> dict:
-    report = job.done["evaluator"].path / "report.html"
-    write_bytes(job.run_dir / "report.html", report.read_bytes())
-    return {}
+    folder = job.done["evaluator"].path
+    write_bytes(job.run_dir / "report.html", (folder / "report.html").read_bytes())
+    how = json.loads((folder / "metrics.json").read_text()).get("measured_with")
+    return {"measured_with": how} if how else {}
 
 
 # What a run shows of a finished step: a function of the job -> entries of the result.

@@ -27,7 +27,7 @@ from tensorflow_serving.apis import (
 
 from convoy.serving import warmup
 from convoy.serving.manager import versions_of
-from convoy.serving.servable import DEFAULT, Servable
+from convoy.serving.servable import DEFAULT, TENSOR, Servable
 
 Answers = dict[str, np.ndarray]
 UNLIMITED = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
@@ -167,6 +167,18 @@ def load_local(model: str | os.PathLike) -> Callable[[Sequence[bytes]], Answers]
         return servable.run(DEFAULT, {input_name: tf.constant(list(images), tf.string)})
 
     return answer
+
+
+def load_local_pixels(model: str | os.PathLike) -> Callable[[np.ndarray], Answers]:
+    """`load_local` for decoded pictures: uint8 [B, H, W, 3], RGB, of one size -> answers."""
+    servable = Servable(_newest(model))
+    (input_name,) = servable.signature(TENSOR).inputs
+    return lambda images: servable.run(TENSOR, {input_name: tf.constant(images, tf.uint8)})
+
+
+def labels_of(model: str | os.PathLike) -> list[str]:
+    """The names of a model's classes, in their order; the folder as for `load_local`."""
+    return (_newest(model) / "assets.extra" / "labels.txt").read_text().splitlines()
 
 
 def report_of(model: str | os.PathLike) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from convoy.serving.errors import (
     from_tensorflow,
 )
 
-DEFAULT = "serving_default"
+DEFAULT, TENSOR = "serving_default", "serving_tensor"  # of encoded pictures or texts; of pixels
 HIDDEN = "__saved_model_init_op"  # TensorFlow's own entry among the signatures
 
 

@@ -20,8 +20,8 @@ import tensorflow as tf
 from convoy.models import resize, tasks
 from convoy.models.answering import answering
 from convoy.models.spec import Preprocess, Task
+from convoy.serving.servable import DEFAULT, TENSOR
 
-DEFAULT, TENSOR = "serving_default", "serving_tensor"
 NOT_A_PICTURE = "of the request is not a picture: expected the bytes of a JPEG, PNG, BMP or GIF"
 Network = Callable[[tf.Tensor], "tf.Tensor | dict[str, tf.Tensor]"]
 

@@ -4,15 +4,19 @@ A `View` is a window of the network's input, mirrored or not, turned by quarters
 Its matrix is as in `geometry`: 3x3, from (x, y, 1) in pixels of the picture to pixels of the view.
 Windows, mirrors and turns move whole pixels, so their inverses are exact; only a change of size
 resamples. Class scores need no way back: `mean_scores` averages them. Boxes of several views are
-brought back and joined along the boxes' axis before suppression.
+brought back and joined along the boxes' axis before suppression. pipeline/evaluation/views.py asks
+models about views and makes one answer of theirs.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import numpy as np
 import tensorflow as tf
+
+GRAY = 128  # of what lies beyond a picture
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,7 +25,8 @@ class View:
 
     picture: tuple[int, int]  # height, width of what the network would have seen
     size: tuple[int, int]  # height, width of the view, after turning
-    window: tuple[int, int, int, int]  # ymin, xmin, ymax, xmax in the picture, whole pixels
+    # ymin, xmin, ymax, xmax in whole pixels of the picture; what lies beyond it is gray
+    window: tuple[int, int, int, int]
     mirror: bool = False  # left to right
     quarters: int = 0  # turns by 90 degrees counter-clockwise, 0..3
 
@@ -93,10 +98,63 @@ def ten_crop(picture: tuple[int, int], crop: tuple[int, int]) -> list[View]:
     ]
 
 
+def tiles(picture: tuple[int, int], size: int, overlap: int) -> list[View]:
+    """Windows of `size` x `size` pixels over the whole picture, row by row.
+
+    Neighbours share `overlap` pixels, the last two of a row or column more where the sides do not
+    divide. Where a side is smaller than `size`, so are the windows. 0 <= overlap < size.
+    """
+    if not 0 <= overlap < size:
+        raise ValueError(f"tiles: expected 0 <= overlap < size, got size {size}, overlap {overlap}")
+    starts = [
+        [min(n * (size - overlap), side - size) for n in range(_steps(side, size, overlap))]
+        if side > size
+        else [0]
+        for side in picture
+    ]
+    height, width = (min(side, size) for side in picture)
+    return [_window(picture, (y, x, y + height, x + width)) for y in starts[0] for x in starts[1]]
+
+
+def _steps(side: int, size: int, overlap: int) -> int:
+    return math.ceil((side - size) / (size - overlap)) + 1
+
+
+def zooms(picture: tuple[int, int], factor: float) -> list[View]:
+    """Objects `factor` times as large in a network's input of one size.
+
+    factor > 1: windows of 1/factor of the sides, floor(factor) + 1 of them along each, from border
+    to border. factor < 1: the picture in the middle of a gray one, 1/factor times as large.
+    """
+    sides = [max(1, round(side / factor)) for side in picture]
+    free = [side - seen for side, seen in zip(picture, sides, strict=True)]
+    count = math.floor(factor) + 1 if factor > 1 else 1
+    starts = [
+        [room * n // (count - 1) for n in range(count)] if count > 1 else [room // 2]
+        for room in free
+    ]
+    return [
+        _window(picture, (y, x, y + sides[0], x + sides[1])) for y in starts[0] for x in starts[1]
+    ]
+
+
+def mirrored(view: View) -> View:
+    """The view with left and right changed."""
+    return dataclasses.replace(view, mirror=not view.mirror)
+
+
+def _window(picture: tuple[int, int], window: tuple[int, int, int, int]) -> View:
+    return View(picture, (window[2] - window[0], window[3] - window[1]), window)
+
+
 def look(view: View, images: tf.Tensor) -> tf.Tensor:
     """[B, H, W, C] of the picture's size -> [B, h, w, C] of the view's; float32 where resized."""
     ymin, xmin, ymax, xmax = view.window
-    cut = images[:, ymin:ymax, xmin:xmax]
+    cut = images[:, max(ymin, 0) : ymax, max(xmin, 0) : xmax]
+    beyond = [[max(-ymin, 0), max(ymax - view.picture[0], 0)]]
+    beyond += [[max(-xmin, 0), max(xmax - view.picture[1], 0)]]
+    if np.any(beyond):
+        cut = tf.pad(cut, [[0, 0], *beyond, [0, 0]], constant_values=GRAY)
     if view.mirror:
         cut = tf.reverse(cut, [2])
     return _resized(_turned(cut, view.quarters), view.size, "bilinear")
@@ -116,7 +174,9 @@ def maps_back(view: View, maps: tf.Tensor, method: str = "bilinear", fill: float
         back = tf.reverse(back, [2])
     height, width = view.picture
     around = [[0, 0], [ymin, height - ymax], [xmin, width - xmax], [0, 0]]
-    return tf.pad(back, around, constant_values=tf.cast(fill, back.dtype))
+    back = tf.pad(back, np.maximum(around, 0), constant_values=tf.cast(fill, back.dtype))
+    top, left = max(-ymin, 0), max(-xmin, 0)
+    return back[:, top : top + height, left : left + width]
 
 
 def boxes_back(view: View, boxes: tf.Tensor) -> tf.Tensor:

@@ -1,1 +1,1 @@
-"""The verbs of the command line, one file per idea; pipeline/commands/verbs.py lists them all."""
+"""The verbs of the command line: a light file each; pipeline/commands/verbs.py lists them all."""

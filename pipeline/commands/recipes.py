@@ -40,6 +40,8 @@ def upto(step: str):
         result = steps.run(steps.Job(recipe, plan=values.dry_run, tell=say), step)
         for name, value in result["metrics"].items():
             print(f"{name} {value:.4f}" if value is not None else f"{name} -")
+        if "measured_with" in result:
+            print(f"measured with {result['measured_with']}")
         for name, path in result["artifacts"].items():
             print(f"{name}: {path}")
         if "validation" in result:

@@ -2,6 +2,42 @@
 
 from __future__ import annotations
 
-from convoy.pipeline.commands import datasets, networks, recipes, serving, transfer
+from convoy.pipeline.commands import (
+    anchors,
+    benchmark,
+    compare,
+    convert,
+    digits,
+    explain,
+    fetch,
+    grid,
+    ingest,
+    models,
+    predict,
+    preview,
+    prune,
+    recipes,
+    serve,
+    ui,
+    validate,
+)
 
-VERBS = datasets.VERBS | recipes.VERBS | transfer.VERBS | serving.VERBS | networks.VERBS
+VERBS = {
+    "digits": digits.VERB,
+    "fetch": fetch.VERB,
+    "ingest": ingest.VERB,
+    "convert": convert.VERB,
+    "anchors": anchors.VERB,
+    "preview": preview.VERB,
+    "validate": validate.VERB,
+    **recipes.VERBS,
+    "compare": compare.VERB,
+    "prune": prune.VERB,
+    "grid": grid.VERB,
+    "ui": ui.VERB,
+    "serve": serve.VERB,
+    "predict": predict.VERB,
+    "benchmark": benchmark.VERB,
+    "explain": explain.VERB,
+    "models": models.VERB,
+}

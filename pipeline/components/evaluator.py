@@ -21,9 +21,10 @@ from convoy.models import tasks as table
 from convoy.pipeline import tasks
 from convoy.pipeline.artifacts import write_json
 from convoy.pipeline.config import Evaluate, Export, Recipe, Section, dump
-from convoy.pipeline.evaluation import gate, predict, pushed
+from convoy.pipeline.evaluation import gate, predict, pushed, views
 from convoy.pipeline.networks import network
 from convoy.pipeline.report.summary import write_summary
+from convoy.serving import client
 
 INPUTS = {"examples": "example_gen", "model": "trainer"}
 
@@ -56,12 +57,21 @@ def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Pat
     total = count(inputs["examples"], params.split)
     chosen = module.Chosen(total, params.evaluate.gallery)
     limits = predict.limits_of(params.task, params.export)
+    if params.evaluate.tta:
+        joining = views.joining(params.task, labels, limits)
+        ask = views.augmented(views.of_network(task, labels, limits), params.evaluate.tta, joining)
+        answered = views.answers(ask, inputs["examples"], params.split)
+    else:
+        answered = predict.answers(predict.predictor(task, labels, limits), stream)
     with _lines(workdir / "predictions.jsonl") as write:
-        for sample, answer in predict.answers(predict.predictor(task, labels, limits), stream):
+        for sample, answer in answered:
             metrics.update(sample, answer)
             chosen.update(sample, answer)
             write({"source_id": sample.source_id, **module.row(answer)})
     numbers = metrics.result()
+    how = f"test-time augmentation ({views.said(params.evaluate.tta)})" * bool(params.evaluate.tta)
+    if how:
+        numbers["measured_with"] = how
     previous, note = None, ""
     if "pushed" in inputs:
         previous, note = _measure_pushed(inputs["pushed"], inputs["examples"], labels, params)
@@ -72,14 +82,14 @@ def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Pat
         previous,
         params.evaluate.min_gain,
     )
-    if note:
-        verdict = dataclasses.replace(verdict, reasons=[*verdict.reasons, note])
+    notes = [note, how and f"Measured with {how}, which the served model does without."]
+    verdict = dataclasses.replace(verdict, reasons=[*verdict.reasons, *filter(None, notes)])
     write_json(workdir / "metrics.json", numbers)
     write_json(workdir / "gate.json", {**dataclasses.asdict(verdict), "summary": str(verdict)})
     shown = module.show(metrics, numbers, chosen.pairs())
     write_summary(
         workdir / "report.html",
-        title=f"{task.info.name} on {params.split}",
+        title=f"{task.info.name} on {params.split}" + (how and f", with {how}"),
         metrics=numbers,
         shown=shown,
         verdict=verdict,
@@ -92,10 +102,14 @@ def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Pat
 
 def _measure_pushed(path: pathlib.Path, records: pathlib.Path, labels: list[str], params: Params):
     """(numbers of the pushed model on the same records or None, a sentence where None)."""
-    theirs = (path / "assets.extra" / "labels.txt").read_text().splitlines()
-    if theirs != list(labels):
+    if client.labels_of(path) != list(labels):
         return None, "The pushed model has other classes, so it cannot be compared."
-    answers = pushed.answers(path, records, params.split, params.evaluate.batch_size)
+    if params.evaluate.tta:
+        joining = views.joining(params.task, labels, client.report_of(path))
+        ask = views.augmented(views.of_model(path), params.evaluate.tta, joining)
+        answers = views.answers(ask, records, params.split)
+    else:
+        answers = pushed.answers(path, records, params.split, params.evaluate.batch_size)
     return predict.measure(tasks.of(params.task).Metrics(labels), answers), ""
 
 

@@ -68,7 +68,7 @@ def _data(examples: pathlib.Path) -> dict:
 
 def _numbers(evaluation: pathlib.Path) -> dict:
     metrics = json.loads((evaluation / "metrics.json").read_text())
-    return {k: v for k, v in metrics.items() if isinstance(v, (int, float))}
+    return {k: v for k, v in metrics.items() if isinstance(v, (int, float, str))}
 
 
 def payload(sample: Sample) -> bytes:

@@ -95,6 +95,27 @@ def flags(sample: Sample) -> tuple[np.ndarray, np.ndarray]:
     )
 
 
+def of_picture(
+    sample: Sample, boxes: np.ndarray, classes: np.ndarray, iou: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """(the object of its class [D] that each detection overlaps most, -1 below `iou`; [D] bool).
+
+    True is a detection that is ignored: its object is difficult, or, having none, it lies inside a
+    crowd of its class by at least `iou` of its area.
+    """
+    difficult, crowd = flags(sample)
+    count = len(classes)
+    if not count or not len(sample.boxes):
+        return np.full(count, -1), np.zeros(count, bool)
+    shared = overlap(boxes, sample.boxes, crowd)
+    shared[np.asarray(classes)[:, None] != np.asarray(sample.classes)[None]] = 0
+    single = np.where(crowd[None], 0, shared)
+    nearest = single.argmax(axis=1)
+    hit = single.max(axis=1) >= iou
+    in_crowd = np.where(crowd[None], shared, 0).max(axis=1) >= iou
+    return np.where(hit, nearest, -1), np.where(hit, difficult[nearest], in_crowd)
+
+
 class Matching:
     """VOC's rule for all classes at once, picture by picture.
 
@@ -117,22 +138,12 @@ class Matching:
         difficult, crowd = flags(sample)
         truth_classes = np.asarray(sample.classes, np.int64)
         np.add.at(self._num_truth, truth_classes[~(difficult | crowd)], 1)
-        count = len(detections.scores)
-        objects, ignored = np.full(count, -1), np.zeros(count, bool)
-        if count and len(truth_classes):
-            shared = overlap(detections.boxes, sample.boxes, crowd)
-            shared[np.asarray(detections.classes)[:, None] != truth_classes[None]] = 0
-            single = np.where(crowd[None], 0, shared)
-            nearest = single.argmax(axis=1)
-            hit = single.max(axis=1) >= self._iou
-            objects[hit] = nearest[hit] + self._num_objects
-            in_crowd = np.where(crowd[None], shared, 0).max(axis=1) >= self._iou
-            ignored = np.where(hit, difficult[nearest], in_crowd)
+        found, ignored = of_picture(sample, detections.boxes, detections.classes, self._iou)
+        self._objects.extend(np.where(found >= 0, found + self._num_objects, -1))
+        self._ignored.extend(ignored)
         self._num_objects += len(truth_classes)
         self._scores.extend(detections.scores)
         self._classes.extend(detections.classes)
-        self._objects.extend(objects)
-        self._ignored.extend(ignored)
 
     def matches(self) -> Matches:
         """What became of all detections so far."""

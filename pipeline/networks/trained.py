@@ -23,11 +23,14 @@ def find(path: str | pathlib.Path) -> pathlib.Path:
         for trainer in (pathlib.Path(named), inside):
             if named and (trainer / META).exists():
                 return trainer
-    compared = sorted(str(each.parent) for each in path.glob("compare/*/result.json"))
+    several = ("compare", "grid")  # verbs that train more than one network in a run
+    results = [each for verb in several for each in path.glob(f"{verb}/*/result.json")]
+    compared = sorted(str(each.parent) for each in results)
     made = [each for each in path.glob(f"artifacts/trainer/*/{META}") if not each.parent.suffix]
     if made and not compared:  # without a suffix: finished
         return max(made, key=lambda each: each.stat().st_mtime).parent
-    hint = f"; `convoy compare` left {', '.join(compared)}" if compared else ""
+    verb = results[0].parts[-3] if results else ""
+    hint = f"; `convoy {verb}` left {', '.join(compared)}" if compared else ""
     raise FileNotFoundError(
         f"{path} holds no trained network: expected a trainer's folder with {META}, or a run's "
         f"folder with one in artifacts/trainer{hint}"

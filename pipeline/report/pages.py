@@ -51,6 +51,7 @@ TEMPLATES = (
     pathlib.Path(__file__).with_name("validation.html"),
     pathlib.Path(__file__).with_name("compare.html"),
     pathlib.Path(__file__).with_name("prune.html"),
+    pathlib.Path(__file__).with_name("grid.html"),
 )
 ENVIRONMENT = jinja2.Environment(
     loader=jinja2.DictLoader({path.name: path.read_text("utf-8") for path in TEMPLATES}),

@@ -24,6 +24,7 @@ __all__ = [  # pictures come from overlay.py; who plots needs both
     "classification_gallery",
     "confusion_matrix",
     "draw",
+    "errors_by_kind",
     "gallery",
     "png",
     "pr_curves",
@@ -199,6 +200,25 @@ def class_histogram(counts: Mapping[str, Mapping[str, int]]) -> Figure:
     axes.spines[["top", "right"]].set_visible(False)
     if counts:
         figure.legend(loc="outside right upper", fontsize=8, frameon=False)
+    return figure
+
+
+def errors_by_kind(costs: Mapping[str, float | None], counts: Mapping[str, int]) -> Figure:
+    """Two bars for each kind of error: what it costs of AP50, and how often it is made."""
+    figure = Figure(figsize=(9, 0.3 * len(costs) + 1.2), layout="constrained")
+    panels = figure.subplots(1, 2, sharey=True)
+    titles = ("AP50 that each kind costs", "how many, above each class's score of best F1")
+    for axes, values, title in zip(panels, (costs, counts), titles, strict=True):
+        lengths = [values[kind] or 0 for kind in costs]
+        axes.barh(range(len(costs)), lengths, color=[_line_color(n) for n in range(len(costs))])
+        for place, length in enumerate(lengths):
+            text = _thousands(length) if values is counts else f"{length:.3f}"
+            axes.text(length, place, f" {text}", va="center", fontsize=8)
+        axes.set_title(title, fontsize=10, loc="left")
+        axes.margins(x=0.15)
+        axes.spines[["top", "right"]].set_visible(False)
+    panels[0].set_yticks(range(len(costs)), list(costs), fontsize=9)
+    panels[0].invert_yaxis()
     return figure
 
 

@@ -28,6 +28,8 @@ class Parts:
     per_class: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
     manifest: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # of the records
     figures: Mapping[str, bytes] = dataclasses.field(default_factory=dict)  # caption -> PNG
+    # heading -> {row: {column: number or None}}; the same columns in each row of a table
+    tables: Mapping[str, Mapping[str, Mapping[str, Any]]] = dataclasses.field(default_factory=dict)
     gallery: Sequence[Image.Image] = ()
     gallery_note: str = ""
     # name -> {column: text or number}; the same columns each
@@ -59,6 +61,14 @@ def _content(parts: Parts) -> dict[str, Any]:
             name: [row.get(c) for c in class_columns] for name, row in parts.per_class.items()
         },
         "tables": _tables(parts.manifest),
+        "details": [
+            _table(
+                heading,
+                columns=list(next(iter(rows.values()), ())),
+                rows={name: list(row.values()) for name, row in rows.items()},
+            )
+            for heading, rows in parts.tables.items()
+        ],
         "charts": {text: pages.uri(content, "png") for text, content in parts.figures.items()},
         "pictures": [pages.uri(content, "jpeg") for content in _jpegs(parts.gallery)],
         "gallery_note": parts.gallery_note,

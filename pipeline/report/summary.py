@@ -41,6 +41,7 @@ def write_summary(
             per_class=metrics["per_class"],
             manifest=manifest,
             figures={**figures, **shown.figures},
+            tables=shown.tables,
             gallery=shown.gallery,
             gallery_note=shown.note,
             examples=shown.examples,

@@ -31,6 +31,8 @@ class Shown:
     note: str = ""  # above the gallery
     examples: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
     points: Mapping[str, float] = dataclasses.field(default_factory=dict)  # class -> score
+    # heading -> {row: {column: number or None}}; the same columns in each row of a table
+    tables: Mapping[str, Mapping[str, Mapping[str, Any]]] = dataclasses.field(default_factory=dict)
 
 
 def of(task: str):

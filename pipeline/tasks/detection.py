@@ -6,6 +6,7 @@ import numpy as np
 
 from convoy.pipeline.evaluation import confusion, voc
 from convoy.pipeline.evaluation.coco import CocoEvaluation
+from convoy.pipeline.evaluation.kinds import KINDS, Kinds
 from convoy.pipeline.evaluation.matching import Matching, check_classes
 from convoy.pipeline.evaluation.records import detections_of
 from convoy.pipeline.report import overlay, plots
@@ -17,19 +18,20 @@ SCORE = 0.5  # of the confusion matrix and the gallery, where no operating point
 
 
 class Metrics:
-    """COCO's numbers and VOC's."""
+    """COCO's numbers and VOC's, and errors by kind (evaluation/kinds.py)."""
 
     def __init__(self, labels):
         self.labels = tuple(labels)
         self._coco = CocoEvaluation(len(self.labels))
         self._matching = Matching(len(self.labels))
         self._overlaps = confusion.Overlaps()
+        self._kinds = Kinds(len(self.labels))
 
     def update(self, sample, answer) -> None:
         """Raises ValueError for a class, true or detected, that has no label."""
         detections = detections_of(sample.source_id, answer)
         check_classes(sample, detections, len(self.labels))
-        for part in (self._coco, self._matching, self._overlaps):
+        for part in (self._coco, self._matching, self._overlaps, self._kinds):
             part.update(sample, detections)
 
     def result(self) -> dict:
@@ -38,7 +40,8 @@ class Metrics:
         per_class = {
             name: {**row, **pascal["per_class"][name]} for name, row in coco["per_class"].items()
         }
-        return {**coco, **pascal, "per_class": per_class}
+        errors = self._kinds.result(self.labels)
+        return {**coco, **pascal, "per_class": per_class, "errors_by_kind": errors}
 
     def matches(self):
         """What became of each detection, at an overlap of 0.5."""
@@ -47,6 +50,12 @@ class Metrics:
     def confusion(self, thresholds):
         """Who was taken for whom, at one score per class."""
         return self._overlaps.confusion(self.labels, thresholds)
+
+    def errors(self, thresholds) -> dict[str, dict[str, int]]:
+        """{class: {kind: count}} of the detections from one score per class on."""
+        rows = self._kinds.counts(thresholds).tolist()
+        counts = (dict(zip(KINDS, row, strict=True)) for row in rows)
+        return dict(zip(self.labels, counts, strict=True))
 
 
 def row(answer) -> dict:
@@ -88,16 +97,26 @@ def show(metrics, numbers, pairs) -> Shown:
     thresholds = [points.get(name, SCORE) for name in labels]
     curves = [voc.pr_curve(matches, k) for k in range(len(labels))]
     table = metrics.confusion(thresholds)
+    costs, errors = numbers["errors_by_kind"]["AP50_cost"], metrics.errors(thresholds)
+    total = {kind: sum(row[kind] for row in errors.values()) for kind in KINDS}
     samples = [sample for sample, _ in pairs]
     detections = [detections_of(sample.source_id, answer) for sample, answer in pairs]
     return Shown(
         {
             "Precision and recall": plots.png(plots.pr_curves(curves, labels)),
             "Confusion": plots.png(plots.confusion_matrix(table, labels)),
+            "Errors by kind": plots.png(plots.errors_by_kind(costs, total)),
         },
         overlay.gallery(samples, detections, labels, thresholds, len(pairs)),
         "Truth on the left; on the right detections above each class's score of best F1.",
         points=points,
+        tables={
+            "Errors by kind: what they cost of AP50": {"all": costs},
+            "Errors by kind: how many, above each class's score of best F1": {
+                "all": total,
+                **errors,
+            },
+        },
     )
 
 

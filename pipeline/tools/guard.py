@@ -8,6 +8,7 @@ SIGKILL too. Then the group gets SIGTERM, and what is left after a while SIGKILL
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
 import signal
@@ -15,9 +16,23 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 GRACE_S = 15.0
+
+
+@contextlib.contextmanager
+def on_sigterm(error: Exception) -> Iterator[None]:
+    """Raises `error` where SIGTERM comes, so that `run` ends its program first."""
+
+    def stop(*_):
+        raise error
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def run(command: Sequence[str], environment: Mapping[str, str], grace_s: float = GRACE_S) -> int:

@@ -1,6 +1,7 @@
 """`convoy predict`: a pushed model on pictures; draws its answers and writes them as JSON.
 
-Of a model for sentences: on sentences, or on the lines of text files.
+Of a model for sentences: on sentences, or on the lines of text files. How a picture is seen in
+tiles or in several views: pipeline/evaluation/views.py.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from convoy.data.sources import text_lines
 from convoy.models.tasks import row as table_row
 from convoy.pipeline import tasks
 from convoy.pipeline.artifacts import write_json
+from convoy.pipeline.errors import UsageError
+from convoy.pipeline.evaluation import views
 from convoy.serving import client
 
 
@@ -25,13 +28,14 @@ def run(
     output: pathlib.Path,
     score: float,
     tell: Callable[[str], None],
+    **seen,
 ) -> list[dict]:
     """One row per picture: {"image", "picture", ...answer} or {"image", "error"}.
 
     One row per sentence: {"text": ..., "class", "scores"}. `tell` gets a line of each for people;
-    detections are drawn from `score` on.
+    detections are drawn from `score` on. seen: `tiles` and `tta`, as `opened` takes them.
     """
-    task, answer = opened(pathlib.Path(model))
+    task, answer = opened(pathlib.Path(model), **seen)
     module, request = tasks.of(task), table_row(task).request
     output.mkdir(parents=True, exist_ok=True)
 
@@ -69,9 +73,9 @@ def run(
     return rows
 
 
-def answers(model: str | pathlib.Path, inputs: Sequence) -> list[dict]:
+def answers(model: str | pathlib.Path, inputs: Sequence, **seen) -> list[dict]:
     """See `convoy.predict`."""
-    task, answer = opened(served(pathlib.Path(model)))
+    task, answer = opened(served(pathlib.Path(model)), **seen)
     request = table_row(task).request
     rows = []
     for item in inputs:
@@ -83,11 +87,36 @@ def answers(model: str | pathlib.Path, inputs: Sequence) -> list[dict]:
     return rows
 
 
-def opened(model: pathlib.Path) -> tuple[str, Callable[[bytes], dict]]:
-    """(the task of an exported model, what it answers of one picture or sentence)."""
-    task = client.report_of(model)["task"]
-    ask = client.load_local(model)
-    return task, lambda payload: {name: values[0] for name, values in ask([payload]).items()}
+def opened(
+    model: pathlib.Path, tiles: tuple[int, int] | None = None, tta: Sequence[str | float] = ()
+) -> tuple[str, Callable[[bytes], dict]]:
+    """(the task of an exported model, what it answers of one picture or sentence).
+
+    tiles: (size, overlap) in pixels; tta: "flip" and scales. Raises ValueError for a task whose
+    answers about views do not become one.
+    """
+    report = client.report_of(model)
+    task = report["task"]
+    if not tiles and not tta:
+        ask = client.load_local(model)
+        return task, lambda payload: {name: values[0] for name, values in ask([payload]).items()}
+    if tiles:
+        _check("tiles", task, "boxes")
+    if tta:
+        _check("tta", task)
+    joining = views.joining(task, client.labels_of(model), report)
+    ask = views.of_model(model)
+    ask = views.augmented(ask, tta, joining) if tta else ask
+    ask = views.tiled(ask, tiles, joining) if tiles else ask
+    return task, lambda payload: ask(views.pixels(payload)[None])[0]
+
+
+def _check(flag: str, task: str, way: str = "") -> None:
+    """Raises UsageError where a task has no use for the flag."""
+    try:
+        views.check_task(task, way)
+    except ValueError as error:
+        raise UsageError(f"--{flag} {error}") from None
 
 
 def served(path: pathlib.Path) -> pathlib.Path:

@@ -50,6 +50,7 @@ def run(
     if (top / "result.json").exists() and trained.find(top) == source:
         raise UsageError(f"-o {out}: is the run that is pruned; name a folder for the smaller one")
     store = source.parents[1]
+    steps.check_store(top, store)
     examples = _examples(source)
     rows = _prune(source, recipe, examples, top / "pruned", keep, criterion, tell)
     if epochs:
@@ -57,6 +58,7 @@ def run(
         raw["run_dir"] = str(top)
         raw["model"].update(init_from=str(top / "pruned"), weights=None)
         raw["train"].update(mode="fine_tune", epochs=epochs, stages=[])
+        raw["evaluate"]["tta"] = []  # as the other rows are measured
         job = steps.Job(config.parse(raw, f"{recipe.name}, pruned"), tell=tell, store=store)
         done = steps.run(job, "evaluator")
         tuned = compare.row(job, "fine-tuned", done["metrics"])

@@ -11,6 +11,7 @@ from convoy import models
 from convoy.models import tasks
 from convoy.pipeline.config import Recipe
 from convoy.pipeline.errors import ConfigError
+from convoy.pipeline.evaluation import views
 from convoy.pipeline.networks import trained
 
 
@@ -35,6 +36,11 @@ def words(recipe: Recipe) -> None:
                 f"model.name: {part.name} is for {' and '.join(allowed)}, not for {recipe.task}; "
                 "`convoy models` lists what is"
             )
+    if recipe.evaluate.tta:
+        try:
+            views.check_task(recipe.task)
+        except ValueError as error:
+            raise ValueError(f"evaluate.tta: {error}") from None
     metric, allowed = recipe.evaluate.metric, tasks.row(recipe.task).metrics
     if metric and metric not in allowed:
         close = difflib.get_close_matches(metric, allowed, n=1, cutoff=0.6)

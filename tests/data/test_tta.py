@@ -125,6 +125,62 @@ def test_scales_are_multiples_of_the_stride():
     assert [view.size for view in tta.scales(SIZE, [1.5])] == [(9, 12)]
 
 
+@pytest.mark.parametrize(
+    ("picture", "size", "overlap", "rows", "columns"),
+    [
+        ((10, 10), 10, 2, [0], [0]),
+        ((10, 26), 10, 2, [0], [0, 8, 16]),
+        ((10, 27), 10, 2, [0], [0, 8, 16, 17]),  # the last one ends with the picture
+        ((21, 11), 10, 0, [0, 10, 11], [0, 1]),
+        ((11, 11), 10, 9, [0, 1], [0, 1]),
+    ],
+)
+def test_tiles_by_hand(picture, size, overlap, rows, columns):
+    windows = [view.window for view in tta.tiles(picture, size, overlap)]
+    assert windows == [(y, x, y + 10, x + 10) for y in rows for x in columns]
+
+
+def test_tiles_of_a_small_picture_and_of_a_narrow_one():
+    assert [view.window for view in tta.tiles((5, 7), 10, 2)] == [(0, 0, 5, 7)]
+    assert [view.window for view in tta.tiles((5, 12), 10, 2)] == [(0, 0, 5, 10), (0, 2, 5, 12)]
+
+
+@pytest.mark.parametrize(("size", "overlap"), [(7, 0), (7, 6), (50, 13), (64, 63)])
+def test_tiles_cover_the_picture_and_share_what_is_asked(size, overlap):
+    seen = np.zeros((90, 131), int)
+    views = tta.tiles(seen.shape, size, overlap)
+    for view in views:
+        ymin, xmin, ymax, xmax = view.window
+        seen[ymin:ymax, xmin:xmax] += 1
+    assert seen.min() == 1  # a corner
+    starts = sorted({view.window[1] for view in views})
+    assert max(np.diff(starts)) <= size - overlap
+    assert (starts[0], starts[-1]) == (0, 131 - size)
+
+
+def test_zooms_by_hand():
+    windows = [view.window for view in tta.zooms((60, 90), 1.5)]
+    assert windows == [(y, x, y + 40, x + 60) for y in (0, 20) for x in (0, 30)]
+    assert [view.window[:2] for view in tta.zooms((60, 90), 2)][::4] == [(0, 0), (15, 22), (30, 45)]
+    assert [view.window for view in tta.zooms((60, 90), 0.5)] == [(-30, -45, 90, 135)]
+    assert [view.window for view in tta.zooms((60, 90), 1.0)] == [(0, 0, 60, 90)]
+
+
+def test_beyond_the_picture_is_gray_and_comes_back():
+    (view,) = tta.zooms(SIZE, 0.5)  # 12 x 16 pixels, the picture from (3, 4) on
+    image = tf.cast(picture(), tf.uint8)
+    for one in (view, tta.mirrored(view)):
+        seen = tta.look(one, image)
+        assert seen.shape == (2, 12, 16, 2)
+        assert np.all(seen[:, :3] == tta.GRAY)
+        assert np.all(seen[:, :, :4] == tta.GRAY)
+        np.testing.assert_array_equal(tta.maps_back(one, seen), image)
+        boxes = tf.constant([[0.0, 0, 6, 8], [1, 2, 3, 4]])
+        there = tta.boxes_there(one, boxes)
+        np.testing.assert_array_equal(there[0], [3, 4, 9, 12])
+        np.testing.assert_array_equal(tta.boxes_back(one, there), boxes)
+
+
 def test_class_numbers_come_back_by_the_nearest():
     (view,) = tta.scales(SIZE, [0.5])
     numbers = tf.constant(np.arange(12).reshape(1, 3, 4, 1), tf.int32)
@@ -140,6 +196,8 @@ def test_scores_are_averaged_by_hand():
 
 
 def test_what_cannot_be_is_an_error():
+    with pytest.raises(ValueError, match="0 <= overlap < size, got size 10, overlap 10"):
+        tta.tiles(SIZE, 10, 10)
     with pytest.raises(ValueError, match="expected 4 or 8 of them, got 5"):
         tta.turns(SIZE, 5)
     with pytest.raises(ValueError, match=r"crop of \(7, 5\) does not fit .* of \(6, 8\)"):

@@ -14,6 +14,7 @@ from PIL import Image
 
 from convoy.data.sources import digits
 from convoy.pipeline import cli, config, demo, errors, steps
+from convoy.pipeline.components import evaluator, exporter
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 COMPONENTS = list(steps.NAMES[:-1])
@@ -121,6 +122,49 @@ def test_predict_draws_and_reports_a_file_that_is_no_picture(first, recipe, tmp_
     )
     assert code == errors.FAILURE
     assert "note.txt" in result["error"]
+
+
+def test_what_is_measured_in_several_views_says_so(first, recipe, capsys):
+    words = ["evaluate", str(recipe), "--set", "evaluate.tta=[flip, 1.25]"]
+    code, result, err = _run(capsys, *words)
+    assert code == errors.OK, err
+    assert "trainer: cached" in err
+    assert "evaluator: done" in err
+    how = "test-time augmentation (flip, 1.25)"
+    assert result["measured_with"] == how
+    assert "measured_with" not in first
+    folder = pathlib.Path(result["artifacts"]["evaluator"])
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert metrics["measured_with"] == how
+    assert exporter._numbers(folder)["measured_with"] == how  # which goes into the model's card
+    assert f"on val, with {how}</h1>" in (folder / "report.html").read_text()
+    verdict = json.loads((folder / "gate.json").read_text())["summary"]
+    assert f"Measured with {how}, which the served model does without." in verdict
+    # A pushed model is looked at in the same way.
+    params = evaluator.params_of(config.load(recipe, ["evaluate.tta=[flip, 1.25]"]))
+    records = pathlib.Path(first["artifacts"]["example_gen"])
+    version = pathlib.Path(first["model_dir"]) / "1"
+    labels = (records / "labels.txt").read_text().split()
+    numbers, _ = evaluator._measure_pushed(version, records, labels, params)
+    assert numbers["AP"] == pytest.approx(metrics["AP"], abs=1e-6)
+    assert numbers["AP"] != first["metrics"]["AP"]
+
+
+def test_a_large_picture_is_predicted_in_tiles(first, recipe, tmp_path, capsys):
+    """More is found of it, at each place, than one look answers."""
+    pictures = [Image.open(path) for path in sorted((recipe.parent / "digits").rglob("*.jpg"))[:4]]
+    large = Image.new("RGB", (4 * 320, 240))
+    for n, picture in enumerate(pictures):
+        large.paste(picture.resize((320, 240)), (320 * n, 0))
+    large.save(tmp_path / "large.png")
+    words = ["predict", first["model_dir"], str(tmp_path / "large.png"), "-o", str(tmp_path)]
+    code, result, err = _run(capsys, *words, "--score", "0", "--tiles", "240,64", "--tta", "flip")
+    assert code == errors.OK, err
+    boxes = [found["box"] for found in result["predictions"][0]["detections"]]
+    assert len(boxes) > 20  # of one look
+    assert np.min(boxes) >= 0
+    assert (np.max(boxes, axis=0) <= [240, 1280, 240, 1280]).all()
+    assert Image.open(result["predictions"][0]["picture"]).size == (1280, 240)
 
 
 def _ran(recipe) -> steps.Job:

@@ -181,6 +181,12 @@ def test_prune_refuses_before_it_works(top, recipe, source, capsys):
     code, result, _ = _run(capsys, *made, str(source))
     assert code == errors.USAGE
     assert "is the run that is pruned" in result["error"]
+    other = top / "other"
+    (other / "artifacts").mkdir(parents=True)
+    code, result, _ = _run(capsys, *made, str(other))
+    assert code == errors.USAGE
+    assert f"{other}: is the folder of another run, with artifacts of its own" in result["error"]
+    assert not (other / "pruned").exists()
     assert not (top / "refused").exists()
     assert not (source / "pruned").exists()
     code, result, _ = _run(capsys, *made, str(top / "bare"), "--epochs", "0")

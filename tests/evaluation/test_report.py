@@ -84,6 +84,7 @@ def _full(**changes):
         "figures": {f"Classes {HOSTILE}": plots.png(plots.class_histogram({"a": {"b": 1}}))},
         "gallery": _noise(2, (60, 40)),
         "gallery_note": HOSTILE,
+        "tables": {HOSTILE: {HOSTILE: {HOSTILE: 17}, "all": {HOSTILE: None}}},
         "recipe": f"name: x  # {HOSTILE} $title ${{body}}\n",
         "environment": {"python": "3.11", HOSTILE: HOSTILE},
     }
@@ -150,6 +151,16 @@ def test_twelve_noisy_pictures_stay_under_five_megabytes():
 
 PAGES = {
     "compare.html": {"name": HOSTILE, "columns": [HOSTILE], "rows": {HOSTILE: [HOSTILE]}},
+    "grid.html": {
+        "name": HOSTILE,
+        "time_only": True,
+        "machine": HOSTILE,
+        "figure": "data:image/png;base64,",
+        "caption": HOSTILE,
+        "columns": [HOSTILE],
+        "rows": {HOSTILE: [HOSTILE]},
+        "errors": {HOSTILE: [HOSTILE]},
+    },
     "prune.html": {"name": HOSTILE, "keep": 0.5, "columns": ["a"], "rows": {HOSTILE: [HOSTILE]}},
     "validation.html": {
         "verdict": {"kind": "refused", "word": "Refused", "summary": HOSTILE},

@@ -145,6 +145,12 @@ def test_the_report_shows_the_chosen(task):
     assert len(shown.gallery) + len(shown.examples) == 3
     if task == "detection":
         assert shown.points == {"bee": pytest.approx(0.87654)}
+        costs, counts = shown.tables.values()
+        # Each picture has a bee, found, and a cat at 0.25 that is not there.
+        assert set(costs["all"].values()) == {0.0}
+        assert counts["all"] == dict.fromkeys(counts["ant"], 0)
+        assert numbers["errors_by_kind"]["per_class"]["cat"]["background"] == 5
+        assert "Errors by kind" in shown.figures
 
 
 @pytest.mark.parametrize("task", ["classification", "localization", "multilabel"])

@@ -77,6 +77,8 @@ def test_an_unknown_key_names_the_closest(tmp_path, line, message):
         ("train: {optimizer: adm}", "train.optimizer", "'adm'"),
         ("data: {holdout: 1}", "data.holdout", "1"),
         ("augment: {zoom: [1]}", "augment.zoom.1", "[1]"),
+        ("evaluate: {tta: [flop]}", "evaluate.tta", "['flop']"),
+        ("evaluate: {tta: flip}", "evaluate.tta", "'flip'"),
         ("augment: {zoom: [0, 1]}", "augment.zoom.0", "0"),
         ("model: {input_size: [240, wide]}", "model.input_size.1", "'wide'"),
         ("name: a/b", "name", "'a/b'"),

@@ -39,6 +39,10 @@ def recipe(tmp_path, **content):
             "of classification there are top1, top5",
         ),
         (
+            {"task": "multilabel", "model": {"name": "lenet5"}, "evaluate": {"tta": ["flip"]}},
+            "evaluate.tta: is for classification and detection, the task is multilabel",
+        ),
+        (
             {
                 "model": TUNED,
                 "train": {"mode": "fine_tune", "stages": [{"unfreeze": "s7"} | STAGE]},

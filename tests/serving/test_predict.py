@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -60,6 +61,41 @@ def test_what_failed_is_told_once_and_the_rest_is_done(base, tmp_path, capfd):
     assert [line.count(str(name)) for line, name in zip(out[1:], names[1:], strict=True)] == [1] * 3
     rows = json.loads((tmp_path / "out" / "predictions.json").read_text())
     assert ["error" in row for row in rows] == [False, True, True, True]
+
+
+def test_several_views_are_averaged(base, tmp_path, capfd):
+    """A picture and its mirror image, each asked about alone."""
+    picture = Image.open(io.BytesIO(tiny.png(30, 40)))
+    picture.save(tmp_path / "a.png")
+    picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(tmp_path / "b.png")
+    names = [tmp_path / name for name in ("a.png", "b.png")]
+    rows = json.loads(convoy(capfd, base, *names, "-o", tmp_path, "--json")[1][-1])["predictions"]
+    scores = [row["scores"] for row in rows]
+    assert scores[0] != scores[1]
+    words = (base, names[0], "-o", tmp_path, "--tta", "flip", "--json")
+    (seen,) = json.loads(convoy(capfd, *words)[1][-1])["predictions"]
+    np.testing.assert_allclose(seen["scores"], np.mean(scores, axis=0), atol=1e-6)
+    assert seen["class"] == tiny.LABELS[int(np.argmax(seen["scores"]))]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--tiles", "640"], "--tiles: expected SIZE,OVERLAP in pixels such as 640,128, got '640'"),
+        (["--tiles", "64,a"], "expected SIZE,OVERLAP in pixels such as 640,128, got '64,a'"),
+        (["--tiles", "64,-1"], "expected SIZE,OVERLAP in pixels such as 640,128, got '64,-1'"),
+        (["--tiles", "64,64"], "--tiles 64,64: expected an OVERLAP smaller than the SIZE"),
+        (["--tiles", "8,2"], "--tiles 8,2: expected a SIZE of at least 32 pixels"),
+        (["--tiles", "64,8"], "--tiles is for detection, the task is classification"),
+        (["--tta", "flop"], "--tta: expected flip and scales from 0.25 to 4, got flop"),
+        (["--tta", "flip,9"], "--tta: expected flip and scales from 0.25 to 4, got flip,9"),
+    ],
+)
+def test_flags_for_views_are_looked_at_first(base, tmp_path, capfd, words, message):
+    code, out, err = convoy(capfd, base, "nothing.png", "-o", tmp_path / "out", *words)
+    assert (code, out) == (errors.USAGE, [])
+    assert message in err
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_caption_is_readable_below_a_small_picture():

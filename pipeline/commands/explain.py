@@ -1,0 +1,61 @@
+"""Look inside a network."""
+
+from __future__ import annotations
+
+import pathlib
+
+from absl import flags
+
+from convoy.pipeline.commands.verb import Verb
+from convoy.pipeline.errors import UsageError
+
+
+def _flags(values: flags.FlagValues) -> None:
+    flags.DEFINE_string("output", None, "Folder for pictures and JSON.", values, short_name="o")
+    flags.DEFINE_string("layer", None, "Whose maps; default: each stage's last.", values)
+    flags.DEFINE_string("class", None, "Explain this class; default: the best.", values)
+    flags.DEFINE_bool("random", False, "MODEL is a network's name: random weights.", values)
+    text = "MODEL is a network's name: imagenet, a file of published weights, its address."
+    flags.DEFINE_string("weights", None, text, values)
+    side = "Side of the square that occludes, pixels of the input."
+    flags.DEFINE_integer("window", None, side, flag_values=values)
+    flags.DEFINE_integer("stride", None, "Pixels between its places.", flag_values=values)
+
+
+def _run(words: list[str], values: flags.FlagValues, _: list[str]) -> dict:
+    if len(words) != 2 or not values.output:
+        raise UsageError("expected a folder of trained weights, one picture, and -o DIR")
+    if values.random and values.weights is not None:
+        raise UsageError("--random and --weights: give one of them, both set all weights")
+    from convoy.pipeline.tools.explain import run
+
+    report = run.run(
+        words[0],
+        words[1],
+        pathlib.Path(values.output),
+        layer=values.layer,
+        class_name=values["class"].value,
+        random=values.random,
+        weights=values.weights,
+        window=values.window,
+        stride=values.stride,
+    )
+    if "class" in report:
+        print(f"{report['class']} {report['score']:.4f}")
+    if "note" in report:
+        print(report["note"])
+    for path in report["pictures"]:
+        print(path)
+    return report
+
+
+VERB = Verb(
+    "look inside: filters, feature maps, occlusion map and Grad-CAM of one picture",
+    "MODEL IMAGE -o DIR [--weights imagenet|PATH|URL] [--layer NAME] [--class NAME]",
+    (
+        "convoy explain runs/folder_classification a.jpg -o out --layer stage3_block6_relu",
+        "convoy explain resnet50 a.jpg -o out --weights imagenet --class tabby --json",
+    ),
+    _run,
+    _flags,
+)

@@ -23,9 +23,12 @@ def layer_macs(layer) -> int:
     """Multiply-accumulates of one layer; 0 of a layer without a kernel.
 
     Each position of a layer's output costs as many as its kernel has weights; this holds for
-    plain, grouped, depthwise and dense layers alike. Biases, normalisation and pooling are free.
+    plain, grouped, depthwise and dense layers alike. Of a transposed convolution each position of
+    its input does. Biases, normalisation and pooling are free.
     """
     kernel = getattr(layer, "kernel", None)
     if kernel is None:
         return 0
-    return math.prod(layer.output.shape[1:-1]) * math.prod(kernel.shape)
+    transposed = getattr(layer, "transposed", isinstance(layer, keras.layers.Conv2DTranspose))
+    positions = (layer.input if transposed else layer.output).shape[1:-1]
+    return math.prod(positions) * math.prod(kernel.shape)

@@ -10,6 +10,8 @@ import json
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
 
+import numpy as np
+
 from convoy.data.images.images import load, upright
 from convoy.data.sample import BadSample
 from convoy.data.sources import text_lines
@@ -40,6 +42,11 @@ def run(
         answered = answer(picture)
         module.draw(picture, answered, score).save(target)
         row = {request: str(pathlib.Path(path)), "picture": str(target), **module.named(answered)}
+        for folder, content in module.files(answered).items() if hasattr(module, "files") else ():
+            beside = output / folder / target.name
+            beside.parent.mkdir(exist_ok=True)
+            beside.write_bytes(content)
+            row[folder] = str(beside)
         return row, f"{module.summary(answered)} {target}".strip()
 
     def answered_sentence(sentence: str) -> tuple[dict, str]:
@@ -87,7 +94,12 @@ def opened(model: pathlib.Path) -> tuple[str, Callable[[bytes], dict]]:
     """(the task of an exported model, what it answers of one picture or sentence)."""
     task = client.report_of(model)["task"]
     ask = client.load_local(model)
-    return task, lambda payload: {name: values[0] for name, values in ask([payload]).items()}
+    names = np.array([label.encode() for label in client.labels_of(model)], object)
+
+    def answer(payload: bytes) -> dict:
+        return {"class_names": names} | {key: row[0] for key, row in ask([payload]).items()}
+
+    return task, answer
 
 
 def served(path: pathlib.Path) -> pathlib.Path:

@@ -50,15 +50,15 @@ class Scale(keras.layers.Layer):
         self.value = float(value)
 
     def build(self, input_shape):
-        self.scale = self.add_weight(
+        self.gamma = self.add_weight(
             shape=(input_shape[-1],),
             initializer=keras.initializers.Constant(self.value),
             trainable=False,
-            name="scale",
+            name="gamma",
         )
 
     def call(self, x):
-        return x * self.scale
+        return x * self.gamma
 
     def compute_output_shape(self, input_shape):
         return input_shape

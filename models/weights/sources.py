@@ -72,6 +72,8 @@ SOURCES = {
         Source("vgg1[69]", per_layer(names.vgg_caffe), "fc[678]"),
         Source("googlenet(_aux)?", per_layer(names_inception.googlenet_caffe), "loss[12]/.*"),
         Source("resnet(50|101|152)_v1", names.resnet_caffe),
+        Source("fcn(32|16|8)s(_atonce)?_(vgg16|alexnet)", per_layer(names.fcn_caffe)),
+        Source("dilated_frontend_vgg16|dilation8_vgg16", names.dilated_caffe),
     ),
     "darknet": (
         Source("darknet19|darknet53|darknet_reference|cspdarknet53", names.darknet_order),

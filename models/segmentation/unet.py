@@ -9,8 +9,8 @@ unet       the paper's: convolutions without padding, so that 572 x 572 gray pix
 unet_same  ours: padded convolutions, colour, classes of all pixels; poolings round up and the
            enlarged maps are cut to the size of those that they meet, so that any size fits
 
-Weights start N(0, sqrt(2 / N)), N the values that an output sees (section 3). Pixels between objects
-weigh more with `train.border_weight` (the paper's w0, 10); elastic deformations are
+Weights start N(0, sqrt(2 / N)), N the values that an output sees (section 3). Pixels between
+objects weigh more with `train.border_weight` (the paper's w0, 10); elastic deformations are
 `augment: unet`. Difference: dropout (in the paper "at the end of the contracting path", with no
 rate) is the caller's; it is behind the fourth and the fifth pair of convolutions.
 Checked against PyTorch's functions.

@@ -127,7 +127,7 @@ def test_one_size_of_each_is_odd_or_its_only_one(rows):
             square = {len(set(size.split("x"))) == 1 for size in sizes}
             if not any(side % 2 for side in sides):
                 assert square == {True, False}, name
-                with pytest.raises(ValueError, match="expected sides of|are multiples of"):
+                with pytest.raises(ValueError, match=r"expected sides of|are multiples of"):
                     models.build(name, input_size=(sides[0] + 1, sides[0] + 1))
 
 

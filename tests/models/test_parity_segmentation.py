@@ -74,7 +74,7 @@ def test_a_step_of_segnet_basic_equals_pytorch():
         batch = of_batch(kept.astype(float), old)
         side = norm.output.shape[1] * norm.output.shape[2] * 2
         batch[1] *= (side - 1) / side
-        assert KEEP == norm.momentum
+        assert norm.momentum == KEEP
         assert_kept(norm, old, batch)
 
 

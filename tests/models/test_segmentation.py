@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import math
 
 import keras
@@ -253,6 +254,6 @@ def test_a_stage_of_fcn_starts_from_the_one_before():
         with keras.StatelessScope(initialize_variables=False):
             model = models.build(name, input_size=(64, 64), num_classes=3)
         shapes.append({weight.path: tuple(weight.shape) for weight in model.trainable_variables})
-    for coarse, fine in zip(shapes, shapes[1:], strict=False):
+    for coarse, fine in itertools.pairwise(shapes):
         assert coarse.items() <= fine.items()
     assert shapes[2] == shapes[3]

@@ -80,9 +80,7 @@ class Validate(Section):
     max_bad_boxes: float | None = Field(0.01, ge=0, le=1)  # part of boxes: outside, without area
     max_empty: float | None = Field(0.9, ge=0, le=1)  # detection: part of pictures without objects
     max_bad_label_maps: float | None = Field(0.01, ge=0, le=1)  # unreadable, of other sizes, values
-    max_unlabelled: float | None = Field(
-        0.5, ge=0, le=1
-    )  # part of pictures: no labelled pixel
+    max_unlabelled: float | None = Field(0.5, ge=0, le=1)  # part of pictures: no labelled pixel
     max_unmatched: float | None = Field(0.9, ge=0, le=1)  # part of boxes that no prior reaches
     max_untrained: float | None = Field(None, ge=0, le=1)  # part of classes that train lacks
     max_imbalance: float | None = Field(None, ge=1)  # most over least frequent class of train

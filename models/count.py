@@ -18,18 +18,25 @@ def params(model: keras.Model) -> int:
 
 def macs(model: keras.Model) -> int:
     """Multiply-accumulates of convolutions and dense layers for one input of the model's size."""
-    return sum(call_macs(layer, outputs[0].shape) for layer, _, outputs in calls(model))
+    return sum(
+        call_macs(layer, taken[0].shape, given[0].shape)
+        for layer, taken, given in calls(model)
+        if getattr(layer, "kernel", None) is not None
+    )
 
 
-def call_macs(layer, output: tuple[int | None, ...]) -> int:
-    """Multiply-accumulates of one call that gives [B, ...]; 0 of a layer without a kernel.
+def call_macs(layer, taken: tuple[int | None, ...], given: tuple[int | None, ...]) -> int:
+    """Multiply-accumulates of one call, [B, ...] to [B, ...]; 0 of a layer without a kernel.
 
     Each position of a layer's output costs as many as its kernel has weights; this holds for
-    plain, grouped, depthwise and dense layers alike. Biases, normalisation and pooling are free.
+    plain, grouped, depthwise and dense layers alike. Of a transposed convolution each position of
+    its input does. Biases, normalisation and pooling are free.
     """
     kernel = getattr(layer, "kernel", None)
     if kernel is None:
         return 0
     if getattr(layer, "untied", False):  # its kernel has weights for each position
         return math.prod(kernel.shape)
-    return math.prod(output[1:-1]) * math.prod(kernel.shape)
+    transposed = getattr(layer, "transposed", isinstance(layer, keras.layers.Conv2DTranspose))
+    positions = (taken if transposed else given)[1:-1]
+    return math.prod(positions) * math.prod(kernel.shape)

@@ -1,12 +1,12 @@
 """Networks by name. Reading the tables imports neither Keras nor TensorFlow; building does.
 
-The tables are literal: rows_classification.py, rows_detection.py, rows_text.py. A row's module is
-imported when the network is built:
+The tables are literal: rows_classification.py, rows_detection.py, rows_segmentation.py and
+rows_text.py. A row's module is imported when the network is built:
 
     build(variant, preprocess, num_classes=, **options) -> keras.Model; num_classes=None gives its
         backbone, {"s4": ..., "s8": ..., ...}
-    build(variant, info, backbone, num_classes=, **options) -> models.spec.Task, of a row that names
-        a backbone: a network of the table, built with num_classes=None
+    build(variant, info, backbone, num_classes=, **options) -> models.spec.Task or keras.Model, of a
+        row that names a backbone: a network of the table, built with num_classes=None
 
 The parameter and multiply-accumulate counts are checked against the built networks by tests/models.
 """
@@ -19,7 +19,13 @@ import fnmatch
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from convoy.models import rows_classification, rows_detection, rows_text, tasks
+from convoy.models import (
+    rows_classification,
+    rows_detection,
+    rows_segmentation,
+    rows_text,
+    tasks,
+)
 from convoy.models.rows import Row
 from convoy.models.spec import ModelInfo, Preprocess, Sentence, Task
 
@@ -27,7 +33,7 @@ if TYPE_CHECKING:
     import keras
 
 
-MODELS = rows_classification.ROWS | rows_detection.ROWS | rows_text.ROWS
+MODELS = rows_classification.ROWS | rows_detection.ROWS | rows_segmentation.ROWS | rows_text.ROWS
 # What can be asked of a network or a task, and the value that asks for nothing. Rows of networks
 # (Family.options) and of tasks (TaskRow.options) say which of them have a use for it.
 OPTIONS: dict[str, Any] = {
@@ -38,6 +44,9 @@ OPTIONS: dict[str, Any] = {
     "priors": "voc",  # of an SSD of the paper: "voc" | "coco", the data set for whose sizes
     "head": "own",  # or "weldon": evidence of its last map's positions instead of its own layers
     "label_smoothing": 0.0,
+    "class_weights": (),  # of pixels, one number per class; () = 1 each
+    "dice": 0.0,  # weight of Dice's loss beside the cross entropy of pixels
+    "border_weight": 0.0,  # of the gaps between objects: U-Net's w0
     "label_loss": "sigmoid",  # of several classes per picture: "sigmoid" | "softmax"
     "vocabulary": (),  # words of a text network
     "max_words": None,  # of a sentence that are seen; None the network's own number

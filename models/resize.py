@@ -6,6 +6,9 @@ network input, in continuous coordinates (pixel i covers [i, i + 1]).
 
 from __future__ import annotations
 
+import dataclasses
+
+import numpy as np
 import tensorflow as tf
 
 from convoy.models.spec import Preprocess
@@ -71,9 +74,27 @@ def fit(image: tf.Tensor, preprocess: Preprocess, size: tuple[int, int]):
 
     Returns (float32 image [size[0], size[1], C], matrix [3, 3] from source to input pixels).
     """
+    if margin := preprocess.margin:
+        inside = dataclasses.replace(preprocess, size=tuple(size)).inside
+        fitted, matrix = fit(image, inside, inside.size)
+        shift = tf.constant([[0.0, 0.0, margin], [0.0, 0.0, margin], [0.0, 0.0, 0.0]])
+        return mirrored(fitted, margin), matrix + shift
     shape = tf.shape(image)
     matrix = fit_matrix(shape[0], shape[1], preprocess, size)
     if preprocess.resize == "stretch":  # the same drawing by a kernel four times as fast
         return tf.image.resize(image, size, tf.image.ResizeMethod.BILINEAR), matrix
     fill = LETTERBOX_GRAY if preprocess.resize == "letterbox" else None
     return warp(tf.cast(image, tf.float32), matrix, size, fill), matrix
+
+
+def mirrored(image: tf.Tensor, margin: int) -> tf.Tensor:
+    """[H, W, C] -> [H + 2 margin, W + 2 margin, C]: the border continued as in a mirror.
+
+    The border's own pixels are not repeated. A margin wider than the picture is mirrored again and
+    again, which tf.pad refuses.
+    """
+    for axis in (0, 1):
+        n = image.shape[axis]
+        place = np.arange(-margin, n + margin) % max(2 * (n - 1), 1)
+        image = tf.gather(image, np.minimum(place, 2 * (n - 1) - place), axis=axis)
+    return image

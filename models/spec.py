@@ -30,6 +30,7 @@ class Preprocess:
     mean: tuple[float, ...] = (0.0,)  # after scale, in channel_order
     std: tuple[float, ...] = (1.0,)
     channel_order: str = "rgb"  # "rgb" | "bgr" | "gray"
+    margin: int = 0  # pixels on each side of the input that mirror what lies inside them
 
     @property
     def channels(self) -> int:
@@ -38,6 +39,13 @@ class Preprocess:
     @property
     def shape(self) -> tuple[int, ...]:
         return (*self.size, self.channels)
+
+    @property
+    def inside(self) -> Preprocess:
+        """The same without its margin: where the picture is placed, and what is learnt of it."""
+        height, width = self.size
+        size = (height - 2 * self.margin, width - 2 * self.margin)
+        return dataclasses.replace(self, size=size, margin=0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,6 +108,8 @@ class Task:
     answer:     (decoded, matrices, sizes, names) -> what is served, in pixels of the pictures sent.
                 matrices [B, 3, 3] map those onto the network's input, sizes [B, 2] are theirs
                 (height, width), both None for text; names [K] is a string tensor. TensorFlow
+    stacked:    `answer` of pictures of one size, where it differs: maps [B, H, W, ...] that
+                `answer`, whose pictures may have any size, encodes one by one
     difference: (expected, received, **limits) -> how far two batches of answers are apart, as one
                 number that `export.tolerance` bounds; NumPy
     reads:      the outputs that `decode` reads, where the model gives a dict; the others serve
@@ -118,6 +128,7 @@ class Task:
     decode: Callable
     answer: Callable
     difference: Callable
+    stacked: Callable | None = None
     reads: tuple[str, ...] = ()
     wiring: Callable = on_pictures
     tokens: Callable | None = None

@@ -94,7 +94,8 @@ def depth(rows: Iterable[Line]) -> int:
 
 
 def _line(model, layer, sources, size, time: int) -> tuple[Line, Any]:
-    sides = window(layer, sources[0][0].size if sources else ())
+    taken = sources[0][0].size if sources else ()
+    sides = window(layer, taken)
     _check_size(model, layer, sides, sources, size)
     has_kernel = getattr(layer, "kernel", None) is not None
     seen = _seen(layer, sides, sources, size)
@@ -110,7 +111,7 @@ def _line(model, layer, sources, size, time: int) -> tuple[Line, Any]:
         padding=tuple((side.before, side.after) for side in sides) if sides else None,
         field=_extent(seen),
         params=count.params(layer) if time == 1 and hasattr(layer, "weights") else 0,
-        macs=count.call_macs(layer, (None, *size)),
+        macs=count.call_macs(layer, (None, *taken), (None, *size)),
         depth=max((source.depth for source, _ in sources), default=0) + has_kernel,
     )
     return line, seen

@@ -82,6 +82,17 @@ TASKS = {
         picture_scores=False,
         views="boxes",
     ),
+    "segmentation": TaskRow(
+        "convoy.models.segmentation.task",
+        "segmentation",
+        ("segmentation",),
+        "image",
+        ("mIoU", "pixel_accuracy", "mean_accuracy", "fwIoU", "boundary_F1"),
+        "mIoU",
+        options=("class_weights", "dice", "border_weight"),
+        picture_scores=False,
+        label_map="segmentation_labels",
+    ),
     "text": TaskRow(
         "convoy.models.text.task",
         "text",

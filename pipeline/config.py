@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import pathlib
 import warnings
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pydantic
 import yaml
@@ -25,6 +25,9 @@ from convoy.pipeline.evaluation import views
 
 # Deprecated methods of pydantic's; what a recipe calls its keys matters more.
 warnings.filterwarnings("ignore", r'Field name "(validate|schema)" in "\w+" shadows')
+
+
+Weight = Annotated[float, Field(ge=0)]  # of a class in the loss
 
 
 class Section(pydantic.BaseModel):
@@ -77,6 +80,8 @@ class Validate(Section):
     max_copies: float | None = Field(0.5, ge=0, le=1)  # part of a split that repeats its pictures
     max_bad_boxes: float | None = Field(0.01, ge=0, le=1)  # part of boxes: outside, without area
     max_empty: float | None = Field(0.9, ge=0, le=1)  # detection: part of pictures without objects
+    max_bad_label_maps: float | None = Field(0.01, ge=0, le=1)  # unreadable, of other sizes, values
+    max_unlabelled: float | None = Field(0.5, ge=0, le=1)  # part of pictures: no labelled pixel
     max_unmatched: float | None = Field(0.9, ge=0, le=1)  # part of boxes that no prior reaches
     max_untrained: float | None = Field(None, ge=0, le=1)  # part of classes that train lacks
     max_imbalance: float | None = Field(None, ge=1)  # most over least frequent class of train
@@ -156,6 +161,9 @@ class Train(Section):
     ema: float | None = Field(None, gt=0, lt=1)  # decay of the averaged weights; None = off
     label_smoothing: float = Field(0.0, ge=0, lt=1)  # classification, text, YOLOv4
     label_loss: Literal["sigmoid", "softmax"] = "sigmoid"  # multilabel
+    class_weights: Literal["none", "median"] | tuple[Weight, ...] = "none"  # segmentation
+    dice: float = Field(0.0, ge=0)  # segmentation: weight of Dice's loss beside the cross entropy
+    border_weight: float = Field(0.0, ge=0)  # segmentation: U-Net's w0, its paper's is 10
     eval_epochs: float = Field(1.0, gt=0)  # epochs between evaluations on `data.val`
     checkpoint_minutes: float = Field(5.0, gt=0)  # between saves for resume
     patience: int | None = Field(None, gt=0)  # evaluations without a better score
@@ -283,6 +291,9 @@ def _contradiction(recipe: Recipe) -> str:
         if head not in row.heads:
             fit = " and ".join(name for name, row in tasks.TASKS.items() if head in row.heads)
             return f"model.head: {head} is for {fit}, not {recipe.task}"
+    if recipe.train.class_weights != "none" and "class_weights" not in row.options:
+        fit = " and ".join(n for n, row in tasks.TASKS.items() if "class_weights" in row.options)
+        return f"train.class_weights: is for {fit}, the task is {recipe.task}"
     if recipe.train.stages and mode != "fine_tune":
         return f"train.stages: only fine_tune has stages, train.mode is {mode}"
     if recipe.model.features and mode != "extract":

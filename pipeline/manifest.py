@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import pathlib
 
+from convoy.data import labels
+from convoy.models import tasks
+
 
 def summary(records: pathlib.Path) -> dict:
     """Counts of a folder of records, over its splits."""
@@ -28,3 +31,15 @@ def manifest_of(records: pathlib.Path) -> dict:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file; run `convoy ingest` first")
     return json.loads(path.read_text())
+
+
+def class_names(records: pathlib.Path, task: str) -> tuple[str, ...]:
+    """The label map that a task learns, of a folder of records. Raises ValueError."""
+    name = tasks.row(task).label_map
+    path = records / f"{name}.txt"
+    if not path.is_file():
+        raise ValueError(
+            f"{path}: no such file: these records have no {name.replace('_', ' ')}, of which "
+            f"{task} learns. Its sources are those with label pictures: docs/data.md"
+        )
+    return labels.read(path)

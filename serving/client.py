@@ -149,10 +149,25 @@ def rest(
 
 
 def _array(value: Any) -> np.ndarray:
+    """A value of a JSON answer; what is in base64 as bytes."""
+    if _is_binary(value):
+        return np.array(_bytes(value), object)
     array = np.array(value)
     if array.dtype.kind == "U":
         return np.char.encode(array).astype(object)
     return array.astype(np.float32) if array.dtype.kind == "f" else array
+
+
+def _is_binary(value: Any) -> bool:
+    while isinstance(value, list) and value:
+        value = value[0]
+    return isinstance(value, dict) and set(value) == {"b64"}
+
+
+def _bytes(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_bytes(item) for item in value]
+    return base64.b64decode(value["b64"])
 
 
 def load_local(model: str | os.PathLike) -> Callable[[Sequence[bytes]], Answers]:
@@ -193,6 +208,12 @@ def report_of(model: str | os.PathLike) -> dict[str, Any]:
             "exported"
         )
     return json.loads(path.read_text())
+
+
+def labels_of(model: str | os.PathLike) -> list[str]:
+    """Names of a model's classes; the folder as for `load_local`."""
+    path = _newest(model) / "assets.extra" / "labels.txt"
+    return path.read_text(encoding="utf-8").splitlines()
 
 
 def _newest(model: str | os.PathLike) -> pathlib.Path:

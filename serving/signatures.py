@@ -4,8 +4,8 @@ serving_default  `image_bytes` string [B]: JPEG, PNG, BMP or GIF (its first fram
                  of a network for sentences `text` string [B] in UTF-8
 serving_tensor   `image` uint8 [B, H, W, 3]: RGB, any H and W; not of a network for sentences
 
-What is answered is `answer` of the task (models/TASK/task.py): named outputs, batch first. A task
-without pictures has serving_default alone.
+What is answered is `answer` of the task (models/TASK/task.py): named outputs, batch first; of
+serving_tensor its `stacked`, where it has one. A task without pictures has serving_default alone.
 
 Preprocessing, words, labels and thresholds are part of the graph, built of plain TensorFlow ops.
 EXIF orientation is not read (TensorFlow's decoder ignores it): send pictures upright.
@@ -46,10 +46,12 @@ def build(
     answer = answering(task, network, labels, limits)
     if task.tokens is not None:
         return _sentences(task, answer)
-    return _pictures(task, answer, input_size)
+    stacked = answering(task, network, labels, limits, stacked=True)
+    return _pictures(task, answer, stacked, input_size)
 
 
-def _pictures(task: Task, answer: Callable, input_size: tuple[int, ...]) -> dict:
+def _pictures(task: Task, answer: Callable, stacked: Callable, input_size: tuple[int, ...]) -> dict:
+    """Both signatures; `stacked` answers pictures of one size."""
     preprocess = task.info.preprocess
     shapes = (
         tf.TensorSpec((*input_size, preprocess.channels), tf.float32),
@@ -78,7 +80,7 @@ def _pictures(task: Task, answer: Callable, input_size: tuple[int, ...]) -> dict
     def serving_tensor(image):
         if preprocess.channels == 1:
             image = tf.image.rgb_to_grayscale(image)
-        return answer(*tf.map_fn(prepare, image, fn_output_signature=shapes))
+        return stacked(*tf.map_fn(prepare, image, fn_output_signature=shapes))
 
     return {DEFAULT: serving_default, TENSOR: serving_tensor}
 

@@ -10,11 +10,17 @@ from tests.test_arrows import FILES, ROOT
 PLACES = (
     "models/tasks.py",
     "models/rows_",
-    *(f"models/{name}/" for name in ("classification", "detection", "text")),
+    *(f"models/{name}/" for name in ("classification", "detection", "segmentation", "text")),
     "pipeline/tasks/",
 )
 # The same word for something else.
 OTHERS = {
+    "data/exports/coco.py": "a key of COCO's JSON",
+    "data/input/input.py": "a field of the annotation",
+    "data/input/parse.py": "a field of the annotation",
+    "data/sources/coco_rows.py": "a key of COCO's JSON",
+    "data/sources/tfds.py": "a field of the sample",
+    "pipeline/tools/preview.py": "a field of the annotation",
     "data/sources/__init__.py": "a format of data sets",
     "data/sources/csv_table.py": "the name of a column",
     "data/sources/text_lines.py": "the name of a column",

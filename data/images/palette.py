@@ -12,9 +12,14 @@ import PIL.Image
 def save(path: pathlib.Path, values: np.ndarray) -> None:
     """Writes [H, W] indices of 0..255 as a palette PNG, with its folder."""
     path.parent.mkdir(exist_ok=True)
+    picture(values).save(path)
+
+
+def picture(values: np.ndarray) -> PIL.Image.Image:
+    """[H, W] indices of 0..255 as a picture with a palette."""
     picture = PIL.Image.fromarray(values.astype(np.uint8))
     picture.putpalette(colors())
-    picture.save(path)
+    return picture
 
 
 @functools.cache

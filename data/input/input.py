@@ -24,7 +24,7 @@ from convoy.data.augment.noise import FILL
 from convoy.data.augment.policy import Augment
 from convoy.data.input import parse
 from convoy.data.input.order import endless
-from convoy.models.resize import fit, fit_matrix
+from convoy.models.resize import fit, fit_matrix, mirrored
 from convoy.models.spec import Preprocess, Sentence
 
 BLOCK = 64  # records that are parsed, and whose changes are drawn, at once
@@ -174,7 +174,7 @@ def planned_block(stream: Stream, serialized: tf.Tensor, epoch: tf.Tensor) -> di
         )
     if not parse.has_picture(stream.fields):
         return parsed
-    policy, size = stream.augment, stream.preprocess.size
+    policy, size = stream.augment, stream.preprocess.inside.size
     if search.active(policy):
         parsed["search"] = draws.uniform(key, "search", search.draws_of(policy))
     if stream.together > 1:
@@ -208,6 +208,7 @@ def training_example(stream: Stream, row: dict) -> dict:
     [max_boxes, H, W] uint8 0 or 1; segmentation [H, W] uint8, 255 outside the picture; keypoints
     [max_boxes, K, (y, x, visibility)] pixels; target float32 [H * target_scale, W * target_scale,
     C]; captions [parse.CAPTIONS] strings, filled up with "", one of them drawn: caption; sentence.
+    Where the input has a margin, "the input" and H x W are what lies inside it.
     """
     example = {"source_id": row["source_id"]}
     if parse.has_picture(stream.fields):
@@ -233,27 +234,29 @@ def decode(encoded: tf.Tensor, channels: int) -> tf.Tensor:
 
 def _onto_input(stream: Stream, height, width) -> tf.Tensor:
     """[B, 3, 3] from the canvas of the picture's size onto the network's input."""
-    preprocess = stream.preprocess
+    preprocess = stream.preprocess.inside
     if crops.fills(stream.augment):
         preprocess = dataclasses.replace(preprocess, resize="stretch")
     return fit_matrix(height, width, preprocess, preprocess.size)
 
 
 def _image(stream: Stream, row: dict) -> tf.Tensor:
-    size, channels = stream.preprocess.size, stream.preprocess.channels
+    size, channels = stream.preprocess.inside.size, stream.preprocess.channels
     policy, made = stream.augment, row["plan"]
     if "window" not in row:
-        return render.picture(decode(row["encoded"], channels), policy, made, size)
-    filled, axes = crops.inside(policy), geometry.flipped(policy)
-    image = window.draw(
-        row["encoded"], channels, row["window"], size, FILL, filled=filled, axes=axes
-    )
-    return plan.finish(image, policy, made)
+        image = render.picture(decode(row["encoded"], channels), policy, made, size)
+    else:
+        filled, axes = crops.inside(policy), geometry.flipped(policy)
+        image = window.draw(
+            row["encoded"], channels, row["window"], size, FILL, filled=filled, axes=axes
+        )
+        image = plan.finish(image, policy, made)
+    return mirrored(image, stream.preprocess.margin) if stream.preprocess.margin else image
 
 
 def _moved_objects(stream: Stream, parsed: dict, made: plan.Plan) -> dict:
     """What is learnt of boxes, classes, keypoints, masks [B, max_boxes, ...]: none difficult."""
-    size, shape = stream.preprocess.size, (parsed["height"], parsed["width"])
+    size, shape = stream.preprocess.inside.size, (parsed["height"], parsed["width"])
     sides = tf.cast(tf.stack(shape * 2, -1), tf.float32)[:, None, :]
     boxes, keep = plan.move_boxes(stream.augment, made, parsed["boxes"] * sides, *shape, size)
     objects = {"boxes": boxes, "classes": parsed["classes"]}
@@ -294,7 +297,7 @@ def _filled_up(values: tf.Tensor, rows: int) -> tf.Tensor:
 
 def _annotation(stream: Stream, row: dict) -> dict:
     """What `encode` receives in one dict; see `training_example`."""
-    size = getattr(stream.preprocess, "size", ())  # of a sentence: none
+    size = stream.preprocess.inside.size if parse.has_picture(stream.fields) else ()
     made, shape = row.get("plan"), (row.get("height"), row.get("width"))
     annotation = {name: row[name] for name in ("sentence", "captions", "caption") if name in row}
     if "labels" in row:

@@ -21,13 +21,14 @@ from convoy.data.statistics.summary import files_of
 class Describe(beam.DoFn):
     """(split, file, its number) -> (split, Partial)."""
 
-    def __init__(self, labels: Sequence[str]):
-        self.labels = tuple(labels)
+    def __init__(self, labels: Sequence[str], pixel_classes: int):
+        self.labels, self.pixel_classes = tuple(labels), pixel_classes
 
     def process(self, element: tuple[str, str, int]):
         split, path, number = element
         try:
-            yield split, describe(tfrecord.read(path), self.labels, number)
+            records = tfrecord.read(path)
+            yield split, describe(records, self.labels, number, self.pixel_classes)
         except (SchemaError, tfrecord.CorruptRecord, OSError) as error:
             message = str(error).replace("\n", " ")
             raise IngestError(message if path in message else f"{path}: {message}") from error
@@ -71,6 +72,8 @@ def run(
     if missing:
         raise IngestError(f"{missing[0]}: no such file, but manifest.json lists it; ingest again")
     size = sum(pathlib.Path(path).stat().st_size for _, path, _ in elements)
+    pixel_classes = len(manifest.get("segmentation_labels", ())) or 255
+    describe_shard = Describe(manifest["labels"], pixel_classes)
     with tempfile.TemporaryDirectory(prefix=".statistics-", dir=scratch.absolute()) as folder:
 
         def save(split: str, partial: Partial) -> None:
@@ -81,7 +84,7 @@ def run(
                 pipeline
                 | "Shards" >> beam.Create(elements, reshuffle=False)
                 | "Spread" >> beam.Reshuffle()
-                | "Describe" >> beam.ParDo(Describe(manifest["labels"]))
+                | "Describe" >> beam.ParDo(describe_shard)
                 | "Merge" >> beam.CombinePerKey(Merge())
                 | "Save" >> beam.MapTuple(save)
             ),

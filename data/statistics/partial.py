@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from convoy.data import example
-from convoy.data.statistics import keys
+from convoy.data.statistics import keys, label_maps
 from convoy.data.statistics.looks import look
 from convoy.data.statistics.numbers import FRACTION, INTEGER, Numbers
 
@@ -43,6 +43,7 @@ DERIVED = {
     "image/object/relative_area": FRACTION,  # part of the picture
     "image/object/aspect": FRACTION,  # width / height, in pixels
     "image/masks": INTEGER,  # per record
+    "image/segmentation/ignored": FRACTION,  # part of a label map's pixels
     "image/captions": INTEGER,  # per record
     "image/caption/words": INTEGER,
     "text/words": INTEGER,
@@ -95,6 +96,7 @@ class Partial:
         self.visibility: collections.Counter[tuple[int, int]] = collections.Counter()
         self.centers = np.zeros((GRID, GRID), np.int64)
         self.problems: dict[str, Problem] = {}
+        self.label_maps = label_maps.Pixels()
         self.rows = np.zeros(0, keys.ROW)
         self.boxes = np.zeros(0, BOX)
 
@@ -113,12 +115,18 @@ class Partial:
         self.images_by_class.update(other.images_by_class)
         self.visibility.update(other.visibility)
         self.centers = self.centers + other.centers
+        self.label_maps.merge(other.label_maps)
         self.rows = np.concatenate([self.rows, other.rows])
         self.boxes = _first(np.concatenate([self.boxes, other.boxes]))
 
 
-def describe(records: Iterable[bytes], labels: Sequence[str], shard: int = 0) -> Partial:
-    """Statistics of serialized records, the content of one shard. Raises SchemaError."""
+def describe(
+    records: Iterable[bytes], labels: Sequence[str], shard: int = 0, pixel_classes: int = 255
+) -> Partial:
+    """Statistics of serialized records, the content of one shard. Raises SchemaError.
+
+    pixel_classes: how many classes a label map may hold.
+    """
     partial, rows, boxes = Partial(), [], []
     columns: dict[str, list[float]] = collections.defaultdict(list)
     lengths: dict[str, list[int]] = collections.defaultdict(list)
@@ -144,6 +152,12 @@ def describe(records: Iterable[bytes], labels: Sequence[str], shard: int = 0) ->
             f"{shard}:{index}",
         )
         rows.append((image, source, shard, index))
+        if label_maps.KEY in values:
+            counts, wrong = label_maps.look(values, pixel_classes)
+            faults |= wrong
+            if counts is not None:
+                partial.label_maps.add(counts)
+                columns["image/segmentation/ignored"].append(counts[255] / counts.sum())
         if EDGES[0] in values and not faults.keys() & {"ragged_objects", "missing_size"}:
             edges = np.array([values[edge] for edge in EDGES], np.float64).T
             size = values["image/height"][0], values["image/width"][0]

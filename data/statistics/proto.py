@@ -125,6 +125,7 @@ def _custom(dataset, summary: Mapping[str, Any]) -> None:
     texts = {
         "image/object/bbox/ymin": ("centers", summary["centers"]),
         "image/object/keypoint/visibility": ("visibility", summary["keypoint_visibility"]),
+        "image/segmentation/class/encoded": ("label_maps", summary["label_maps"]),
     }
     for name, (key, value) in texts.items():
         if name in features:

@@ -24,6 +24,7 @@ def summary(
     paths = {i: str(records / name) for i, (_, name) in enumerate(files_of(manifest))}
     return {
         "labels": list(manifest["labels"]),
+        "segmentation_labels": list(manifest.get("segmentation_labels", ())),
         "splits": {name: _split(partial, manifest, paths) for name, partial in splits.items()},
         "shared": {
             f"{first}+{second}": _shared(splits, first, second, paths)
@@ -57,6 +58,7 @@ def _split(partial: Partial, manifest: Mapping[str, Any], paths) -> dict[str, An
         "objects_by_class": _by_label(objects, labels),
         "flags": {flag: int(numbers.sum) if numbers else 0 for flag, numbers in totals.items()},
         "numbers": {name: values.summary() for name, values in sorted(partial.numbers.items())},
+        "label_maps": partial.label_maps.summary(manifest.get("segmentation_labels", ())),
         "keypoint_visibility": visibility,  # name -> [not labelled, hidden, visible]
         "centers": partial.centers.tolist(),  # rows from the top, columns from the left
         "problems": {

@@ -39,11 +39,13 @@ class Variant:
     ceil: bool = False  # Caffe's pooling
     padding: int = 0  # of conv1
     bins: int | None = None  # fc6 sees an average of bins x bins
+    pool_first: bool = False  # before the normalisation
     paper_init: bool = True
 
 
 VARIANTS = {
     "alexnet": Variant(groups=2, norm=True, ceil=True),
+    "caffenet": Variant(groups=2, norm=True, ceil=True, pool_first=True),  # FCN's body
     "alexnet_single": Variant(),
     "alexnet_owt": Variant((64, 192, 384, 256, 256), padding=2, bins=6, paper_init=False),
 }
@@ -69,16 +71,21 @@ def torch_start(fan_in: int, bias: str = "zeros") -> dict:
 
 def norm_and_pool(x, v: Variant, name: str):
     """What follows conv1 and conv2."""
-    if v.norm:
-        x = LocalResponseNorm(5, k=1.0, mean=True, name=f"norm{name}")(x)
-    return Pool("max", 3, 2, ceil=v.ceil, name=f"pool{name}")(x)
+    pool = Pool("max", 3, 2, ceil=v.ceil, name=f"pool{name}")
+    if not v.norm:
+        return pool(x)
+    norm = LocalResponseNorm(5, k=1.0, mean=True, name=f"norm{name}")
+    return norm(pool(x)) if v.pool_first else pool(norm(x))
 
 
-def features(x, variant: str) -> dict:
-    """Normalised pixels -> maps by stride: conv1, conv2, conv5 and the last pooling."""
+def features(x, variant: str, border: int = 0) -> dict:
+    """Normalised pixels -> maps by stride: conv1, conv2, conv5 and the last pooling.
+
+    border: zeros on each side that the first convolution sees, beside the variant's own.
+    """
     v = VARIANTS[variant]
     start = paper_start if v.paper_init else torch_start
-    x = keras.layers.ZeroPadding2D(v.padding, name="conv1_pad")(x)
+    x = keras.layers.ZeroPadding2D(v.padding + border, name="conv1_pad")(x)
     x = conv1 = keras.layers.Conv2D(
         v.filters[0], 11, 4, activation="relu", name="conv1", **start(11 * 11 * 3)
     )(x)

@@ -46,12 +46,15 @@ def conv(x, filters: int, *, norm: bool, start, name: str):
     return keras.layers.Activation("relu", name=name.replace("conv", "relu"))(x)
 
 
-def features(x, variant: str, pool_padding: str = "valid") -> dict:
+def features(x, variant: str, pool_padding: str = "valid", border: int = 0) -> dict:
     """Normalised pixels -> maps by stride; the last layer of blocks 3 to 5.
 
     pool_padding "same" rounds odd maps up as Caffe does, "valid" down as Keras and PyTorch do.
+    border: zeros on each side that the first convolution sees, instead of one.
     """
     maps = {}
+    if border:
+        x = keras.layers.ZeroPadding2D(border - 1, name="border")(x)
     depths, norm = DEPTHS[variant.removesuffix("_bn")], variant.endswith("_bn")
     for block, depth in enumerate(depths, start=1):
         filters = min(32 * 2**block, 512)

@@ -44,6 +44,7 @@ MAGIC = {
     b"<": ((), "a web page: the address was not that of the file"),
 }
 _HEAD = r"(\w+_)?logits|box"  # layers that may start fresh
+_FIXED = r"(\w+_)?up\d+x"  # deconvolutions that never learn: of any number of classes alike
 _SHOWN = 5  # names of a kind in an error's message
 
 
@@ -281,7 +282,7 @@ def _judge(path, title: str, network: str, base: str, table, spare: str, report:
         if network != base and layer not in table:
             return False  # the detector's own
         if not re.fullmatch(_HEAD, layer):
-            return True
+            return not re.fullmatch(_FIXED, layer)
         sides = re.fullmatch(r".*kernel \((.*)\) -> \((.*)\)", entry)
         inputs = [side.split(", ")[:-1] for side in sides.groups()] if sides else [0, 0]
         return inputs[0] != inputs[1] or " holds " in entry  # only the classes may differ

@@ -61,6 +61,35 @@ def vgg_caffe(layer: str) -> str | None:
     return "conv{}_{}".format(*parts) if parts else fixed.get(layer)
 
 
+def fcn_caffe(layer: str) -> str | None:
+    fixed = {
+        "s32_logits": "score_fr",
+        "s16_logits": "score_pool4",
+        "s8_logits": "score_pool3",
+        "s16_scale": "scale_pool4",
+        "s8_scale": "scale_pool3",
+        "s16_up2x": "upscore2",
+        "s8_up2x": "upscore_pool4",
+        "up32x": "upscore",
+        "up16x": "upscore16",
+        "up8x": "upscore8",
+    }
+    if re.fullmatch(r"conv[1-5]|fc[67]", layer):
+        return layer
+    return fixed.get(layer) or (vgg_caffe(layer) if layer.startswith("block") else None)
+
+
+def dilated_caffe(layers: Iterable[str]) -> Names:
+    layers = list(layers)
+    whole = "context_logits" in layers
+    context = ("conv1_1", "conv1_2", "conv2_1", "conv3_1", "conv4_1", "conv5_1", "fc1")
+    fixed = {f"context_conv{n}": f"ct_{name}" for n, name in enumerate(context, start=1)}
+    fixed |= {"context_logits": "ct_final", "s8_logits": "fc-final" if whole else "final"}
+    fixed |= {layer: layer for layer in ("fc6", "fc7")}
+    fixed |= {layer: vgg_caffe(layer) for layer in layers if layer.startswith("block")}
+    return {layer: name for layer, name in fixed.items() if layer in layers}
+
+
 def alexnet_torch(layer: str) -> str | None:
     places = {"conv1": 0, "conv2": 3, "conv3": 6, "conv4": 8, "conv5": 10}
     fixed = {"fc6": "classifier.1", "fc7": "classifier.4", "logits": "classifier.6"}

@@ -26,6 +26,8 @@ class Source(NamedTuple):
 # Networks whose body is another network's, under whose names their layers go.
 BACKBONES = {name: row.backbone for name, row in MODELS.items() if row.backbone}
 BACKBONES["weldon_resnet101"] = "resnet101"
+# Those whose convolutions are VGG-16's, under the same names.
+BACKBONES |= {name: "vgg16" for name in MODELS if re.fullmatch(r"(fcn|dilat).*_vgg16", name)}
 _TIMM_VGG = {
     "pre_logits.fc1": "classifier.0",
     "pre_logits.fc2": "classifier.3",
@@ -81,6 +83,9 @@ SOURCES = {
         Source("vgg1[69]", per_layer(names.vgg_caffe), "fc[678]"),
         Source("googlenet(_aux)?", per_layer(names_inception.googlenet_caffe), "loss[12]/.*"),
         Source("resnet(50|101|152)_v1", names.resnet_caffe),
+        # Of a classifier fc6 and fc7 are taken, too: a convolution covers their map.
+        Source("fcn(32|16|8)s(_atonce)?_(vgg16|alexnet)", per_layer(names.fcn_caffe), "fc8"),
+        Source("dilated_frontend_vgg16|dilation8_vgg16", names.dilated_caffe, "fc8"),
     ),
     "darknet": (
         Source("darknet19|darknet53|darknet_reference|cspdarknet53(_tiny)?", names.darknet_order),

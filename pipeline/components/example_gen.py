@@ -4,6 +4,7 @@ Killed and run again in the same folder, it keeps the shards that are complete. 
     SPLIT-00000-of-00008.tfrecord   records, see data/example.py
     manifest.json                   counts by split, class and reason
     labels.txt                      class names, one per line
+    segmentation_labels.txt         names of the values of label maps, where there are any
     rejected.jsonl, warnings.jsonl  source_id, split, reason, detail of what was left out
     dataset_info.json, features.json, *.labels.txt  what TFDS wants to read the records
 """
@@ -136,6 +137,8 @@ def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Pat
         _remove_unreferenced(workdir, ())
         raise
     labels.write(workdir / "labels.txt", names)
+    if listing.segmentation_labels:
+        labels.write(workdir / "segmentation_labels.txt", listing.segmentation_labels)
     _write_rows(workdir / "rejected.jsonl", rejected)
     warnings = [(*row, count["split"]) for count in counts for row in count["warnings"]]
     _write_rows(workdir / "warnings.jsonl", warnings)

@@ -36,6 +36,7 @@ class Params(Section):
     train: str
     judges: tuple[str, ...]  # the splits that choose the checkpoint and judge the model
     model: Model | None = None  # where boxes are all that is learnt: its priors must reach them
+    label_maps: bool = False  # whether the classes of pixels are learnt
     limits: Validate = Validate()
 
 
@@ -47,6 +48,7 @@ def params_of(recipe: Recipe) -> Params:
         train=data.train,
         judges=tuple(others),
         model=recipe.model if tasks.TASKS[recipe.task].priors else None,
+        label_maps=tasks.TASKS[recipe.task].label_map != "labels",
         limits=recipe.validate.model_copy(update={"schema": ""}),  # an input, not a number
     )
 
@@ -67,6 +69,7 @@ def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Pat
         *checks.of_splits(statistics, params.train, params.judges, params.limits),
         *checks.of_classes(statistics, params.train, params.limits),
         *_objects(inputs, params, statistics),
+        *_label_maps(params, statistics),
         *_compared(inputs, params, schema, result),
     ]
     valid, text = checks.verdict(results)
@@ -109,6 +112,14 @@ def _objects(inputs, params: Params, statistics: Mapping[str, Any]) -> Iterator[
         with np.load(inputs["statistics"] / "boxes.npz") as boxes:
             reach = priors.reach(boxes[params.train], params.model, statistics["labels"])
         yield checks.of_priors(params.model.name, reach, params.limits)
+
+
+def _label_maps(params: Params, statistics: Mapping[str, Any]) -> Iterator[Check]:
+    if params.label_maps or statistics["splits"][params.train]["label_maps"]:
+        limits = params.limits
+        if not params.label_maps:  # there, but of no use to this task
+            limits = limits.model_copy(update={"max_unlabelled": None, "max_untrained": None})
+        yield from checks.of_label_maps(statistics, params.train, params.judges, limits)
 
 
 def _compared(inputs, params: Params, schema, result) -> Iterator[Check]:

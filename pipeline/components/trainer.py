@@ -9,21 +9,22 @@ from __future__ import annotations
 
 import math
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from convoy.data import labels as label_map
 from convoy.data import tfrecord
 from convoy.data.augment.policy import Augment
 from convoy.data.example import decode
 from convoy.data.input.input import Stream, shards
+from convoy.data.sample import Sample
 from convoy.models import tasks as table
 from convoy.pipeline import tasks
 from convoy.pipeline.artifacts import write_json
 from convoy.pipeline.config import Model, Recipe, Section, Train
 from convoy.pipeline.evaluation import predict
+from convoy.pipeline.manifest import class_names
 from convoy.pipeline.networks import network
-from convoy.pipeline.training import head, longer, loop, stages, strategy
+from convoy.pipeline.training import class_weights, head, longer, loop, stages, strategy
 
 INPUTS = {"examples": "example_gen", "features": "feature_gen"}
 NOT_RUN = ("convoy.pipeline.report*",)  # drawings of the task: the validation asks for scores
@@ -60,14 +61,17 @@ def params_of(recipe: Recipe) -> Params:
 
 def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Path) -> None:
     """Trains until done. Raises errors.Interrupted on SIGTERM with everything saved in workdir."""
-    labels = label_map.read(inputs["examples"] / "labels.txt")
+    labels = class_names(inputs["examples"], params.task)
     where = strategy.build(params.train.strategy)
     learnt = table.row(params.task).options
     words = vocabulary(inputs["examples"], params.train_split) if VOCABULARY in learnt else ()
     built_for = {"task": params.task, "vocabulary": words}
     model = network.with_source_widths(params.model)
+    weights = weights_of(inputs["examples"], params, labels)
     with where.scope():
-        task = network.build(model, labels, params.train, params.seed, **built_for)
+        task = network.build(
+            model, labels, params.train, params.seed, class_weights=weights, **built_for
+        )
     if params.model.word_vectors:
         from convoy.models.text import vectors
 
@@ -111,8 +115,21 @@ def vocabulary(examples: pathlib.Path, split: str) -> list[str]:
     """The words of a split's sentences, see models/text/tokens.py."""
     from convoy.models.text import tokens
 
+    return tokens.vocabulary(sample.text for sample in samples(examples, split))
+
+
+def samples(examples: pathlib.Path, split: str) -> Iterator[Sample]:
+    """Those of a split, one after the other."""
     records = (record for shard in shards(examples, split) for record in tfrecord.read(shard))
-    return tokens.vocabulary(decode(record).text for record in records)
+    return map(decode, records)
+
+
+def weights_of(examples: pathlib.Path, params: Params, labels) -> tuple[float, ...]:
+    """Of the classes, as train.class_weights says. Raises ValueError."""
+    asked = params.train.class_weights
+    if asked != "median":
+        return () if asked == "none" else asked
+    return class_weights.median_frequency(samples(examples, params.train_split), len(labels))
 
 
 def _validation(task, stream: Stream, params: Params, labels: list[str], workdir):

@@ -24,7 +24,7 @@ WEIGHTS = "model.weights.h5"
 VOCABULARY = "vocabulary.txt"  # of a text network, one word per line
 # Keys of a recipe's sections that are options of networks and tasks (models.registry.OPTIONS).
 OF_MODEL = ("width", "dropout", "backbone", "anchors", "priors", "head", "max_words")
-OF_TRAIN = ("label_smoothing", "label_loss")
+OF_TRAIN = ("label_smoothing", "label_loss", "dice", "border_weight")
 
 
 def build(
@@ -35,10 +35,12 @@ def build(
     *,
     task: str | None = None,
     vocabulary: Sequence[str] = (),
+    class_weights: Sequence[float] = (),
 ) -> Task:
     """A fresh network for these classes, its weights drawn from `seed`, in train.precision.
 
-    task: the recipe's; None = what the network is made for. Raises ValueError for another one.
+    task: the recipe's; None = what the network is made for. class_weights: of the loss; a network
+    that does not learn needs none. Raises ValueError for another task.
     """
     keras.config.set_dtype_policy(train.precision)
     keras.utils.set_random_seed(seed)
@@ -52,6 +54,7 @@ def build(
         **{name: getattr(model, name) for name in OF_MODEL},
         **{name: getattr(train, name) for name in OF_TRAIN},
         vocabulary=tuple(vocabulary),
+        class_weights=tuple(class_weights),
     )
     if not model.widths:
         return built

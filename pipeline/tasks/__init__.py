@@ -12,6 +12,10 @@ row(answer)                 a line of predictions.jsonl
 named(answer)               the same for people's JSON: classes by name, nothing rounded
 summary(answer)             a few words: "cat 0.93"; "" where only a drawing says it
 draw(image, answer, score)  the picture with its answer, detections from `score` on; not of text
+files(answer)               of answers that are pictures: {folder: PNG} that go beside the drawing
+
+What `convoy predict` draws, writes and says has "class_names" [K], where the answer itself has
+none: those of all classes.
 """
 
 from __future__ import annotations

@@ -11,6 +11,8 @@ import json
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
 
+import numpy as np
+
 from convoy.data.images.images import load, upright
 from convoy.data.sample import BadSample
 from convoy.data.sources import text_lines
@@ -44,6 +46,11 @@ def run(
         answered = answer(picture)
         module.draw(picture, answered, score).save(target)
         row = {request: str(pathlib.Path(path)), "picture": str(target), **module.named(answered)}
+        for folder, content in module.files(answered).items() if hasattr(module, "files") else ():
+            beside = output / folder / target.name
+            beside.parent.mkdir(exist_ok=True)
+            beside.write_bytes(content)
+            row[folder] = str(beside)
         return row, f"{module.summary(answered)} {target}".strip()
 
     def answered_sentence(sentence: str) -> tuple[dict, str]:
@@ -98,8 +105,7 @@ def opened(
     report = client.report_of(model)
     task = report["task"]
     if not tiles and not tta:
-        ask = client.load_local(model)
-        return task, lambda payload: {name: values[0] for name, values in ask([payload]).items()}
+        return task, _whole(model)
     if tiles:
         _check("tiles", task, "boxes")
     if tta:
@@ -109,6 +115,17 @@ def opened(
     ask = views.augmented(ask, tta, joining) if tta else ask
     ask = views.tiled(ask, tiles, joining) if tiles else ask
     return task, lambda payload: ask(views.pixels(payload)[None])[0]
+
+
+def _whole(model: pathlib.Path) -> Callable[[bytes], dict]:
+    """What the model answers of a whole picture, the names of all classes where it gives none."""
+    ask = client.load_local(model)
+    names = np.array([label.encode() for label in client.labels_of(model)], object)
+
+    def answer(payload: bytes) -> dict:
+        return {"class_names": names} | {key: row[0] for key, row in ask([payload]).items()}
+
+    return answer
 
 
 def _check(flag: str, task: str, way: str = "") -> None:

@@ -21,7 +21,7 @@ from convoy.data.sample import Sample
 from convoy.models import tasks
 from convoy.pipeline.artifacts import write_bytes, write_json
 from convoy.pipeline.config import Recipe
-from convoy.pipeline.manifest import manifest_of
+from convoy.pipeline.manifest import class_names, manifest_of
 from convoy.pipeline.networks import network
 from convoy.pipeline.report import overlay
 
@@ -32,7 +32,7 @@ CELL_PX = 320  # least side of a drawn picture
 def run(recipe: Recipe, records: pathlib.Path, output: pathlib.Path, batches: int = 3) -> dict:
     """Draws DIR/batch1.png and so on; returns what `--json` prints. Raises ValueError."""
     manifest = manifest_of(records)
-    labels = manifest["labels"]
+    labels = class_names(records, recipe.task)
     task = network.build(recipe.model, labels, recipe.train, recipe.seed, task=recipe.task)
     stream = stream_of(recipe, records, task)
     output.mkdir(parents=True, exist_ok=True)
@@ -69,9 +69,8 @@ def stream_of(recipe: Recipe, records: pathlib.Path, task) -> Stream:
     plain = Stream(**common, fields=fields, encode=task.encode)
     if plain.together > 1 and "boxes" not in fields:  # what is mixed is the encoded targets
         return plain
-    extra = (
-        () if plain.together > 1 else _extra_fields(records, recipe.data.train, "boxes" in fields)
-    )
+    found = _extra_fields(records, recipe.data.train, "boxes" in fields)
+    extra = () if plain.together > 1 else tuple(name for name in found if name not in fields)
 
     def encode_all(annotation):
         encoded = task.encode({name: annotation[name] for name in annotation if name not in extra})

@@ -13,6 +13,7 @@ from convoy.pipeline.validation.priors import Reach
 ROUNDING = 1e-9
 BAD_BOXES = ("degenerate_box", "outside_box")
 BAD_RECORDS = ("ragged_objects", "wrong_label")
+BAD_LABEL_MAPS = ("corrupt_label_map", "wrong_label_map_size", "unknown_pixel")
 OK, WARNING, REFUSED = "ok", "warning", "refused"
 
 
@@ -139,6 +140,48 @@ def of_classes(statistics: Mapping[str, Any], train: str, limits: Validate) -> I
             f"{present[largest]:,} {largest!r} to {present[smallest]:,} {smallest!r}",
             warn=20.0,
         )
+
+
+def of_label_maps(
+    statistics: Mapping[str, Any], train: str, judges: Sequence[str], limits: Validate
+) -> Iterator[Check]:
+    """Label maps that are none, pictures without one, classes without pixels, ignored pixels."""
+    for name in (train, *judges):
+        split = statistics["splits"][name]
+        records, found = split["records"], split["label_maps"]
+        bad = {n: p for n, p in split["problems"].items() if n in BAD_LABEL_MAPS}
+        count = sum(problem["records"] for problem in bad.values())
+        yield check(
+            f"label maps of {name}",
+            count / max(records, 1),
+            limits.max_bad_label_maps,
+            f"{count:,} of {records:,} pictures have one that cannot be read, of another size than "
+            "theirs, or with values that are no class",
+            examples=_named(bad),
+        )
+        empty = {n: p for n, p in split["problems"].items() if n == "unlabelled_picture"}
+        without = records - found.get("label_maps", 0)
+        without += sum(problem["records"] for problem in empty.values())
+        yield check(
+            f"unlabelled pictures of {name}",
+            without / max(records, 1),
+            limits.max_unlabelled,
+            f"{without:,} of {records:,} pictures have no labelled pixel; of a VOC devkit "
+            "take data.image_sets: Segmentation",
+            examples=_named(empty),
+        )
+        part = found.get("ignored", 0.0)
+        text = f"{part:.1%} of the pixels of label maps are ignored"
+        yield check(f"ignored pixels of {name}", part, None, text, warn=0.5)
+    pixels = statistics["splits"][train]["label_maps"].get("pixels_by_class", {})
+    missing = sorted(name for name in statistics["segmentation_labels"] if not pixels.get(name))
+    yield check(
+        f"classes without a pixel in {train}",
+        len(missing) / max(len(statistics["segmentation_labels"]), 1),
+        limits.max_untrained,
+        f"{len(missing)} of {len(statistics['segmentation_labels'])} classes",
+        examples=missing[:10],
+    )
 
 
 def of_comparison(

@@ -27,6 +27,7 @@ def write_report(
     kind, word = ("blessed", "Valid") if valid else ("refused", "Refused")
     figures = {
         "Objects of each class, or pictures where there are no objects": _classes(splits),
+        "Pixels of each class": _pixels(splits),
         "Pictures": charts.numbers(splits),
         "Boxes": charts.boxes(boxes),
         "Where objects are": charts.centers(splits),
@@ -69,6 +70,13 @@ def _classes(splits: Mapping[str, Mapping[str, Any]]):
     return plots.class_histogram({name: split[key] for name, split in splits.items()})
 
 
+def _pixels(splits: Mapping[str, Mapping[str, Any]]):
+    """None where there are no label maps."""
+    counts = {name: split["label_maps"].get("pixels_by_class") for name, split in splits.items()}
+    counts = {name: pixels for name, pixels in counts.items() if pixels}
+    return plots.class_histogram(counts) if counts else None
+
+
 def _rows(splits: Mapping[str, Mapping[str, Any]]) -> dict[str, list]:
     """Name of a number -> its value in each split."""
     medians = {
@@ -85,6 +93,7 @@ def _rows(splits: Mapping[str, Mapping[str, Any]]) -> dict[str, list]:
         "records": [split["records"] for split in splits.values()],
         "objects": [objects(split) for split in splits.values()],
         "masks": [_total(split, "image/masks") for split in splits.values()],
+        "label maps": [split["label_maps"].get("label_maps", 0) for split in splits.values()],
         "captions": [_total(split, "image/captions") for split in splits.values()],
         **{
             flag: [split["flags"][flag] for split in splits.values()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import subprocess
@@ -15,15 +16,25 @@ from convoy.data.sample import Sample
 from convoy.models.tasks import TASKS
 from convoy.pipeline import tasks
 from convoy.pipeline.report.chosen import EvenlySpread
-from convoy.pipeline.tasks import detection, text
+from convoy.pipeline.tasks import detection, segmentation, text
 
 LABELS = ("ant", "bee", "cat")
 
 
 def png(height=60, width=80) -> bytes:
+    return encoded(Image.new("RGB", (width, height), (128, 128, 128)))
+
+
+def encoded(picture: Image.Image) -> bytes:
     buffer = io.BytesIO()
-    Image.new("RGB", (width, height), (128, 128, 128)).save(buffer, "PNG")
+    picture.save(buffer, "PNG")
     return buffer.getvalue()
+
+
+# Three quarters of class 0, a quarter of class 2, whose left column nobody labelled.
+FOUND = np.zeros((60, 80), np.uint8)
+FOUND[:30, 40:] = 2
+TRUE = np.where(np.arange(80) == 40, np.uint8(255), FOUND)
 
 
 def sample(name="p", label=1, image=b"") -> Sample:
@@ -31,6 +42,7 @@ def sample(name="p", label=1, image=b"") -> Sample:
     classes, flags = np.array([label]), np.zeros(1, bool)
     about = {"labels": classes, "boxes": boxes, "classes": classes}
     about |= {"difficult": flags, "crowd": flags, "text": f"sentence {name}"}
+    about["segmentation"] = encoded(Image.fromarray(TRUE))
     return Sample(name, "val", image, 60, 80, **about)
 
 
@@ -56,6 +68,11 @@ ANSWERS = {
         "class_names": np.array([b"bee", b"cat", b""], object),
         "num_detections": np.int32(2),
     },
+    "segmentation": {
+        "label_map_bytes": encoded(Image.fromarray(FOUND)),
+        "class_fractions": np.array([0.75, 0, 0.25], np.float32),
+        "class_names": np.array([b"ant", b"bee", b"cat"], object),  # where a model is asked
+    },
 }
 
 
@@ -64,7 +81,7 @@ def test_every_task_of_the_table_is_here():
     for name in TASKS:
         public = {*tasks.of(name).__all__}
         expected = {"Chosen", "Metrics", "draw", "named", "row", "summary", "show"}
-        assert public == expected - ({"draw"} if TASKS[name].request == "text" else set())
+        assert public - {"files"} == expected - ({"draw"} if name == "text" else set())
 
 
 ROWS = {
@@ -77,6 +94,7 @@ ROWS = {
         "scores": [0.8765, 0.25],
         "classes": [1, 2],
     },
+    "segmentation": {"fractions": [0.75, 0, 0.25]},
 }
 NAMED = {
     "classification": {"class": "bee", "scores": BEST["scores"].tolist()},
@@ -93,6 +111,7 @@ NAMED = {
             {"box": [0, 0, float(np.float32(9.126)), 8], "score": 0.25, "class": "cat"},
         ]
     },
+    "segmentation": {"classes": {"ant": 0.75, "cat": 0.25}},
 }
 SAID = {
     "classification": "bee 0.75",
@@ -100,6 +119,7 @@ SAID = {
     "localization": "bee 0.75",
     "multilabel": "cat, ant",
     "detection": "",
+    "segmentation": "ant 75%, cat 25%",
 }
 
 
@@ -107,6 +127,9 @@ SAID = {
 def test_lines_json_and_words_by_hand(task):
     module = tasks.of(task)
     row = json.loads(json.dumps(module.row(ANSWERS[task])))  # as it is read from the file
+    if task == "segmentation":
+        data = base64.b64decode(row.pop("label_map_png"))
+        np.testing.assert_array_equal(Image.open(io.BytesIO(data)), FOUND)
     assert {*row} == {*ROWS[task]}
     for name, values in ROWS[task].items():
         np.testing.assert_allclose(np.ravel(row[name]), np.ravel(values), atol=1e-6)
@@ -126,6 +149,40 @@ def test_detections_are_drawn_from_a_score_on():
     assert some[49, 10:50].all()  # the lower edge of the first box
     assert not some[0:8, 0].any()
     assert both[0:8, 0].all()  # the left edge of the second
+
+
+def test_label_maps_are_drawn_and_written_in_voc_s_colours():
+    """Class 2 is (0, 128, 0) there; the first class is left as the picture is."""
+    answer = ANSWERS["segmentation"]
+    drawn = np.asarray(segmentation.draw(png(), answer, 0.5))
+    assert drawn[59, 0].tolist() == [128, 128, 128]
+    expected = 0.45 * 128 + 0.55 * np.array([0, 128, 0])
+    np.testing.assert_allclose(drawn[0, 79], expected, atol=1)
+    (name, content), *others = segmentation.files(answer).items()
+    assert (name, others) == ("label_maps", [])
+    written = Image.open(io.BytesIO(content))
+    assert written.mode == "P"
+    np.testing.assert_array_equal(written, FOUND)
+    assert written.convert("RGB").getpixel((79, 0)) == (0, 128, 0)
+
+
+def test_the_worst_label_maps_come_first():
+    """Pictures with 1, 2, ... wrong rows of 60: of seven shown, four are the worst."""
+    chosen = segmentation.Chosen(10, 7)
+    for n in range(10):
+        wrong = FOUND.copy()
+        wrong[60 - (n + 3) % 10 :] = 1
+        answer = {**ANSWERS["segmentation"], "label_map_bytes": encoded(Image.fromarray(wrong))}
+        chosen.update(sample(f"{n}"), answer)
+    names = [item.source_id for item, _ in chosen.pairs()]
+    assert names[:4] == ["6", "5", "4", "3"]
+    assert len(names) == 7
+
+
+def test_a_label_map_of_another_size_is_named():
+    answer = {"label_map_bytes": encoded(Image.fromarray(FOUND[:50]))}
+    with pytest.raises(ValueError, match="p: the label map has 80x60 pixels, the answer 80x50"):
+        segmentation.Metrics(LABELS).update(sample(), answer)
 
 
 @pytest.mark.parametrize("task", TASKS)

@@ -40,6 +40,11 @@ OVERFEAT_ACCURATE = (221, {2: 108, 6: 30, 12: 15, 36: 5})
 # At 75 px one position is left: BatchNorm over two numbers has gradients beyond float16.
 INCEPTION = (299, {4: 71, 8: 35, 16: 17, 32: 8})
 CIFAR = (32, {1: 32, 2: 16, 4: 8})
+# Of the picture within its border of 100 zeros, poolings rounded up.
+FCN = (64, {4: 66, 8: 33, 16: 17, 32: 9})
+FCN_ALEXNET = (64, {4: 64, 8: 32, 16: 16, 32: 8})
+UNET = (188, {1: 184, 2: 88, 4: 40, 8: 16, 16: 4})
+DILATED = "needs num_classes: it has no maps by stride"
 SENTENCE = "needs num_classes: it has no maps by stride"
 WORDS = {"vocabulary": ("the", "film", "is", "good", "bad"), "max_words": 7, "num_classes": 3}
 # fmt: off
@@ -133,6 +138,18 @@ CASES = {
     "yolov3_tiny": pictures(64, 96),
     "yolov4": pictures(64, 96),
     "yolov4_tiny": pictures(64, 96),
+    "fcn": pictures(64, 97, width=0.25),
+    "fcn32s_vgg16": pictures(33, 64, *FCN),
+    "fcn16s_vgg16": pictures(33, 64, *FCN),
+    "fcn8s_vgg16": pictures(33, 64, *FCN),
+    "fcn8s_atonce_vgg16": pictures(33, 64, *FCN),
+    "fcn32s_alexnet": pictures(33, 64, *FCN_ALEXNET),
+    "segnet": pictures(32, 45, 64, {2**n: 64 // 2**n for n in (1, 2, 3, 4, 5)}, width=0.125),
+    "segnet_basic": pictures(32, 45, 64, {2**n: 64 // 2**n for n in (1, 2, 3, 4)}, width=0.25),
+    "unet": pictures(188, 204, *UNET, width=0.125),
+    "unet_same": pictures(32, 45, 64, {2**n: 64 // 2**n for n in range(5)}, width=0.125),
+    "dilated_frontend_vgg16": Case({"input_size": (380, 389), "num_classes": 5}, no_maps=DILATED),
+    "dilation8_vgg16": Case({"input_size": (380, 389), "num_classes": 5}, no_maps=DILATED),
     "text_cnn_rand": Case(WORDS, no_maps=SENTENCE),
     "text_cnn_static": Case(WORDS, no_maps=SENTENCE),
     "text_cnn_nonstatic": Case(WORDS, no_maps=SENTENCE),
@@ -168,7 +185,19 @@ QUICK = (
     "yolov3_tiny",
     "yolov4_tiny",
     "retinanet",
+    "fcn",
+    "segnet_basic",
+    "unet",
+    "unet_same",
     "text_cnn_rand",
 )
-# Families whose smallest network still has hundreds of layers: half a minute each, left to -m slow.
-DEEP = ("cspdarknet53", "inception_v3", "inception_resnet_v2", "weldon_resnet101")
+# Families whose smallest network still has hundreds of layers, or as many weights as VGG: half a
+# minute each, left to -m slow.
+DEEP = (
+    "cspdarknet53",
+    "inception_v3",
+    "inception_resnet_v2",
+    "weldon_resnet101",
+    "fcn8s_vgg16",
+    "dilation8_vgg16",
+)

@@ -27,7 +27,7 @@ TESTS = pathlib.Path(__file__).parent
 GOLDEN = TESTS.parent / "golden"
 COMPARISONS = {"assert_close", "assert_heads"}  # one of them ends every test of parity
 CASE = re.compile(r"(\w+?)_(?:logits_)?(\d+)x(\d+)(?:_\w+)?")  # as in the .npz: network, size
-LEARNT = {"ssd", "ssd_mobilenet_v1"}  # in tests/models/test_learning.py; their parts were compared
+LEARNT = {"ssd", "ssd_mobilenet_v1", "fcn"}  # in tests/models/test_learning*.py; their parts too
 
 Size = tuple[int, int]
 
@@ -123,11 +123,12 @@ def test_one_size_of_each_is_odd_or_its_only_one(rows):
             with pytest.raises(ValueError, match=f"{sides[0]}x{sides[0]} px, got"):
                 models.build(name, input_size=(sides[0] + 1, sides[0] + 1))
         elif name not in LEARNT:
-            # A multiple of 32 where no other is taken: then one that is not square.
+            # No odd one where none is taken: then one that is not square.
             square = {len(set(size.split("x"))) == 1 for size in sizes}
-            assert any(side % 2 for side in sides) or (
-                square == {True, False} and all(side % 32 == 0 for side in sides)
-            ), name
+            if not any(side % 2 for side in sides):
+                assert square == {True, False}, name
+                with pytest.raises(ValueError, match=r"expected sides of|are multiples of"):
+                    models.build(name, input_size=(sides[0] + 1, sides[0] + 1))
 
 
 def test_every_stored_output_is_of_a_size_in_its_row(rows):

@@ -82,7 +82,7 @@ def test_an_unknown_key_names_the_closest(tmp_path, line, message):
         ("augment: {zoom: [0, 1]}", "augment.zoom.0", "0"),
         ("model: {input_size: [240, wide]}", "model.input_size.1", "'wide'"),
         ("name: a/b", "name", "'a/b'"),
-        ("task: segmentation", "task", "'segmentation'"),
+        ("task: segments", "task", "'segments'"),
         ("train: 5", "train", "5"),
         ("train:", "train", "None"),
     ],

@@ -7,7 +7,14 @@ import pytest
 
 from convoy.models.tasks import TASKS
 from convoy.pipeline import cli, config, steps
-from convoy.pipeline.evaluation import classification, coco, localization, multilabel, voc
+from convoy.pipeline.evaluation import (
+    classification,
+    coco,
+    localization,
+    multilabel,
+    segmentation,
+    voc,
+)
 from convoy.pipeline.validation import recipe_checks
 
 STAGE = {"epochs": 1, "learning_rate": 0.1}
@@ -117,7 +124,9 @@ def test_the_gates_metrics_are_what_the_evaluation_gives():
         "detection": {**coco.coco_metrics([], [], ["a"]), **voc.voc_metrics([], [], ["a"])},
     }
     found["text"] = found["classification"]
+    found["segmentation"] = segmentation.Pixels(1).result(["a"])
     other = {"per_class", "confusion", "pictures", "without_object", "chance_mAP", "box_error"}
+    other |= {"ignored_pixels"}
     assert {task: {*got} - other for task, got in found.items()} == {
         task: {*row.metrics} for task, row in TASKS.items()
     }

@@ -77,6 +77,11 @@ def backbone_of(name: str) -> str:
     return _row(name).backbone
 
 
+def takes_of(name: str) -> tuple[str, ...]:
+    """What a network is given beside the picture, such as proposals; see models.spec.Task."""
+    return _row(name).family.takes
+
+
 def build(
     name: str,
     *,
@@ -177,6 +182,7 @@ def _make(
         if num_classes is None:
             return backbone, info
         made = module.build(name, info, backbone, num_classes=num_classes, **options)
+        made = dataclasses.replace(made, takes=row.family.takes)
     elif head == "weldon":
         from convoy.models.classification import weldon
 

@@ -7,7 +7,7 @@ functions and never ask which network, or which task, they hold.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # listing networks must not import TensorFlow
@@ -83,6 +83,11 @@ def on_pictures(model, batch):
     return model(batch["image"], training=True)
 
 
+def seen(image, given: Mapping, takes: Sequence[str]):
+    """What a model is called with: the pictures, or a list of them and what else it takes."""
+    return [image, *(given[name] for name in takes)] if takes else image
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Task:
     """A network, what it learns and what it answers. B pictures, K classes.
@@ -109,6 +114,10 @@ class Task:
     tokens:     of text: a tf.Module, strings [B] -> the model's input; it goes into the export.
                 None without TensorFlow
     priors:     of a detector that has them
+    takes:      names of what the model is given beside the picture, after it in a list: inputs of
+                these names in batches, requests and signatures. "proposals" [B, R, 4] float32 are
+                boxes, those of a request in pixels of the picture sent, those of the model in
+                pixels of its input; rows without area are none. The network's row names them
     """
 
     model: keras.Model
@@ -122,6 +131,7 @@ class Task:
     wiring: Callable = on_pictures
     tokens: Callable | None = None
     priors: Priors | None = None
+    takes: tuple[str, ...] = ()
 
     def forward(self, batch):
         """The model's outputs for a batch {"image", "targets", ...}, in training mode."""

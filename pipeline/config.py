@@ -63,6 +63,12 @@ class Ingest(Section):
     shard_mb: float = Field(64.0, gt=0)  # wanted size of a shard, MiB of pictures
     max_rejected: float = Field(0.05, ge=0, le=1)  # part of the samples; more is a failure
     max_pixels: int = Field(100_000_000, gt=0)  # a larger picture is refused before decoding
+    # Boxes for networks on given proposals, see data/proposals.py.
+    proposals: Literal["none", "selective_search", "selective_search_quality", "edge_boxes"] = (
+        "none"
+    )
+    max_proposals: int = Field(2000, gt=0)  # per picture, the first by rank
+    edge_model: str = ""  # edge_boxes: file of a structured-edge forest; empty = gradients
     beam: tuple[
         str, ...
     ] = ()  # Beam options, e.g. ["--runner=DirectRunner", "--direct_num_workers=2"]

@@ -17,6 +17,7 @@ from convoy.data import tfrecord
 from convoy.data.augment.policy import Augment
 from convoy.data.example import decode
 from convoy.data.input.input import Stream, shards
+from convoy.data.input.proposed import given_of
 from convoy.models import tasks as table
 from convoy.pipeline import tasks
 from convoy.pipeline.artifacts import write_json
@@ -79,7 +80,7 @@ def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Pat
     stream = Stream(
         records=inputs["examples"],
         split=params.train_split,
-        fields=table.row(params.task).fields,
+        fields=(*table.row(params.task).fields, *task.takes),
         preprocess=task.info.preprocess,
         encode=task.encode,
         augment=params.augment,
@@ -87,6 +88,7 @@ def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Pat
         batch_size=params.train.batch_size,
         max_boxes=params.train.max_boxes,
         shuffle_buffer=params.train.shuffle_buffer,
+        **given_of(inputs["examples"], task.takes),
     )
     parameters = _learn(task, stream, params, model, labels, workdir, where, inputs.get("features"))
     training = {"mode": params.train.mode, "learnt": parameters}

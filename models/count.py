@@ -15,7 +15,10 @@ def params(model: keras.Model) -> int:
 
 
 def macs(model: keras.Model) -> int:
-    """Multiply-accumulates of convolutions and dense layers for one input of the model's size."""
+    """Multiply-accumulates of convolutions and dense layers for one input of the model's size.
+
+    Of layers behind proposals, whose number a request chooses: for one proposal.
+    """
     return sum(layer_macs(layer) for layer in model.layers)
 
 
@@ -28,4 +31,5 @@ def layer_macs(layer) -> int:
     kernel = getattr(layer, "kernel", None)
     if kernel is None:
         return 0
-    return math.prod(layer.output.shape[1:-1]) * math.prod(kernel.shape)
+    positions = (n or 1 for n in layer.output.shape[1:-1])  # None: of proposals
+    return math.prod(positions) * math.prod(kernel.shape)

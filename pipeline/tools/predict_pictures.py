@@ -5,18 +5,24 @@ Of a model for sentences: on sentences, or on the lines of text files.
 
 from __future__ import annotations
 
+import io
 import itertools
 import json
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
 
+import numpy as np
+import PIL.Image
+
 from convoy.data.images.images import load, upright
+from convoy.data.proposals import propose
 from convoy.data.sample import BadSample
 from convoy.data.sources import text_lines
 from convoy.models.tasks import row as table_row
 from convoy.pipeline import tasks
 from convoy.pipeline.artifacts import write_json
 from convoy.serving import client
+from convoy.serving.questions import Question
 
 
 def run(
@@ -85,9 +91,22 @@ def answers(model: str | pathlib.Path, inputs: Sequence) -> list[dict]:
 
 def opened(model: pathlib.Path) -> tuple[str, Callable[[bytes], dict]]:
     """(the task of an exported model, what it answers of one picture or sentence)."""
-    task = client.report_of(model)["task"]
+    report = client.report_of(model)
+    made = (report.get("takes") or {}).get("proposals")
     ask = client.load_local(model)
-    return task, lambda payload: {name: values[0] for name, values in ask([payload]).items()}
+
+    def answer(payload: bytes) -> dict:
+        asked = Question(payload, {"proposals": _proposals(payload, made)}) if made else payload
+        return {name: values[0] for name, values in ask([asked]).items()}
+
+    return report["task"], answer
+
+
+def _proposals(picture: bytes, made: dict) -> np.ndarray:
+    """[R, 4] as those were made that the model was trained on. Raises ProposalsError."""
+    pixels = np.asarray(PIL.Image.open(io.BytesIO(picture)).convert("RGB"))
+    most, edge_model = made["max_proposals"], made["edge_model"]
+    return propose(pixels, made["method"], most, edge_model=edge_model)
 
 
 def served(path: pathlib.Path) -> pathlib.Path:

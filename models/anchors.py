@@ -17,8 +17,9 @@ class Level:
     """One feature map's priors."""
 
     grid: tuple[int, int]  # rows, columns
-    step: tuple[float, float]  # pixels between centres in y, x; the first lies at half a step
+    step: tuple[float, float]  # pixels between centres in y, x
     shapes: tuple[tuple[float, float], ...]  # (height, width) in pixels, one per prior
+    offset: float = 0.5  # of the first centre, in steps
 
     @property
     def count(self) -> int:
@@ -39,6 +40,13 @@ def ssd_shapes(smallest: float, largest: float, ratios) -> tuple[tuple[float, fl
     return tuple(shapes)
 
 
+def scaled_shapes(sides, ratios) -> tuple[tuple[float, float], ...]:
+    """Anchor (height, width)s: for each ratio height / width = r, each of the sides as a root of
+    the area: the order of py-faster-rcnn."""
+    roots = [(math.sqrt(ratio), side) for ratio in ratios for side in sides]
+    return tuple((side * root, side / root) for root, side in roots)
+
+
 def priors(levels) -> np.ndarray:
     """[N, 4] float32 boxes of all levels in the one order; not clipped to the picture."""
     return np.concatenate([_level(level) for level in levels])
@@ -46,8 +54,8 @@ def priors(levels) -> np.ndarray:
 
 def _level(level: Level) -> np.ndarray:
     (rows, columns), (step_y, step_x) = level.grid, level.step
-    y = (np.arange(rows) + 0.5) * step_y
-    x = (np.arange(columns) + 0.5) * step_x
+    y = (np.arange(rows) + level.offset) * step_y
+    x = (np.arange(columns) + level.offset) * step_x
     center = np.stack(np.meshgrid(y, x, indexing="ij"), axis=-1)[:, :, None, :]
     half = np.asarray(level.shapes)[None, None] / 2
     boxes = np.concatenate([center - half, center + half], axis=-1)

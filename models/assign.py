@@ -1,4 +1,7 @@
-"""Which prior answers for which object: SSD's matching, in TensorFlow for tf.data."""
+"""Which prior answers for which object: SSD's matching and the one by the largest overlap.
+
+In TensorFlow, for tf.data.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from convoy.models import boxes as box_ops
 from convoy.models import coding
 
 MIN_IOU = 1e-6  # an object that touches no prior stays without one
+NONE, UNDECIDED = -1, -2  # of a prior: no object; an overlap of which nothing is learnt
 
 
 def usable(boxes, classes, valid, num_classes: int):
@@ -45,6 +49,23 @@ def match(iou, threshold: float = 0.5):
     return tf.tensor_scatter_nd_update(
         matched, tf.gather_nd(prior_of, rows)[:, None], tf.cast(rows[:, 0], tf.int32)
     )
+
+
+def match_best(iou, low: float, high: float, forced: bool = True):
+    """iou [M, N] of objects with priors -> [N] int32: the object of each prior, NONE, UNDECIDED.
+
+    A prior takes the object that it overlaps most, from IoU >= high on; below `low` it has none,
+    between nothing is decided. forced: so does, below `high`, each prior that no other prior
+    surpasses for some object (Faster R-CNN, https://arxiv.org/abs/1506.01497, section 3.1.2).
+    """
+    # A row of 0 makes the reductions defined where there are no objects at all.
+    best = tf.reduce_max(tf.pad(iou, [[0, 1], [0, 0]]), axis=0)
+    index = tf.argmax(tf.pad(iou, [[0, 1], [0, 0]]), axis=0, output_type=tf.int32)
+    positive = best >= high
+    if forced:
+        top = tf.reduce_max(iou, axis=1, keepdims=True)
+        positive |= tf.reduce_any((iou >= top) & (top > MIN_IOU), axis=0)
+    return tf.where(positive, index, tf.where(best < low, NONE, UNDECIDED))
 
 
 def _bipartite(iou):

@@ -6,6 +6,8 @@ import math
 
 import keras
 
+from convoy.models.keras_internals import calls
+
 _STATISTICS = ("moving_mean", "moving_variance")
 
 
@@ -19,11 +21,11 @@ def macs(model: keras.Model) -> int:
 
     Of layers behind proposals, whose number a request chooses: for one proposal.
     """
-    return sum(layer_macs(layer) for layer in model.layers)
+    return sum(call_macs(layer, outputs[0].shape) for layer, _, outputs in calls(model))
 
 
-def layer_macs(layer) -> int:
-    """Multiply-accumulates of one layer; 0 of a layer without a kernel.
+def call_macs(layer, output: tuple[int | None, ...]) -> int:
+    """Multiply-accumulates of one call that gives [B, ...]; 0 of a layer without a kernel.
 
     Each position of a layer's output costs as many as its kernel has weights; this holds for
     plain, grouped, depthwise and dense layers alike. Biases, normalisation and pooling are free.
@@ -31,5 +33,5 @@ def layer_macs(layer) -> int:
     kernel = getattr(layer, "kernel", None)
     if kernel is None:
         return 0
-    positions = (n or 1 for n in layer.output.shape[1:-1])  # None: of proposals
+    positions = (n or 1 for n in output[1:-1])  # None: of proposals
     return math.prod(positions) * math.prod(kernel.shape)

@@ -31,11 +31,12 @@ def decode_softmax(
 def suppress(boxes, scores, score_threshold, iou_threshold, max_detections):
     """Per-class non-maximum suppression of boxes [B, N, 4] with scores [B, N, K].
 
-    A box goes where a better one of its class overlaps it by IoU > iou_threshold. Returns the
-    dict of models/detection/task.py with D = max_detections.
+    boxes [B, N, K, 4] are of each class its own. A box goes where a better one of its class
+    overlaps it by IoU > iou_threshold. Returns the dict of models/detection/task.py with
+    D = max_detections.
     """
     kept = tf.image.combined_non_max_suppression(
-        boxes[:, :, None, :],
+        boxes if len(boxes.shape) == 4 else boxes[:, :, None, :],
         scores,
         max_output_size_per_class=min(max_detections, TOP_K),
         max_total_size=max_detections,

@@ -6,6 +6,8 @@ with which one this was checked.
 
 from __future__ import annotations
 
+import functools
+import inspect
 from typing import Any
 
 import keras
@@ -16,6 +18,37 @@ CHECKED = "3.15.1"
 def inbound_nodes(layer: keras.Layer) -> list:
     """One node per call of the layer in a functional model, each with its `input_tensors`."""
     return _attribute(layer, "_inbound_nodes")
+
+
+def calls(model: keras.Model) -> list[tuple[keras.Operation, list, list]]:
+    """(layer, its inputs, its outputs) of every call, in the order of computation.
+
+    A layer that is called on several tensors is there as often.
+    """
+    by_depth = _attribute(model, "_nodes_by_depth")
+    place = {id(layer): index for index, layer in enumerate(model.operations)}
+    return [
+        (node.operation, list(node.input_tensors), list(node.outputs))
+        for depth in sorted(by_depth, reverse=True)
+        for node in sorted(by_depth[depth], key=lambda node: place[id(node.operation)])
+    ]
+
+
+def train_part(inputs: list, outputs, values: list):
+    """The part of a network from some of its tensors to others, run in training mode.
+
+    inputs, outputs: symbolic tensors of one functional model, `outputs` in any structure, which
+    the results have; values: of `inputs`. The layers are the model's own, and stay as they are.
+    """
+
+    def training(operation):
+        if not isinstance(operation, keras.Layer):
+            return operation
+        takes = "training" in inspect.signature(operation.call).parameters
+        return functools.partial(operation, training=True) if takes else operation
+
+    part = keras.Function(inputs, outputs)
+    return _attribute(part, "_run_through_graph")(values, operation_fn=training)
 
 
 def maker(tensor: keras.KerasTensor) -> keras.Operation:

@@ -32,10 +32,14 @@ def classification(labels, logits, label_smoothing: float = 0.0):
     return (1.0 - label_smoothing) * entropy + label_smoothing * uniform
 
 
-def smooth_l1(target, prediction):
-    """0.5 d^2 where |d| < 1, else |d| - 0.5; elementwise, in [0, inf), gradient in [-1, 1]."""
+def smooth_l1(target, prediction, beta: float = 1.0):
+    """0.5 d^2 / beta where |d| < beta, else |d| - beta / 2; elementwise, gradient in [-1, 1].
+
+    Girshick 2015 (https://arxiv.org/abs/1504.08083, equation 3) with beta 1; py-faster-rcnn's sigma
+    is beta^-0.5.
+    """
     d = ops.abs(ops.cast(prediction, "float32") - ops.cast(target, "float32"))
-    return ops.where(d < 1.0, 0.5 * d * d, d - 0.5)
+    return ops.where(d < beta, 0.5 * d * d / beta, d - 0.5 * beta)
 
 
 def binary_cross_entropy(target, logits):

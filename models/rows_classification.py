@@ -190,6 +190,7 @@ ROWS = {
     "alexnet": Row(ALEXNET, 60_965_224, 724_406_816, 1000, CAFFE_227),
     "alexnet_single": Row(ALEXNET, 62_378_344, 1_135_256_096, 1000, CAFFE_227),
     "alexnet_owt": Row(ALEXNET_OWT, 61_100_840, 714_188_480, 1000, TORCH),
+    "zf_caffe": Row(ZFNET, 62_357_608, 1_449_082_880, 1000, CAFFE),
     "zfnet": Row(ZFNET, 62_357_608, 1_168_032_896, 1000, CAFFE),
     "zfnet_large": Row(ZFNET, 107_627_624, 2_476_704_896, 1000, CAFFE),
     "overfeat_fast": Row(OVERFEAT, 145_920_872, 2_801_403_904, 1000, OVERFEAT_231),

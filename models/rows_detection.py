@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from convoy.models.rows import Family, Row
+from convoy.models.rows import TORCH, Family, Row
 from convoy.models.spec import Preprocess
 
 SSD = Family(
@@ -30,7 +30,36 @@ YOLOV3 = Family(
     ("backbone",),
 )
 
+FASTER_RCNN = Family(
+    "convoy.models.detection.faster_rcnn",
+    "detection",
+    "Ren, Faster R-CNN, https://arxiv.org/abs/1506.01497",
+    2015,
+    ("dropout",),
+)
+FASTER_RCNN_FPN = FASTER_RCNN._replace(
+    paper="Lin, Feature Pyramid Networks, https://arxiv.org/abs/1612.03144", year=2016, options=()
+)
+RFCN = Family(
+    "convoy.models.detection.rfcn",
+    "detection",
+    "Dai, R-FCN, https://arxiv.org/abs/1605.06409",
+    2016,
+)
+RFCN_ON_ANY = RFCN._replace(options=("width", "backbone"))
+FASTER_RCNN_ON_ANY = FASTER_RCNN._replace(options=("width", "backbone", "dropout"))
+
 CENTERED = Preprocess(size=(300, 300), mean=(127.5,), std=(127.5,))
+CENTERED_600 = dataclasses.replace(CENTERED, size=(600, 600))
+# py-faster-rcnn's short side of 600 px and long one of at most 1000, its means of colours.
+CAFFE_600 = Preprocess(
+    size=(600, 1000),
+    resize="letterbox",
+    mean=(102.9801, 115.9465, 122.7717),
+    channel_order="bgr",
+)
+# torchvision's short side of 800 px and long one of at most 1333, as it pads them.
+TORCH_800 = dataclasses.replace(TORCH, size=(800, 1344), resize="letterbox", crop_pct=1.0)
 VOC_MEAN = Preprocess(size=(300, 300), mean=(123.0, 117.0, 104.0))
 
 YOLO_416 = Preprocess(size=(416, 416), resize="letterbox", scale=1 / 255)
@@ -38,6 +67,19 @@ YOLO_608 = dataclasses.replace(YOLO_416, size=(608, 608))
 
 # fmt: off
 ROWS = {
+    "faster_rcnn": Row(
+        FASTER_RCNN_ON_ANY, 16_353_509, 8_669_029_248, 20, CENTERED_600, "mobilenet_v1"
+    ),
+    "faster_rcnn_resnet50_fpn": Row(
+        FASTER_RCNN_FPN, 41_808_406, 215_986_953_472, 90, TORCH_800, "resnet50"
+    ),
+    "faster_rcnn_vgg16": Row(
+        FASTER_RCNN, 137_078_239, 225_573_931_008, 20, CAFFE_600, "vgg16", {"pool_padding": "same"}
+    ),
+    "faster_rcnn_zf": Row(FASTER_RCNN, 59_294_751, 33_722_863_104, 20, CAFFE_600, "zf_caffe"),
+    "rfcn": Row(RFCN_ON_ANY, 4_791_305, 7_806_502_784, 20, CENTERED_600, "mobilenet_v1"),
+    "rfcn_resnet101": Row(RFCN, 50_801_667, 138_689_639_424, 20, CAFFE_600, "resnet101_v1"),
+    "rfcn_resnet50": Row(RFCN, 31_809_539, 93_347_509_248, 20, CAFFE_600, "resnet50_v1"),
     "ssd": Row(SSD_ON_ANY, 5_755_694, 1_099_798_080, 20, CENTERED, "mobilenet_v1"),
     "ssd300_vgg16": Row(
         SSD, 26_285_486, 31_373_537_792, 20, VOC_MEAN, "vgg16", {"pool_padding": "same"}

@@ -9,12 +9,14 @@ could see: squeezing a map (SE blocks) lets all behind it see everything.
 
 from __future__ import annotations
 
+import collections
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import keras
 
 from convoy.models import arithmetic, count
+from convoy.models.keras_internals import calls
 from convoy.models.pooling import Pool
 
 WHOLE = "all"
@@ -48,7 +50,7 @@ class Seen(NamedTuple):
 class Line(NamedTuple):
     """One layer of a network."""
 
-    name: str
+    name: str  # of the layer; of its N-th call NAME:N
     kind: str  # class of the layer; of a Pool what it takes, as in MaxPool
     inputs: tuple[str, ...]  # layers before it
     size: tuple[int, ...]  # of its output, without the batch
@@ -68,27 +70,22 @@ class Line(NamedTuple):
 
 
 def lines(model: keras.Model) -> list[Line]:
-    """Every layer in the order of computation; the first is the input."""
+    """Every call of a layer in the order of computation; the first is the input.
+
+    A layer that several maps share has a line for each, "conv", "conv:2", ..., and its parameters
+    in the first.
+    """
     rows: list[Line] = []
     line_of: dict[int, tuple[Line, Any]] = {}  # by output tensor
-    for layer in model.operations:
-        inputs = [] if isinstance(layer, keras.layers.InputLayer) else layer.input
-        _check_known(model, keras.tree.flatten(inputs), line_of)
-        sources = [line_of[id(tensor)] for tensor in keras.tree.flatten(inputs)]
-        outputs = keras.tree.flatten(layer.output)
-        line, seen = _line(model, layer, sources, tuple(outputs[0].shape[1:]))
+    times: collections.Counter[str] = collections.Counter()
+    for layer, inputs, outputs in calls(model):
+        times[layer.name] += 1
+        sources = [line_of[id(tensor)] for tensor in inputs]
+        size = tuple(outputs[0].shape[1:])
+        line, seen = _line(model, layer, sources, size, times[layer.name])
         line_of |= {id(tensor): (line, seen) for tensor in outputs}
         rows.append(line)
-    _check_known(model, keras.tree.flatten(model.output), line_of)
     return rows
-
-
-def _check_known(model, tensors, line_of) -> None:
-    """A layer tells of its first use alone; what another one makes is not known."""
-    if not all(id(tensor) in line_of for tensor in tensors):
-        raise ValueError(
-            f"{model.name}: a layer is used more than once; such networks have no table of layers"
-        )
 
 
 def depth(rows: Iterable[Line]) -> int:
@@ -96,14 +93,14 @@ def depth(rows: Iterable[Line]) -> int:
     return max(line.depth for line in rows)
 
 
-def _line(model, layer, sources, size) -> tuple[Line, Any]:
+def _line(model, layer, sources, size, time: int) -> tuple[Line, Any]:
     sides = window(layer, sources[0][0].size if sources else ())
     _check_size(model, layer, sides, sources, size)
     has_kernel = getattr(layer, "kernel", None) is not None
     seen = _seen(layer, sides, sources, size)
     slides = sides and (has_kernel or any(side.f > 1 for side in sides))
     line = Line(
-        name=layer.name,
+        name=layer.name if time == 1 else f"{layer.name}:{time}",
         kind=f"{layer.kind.title()}Pool" if isinstance(layer, Pool) else type(layer).__name__,
         inputs=tuple(source.name for source, _ in sources),
         size=size,
@@ -112,8 +109,8 @@ def _line(model, layer, sources, size) -> tuple[Line, Any]:
         stride=tuple(side.s for side in sides) if slides else None,
         padding=tuple((side.before, side.after) for side in sides) if sides else None,
         field=_extent(seen),
-        params=count.params(layer) if hasattr(layer, "weights") else 0,
-        macs=count.layer_macs(layer),
+        params=count.params(layer) if time == 1 and hasattr(layer, "weights") else 0,
+        macs=count.call_macs(layer, (None, *size)),
         depth=max((source.depth for source, _ in sources), default=0) + has_kernel,
     )
     return line, seen

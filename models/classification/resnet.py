@@ -34,7 +34,9 @@ VARIANTS = {
 MINIMUM = 32
 
 
-def conv(x, filters: int, kernel: int, stride: int = 1, *, name: str, index="", relu: bool = True):
+def conv(
+    x, filters, kernel, stride=1, *, name: str, index="", relu: bool = True, dilation: int = 1
+):
     """Convolution, BatchNorm, ReLU: layers NAME_conv{index}, NAME_norm{index}, NAME_relu{index}."""
     if stride > 1 and kernel > 1:
         x = keras.layers.ZeroPadding2D(kernel // 2, name=f"{name}_pad{index}")(x)
@@ -43,6 +45,7 @@ def conv(x, filters: int, kernel: int, stride: int = 1, *, name: str, index="", 
         kernel,
         stride,
         padding="same" if stride == 1 else "valid",
+        dilation_rate=dilation,
         use_bias=False,
         kernel_initializer=layers.he_fan_out(),
         name=f"{name}_conv{index}",
@@ -61,14 +64,14 @@ def basic(x, filters: int, stride: int, *, name: str):
     return _join(x, shortcut, name)
 
 
-def bottleneck(x, filters: int, stride: int, *, name: str, stride_first: bool):
+def bottleneck(x, filters: int, stride: int, *, name: str, stride_first: bool, dilation: int = 1):
     """1x1 reduces to `filters`, 3x3, 1x1 widens to 4 * filters."""
     shortcut = x
     if stride > 1 or x.shape[-1] != 4 * filters:
         shortcut = conv(x, 4 * filters, 1, stride, name=f"{name}_shortcut", relu=False)
     first, second = (stride, 1) if stride_first else (1, stride)
     x = conv(x, filters, 1, first, name=name, index=1)
-    x = conv(x, filters, 3, second, name=name, index=2)
+    x = conv(x, filters, 3, second, name=name, index=2, dilation=dilation)
     x = conv(x, 4 * filters, 1, name=name, index=3, relu=False)
     return _join(x, shortcut, name)
 
@@ -96,6 +99,19 @@ def features(x, variant: str) -> dict:
                 x = basic(x, filters, stride, name=name)
         maps[f"s{2 ** (stage + 1)}"] = x
     return maps
+
+
+def dilated(x, variant: str):
+    """The map of stride 16 -> the last stage's, with its layers' names, of stride 16 as well.
+
+    Its 3x3 convolutions are dilated by 2 instead, so that each sees what it would see (Dai 2016
+    https://arxiv.org/abs/1605.06409, section 3: "a trous"). Of deep variants.
+    """
+    depths, _, stride_first = VARIANTS[variant]
+    for block in range(1, depths[3] + 1):
+        name = f"stage4_block{block}"
+        x = bottleneck(x, 512, 1, name=name, stride_first=stride_first, dilation=2)
+    return x
 
 
 def build(

@@ -252,6 +252,29 @@ ROWS = {
         {"block0_depthwise/kernel": 0.11433},
         laws={"*/kernel": GLOROT},
     ),
+    ("faster_rcnn",): row(
+        "mobilenet_v1's; Ren 2015, 3.1.3, for proposals, Girshick 2015, 4.1, for the last; "
+        "ours: He 2015 for the hidden ones",
+        {"fc7/kernel": 0.088388, "roi_box/kernel": 0.001},  # a quarter of the width: sqrt(2 / 256)
+        laws={
+            "rpn_*/kernel": normal(0.01),
+            "roi_cls/kernel": normal(0.01),
+            "roi_box/kernel": normal(0.001),
+            "fc*/kernel": HE,
+            "*/kernel": GLOROT,
+            "*/sampling_state": Law("any"),
+        },
+    ),
+    ("rfcn",): row(
+        "mobilenet_v1's; the authors' prototxt: N(0, 0.01)",
+        {"rpn_conv/kernel": 0.01, "cls_maps/kernel": 0.01},
+        laws={
+            "rpn_*/kernel": normal(0.01),
+            "*_maps/kernel": normal(0.01),
+            "*/kernel": GLOROT,
+            "*/sampling_state": Law("any"),
+        },
+    ),
     ("ssd300_vgg16",): row(
         "vgg16's; ours: He 2015 for the layers behind it, Glorot 2010 for the heads",
         {"block1_conv1/kernel": 0.057591, "fc7/kernel": 0.044194},  # sqrt(2 / 1024)

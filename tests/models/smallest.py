@@ -33,6 +33,7 @@ ALEXNET = (227, {4: 55, 8: 27, 16: 13, 32: 6})
 ALEXNET_OWT = (224, {4: 55, 8: 27, 16: 13, 32: 6})
 ZFNET = (224, {2: 110, 8: 26, 16: 13, 32: 6})
 SPP_NET = (224, {2: 110, 8: 26, 16: 13})
+ZF_CAFFE = (224, {2: 112, 8: 29, 16: 15})
 CALTECH = (83, {5: 14, 20: 1})
 OVERFEAT_FAST = (231, {4: 56, 8: 24, 16: 12, 32: 6})
 OVERFEAT_ACCURATE = (221, {2: 108, 6: 30, 12: 15, 36: 5})
@@ -54,6 +55,7 @@ CASES = {
     "alexnet_owt": pictures(63, 75, *ALEXNET_OWT),
     "zfnet": pictures(47, 50, *ZFNET),
     "zfnet_large": pictures(47, 50, *ZFNET),
+    "zf_caffe": pictures(47, 50, *ZF_CAFFE),
     "overfeat_fast": pictures(71, 71, *OVERFEAT_FAST),
     "overfeat_accurate": pictures(77, 77, *OVERFEAT_ACCURATE),
     "spp_net_zf5": pictures(64, 93, *SPP_NET),
@@ -107,6 +109,13 @@ CASES = {
     "darknet53": pictures(33, 64),
     "darknet_reference": pictures(97, 64),
     "cspdarknet53": pictures(33, 64),
+    "faster_rcnn": pictures(64, 97, width=0.25),
+    "faster_rcnn_resnet50_fpn": pictures(64, 96),
+    "faster_rcnn_vgg16": pictures(64, 97),
+    "faster_rcnn_zf": pictures(224, 300, *ZF_CAFFE),
+    "rfcn": pictures(64, 97, width=0.25),
+    "rfcn_resnet101": pictures(64, 64),
+    "rfcn_resnet50": pictures(64, 64),
     "ssd": pictures(96, 131, backbone="resnet18"),
     "ssd300_vgg16": Case({"num_classes": 2}, 300, {4: 75, 8: 38, 16: 19, 32: 9}),
     "ssd_mobilenet_v1": pictures(96, 131, width=0.25),
@@ -142,6 +151,8 @@ QUICK = (
     "mobilenet_v2",
     "mobilenet_v3_small",
     "darknet19",
+    "faster_rcnn",
+    "rfcn",
     "ssd_mobilenet_v1",
     "yolov2_tiny",
     "yolov3_tiny",

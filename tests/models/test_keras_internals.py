@@ -28,6 +28,20 @@ def test_inbound_nodes():
     assert second.input_tensors[0] is first.output_tensors[0]
 
 
+def test_calls():
+    """Both uses of a layer, each behind what it takes."""
+    image = keras.Input((3,), name="image")
+    layer, last = keras.layers.Dense(3), keras.layers.Dense(2)
+    model = keras.Model(image, last(layer(layer(image))))
+    layer(image)  # of no model
+    found = keras_internals.calls(model)
+    assert [operation.name for operation, _, _ in found] == [
+        *("image", layer.name, layer.name, last.name)
+    ]
+    assert [len(inputs) for _, inputs, _ in found] == [0, 1, 1, 1]
+    assert found[2][1][0] is found[1][2][0]
+
+
 def test_maker():
     image = keras.Input((3,), name="image")
     layer = keras.layers.Dense(3)
@@ -63,6 +77,7 @@ def test_learning_rate():
     "read",
     [
         keras_internals.inbound_nodes,
+        keras_internals.calls,
         keras_internals.maker,
         keras_internals.averaged_weights,
         lambda owner: keras_internals.variable_index(owner, None),

@@ -28,10 +28,12 @@ def scenes(tmp_path_factory):
     return [digits.read(reference, listing.labels) for reference in references], listing.labels
 
 
-def learnt(name: str, samples, taught) -> tuple[models.spec.Task, tf.Tensor, tf.Tensor]:
+def learnt(
+    name: str, samples, taught, steps: int = STEPS, **options
+) -> tuple[models.spec.Task, tf.Tensor, tf.Tensor]:
     """The task after training on pictures of `samples` and objects of `taught`; its inputs."""
     keras.utils.set_random_seed(0)
-    task = models.build_task(name, num_classes=10, input_size=SIZE)
+    task = models.build_task(name, num_classes=10, input_size=SIZE, **options)
     fitted = [
         resize.fit(tf.io.decode_jpeg(sample.image), task.info.preprocess, SIZE)
         for sample in samples
@@ -45,18 +47,19 @@ def learnt(name: str, samples, taught) -> tuple[models.spec.Task, tf.Tensor, tf.
         valid = np.arange(8) < len(sample.boxes)
         rows.append(task.encode({"boxes": boxes, "classes": classes, "valid": valid}))
     targets = {key: tf.stack([row[key] for row in rows]) for key in rows[0]}
-    rate = keras.optimizers.schedules.CosineDecay(1e-3, STEPS)
+    rate = keras.optimizers.schedules.CosineDecay(1e-3, steps)
     optimizer = keras.optimizers.Adam(rate, global_clipnorm=10.0)
     optimizer.build(task.model.trainable_variables)
 
     @tf.function
     def step():
         with tf.GradientTape() as tape:
-            total = losses.total(task.loss(targets, task.forward({"image": pictures})))
+            outputs = task.forward({"image": pictures, "targets": targets})
+            total = losses.total(task.loss(targets, outputs))
         variables = task.model.trainable_variables
         optimizer.apply_gradients(zip(tape.gradient(total, variables), variables, strict=True))
 
-    for _ in range(STEPS):
+    for _ in range(steps):
         step()
     return task, pictures, matrices
 

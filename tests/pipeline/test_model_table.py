@@ -110,10 +110,17 @@ def test_an_unknown_window_leaves_the_field_open():
     assert "c" in model_table.text(found)
 
 
-def test_a_layer_used_twice_is_said():
+def test_a_layer_used_twice_has_two_lines_and_one_set_of_weights():
+    """3x3 of 2 maps: 36 weights and 2 biases, 36 * 64 multiplications each time."""
     image, layer = keras.Input((8, 8, 2)), keras.layers.Conv2D(2, 3, padding="same", name="twice")
-    with pytest.raises(ValueError, match="a layer is used more than once"):
-        structure.lines(keras.Model(image, layer(layer(image))))
+    model = keras.Model(image, layer(layer(image)))
+    found = structure.lines(model)
+    assert [line.name for line in found[1:]] == ["twice", "twice:2"]
+    assert [line.params for line in found] == [0, 38, 0]
+    assert [line.macs for line in found] == [0, 36 * 64, 36 * 64]
+    assert [line.field for line in found[1:]] == [(3, 3), (5, 5)]
+    assert found[2].inputs == ("twice",)
+    assert count.macs(model) == 2 * 36 * 64
 
 
 def test_names_with_sizes():

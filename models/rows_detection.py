@@ -40,6 +40,14 @@ FASTER_RCNN = Family(
 FASTER_RCNN_FPN = FASTER_RCNN._replace(
     paper="Lin, Feature Pyramid Networks, https://arxiv.org/abs/1612.03144", year=2016, options=()
 )
+FAST_RCNN = Family(
+    "convoy.models.detection.fast_rcnn",
+    "detection",
+    "Girshick, Fast R-CNN, https://arxiv.org/abs/1504.08083",
+    2015,
+    ("width", "backbone", "dropout"),
+    takes=("proposals",),
+)
 RFCN = Family(
     "convoy.models.detection.rfcn",
     "detection",
@@ -67,6 +75,13 @@ YOLO_608 = dataclasses.replace(YOLO_416, size=(608, 608))
 
 # fmt: off
 ROWS = {
+    "fast_rcnn_caffenet": Row(
+        FAST_RCNN, 57_298_409, 9_272_180_608, 20, CAFFE_600, "caffenet", {"padded": True}
+    ),
+    "fast_rcnn_vgg16": Row(
+        FAST_RCNN, 134_690_729, 183_989_231_616, 20, CAFFE_600, "vgg16", {"pool_padding": "same"}
+    ),
+    "fast_rcnn_vgg_m": Row(FAST_RCNN, 86_333_161, 20_632_090_144, 20, CAFFE_600, "vgg_m_1024"),
     "faster_rcnn": Row(
         FASTER_RCNN_ON_ANY, 16_353_509, 8_669_029_248, 20, CENTERED_600, "mobilenet_v1"
     ),

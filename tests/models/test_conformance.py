@@ -15,7 +15,7 @@ import pytest
 import tensorflow as tf
 
 from convoy import models
-from convoy.models import losses, resize, tasks
+from convoy.models import losses, resize, spec, tasks
 from convoy.models.heads import without_heads
 from convoy.models.registry import MODELS
 from convoy.pipeline.config import Train
@@ -77,11 +77,25 @@ def settle(task) -> None:
         layer.momentum = momentum
 
 
-def inputs(task, count: int) -> np.ndarray:
+def inputs(task, count: int) -> np.ndarray | list[np.ndarray]:
     p = task.info.preprocess
     if task.tokens:
         return task.tokens(sentences(count)).numpy()
-    return np.floor(formula.pictures(count, *p.size, p.channels))  # as a picture's bytes hold them
+    pictures = np.floor(formula.pictures(count, *p.size, p.channels))  # as a picture's bytes hold
+    return spec.seen(pictures, {"proposals": proposals(task, count)}, task.takes)
+
+
+def proposals(task, count: int) -> np.ndarray:
+    """[count, 24, 4] boxes of the input, the last ones without area."""
+    height, width = task.info.preprocess.size
+    low = np.random.default_rng(0).uniform(0, 0.6, (24, 2))
+    boxes = np.concatenate([low, low + np.random.default_rng(1).uniform(0.2, 0.4, (24, 2))], 1)
+    boxes[-4:] = 0
+    return np.float32(np.tile(boxes * [height, width, height, width], (count, 1, 1)))
+
+
+def rows(batch, part: slice):
+    return tf.nest.map_structure(lambda values: values[part], batch)
 
 
 def sentences(count: int) -> tf.Tensor:
@@ -97,6 +111,10 @@ def targets(task, count: int):
         given["boxes"] = task.priors.boxes[chosen]
         given["classes"] = np.arange(len(chosen)) % task.info.num_classes
         given["valid"] = np.ones(len(chosen), bool)
+    elif task.takes:
+        given["boxes"] = proposals(task, 1)[0, :5]
+        given["classes"] = np.arange(5) % task.info.num_classes
+        given["valid"] = np.ones(5, bool)
     labels = [np.array([index % task.info.num_classes]) for index in range(count)]
     rows = [task.encode({**given, "labels": label}) for label in labels]
     return tf.nest.map_structure(lambda *leaves: tf.stack(leaves), *rows)
@@ -107,7 +125,9 @@ def gradients(task, scale=lambda total: total):
     with tf.GradientTape() as tape:
         truth = targets(task, 2)
         batch = {"targets": {**truth, "tokens": inputs(task, 2)} if task.tokens else truth}
-        parts = task.loss(truth, task.forward({**batch, "image": inputs(task, 2)}))
+        seen = inputs(task, 2)
+        pictures = dict(zip(("image", *task.takes), seen if task.takes else [seen], strict=True))
+        parts = task.loss(truth, task.forward({**batch, **pictures}))
         assert all(value.dtype == tf.float32 for part in parts.values() for value in part)
         assert all(float(count) >= 2 for _, count in parts.values())
         total = losses.total(parts)
@@ -148,7 +168,7 @@ def test_every_trainable_weight_gets_a_finite_gradient(task):
 def test_one_input_equals_its_row_in_a_batch(task):
     batch = inputs(task, 4)
     together = task.model(batch, training=False)
-    alone = task.model(batch[2:3], training=False)
+    alone = task.model(rows(batch, slice(2, 3)), training=False)
     names = sorted(together) if isinstance(together, dict) else [""]
     outputs = zip(names, tf.nest.flatten(together), tf.nest.flatten(alone), strict=True)
     for name, a, b in outputs:
@@ -182,10 +202,13 @@ def test_the_saved_model_answers_as_the_network(task, tmp_path):
         outputs = task.model(task.tokens(sentences(3)), training=False)
         expected = task.answer(task.decode(outputs), None, None, tf.constant(labels))
     else:
-        seen = inputs(task, 4)[:3]  # those that its statistics are of
-        raw = tf.cast(np.broadcast_to(seen, (*seen.shape[:3], 3)), tf.uint8)
-        found = served["serving_tensor"](image=raw)
-        expected = answers(exported, raw, labels)
+        seen = tf.nest.flatten(rows(inputs(task, 4), slice(3)))  # those its statistics are of
+        raw = tf.cast(np.broadcast_to(seen[0], (*seen[0].shape[:3], 3)), tf.uint8)
+        given = {
+            name: tf.constant(values) for name, values in zip(task.takes, seen[1:], strict=True)
+        }
+        found = served["serving_tensor"](image=raw, **given)
+        expected = answers(exported, raw, labels, given)
     found, expected = ({k: v.numpy() for k, v in each.items()} for each in (found, expected))
     assert set(found) == set(expected)
     assert task.difference(expected, found, **limits(task)) < 1e-5
@@ -196,12 +219,15 @@ def test_the_saved_model_answers_as_the_network(task, tmp_path):
     assert np.ptp(expected["scores"], axis=0).max() > 1e-3
 
 
-def answers(task, raw: tf.Tensor, labels) -> dict[str, tf.Tensor]:
-    """What the network in memory says of uint8 pictures [B, H, W, 3] of its own size."""
+def answers(task, raw: tf.Tensor, labels, given) -> dict[str, tf.Tensor]:
+    """What the network in memory says of uint8 pictures [B, H, W, 3] of its own size.
+
+    given: what it takes beside them, in pixels of them.
+    """
     p = task.info.preprocess
     channels = raw if p.channels == 3 else tf.image.rgb_to_grayscale(raw)
     images, matrices = zip(*(resize.fit(picture, p, p.size) for picture in channels), strict=True)
-    outputs = task.model(tf.stack(images), training=False)
+    outputs = task.model(spec.seen(tf.stack(images), given, task.takes), training=False)
     sizes = tf.constant([p.size] * len(images))
     found = task.decode(outputs, **limits(task))
     return task.answer(found, tf.stack(matrices), sizes, tf.constant(labels))

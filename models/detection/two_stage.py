@@ -342,7 +342,8 @@ def decode(outputs, score_threshold=0.05, iou_threshold=0.5, max_detections=100,
     scores = tf.nn.softmax(tf.cast(outputs["cls"], tf.float32))[..., 1:]
     there = outputs["objectness"][..., None] >= 0.0
     slots = outputs["box"].shape[-1] // 4
-    codes = tf.reshape(outputs["box"], (-1, outputs["box"].shape[1], slots, 4))[:, :, 1:]
+    rows = outputs["box"].shape[1] or tf.shape(outputs["box"])[1]  # as many as are given
+    codes = tf.reshape(outputs["box"], (-1, rows, slots, 4))[:, :, 1:]
     boxes = coding.decode(codes, outputs["proposals"][:, :, None])
     boxes = box_ops.clip(boxes, size)
     if slots == 2:  # of any object

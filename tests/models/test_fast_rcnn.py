@@ -121,7 +121,7 @@ def caffe(name: str, model: keras.Model, size: tuple[int, int]) -> tuple[bytes, 
             data, factor = data + layer(title, "Convolution", kernel, bias), 1.0
             below = add(f"{title}_relu", "ReLU")
     told = f"roi_pooling_param {{ pooled_w: {bins} pooled_h: {bins} spatial_scale: 0.0625 }}"
-    below = add("pool5", "ROIPooling", told, 'bottom: "rois"')
+    below = add("roi_pool", "ROIPooling", told, 'bottom: "rois"')
     for title in ("fc6", "fc7", "roi_cls", "roi_box"):
         kernel, bias = model.get_layer(title).get_weights()
         if title == "fc6":

@@ -10,7 +10,7 @@ import pytest
 from tests.models.test_learning_yolo import ap50, learnt, scenes  # noqa: F401
 
 SMALL = {"backbone": "mobilenet_v1", "width": 0.5}
-STEPS = {"faster_rcnn": 250}
+STEPS = {"faster_rcnn": 250, "rfcn": 250}
 
 
 @pytest.mark.slow

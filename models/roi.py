@@ -112,9 +112,9 @@ def roi_max_pool(features, rois, scale, bins: int):
     By Caffe's rules: corners are rounded to cells (halves away from zero), a region has at least
     one cell, its last one included; bin p of w cells covers floor(p w / bins) up to
     ceil((p + 1) w / bins) of them, so that bins may share cells; a bin without a cell of the map is
-    0. Regions are cut to a few cells beyond the map first: of a trunk without padding it ends before
-    the picture does, and the bins there are 0. (Caffe computes w / bins in float32, by which the last
-    bin of 7 takes a cell more where w is 57, 114, ...: not here.)
+    0. Regions are cut to a few cells beyond the map first: that of a trunk without padding ends
+    before the picture does, and bins behind it are 0. (Caffe computes w / bins in float32, by which
+    the last bin of 7 takes a cell more where w is 57, 114, ...: not here.)
 
     The maximum of a bin is that of four windows whose sides are powers of two: all windows of the
     map are reduced once, whatever the number of regions.

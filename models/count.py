@@ -19,7 +19,7 @@ def params(model: keras.Model) -> int:
 def macs(model: keras.Model) -> int:
     """Multiply-accumulates of convolutions and dense layers for one input of the model's size.
 
-    Of layers behind proposals, whose number a request chooses: for one proposal.
+    Of layers behind proposals, whose number a request chooses, and windows: for one of them.
     """
     return sum(call_macs(layer, outputs[0].shape) for layer, _, outputs in calls(model))
 

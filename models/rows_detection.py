@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from convoy.models.rows import TORCH, Family, Row
+from convoy.models.rows import CAFFE, CIFAR, TORCH, Family, Row
 from convoy.models.spec import Preprocess
 
 SSD = Family(
@@ -48,6 +48,31 @@ FAST_RCNN = Family(
     ("width", "backbone", "dropout"),
     takes=("proposals",),
 )
+RCNN = Family(
+    "convoy.models.detection.rcnn",
+    "detection",
+    "Girshick, Rich Feature Hierarchies, https://arxiv.org/abs/1311.2524",
+    2013,
+    ("width", "backbone", "dropout"),
+    takes=("proposals",),
+    crops=True,
+)
+SPP_NET = Family(
+    "convoy.models.detection.sppnet",
+    "detection",
+    "He, Spatial Pyramid Pooling, https://arxiv.org/abs/1406.4729",
+    2014,
+    ("dropout",),
+    takes=("proposals",),
+)
+SLIDING_WINDOW = Family(
+    "convoy.models.detection.sliding_window",
+    "detection",
+    "Dalal, Histograms of Oriented Gradients, https://doi.org/10.1109/CVPR.2005.177",
+    2005,
+    ("backbone",),
+    crops=True,
+)
 RFCN = Family(
     "convoy.models.detection.rfcn",
     "detection",
@@ -66,6 +91,10 @@ CAFFE_600 = Preprocess(
     mean=(102.9801, 115.9465, 122.7717),
     channel_order="bgr",
 )
+# R-CNN's 500 px of a picture's width, SPP-net's short side of 688 px.
+CAFFE_500 = dataclasses.replace(CAFFE, size=(500, 500), resize="letterbox", crop_pct=1.0)
+CAFFE_688 = dataclasses.replace(CAFFE_500, size=(688, 1147))
+CIFAR_240 = dataclasses.replace(CIFAR, size=(240, 320), resize="letterbox")
 # torchvision's short side of 800 px and long one of at most 1333, as it pads them.
 TORCH_800 = dataclasses.replace(TORCH, size=(800, 1344), resize="letterbox", crop_pct=1.0)
 VOC_MEAN = Preprocess(size=(300, 300), mean=(123.0, 117.0, 104.0))
@@ -92,9 +121,12 @@ ROWS = {
         FASTER_RCNN, 137_078_239, 225_573_931_008, 20, CAFFE_600, "vgg16", {"pool_padding": "same"}
     ),
     "faster_rcnn_zf": Row(FASTER_RCNN, 59_294_751, 33_722_863_104, 20, CAFFE_600, "zf_caffe"),
+    "rcnn_alexnet": Row(RCNN, 57_773_561, 721_216_032, 20, CAFFE_500, "alexnet"),
     "rfcn": Row(RFCN_ON_ANY, 4_791_305, 7_806_502_784, 20, CENTERED_600, "mobilenet_v1"),
     "rfcn_resnet101": Row(RFCN, 50_801_667, 138_689_639_424, 20, CAFFE_600, "resnet101_v1"),
     "rfcn_resnet50": Row(RFCN, 31_809_539, 93_347_509_248, 20, CAFFE_600, "resnet50_v1"),
+    "sliding_window": Row(SLIDING_WINDOW, 273_099, 40_813_888, 20, CIFAR_240, "lm_resnet20"),
+    "sppnet_zf5": Row(SPP_NET, 74_132_729, 19_211_930_880, 20, CAFFE_688, "spp_net_zf5"),
     "ssd": Row(SSD_ON_ANY, 5_755_694, 1_099_798_080, 20, CENTERED, "mobilenet_v1"),
     "ssd300_vgg16": Row(
         SSD, 26_285_486, 31_373_537_792, 20, VOC_MEAN, "vgg16", {"pool_padding": "same"}

@@ -78,6 +78,20 @@ class Priors:
     threshold: float  # least intersection over union
 
 
+@dataclasses.dataclass(frozen=True)
+class Fitted:
+    """Layers of a network on given regions whose weights are solved for, not learnt by steps.
+
+    Names of layers: `features` [B, R, D], which the SVMs `svm` [B, R, K] see; `maps` [B, R, E],
+    from which `box` [B, R, 4 K] finds codes with variances of 1. The fitted layers start as zeros.
+    """
+
+    features: str
+    maps: str
+    svm: str
+    box: str
+
+
 def on_pictures(model, batch):
     """The outputs for the pictures of a batch, in training mode: what most networks learn from."""
     return model(batch["image"], training=True)
@@ -118,6 +132,7 @@ class Task:
                 these names in batches, requests and signatures. "proposals" [B, R, 4] float32 are
                 boxes, those of a request in pixels of the picture sent, those of the model in
                 pixels of its input; rows without area are none. The network's row names them
+    fitted:     of a network with layers that are fitted after its training
     """
 
     model: keras.Model
@@ -132,6 +147,7 @@ class Task:
     tokens: Callable | None = None
     priors: Priors | None = None
     takes: tuple[str, ...] = ()
+    fitted: Fitted | None = None
 
     def forward(self, batch):
         """The model's outputs for a batch {"image", "targets", ...}, in training mode."""

@@ -137,7 +137,8 @@ class Train(Section):
     mode: Literal["scratch", "fine_tune", "extract"] = "scratch"  # the last two: from weights
     stages: tuple[Stage, ...] = ()  # fine_tune: one after the other; none = all, by the keys below
     backbone_rate: float = Field(1.0, gt=0, le=1)  # fine_tune: its part of learning_rate
-    head: Literal["linear", "svm", "logistic"] = "linear"  # extract: softmax, or scikit-learn's
+    # extract: softmax, or scikit-learn's; svm also of R-CNN and SPP-net, once they have learnt
+    head: Literal["linear", "svm", "logistic"] = "linear"
     head_c: float = Field(1.0, gt=0)  # svm, logistic: weight of the errors beside |w|^2 / 2
     feature_scale: Literal["none", "l2", "rcnn"] = "none"  # extract: unit length; mean length 20
     strategy: Literal["auto", "one", "mirrored", "multi_worker"] = "auto"

@@ -84,13 +84,13 @@ def solid(boxes):
     return ops.logical_and(boxes[..., 2] > boxes[..., 0], boxes[..., 3] > boxes[..., 1])
 
 
-def chosen_regions(batch, plan: two_stage.Plan) -> dict:
+def chosen_regions(batch, plan: two_stage.Plan, seeds=None) -> dict:
     """The regions of a batch that learn, S of each picture at most.
 
     "rois" [B, S, 4]; "roi_used" [B, S] bool; "roi_label" [B, S] int32, 0 background; "roi_code"
     [B, S, 4]. Proposals come in a random order (data/input/proposed.py), so the first ones are a
-    random choice; objects are spread among them. Nothing is drawn here: a resumed training sees
-    the same regions.
+    random choice; objects are spread among them. Nothing is drawn here, so that a resumed training
+    sees the same regions, unless there are seeds (a keras.random.SeedGenerator).
     """
     truth, classes = ops.cast(batch["targets"]["truth"], "float32"), batch["targets"]["truth_cls"]
     given = ops.cast(batch["proposals"], "float32")
@@ -101,6 +101,8 @@ def chosen_regions(batch, plan: two_stage.Plan) -> dict:
     )
     places = np.concatenate([_places(given.shape[1]), _spread(truth.shape[1])])
     noise = ops.broadcast_to(ops.convert_to_tensor(places)[None], ops.shape(label))
+    if seeds is not None:
+        noise = keras.random.uniform(ops.shape(label), dtype="float32", seed=seeds)
     used = sampling.balanced(label, noise, plan.roi_samples, plan.roi_share)
     count = min(plan.roi_samples, rois.shape[1])
     used, rois, label, code = sampling.gather_chosen(used, count, rois, label, code)

@@ -10,12 +10,14 @@ PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 install: $(STAMP)
 
-# uv installs the lock in seconds; pip does the same where uv cannot be had.
+# uv installs the lock in seconds; pip does the same where uv cannot be had. The lock is complete:
+# nothing is resolved, so that the plain OpenCV does not come back over the contributed one.
 $(STAMP): requirements.lock setup.py
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv || true
-	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.lock || \
-	  $(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/uv pip install --quiet --no-deps --python $(BIN)/python -r requirements.lock || \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps \
+	    -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps \
 	  --no-build-isolation -e .
 	touch $(STAMP)

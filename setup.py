@@ -41,7 +41,10 @@ setup(
         "dagster-webserver>=1.13,<1.14",
         "scikit-learn>=1.5",
         "pycocotools>=2.0.8",
-        "opencv-python-headless<5",
+        # With its contributed part: Selective Search and EdgeBoxes. tf-models-official asks for the
+        # plain package, whose files lie in the same place: the lock, installed without resolving,
+        # leaves it out. Where both were installed, data/proposals.py says what to do.
+        "opencv-contrib-python-headless<5",
         "jinja2>=3.1",
         "pydantic>=2.7",
         "PyYAML>=6",

@@ -57,6 +57,10 @@ FEATURES: dict[str, tuple[str, int | None]] = {
     "image/object/part/bbox/xmax": ("float", None),
     "image/object/part/name": ("bytes", None),
     "image/object/part/object": ("int64", None),  # which object a part belongs to
+    "image/proposal/bbox/ymin": ("float", None),  # R proposals by rank, each list
+    "image/proposal/bbox/xmin": ("float", None),
+    "image/proposal/bbox/ymax": ("float", None),
+    "image/proposal/bbox/xmax": ("float", None),
     "image/caption/string": ("bytes", None),
     "image/target/encoded": ("bytes", None),  # the second picture of a pair, or none
     "text/string": ("bytes", None),  # a sentence; such a record has no image/encoded
@@ -95,6 +99,9 @@ def encode(sample: Sample, labels: Sequence[str], sha256: str | None = None) -> 
         values["image/key/sha256"] = [sha256.encode()]
     if len(sample.boxes):
         values.update(_object_values(sample, labels))
+    if len(sample.proposals):
+        size = np.array([sample.height, sample.width] * 2, np.float64)
+        values.update(_edge_values("image/proposal/bbox", sample.proposals / size))
     example = _EXAMPLE()
     features = example.features.feature
     for name, value in values.items():
@@ -191,6 +198,7 @@ def decode(record: bytes) -> Sample:
         part_boxes=_boxes(values, "image/object/part/bbox", height, width),
         part_names=tuple(_text([name]) for name in values["image/object/part/name"]),
         part_owners=np.array(values["image/object/part/object"], np.int64),
+        proposals=_boxes(values, "image/proposal/bbox", height, width),
         captions=tuple(_text([caption]) for caption in values["image/caption/string"]),
         target=b"".join(values["image/target/encoded"]),
         text=_text(values["text/string"]),

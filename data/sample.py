@@ -84,6 +84,7 @@ class Sample:
     part_boxes: np.ndarray = _empty(0, 4)  # [P, 4] pixels, of parts such as a head
     part_names: tuple[str, ...] = ()  # P
     part_owners: np.ndarray = _empty(0, dtype=np.int64)  # [P] the object that a part belongs to
+    proposals: np.ndarray = _empty(0, 4)  # [R, 4] pixels, by rank: see data/proposals.py
     captions: tuple[str, ...] = ()
     target: bytes = b""  # encoded second picture: the sharp one of a pair; empty = none
     text: str = ""

@@ -6,7 +6,8 @@ from convoy.models.registry import (
     build_task,
     describe,
     list_models,
+    takes_of,
     tasks_of,
 )
 
-__all__ = ["backbone_of", "build", "build_task", "describe", "list_models", "tasks_of"]
+__all__ = ["backbone_of", "build", "build_task", "describe", "list_models", "takes_of", "tasks_of"]

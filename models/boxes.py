@@ -31,6 +31,16 @@ def clip(boxes, size: tuple[int, int]):
     return tf.clip_by_value(boxes, 0.0, [height, width, height, width])
 
 
+def in_input(boxes, matrices):
+    """Boxes [B, R, 4] in pixels of the pictures -> of the network's input, not clipped.
+
+    matrices [B, 3, 3] as `models.resize.fit` returns them (scale and shift only).
+    """
+    scale = tf.stack([matrices[:, 1, 1], matrices[:, 0, 0]] * 2, axis=-1)[:, None]
+    shift = tf.stack([matrices[:, 1, 2], matrices[:, 0, 2]] * 2, axis=-1)[:, None]
+    return boxes * scale + shift
+
+
 def in_picture(boxes, matrices, sizes):
     """Boxes [B, D, 4] in pixels of the network's input -> of the pictures, clipped to them.
 

@@ -17,7 +17,10 @@ def params(model: keras.Model) -> int:
 
 
 def macs(model: keras.Model) -> int:
-    """Multiply-accumulates of convolutions and dense layers for one input of the model's size."""
+    """Multiply-accumulates of convolutions and dense layers for one input of the model's size.
+
+    Of layers behind proposals, whose number a request chooses, and windows: for one of them.
+    """
     return sum(
         call_macs(layer, taken[0].shape, given[0].shape)
         for layer, taken, given in calls(model)
@@ -38,5 +41,5 @@ def call_macs(layer, taken: tuple[int | None, ...], given: tuple[int | None, ...
     if getattr(layer, "untied", False):  # its kernel has weights for each position
         return math.prod(kernel.shape)
     transposed = getattr(layer, "transposed", isinstance(layer, keras.layers.Conv2DTranspose))
-    positions = (taken if transposed else given)[1:-1]
+    positions = (n or 1 for n in (taken if transposed else given)[1:-1])  # None: of proposals
     return math.prod(positions) * math.prod(kernel.shape)

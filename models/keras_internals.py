@@ -79,3 +79,23 @@ def _attribute(owner: Any, name: str) -> Any:
             f"Keras {keras.__version__} has no {type(owner).__name__}.{name}; checked was Keras "
             f"{CHECKED}: install that, or mend models/keras_internals.py"
         ) from None
+
+
+def repeated(inputs: list, outputs, values: list):
+    """The part of a network from some of its tensors to others once more, with layers of its own.
+
+    inputs, outputs: symbolic tensors of one functional model, `outputs` in any structure, which
+    the results have; values: symbolic tensors in place of `inputs`, of other sizes where the layers
+    take them. The new layers have the old ones' names and fresh weights.
+    """
+    made: dict[int, Any] = {}
+
+    def clone(operation):
+        if not isinstance(operation, keras.Layer):
+            return operation
+        if id(operation) not in made:
+            made[id(operation)] = type(operation).from_config(operation.get_config())
+        return made[id(operation)]
+
+    part = keras.Function(inputs, outputs)
+    return _attribute(part, "_run_through_graph")(values, operation_fn=clone)

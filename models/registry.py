@@ -88,6 +88,11 @@ def backbone_of(name: str) -> str:
     return _row(name).backbone
 
 
+def takes_of(name: str) -> tuple[str, ...]:
+    """What a network is given beside the picture, such as proposals; see models.spec.Task."""
+    return _row(name).family.takes
+
+
 def build(
     name: str,
     *,
@@ -184,10 +189,14 @@ def _make(
     module = importlib.import_module(row.family.module)
     head = options.pop("head", "own")
     if row.backbone:
-        backbone, info = _backbone(name, options.pop("backbone", None), info, options)
+        asked = options.pop("backbone", None)
+        backbone, info = _backbone(name, asked, info, options)
+        if row.family.crops:
+            options["crop"] = _row(asked or row.backbone).preprocess.size
         if num_classes is None:
             return backbone, info
         made = module.build(name, info, backbone, num_classes=num_classes, **options)
+        made = dataclasses.replace(made, takes=row.family.takes)
     elif head == "weldon":
         from convoy.models.classification import weldon
 
@@ -228,7 +237,8 @@ def _backbone(name: str, asked: str | None, info: ModelInfo, options: dict):
         size, resize = info.preprocess.size, info.preprocess.resize
         preprocess = dataclasses.replace(body.preprocess, size=size, resize=resize, crop_pct=1.0)
         given = {}
-    if options.get("width", 1.0) != 1.0 and "width" not in body.family.options:
+    narrows = "width" in body.family.options or row.family.crops  # of regions: full layers alone
+    if options.get("width", 1.0) != 1.0 and not narrows:
         raise ValueError(f"{name}: its backbone {asked or row.backbone} has no width")
     given |= {key: options[key] for key in body.family.options if key in options}
     module = importlib.import_module(body.family.module)

@@ -19,6 +19,7 @@ import math
 import keras
 from keras import ops
 
+BEYOND = 3  # cells of the picture behind a map of an unpadded trunk, at most
 CANONICAL_PX, CANONICAL_LEVEL = 224.0, 4  # a region of that side is of the map of stride 16
 
 
@@ -111,8 +112,9 @@ def roi_max_pool(features, rois, scale, bins: int):
     By Caffe's rules: corners are rounded to cells (halves away from zero), a region has at least
     one cell, its last one included; bin p of w cells covers floor(p w / bins) up to
     ceil((p + 1) w / bins) of them, so that bins may share cells; a bin without a cell of the map is
-    0. Regions are cut to the picture first. (Caffe computes w / bins in float32, by which the last
-    bin of 7 takes a cell more where w is 57, 114, ...: not here.)
+    0. Regions are cut to a few cells beyond the map first: that of a trunk without padding ends
+    before the picture does, and bins behind it are 0. (Caffe computes w / bins in float32, by which
+    the last bin of 7 takes a cell more where w is 57, 114, ...: not here.)
 
     The maximum of a bin is that of four windows whose sides are powers of two: all windows of the
     map are reduced once, whatever the number of regions.
@@ -122,8 +124,9 @@ def roi_max_pool(features, rois, scale, bins: int):
     down, across = _pair(scale)
     y0, y1 = _whole_bins(rois[..., 0], rois[..., 2], down, bins, height)
     x0, x1 = _whole_bins(rois[..., 1], rois[..., 3], across, bins, width)
-    # [B, R, bins] each; a region has at most side + 1 cells.
-    rows, columns = (_powers(-(-(side + 1) // bins) + 1, side) for side in (height, width))
+    # [B, R, bins] each; a region has at most side + BEYOND + 1 cells.
+    longest = [-(-(side + BEYOND + 1) // bins) + 1 for side in (height, width)]
+    rows, columns = _powers(longest[0], height), _powers(longest[1], width)
     tables, tall = [], features
     for power in range(rows):
         tall = tall if power == 0 else _doubled(tall, 1, 2 ** (power - 1))
@@ -151,8 +154,8 @@ def roi_max_pool(features, rois, scale, bins: int):
 def _whole_bins(low, high, scale: float, bins: int, side: int):
     """Corners [B, R] in pixels -> each bin's first cell and the one behind it, [B, R, bins]."""
     low, high = (ops.stop_gradient(ops.cast(x, "float32")) for x in (low, high))
-    start = ops.cast(ops.clip(_round(low * scale), 0, side), "int32")
-    last = ops.cast(ops.clip(_round((high - 1.0) * scale), 0, side), "int32")
+    start = ops.cast(ops.clip(_round(low * scale), 0, side + BEYOND), "int32")
+    last = ops.cast(ops.clip(_round((high - 1.0) * scale), 0, side + BEYOND), "int32")
     cells = ops.maximum(last - start + 1, 1)[..., None]
     p = ops.arange(bins, dtype="int32")
     begin = start[..., None] + p * cells // bins

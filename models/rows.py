@@ -16,6 +16,8 @@ class Family(NamedTuple):
     year: int
     options: tuple[str, ...] = ()  # of models.registry.OPTIONS: what its build() takes
     aux_weight: float = 0.0  # of the loss of each auxiliary head, where a variant has heads
+    takes: tuple[str, ...] = ()  # of models.spec.Task: what it is given beside the picture
+    crops: bool = False  # its backbone sees regions, each at that network's own default size
 
 
 class Row(NamedTuple):

@@ -37,6 +37,13 @@ VGG = Family(
     2014,
     ("dropout",),
 )
+VGG_M = Family(
+    "convoy.models.classification.vgg_m",
+    "classification",
+    "Chatfield, Return of the Devil in the Details, https://arxiv.org/abs/1405.3531",
+    2014,
+    ("dropout",),
+)
 RESNET = Family(
     "convoy.models.classification.resnet",
     "classification",
@@ -191,6 +198,8 @@ ROWS = {
     "caltech_convnet_rn": Row(CALTECH, 363_237, 41_129_792, 101, GRAY_83),
     "caltech_convnet_max": Row(CALTECH, 363_237, 41_129_792, 101, GRAY_83),
     "alexnet": Row(ALEXNET, 60_965_224, 724_406_816, 1000, CAFFE_227),
+    "caffenet": Row(ALEXNET, 60_965_224, 724_406_816, 1000, CAFFE_227),
+    "vgg_m_1024": Row(VGG_M, 87_250_536, 1_660_517_408, 1000, CAFFE),
     "alexnet_single": Row(ALEXNET, 62_378_344, 1_135_256_096, 1000, CAFFE_227),
     "alexnet_owt": Row(ALEXNET_OWT, 61_100_840, 714_188_480, 1000, TORCH),
     "zf_caffe": Row(ZFNET, 62_357_608, 1_449_082_880, 1000, CAFFE),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from convoy.models.rows import TORCH, Family, Row
+from convoy.models.rows import CAFFE, CIFAR, TORCH, Family, Row
 from convoy.models.spec import Preprocess
 
 SSD = Family(
@@ -56,6 +56,39 @@ FASTER_RCNN = Family(
 FASTER_RCNN_FPN = FASTER_RCNN._replace(
     paper="Lin, Feature Pyramid Networks, https://arxiv.org/abs/1612.03144", year=2016, options=()
 )
+FAST_RCNN = Family(
+    "convoy.models.detection.fast_rcnn",
+    "detection",
+    "Girshick, Fast R-CNN, https://arxiv.org/abs/1504.08083",
+    2015,
+    ("width", "backbone", "dropout"),
+    takes=("proposals",),
+)
+RCNN = Family(
+    "convoy.models.detection.rcnn",
+    "detection",
+    "Girshick, Rich Feature Hierarchies, https://arxiv.org/abs/1311.2524",
+    2013,
+    ("width", "backbone", "dropout"),
+    takes=("proposals",),
+    crops=True,
+)
+SPP_NET = Family(
+    "convoy.models.detection.sppnet",
+    "detection",
+    "He, Spatial Pyramid Pooling, https://arxiv.org/abs/1406.4729",
+    2014,
+    ("dropout",),
+    takes=("proposals",),
+)
+SLIDING_WINDOW = Family(
+    "convoy.models.detection.sliding_window",
+    "detection",
+    "Dalal, Histograms of Oriented Gradients, https://doi.org/10.1109/CVPR.2005.177",
+    2005,
+    ("backbone",),
+    crops=True,
+)
 RFCN = Family(
     "convoy.models.detection.rfcn",
     "detection",
@@ -82,6 +115,10 @@ CAFFE_600 = Preprocess(
     mean=(102.9801, 115.9465, 122.7717),
     channel_order="bgr",
 )
+# R-CNN's 500 px of a picture's width, SPP-net's short side of 688 px.
+CAFFE_500 = dataclasses.replace(CAFFE, size=(500, 500), resize="letterbox", crop_pct=1.0)
+CAFFE_688 = dataclasses.replace(CAFFE_500, size=(688, 1147))
+CIFAR_240 = dataclasses.replace(CIFAR, size=(240, 320), resize="letterbox")
 # torchvision's short side of 800 px and long one of at most 1333, as it pads them.
 TORCH_800 = dataclasses.replace(TORCH, size=(800, 1344), resize="letterbox", crop_pct=1.0)
 VOC_MEAN = Preprocess(size=(300, 300), mean=(123.0, 117.0, 104.0))
@@ -96,6 +133,13 @@ YOLO_608 = dataclasses.replace(YOLO_416, size=(608, 608))
 
 # fmt: off
 ROWS = {
+    "fast_rcnn_caffenet": Row(
+        FAST_RCNN, 57_298_409, 9_272_180_608, 20, CAFFE_600, "caffenet", {"padded": True}
+    ),
+    "fast_rcnn_vgg16": Row(
+        FAST_RCNN, 134_690_729, 183_989_231_616, 20, CAFFE_600, "vgg16", {"pool_padding": "same"}
+    ),
+    "fast_rcnn_vgg_m": Row(FAST_RCNN, 86_333_161, 20_632_090_144, 20, CAFFE_600, "vgg_m_1024"),
     "faster_rcnn": Row(
         FASTER_RCNN_ON_ANY, 16_353_509, 8_669_029_248, 20, CENTERED_600, "mobilenet_v1"
     ),
@@ -106,6 +150,7 @@ ROWS = {
         FASTER_RCNN, 137_078_239, 225_573_931_008, 20, CAFFE_600, "vgg16", {"pool_padding": "same"}
     ),
     "faster_rcnn_zf": Row(FASTER_RCNN, 59_294_751, 33_722_863_104, 20, CAFFE_600, "zf_caffe"),
+    "rcnn_alexnet": Row(RCNN, 57_773_561, 721_216_032, 20, CAFFE_500, "alexnet"),
     "retinanet": Row(RETINANET_ON_ANY, 20_165_400, 41_425_534_976, 20, TORCH_512, "resnet18"),
     "retinanet_resnet50_fpn": Row(
         RETINANET, 34_068_119, 254_469_734_400, 91, TORCH_800, "resnet50"
@@ -116,6 +161,8 @@ ROWS = {
     "rfcn": Row(RFCN_ON_ANY, 4_791_305, 7_806_502_784, 20, CENTERED_600, "mobilenet_v1"),
     "rfcn_resnet101": Row(RFCN, 50_801_667, 138_689_639_424, 20, CAFFE_600, "resnet101_v1"),
     "rfcn_resnet50": Row(RFCN, 31_809_539, 93_347_509_248, 20, CAFFE_600, "resnet50_v1"),
+    "sliding_window": Row(SLIDING_WINDOW, 273_099, 40_813_888, 20, CIFAR_240, "lm_resnet20"),
+    "sppnet_zf5": Row(SPP_NET, 74_132_729, 19_211_930_880, 20, CAFFE_688, "spp_net_zf5"),
     "ssd": Row(SSD_ON_ANY, 5_755_694, 1_099_798_080, 20, CENTERED, "mobilenet_v1"),
     "ssd300_vgg16": Row(
         SSD_VGG, 26_285_486, 31_373_537_792, 20, VOC_MEAN, "vgg16", {"pool_padding": "same"}

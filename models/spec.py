@@ -7,7 +7,7 @@ functions and never ask which network, or which task, they hold.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # listing networks must not import TensorFlow
@@ -86,9 +86,28 @@ class Priors:
     threshold: float  # least intersection over union
 
 
+@dataclasses.dataclass(frozen=True)
+class Fitted:
+    """Layers of a network on given regions whose weights are solved for, not learnt by steps.
+
+    Names of layers: `features` [B, R, D], which the SVMs `svm` [B, R, K] see; `maps` [B, R, E],
+    from which `box` [B, R, 4 K] finds codes with variances of 1. The fitted layers start as zeros.
+    """
+
+    features: str
+    maps: str
+    svm: str
+    box: str
+
+
 def on_pictures(model, batch):
     """The outputs for the pictures of a batch, in training mode: what most networks learn from."""
     return model(batch["image"], training=True)
+
+
+def seen(image, given: Mapping, takes: Sequence[str]):
+    """What a model is called with: the pictures, or a list of them and what else it takes."""
+    return [image, *(given[name] for name in takes)] if takes else image
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -119,6 +138,11 @@ class Task:
     tokens:     of text: a tf.Module, strings [B] -> the model's input; it goes into the export.
                 None without TensorFlow
     priors:     of a detector that has them
+    takes:      names of what the model is given beside the picture, after it in a list: inputs of
+                these names in batches, requests and signatures. "proposals" [B, R, 4] float32 are
+                boxes, those of a request in pixels of the picture sent, those of the model in
+                pixels of its input; rows without area are none. The network's row names them
+    fitted:     of a network with layers that are fitted after its training
     """
 
     model: keras.Model
@@ -133,6 +157,8 @@ class Task:
     wiring: Callable = on_pictures
     tokens: Callable | None = None
     priors: Priors | None = None
+    takes: tuple[str, ...] = ()
+    fitted: Fitted | None = None
 
     def forward(self, batch):
         """The model's outputs for a batch {"image", "targets", ...}, in training mode."""

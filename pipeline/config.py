@@ -67,6 +67,12 @@ class Ingest(Section):
     shard_mb: float = Field(64.0, gt=0)  # wanted size of a shard, MiB of pictures
     max_rejected: float = Field(0.05, ge=0, le=1)  # part of the samples; more is a failure
     max_pixels: int = Field(100_000_000, gt=0)  # a larger picture is refused before decoding
+    # Boxes for networks on given proposals, see data/proposals.py.
+    proposals: Literal["none", "selective_search", "selective_search_quality", "edge_boxes"] = (
+        "none"
+    )
+    max_proposals: int = Field(2000, gt=0)  # per picture, the first by rank
+    edge_model: str = ""  # edge_boxes: file of a structured-edge forest; empty = gradients
     beam: tuple[
         str, ...
     ] = ()  # Beam options, e.g. ["--runner=DirectRunner", "--direct_num_workers=2"]
@@ -141,7 +147,8 @@ class Train(Section):
     mode: Literal["scratch", "fine_tune", "extract"] = "scratch"  # the last two: from weights
     stages: tuple[Stage, ...] = ()  # fine_tune: one after the other; none = all, by the keys below
     backbone_rate: float = Field(1.0, gt=0, le=1)  # fine_tune: its part of learning_rate
-    head: Literal["linear", "svm", "logistic"] = "linear"  # extract: softmax, or scikit-learn's
+    # extract: softmax, or scikit-learn's; svm also of R-CNN and SPP-net, once they have learnt
+    head: Literal["linear", "svm", "logistic"] = "linear"
     head_c: float = Field(1.0, gt=0)  # svm, logistic: weight of the errors beside |w|^2 / 2
     feature_scale: Literal["none", "l2", "rcnn"] = "none"  # extract: unit length; mean length 20
     strategy: Literal["auto", "one", "mirrored", "multi_worker"] = "auto"

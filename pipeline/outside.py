@@ -73,8 +73,19 @@ def pushed(job: Job, declared: Inputs) -> Inputs:
     return {"pushed": job.model_dir / str(version)} if version else {}
 
 
+def raw(job: Job, declared: Inputs) -> Inputs:
+    """The data set, and the file by which proposals are made: another file, other proposals."""
+    found = source(job, declared)
+    if job.recipe.ingest.edge_model:
+        path = pathlib.Path(job.recipe.ingest.edge_model).expanduser()
+        if not path.is_file():
+            raise FileNotFoundError(f"ingest.edge_model {path}: no such file")
+        found = {**found, "edge_model": path}
+    return found
+
+
 OUTSIDE = {
-    "example_gen": source,
+    "example_gen": raw,
     "example_validator": schema,
     "feature_gen": weights,
     "trainer": weights,

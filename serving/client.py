@@ -4,6 +4,9 @@
     answers = predict_grpc(channel, "birds", [open("bird.jpg", "rb").read()])
 
 Answers are dicts of arrays, batch first, with the names of `serving.signatures`; texts are bytes.
+A model that is given proposals beside each picture is asked with `Question`s:
+
+    predict_grpc(channel, "birds", [Question(picture, {"proposals": boxes})])
 """
 
 from __future__ import annotations
@@ -25,8 +28,9 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
-from convoy.serving import warmup
+from convoy.serving import questions, warmup
 from convoy.serving.manager import versions_of
+from convoy.serving.questions import Question
 from convoy.serving.servable import DEFAULT, TENSOR, Servable
 
 Answers = dict[str, np.ndarray]
@@ -49,7 +53,7 @@ def grpc_channel(address: str) -> grpc.Channel:
 def predict_grpc(
     channel: grpc.Channel,
     name: str,
-    images: Sequence[bytes],
+    images: Sequence[bytes | Question],
     *,
     version: int | None = None,
     timeout_s: float = 30.0,
@@ -95,7 +99,7 @@ def rest_connection(address: str, timeout_s: float = 30.0) -> http.client.HTTPCo
 def predict_rest(
     connection: http.client.HTTPConnection,
     name: str,
-    images: Sequence[bytes],
+    images: Sequence[bytes | Question],
     *,
     version: int | None = None,
     input_name: str = "image_bytes",
@@ -104,9 +108,11 @@ def predict_rest(
 
     Asked in column format.
     """
-    encoded = [{"b64": base64.b64encode(image).decode()} for image in images]
+    arrays = questions.inputs(images, input_name)
+    columns = {key: values.tolist() for key, values in arrays.items()}
+    columns[input_name] = [{"b64": base64.b64encode(i).decode()} for i in arrays[input_name]]
     path = f"/v1/models/{name}" + (f"/versions/{version}" if version is not None else "")
-    document = rest(connection, "POST", f"{path}:predict", {"inputs": {input_name: encoded}})
+    document = rest(connection, "POST", f"{path}:predict", {"inputs": columns})
     return {key: _array(value) for key, value in document["outputs"].items()}
 
 
@@ -170,16 +176,21 @@ def _bytes(value: Any) -> Any:
     return base64.b64decode(value["b64"])
 
 
-def load_local(model: str | os.PathLike) -> Callable[[Sequence[bytes]], Answers]:
+def load_local(model: str | os.PathLike) -> Callable[[Sequence[bytes | Question]], Answers]:
     """The model in this process: a version's folder, or the newest one under a base path.
 
-    Returns a function: list of encoded pictures (or sentences, by the model's input) -> answers.
+    Returns a function: list of encoded pictures (or sentences, by the model's input), or of
+    Questions with what the model is given beside them -> answers. It raises ValueError where
+    that is missing.
     """
     servable = Servable(_newest(model))
-    (input_name,) = servable.signature(DEFAULT).inputs
+    types = {key: info.dtype for key, info in servable.signature(DEFAULT).inputs.items()}
+    (input_name,) = (key for key, kind in types.items() if kind == tf.string.as_datatype_enum)
+    takes = sorted(set(types) - {input_name})
 
-    def answer(images: Sequence[bytes]) -> Answers:
-        return servable.run(DEFAULT, {input_name: tf.constant(list(images), tf.string)})
+    def answer(images: Sequence[bytes | Question]) -> Answers:
+        arrays = questions.inputs(images, input_name, takes)
+        return servable.run(DEFAULT, {key: tf.constant(values) for key, values in arrays.items()})
 
     return answer
 
@@ -189,11 +200,6 @@ def load_local_pixels(model: str | os.PathLike) -> Callable[[np.ndarray], Answer
     servable = Servable(_newest(model))
     (input_name,) = servable.signature(TENSOR).inputs
     return lambda images: servable.run(TENSOR, {input_name: tf.constant(images, tf.uint8)})
-
-
-def labels_of(model: str | os.PathLike) -> list[str]:
-    """The names of a model's classes, in their order; the folder as for `load_local`."""
-    return (_newest(model) / "assets.extra" / "labels.txt").read_text().splitlines()
 
 
 def report_of(model: str | os.PathLike) -> dict[str, Any]:

@@ -26,8 +26,9 @@ from tensorflow.core.protobuf import fingerprint_pb2
 
 from convoy.models.heads import without_heads
 from convoy.models.spec import Task
-from convoy.serving import freeze, signatures, warmup
+from convoy.serving import freeze, questions, signatures, warmup
 from convoy.serving.card import model_card
+from convoy.serving.questions import Question
 
 FORMS = {
     "auto": ("float32", "frozen_float32", "frozen_bfloat16"),
@@ -47,22 +48,25 @@ def export(
     *,
     labels: Sequence[str],
     input_size: tuple[int, ...],
-    samples: Sequence[bytes],
+    samples: Sequence[bytes | Question],
     precision: str = "auto",
     tolerance: float = 0.02,
     name: str | None = None,
     card: Mapping[str, Any] | None = None,
+    given: Mapping[str, Any] | None = None,
     budget_s: float = 4.0,
     **limits,
 ) -> dict[str, Any]:
     """Writes the SavedModel `path` (aside, then renamed) and returns the report.
 
     samples: encoded pictures, or sentences, to measure, compare and warm up with; at least one.
+    Those of a task that takes more are Questions.
     input_size: of pictures (height, width) in pixels, of sentences (length,).
     precision: "auto" | "float32" | "bfloat16": which forms compete.
     tolerance: largest `task.difference` from the float32 network in memory.
     name: the model's name in warm-up requests.
     card: {"data": {name: value}, "metrics": {name: value}}, for the model card.
+    given: {"proposals": how they are made} of what the task takes, for whoever asks the model.
     limits: of the task's decoding, as its row in models/tasks.py names them.
     The report is also written as `export_report.json` beside `path` and in its assets.extra.
     """
@@ -82,7 +86,8 @@ def export(
             forms[form] = {"bytes": _size(aside / form)}
         name_of_input = signatures.input_of(task)
         apart = functools.partial(task.difference, **limits)
-        _measure(aside, forms, expected, samples, apart, budget_s, name_of_input)
+        requests = [_tensors(task, [sample]) for sample in samples]
+        _measure(aside, forms, expected, requests, apart, budget_s)
         chosen = _choose(forms, tolerance)
         report = {
             "network": task.info.name,
@@ -93,6 +98,7 @@ def export(
             "forms": forms,
             "input_size": list(input_size),
             "labels": len(labels),
+            **({"takes": {name: (given or {}).get(name) for name in task.takes}}),
             **limits,
             "samples": len(samples),
             "environment": {
@@ -102,7 +108,7 @@ def export(
             },
         }
         model = aside / chosen
-        warmup.write(model, name or task.info.name, samples[:8], (1, 4), name_of_input)
+        warmup.write(model, name or task.info.name, samples[:8], (1, 4), name_of_input, task.takes)
         (model / EXTRA / "labels.txt").write_text("".join(f"{label}\n" for label in labels))
         (model / EXTRA / "model_card.md").write_text(
             model_card(task.info, report, labels, card or {})
@@ -123,26 +129,34 @@ def in_memory(task: Task, **build):
     """The network in memory behind the same signature: list of samples -> dict of arrays."""
     serve = signatures.build(task, freeze.live(task.model), **build)[signatures.DEFAULT]
 
-    def answer(images: Sequence[bytes]) -> dict[str, np.ndarray]:
-        return {name: value.numpy() for name, value in serve(tf.constant(list(images))).items()}
+    def answer(images: Sequence[bytes | Question]) -> dict[str, np.ndarray]:
+        answers = serve(**_tensors(task, images))
+        return {name: value.numpy() for name, value in answers.items()}
 
     return answer
+
+
+def _tensors(task: Task, samples: Sequence[bytes | Question]) -> dict[str, tf.Tensor]:
+    """A batch of samples by the names of the default signature's inputs."""
+    arrays = questions.inputs(samples, signatures.input_of(task), task.takes)
+    return {name: tf.constant(values) for name, values in arrays.items()}
 
 
 def save(task: Task, path: pathlib.Path, form: str, **build) -> None:
     """Writes one form of the network as a SavedModel."""
     module = tf.Module()
-    size, tensor = build["input_size"], task.model.input
-    shape, dtype = (*size, *tensor.shape[1 + len(size) :]), tf.as_dtype(tensor.dtype)
+    size, (tensor, *others) = build["input_size"], task.model.inputs
+    specs = [tf.TensorSpec((None, *size, *tensor.shape[1 + len(size) :]), tensor.dtype)]
+    specs += [tf.TensorSpec(other.shape, other.dtype) for other in others]
     if task.tokens is not None:
         module.tokens = task.tokens
     if form == "float32":
         network = freeze.live(task.model)
         module.weights = [variable.value for variable in task.model.variables]
     elif form == "frozen_float32":
-        network = freeze.frozen(task.model, shape, dtype)
+        network = freeze.frozen(task.model, specs)
     elif form == "frozen_bfloat16":
-        network = freeze.frozen(freeze.in_bfloat16(task.model), shape, dtype)
+        network = freeze.frozen(freeze.in_bfloat16(task.model), specs)
     else:
         raise ValueError(f"form: expected one of {', '.join(FORMS['auto'])}, got {form!r}")
     functions = signatures.build(task, network, **build)
@@ -167,20 +181,18 @@ def _check(task, labels, precision, samples) -> None:
         )
 
 
-def _measure(folder, forms, expected, samples, difference, budget_s, input_name) -> None:
+def _measure(folder, forms, expected, requests, difference, budget_s) -> None:
     """Fills in the difference and the median time at batch 1, runs of the forms alternating."""
     calls = {}
     for form, entry in forms.items():
         call = tf.saved_model.load(str(folder / form)).signatures[signatures.DEFAULT]
         calls[form] = call
         distance = 0.0
-        for sample, truth in zip(samples, expected, strict=True):
-            answers = call(**{input_name: tf.constant([sample])})
-            received = {key: value.numpy() for key, value in answers.items()}
+        for request, truth in zip(requests, expected, strict=True):
+            received = {key: value.numpy() for key, value in call(**request).items()}
             distance = max(distance, difference(truth, received))
         entry["score_difference"] = round(distance, 6)
     times: dict[str, list[float]] = {form: [] for form in calls}
-    requests = [{input_name: tf.constant([sample])} for sample in samples]
     started = time.perf_counter()
     for turn in range(200):
         for form, call in calls.items():

@@ -8,7 +8,7 @@ constants.
 from __future__ import annotations
 
 import collections
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
@@ -33,15 +33,15 @@ def live(model: keras.Model) -> Network:
     return network
 
 
-def frozen(model: keras.Model, input_shape: tuple[int, ...], dtype=tf.float32) -> Network:
-    """The network with its weights as constants; inputs [B, *input_shape] of `dtype`."""
-    graph = tf.function(lambda images: live(model)(images))
-    concrete = graph.get_concrete_function(tf.TensorSpec((None, *input_shape), dtype))
+def frozen(model: keras.Model, specs: Sequence[tf.TensorSpec]) -> Network:
+    """The network with its weights as constants; specs: of its inputs, batch first."""
+    graph = tf.function(lambda *inputs: live(model)(inputs if len(specs) > 1 else inputs[0]))
+    concrete = graph.get_concrete_function(*specs)
     structure = concrete.structured_outputs
     constant = simplify(convert_variables_to_constants_v2(concrete))
 
     def network(images):
-        outputs = tf.nest.flatten(constant(images))
+        outputs = tf.nest.flatten(constant(*tf.nest.flatten(images)))
         for tensor, like in zip(outputs, tf.nest.flatten(structure), strict=True):
             tensor.set_shape(like.shape)
         return tf.nest.pack_sequence_as(structure, outputs)

@@ -2,9 +2,10 @@
 
     python -I v1_check.py SAVED_MODEL REQUEST.json ANSWER.npz
 
-REQUEST.json: {"samples": [base64, ...]}, for the signature's one input. ANSWER.npz: one array an
-output, and `modules`, the top-level modules that were loaded. Nothing of this project is imported:
-what only works where the network's code is at hand fails here.
+REQUEST.json: {"samples": [base64, ...], "given": {input: nested lists}}; the samples are for the
+input of strings. ANSWER.npz: one array an output, and `modules`, the top-level modules that were
+loaded. Nothing of this project is imported: what only works where the network's code is at hand
+fails here.
 """
 
 from __future__ import annotations
@@ -20,12 +21,17 @@ def main(model: str, request: str, answer: str) -> None:
     import tensorflow as tf
 
     with open(request) as file:
-        samples = [base64.b64decode(text) for text in json.load(file)["samples"]]
+        document = json.load(file)
+    samples, given = [base64.b64decode(text) for text in document["samples"]], document["given"]
     with tf.compat.v1.Session(graph=tf.Graph()) as session:
         graph = tf.compat.v1.saved_model.load(session, ["serve"], model)
         signature = graph.signature_def["serving_default"]
-        (tensor,) = signature.inputs.values()
-        feed = {tensor.name: np.array(samples, object)}
+        feed = {
+            info.name: np.array(given[key], np.float32)
+            if key in given
+            else np.array(samples, object)
+            for key, info in signature.inputs.items()
+        }
         outputs = session.run({k: info.name for k, info in signature.outputs.items()}, feed)
     for name, value in outputs.items():
         if value.dtype == object:

@@ -15,7 +15,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from convoy.models import tasks
+from convoy.serving import questions
+from convoy.serving.questions import Question
 
+PAYLOAD = "samples"  # the entry of the request that holds pictures or sentences
 SCRIPT = pathlib.Path(__file__).with_name("v1_check.py")
 
 
@@ -25,8 +28,8 @@ class VerificationError(RuntimeError):
 
 def verify(
     path: str | os.PathLike,
-    reference: Callable[[Sequence[bytes]], dict[str, np.ndarray]] | None,
-    samples: Sequence[bytes],
+    reference: Callable[[Sequence[bytes | Question]], dict[str, np.ndarray]] | None,
+    samples: Sequence[bytes | Question],
     *,
     tolerance: float = 0.02,
     timeout_s: float = 300.0,
@@ -38,8 +41,10 @@ def verify(
     """
     with tempfile.TemporaryDirectory() as folder:
         request, answer = pathlib.Path(folder, "request.json"), pathlib.Path(folder, "answer.npz")
-        encoded = [base64.b64encode(sample).decode() for sample in samples]
-        request.write_text(json.dumps({"samples": encoded}))
+        arrays = questions.inputs(samples, PAYLOAD)
+        encoded = [base64.b64encode(sample).decode() for sample in arrays.pop(PAYLOAD)]
+        given = {name: values.tolist() for name, values in arrays.items()}
+        request.write_text(json.dumps({"samples": encoded, "given": given}))
         process = subprocess.run(
             [sys.executable, "-I", str(SCRIPT), str(path), str(request), str(answer)],
             cwd=folder,

@@ -17,6 +17,7 @@ STREAMS = (
     "caption",
     "search",
     "mix",
+    "proposals",
 )  # independent numbers
 _GOLDEN = 0x9E3779B97F4A7C15
 

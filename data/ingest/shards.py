@@ -11,6 +11,7 @@ import dataclasses
 import errno
 import hashlib
 import heapq
+import io
 import json
 import math
 import os
@@ -25,7 +26,10 @@ import uuid
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from convoy.data import example, tfrecord
+import numpy as np
+import PIL.Image
+
+from convoy.data import example, proposals, tfrecord
 from convoy.data.augment.policy import Augment
 from convoy.data.files import files
 from convoy.data.sample import BadSample, Reference, Sample
@@ -71,6 +75,9 @@ class Work:
     policy: Augment = Augment()
     seed: int = 0
     keypoint_pairs: tuple[tuple[int, int], ...] = ()  # (left, right), swapped in mirrored copies
+    proposals: str = "none"  # of data.proposals.METHODS
+    max_proposals: int = 2000  # per picture
+    edge_model: str = ""  # file of edge_boxes' forest; "" = gradients
 
 
 def plan(references: Sequence[Reference], shard_bytes: float, seed: int) -> list[Shard]:
@@ -175,6 +182,7 @@ class Tally:
         self.images = collections.Counter()  # class -> records that hold it
         self.objects = collections.Counter()  # class -> boxes
         self.images_sha256: list[tuple[str, str]] = []  # (source_id, sha256) of each record
+        self.proposed = collections.Counter()  # objects by the overlap that a proposal reaches
 
     def warn(self, source_id: str, reason: str, detail: str) -> None:
         self.warned[reason] += 1
@@ -188,15 +196,25 @@ class Tally:
         self.objects.update(sample.classes.tolist())
         self.images.update({*sample.labels.tolist(), *sample.classes.tolist()})
         self.images_sha256.append((sample.source_id, sha256))
+        self.numbers["proposals"] += len(sample.proposals)
+
+    def overlaps(self, sample: Sample) -> None:
+        """Counts the objects that a detector must find, and those of them that are proposed."""
+        wanted = sample.boxes[~(sample.crowd | sample.difficult)]
+        best = proposals.best_overlaps(wanted, sample.proposals)
+        self.proposed["objects"] += len(wanted)
+        for overlap in proposals.OVERLAPS:
+            self.proposed[str(overlap)] += int((best >= overlap).sum())
 
     def counts(self, labels: Sequence[str]) -> dict[str, Any]:
-        names = ("read", "records", "copies", "objects", "image_bytes")
+        names = ("read", "records", "copies", "objects", "image_bytes", "proposals")
         return {
             **{name: self.numbers[name] for name in names},
             "images_by_class": {name: self.images[i] for i, name in enumerate(labels)},
             "objects_by_class": {name: self.objects[i] for i, name in enumerate(labels)},
             "images_sha256": self.images_sha256,
             "rejected": self.rejected,
+            "proposed": dict(self.proposed),
             "warned": dict(sorted(self.warned.items())),
             "warnings": self.warnings,
         }
@@ -225,8 +243,22 @@ def _records(shard: Shard, work: Work, tally: Tally) -> Iterator[bytes]:
         tally.numbers["copies"] += len(variants) - 1
         for variant in variants:
             sha256 = hashlib.sha256(variant.image or variant.text.encode()).hexdigest()
+            if work.proposals != "none" and variant.image:
+                variant = _proposed(variant, work)
+                tally.overlaps(variant)
             tally.add(variant, sha256)
             yield example.encode(variant, work.labels, sha256)
+
+
+def _proposed(sample: Sample, work: Work) -> Sample:
+    """The sample with its proposals. Raises IngestError where none can be made on this machine."""
+    pixels = np.asarray(PIL.Image.open(io.BytesIO(sample.image)).convert("RGB"))
+    options = {"edge_model": work.edge_model}
+    try:
+        found = proposals.propose(pixels, work.proposals, work.max_proposals, **options)
+    except proposals.ProposalsError as error:
+        raise IngestError(str(error)) from error
+    return dataclasses.replace(sample, proposals=found)
 
 
 def _augmented(sample: Sample, copies: int, work: Work) -> Iterator[Sample]:
@@ -248,6 +280,8 @@ def _key(shard: Shard, work: Work) -> str:
     augmentation = (work.copies, work.augmented_split, work.seed, policy, work.keypoint_pairs)
     augmented = augmentation if work.copies else None
     parts = (example.SCHEMA_VERSION, work.format, work.labels, work.max_pixels, augmented)
+    if work.proposals != "none":
+        parts += (work.proposals, work.max_proposals, work.edge_model)
     sha256 = hashlib.sha256(repr((shard.name, parts)).encode("utf-8", "surrogateescape"))
     for reference in shard.references:
         identity = (reference.source_id, reference.image, reference.annotation)

@@ -11,8 +11,9 @@ from convoy.data.input.input import count, decode, shards
 _STRING = tf.io.FixedLenFeature([], tf.string, "")
 _SIDE = tf.io.FixedLenFeature([], tf.int64, 0)
 _EDGES = [f"image/object/bbox/{edge}" for edge in ("ymin", "xmin", "ymax", "xmax")]
+_PROPOSED = [f"image/proposal/bbox/{edge}" for edge in ("ymin", "xmin", "ymax", "xmax")]
 _FEATURES = {
-    **dict.fromkeys(_EDGES, tf.io.VarLenFeature(tf.float32)),
+    **dict.fromkeys((*_EDGES, *_PROPOSED), tf.io.VarLenFeature(tf.float32)),
     "image/encoded": _STRING,
     "image/source_id": _STRING,
     "image/height": _SIDE,
@@ -63,6 +64,7 @@ def _example(record: tf.Tensor, channels: int, has_picture: bool) -> dict:
         "classes": dense["image/object/class/label"],
         "difficult": _flags(dense, "difficult"),
         "crowd": _flags(dense, "is_crowd"),
+        "proposals": tf.stack([dense[edge] for edge in _PROPOSED], axis=-1) * sides,
         "captions": dense["image/caption/string"],
     }
 

@@ -22,7 +22,7 @@ from convoy.data import labels as label_map
 from convoy.data.augment import crops, draws, geometry, mix, plan, render, search, window
 from convoy.data.augment.noise import FILL
 from convoy.data.augment.policy import Augment
-from convoy.data.input import parse
+from convoy.data.input import parse, proposed
 from convoy.data.input.order import endless
 from convoy.models.resize import fit, fit_matrix, mirrored
 from convoy.models.spec import Preprocess, Sentence
@@ -49,6 +49,7 @@ class Stream:
     shuffle_buffer: int = 2048
     keypoints: int = 0  # K, see `keypoints_of`
     keypoint_pairs: tuple[tuple[int, int], ...] = ()  # (left, right), swapped by a mirrored picture
+    max_proposals: int = 0  # rows of "proposals" that a training picture has, see proposed.given_of
     target_scale: int = 1  # restoration: sides of the target picture in sides of the input
 
     @property
@@ -86,6 +87,9 @@ def training_batches(
     stream: Stream, *, start_step: int = 0, context: tf.distribute.InputContext | None = None
 ) -> tf.data.Dataset:
     """Endless batches from `start_step` on: {"image", "targets", "source_id"}; text has no image.
+
+    Fields with proposals: also "proposals" [B, max_proposals, 4], in another order in each epoch:
+    the first of any kind are a random sample.
 
     Under tf.distribute this is one input pipeline's part: batches of batch_size / replicas rows.
     """
@@ -141,8 +145,8 @@ def evaluation_batches(stream: Stream) -> tf.data.Dataset:
     """Every record once, in file order; the last batch is short.
 
     {"image", "matrix", "size", "serialized"}: matrix [B, 3, 3] maps pixels of the picture to pixels
-    of the network's input, size [B, 2] int32 is the picture's (height, width). Of sentences,
-    {"sentence", "serialized"}.
+    of the network's input, size [B, 2] int32 is the picture's (height, width). Fields with
+    proposals: also "proposals" [B, R, 4] by rank. Of sentences, {"sentence", "serialized"}.
     """
     files = tf.data.TFRecordDataset(shards(stream.records, stream.split))
 
@@ -154,11 +158,15 @@ def evaluation_batches(stream: Stream) -> tf.data.Dataset:
         image = decode(parsed["image/encoded"], stream.preprocess.channels)
         size = tf.shape(image)[:2]
         image, matrix = fit(image, stream.preprocess, stream.preprocess.size)
-        return {"image": image, "matrix": matrix, "size": size, "serialized": serialized}
+        row = {"image": image, "matrix": matrix, "size": size, "serialized": serialized}
+        if "proposals" in stream.fields:
+            row["proposals"] = proposed.fitted(serialized, size, matrix, stream.preprocess.size)
+        return row
 
-    return (
-        files.map(prepare, num_parallel_calls=tf.data.AUTOTUNE).batch(stream.batch_size).prefetch(2)
-    )
+    rows = files.map(prepare, num_parallel_calls=tf.data.AUTOTUNE)
+    padded = "proposals" in stream.fields  # as many as each picture has
+    batches = rows.padded_batch(stream.batch_size) if padded else rows.batch(stream.batch_size)
+    return batches.prefetch(2)
 
 
 def planned_block(stream: Stream, serialized: tf.Tensor, epoch: tf.Tensor) -> dict:
@@ -195,6 +203,8 @@ def planned_block(stream: Stream, serialized: tf.Tensor, epoch: tf.Tensor) -> di
         parsed["window"] = snapped
     if "boxes" in parsed:
         parsed.update(_moved_objects(stream, parsed, made))
+    if "proposals" in parsed:
+        parsed["proposals"] = proposed.moved(policy, parsed, made, size, stream.max_proposals)
     return {**parsed, "plan": made}
 
 
@@ -213,6 +223,8 @@ def training_example(stream: Stream, row: dict) -> dict:
     example = {"source_id": row["source_id"]}
     if parse.has_picture(stream.fields):
         example["image"] = _image(stream, row)
+    if "proposals" in row:
+        example["proposals"] = row["proposals"]
     if "search" in row:
         image = example["image"]
         example["image"] = search.searched(image, stream.augment, stream.fields, row["search"])

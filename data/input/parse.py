@@ -15,6 +15,7 @@ _FLOATS = tf.io.RaggedFeature(tf.float32, row_splits_dtype=tf.int64)
 _NUMBERS = tf.io.RaggedFeature(tf.int64, row_splits_dtype=tf.int64)
 _STRINGS = tf.io.RaggedFeature(tf.string, row_splits_dtype=tf.int64)
 _EDGES = tuple(f"image/object/bbox/{edge}" for edge in ("ymin", "xmin", "ymax", "xmax"))
+_PROPOSED = tuple(f"image/proposal/bbox/{edge}" for edge in ("ymin", "xmin", "ymax", "xmax"))
 _POINT = tuple(f"image/object/keypoint/{part}" for part in ("y", "x", "visibility"))
 _SOURCE_ID = {"image/source_id": _STRING}
 PICTURE = {
@@ -35,6 +36,7 @@ FIELDS = {
     "segmentation": {"image/segmentation/class/encoded": _STRINGS},
     "keypoints": {**dict.fromkeys(_POINT[:2], _FLOATS), _POINT[2]: _NUMBERS},
     "target": {"image/target/encoded": _STRING},
+    "proposals": dict.fromkeys(_PROPOSED, _FLOATS),
     "captions": {"image/caption/string": _STRINGS},
     "sentence": {"text/string": _STRING},
 }
@@ -51,8 +53,9 @@ def block(serialized: tf.Tensor, fields: tuple[str, ...], keypoints: int = 0) ->
     source_id [B], encoded [B], height, width [B] int64; labels [B, M] int64 and num_labels [B];
     boxes [B, N, 4] in parts of the sides, N >= 1, classes [B, N], valid and learn [B, N] bool
     (valid: no padding, no crowd; learn: nor difficult); masks [B, N] PNGs or ""; segmentation,
-    target, sentence [B]; keypoints [B, N, K, (y, x, visibility)] in parts of the sides; captions
-    [B, CAPTIONS].
+    target, sentence [B]; keypoints [B, N, K, (y, x, visibility)] in parts of the sides; proposals
+    [B, P, 4] in parts of the sides, by rank, P >= 1 the most in the block, rows of 0 behind a
+    picture's last; captions [B, CAPTIONS].
     """
     features = dict(PICTURE if has_picture(fields) else _SOURCE_ID)
     for field in fields:
@@ -71,6 +74,10 @@ def block(serialized: tf.Tensor, fields: tuple[str, ...], keypoints: int = 0) ->
         points = [tf.cast(_padded(columns[name], most * keypoints), tf.float32) for name in _POINT]
         shape = [-1, most, keypoints, 3]
         parsed["keypoints"] = tf.reshape(tf.stack(points, -1), shape)
+    if "proposals" in fields:
+        most = tf.cast(tf.reduce_max(columns[_PROPOSED[0]].row_lengths()), tf.int32)
+        edges = [_padded(columns[edge], tf.maximum(most, 1)) for edge in _PROPOSED]
+        parsed["proposals"] = tf.stack(edges, axis=-1)
     if "segmentation" in fields:
         parsed["segmentation"] = _padded(columns["image/segmentation/class/encoded"], 1)[:, 0]
     if "target" in fields:

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from convoy.data import example
+from convoy.data.proposals import OVERLAPS, best_overlaps
 from convoy.data.statistics import keys, label_maps
 from convoy.data.statistics.looks import look
 from convoy.data.statistics.numbers import FRACTION, INTEGER, Numbers
@@ -22,6 +23,7 @@ GRID = 10  # cells per side of the map of box centres
 BOXES = 4096  # boxes per split that are kept for whatever needs whole boxes
 EXAMPLES = 10  # records that a problem lists as examples
 EDGES = tuple(f"image/object/bbox/{edge}" for edge in ("ymin", "xmin", "ymax", "xmax"))
+PROPOSED = tuple(f"image/proposal/bbox/{edge}" for edge in ("ymin", "xmin", "ymax", "xmax"))
 PER_OBJECT = (*EDGES, *(f"image/object/{n}" for n in ("class/label", "class/text")))
 TOLERANCE = 1e-6  # of normalised edges: float32 rounds
 WORDS = (  # features whose values are names to count
@@ -45,6 +47,9 @@ DERIVED = {
     "image/masks": INTEGER,  # per record
     "image/segmentation/ignored": FRACTION,  # part of a label map's pixels
     "image/captions": INTEGER,  # per record
+    "image/proposals": INTEGER,  # per record that has some
+    # Per object that is learnt of such a record: 1 where a proposal overlaps it so much, else 0.
+    **{f"image/object/proposed_{overlap}": INTEGER for overlap in OVERLAPS},
     "image/caption/words": INTEGER,
     "text/words": INTEGER,
 }
@@ -230,6 +235,12 @@ def _objects(partial: Partial, edges: np.ndarray, size, source: int, values, col
     for flag in ("image/object/is_crowd", "image/object/difficult"):
         if len(values.get(flag, [])) == len(edges):
             learned = learned & (np.array(values[flag]) == 0)
+    if PROPOSED[0] in values:
+        proposed = np.array([values[edge] for edge in PROPOSED], np.float64).T
+        columns["image/proposals"].append(len(proposed))
+        best = best_overlaps(edges[learned], proposed)  # the same in pixels and in parts of them
+        for overlap in OVERLAPS:
+            columns[f"image/object/proposed_{overlap}"] += (best >= overlap).astype(int).tolist()
     order = _mixed(source, np.flatnonzero(learned))
     return [(o, *box, *size) for o, box in zip(order, edges[learned].tolist(), strict=True)]
 

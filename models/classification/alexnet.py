@@ -6,6 +6,7 @@ https://arxiv.org/abs/1404.5997 (whose single column alexnet_owt is, as torchvis
 
 alexnet         conv2, conv4 and conv5 in two groups, which were two GPUs; local response
                 normalisation, then pooling, whose sizes are rounded up: Caffe's bvlc_alexnet
+caffenet        the same, but pooling, then normalisation: Caffe's bvlc_reference_caffenet
 alexnet_single  without groups and normalisation: Darknet's alexnet.cfg
 alexnet_owt     64-192-384-256-256 maps, no normalisation; fc6 sees an average of 6 x 6 bins
 
@@ -37,15 +38,16 @@ class Variant:
     groups: int = 1  # of conv2, conv4 and conv5
     norm: bool = False
     ceil: bool = False  # Caffe's pooling
-    padding: int = 0  # of conv1
-    bins: int | None = None  # fc6 sees an average of bins x bins
     pool_first: bool = False  # before the normalisation
+    padding: int = 0  # of conv1
+    pool_padding: int = 0  # of pool1 and pool2
+    bins: int | None = None  # fc6 sees an average of bins x bins
     paper_init: bool = True
 
 
 VARIANTS = {
     "alexnet": Variant(groups=2, norm=True, ceil=True),
-    "caffenet": Variant(groups=2, norm=True, ceil=True, pool_first=True),  # FCN's body
+    "caffenet": Variant(groups=2, norm=True, ceil=True, pool_first=True),
     "alexnet_single": Variant(),
     "alexnet_owt": Variant((64, 192, 384, 256, 256), padding=2, bins=6, paper_init=False),
 }
@@ -71,21 +73,17 @@ def torch_start(fan_in: int, bias: str = "zeros") -> dict:
 
 def norm_and_pool(x, v: Variant, name: str):
     """What follows conv1 and conv2."""
-    pool = Pool("max", 3, 2, ceil=v.ceil, name=f"pool{name}")
+    pool = Pool("max", 3, 2, v.pool_padding, ceil=v.ceil, name=f"pool{name}")
     if not v.norm:
         return pool(x)
     norm = LocalResponseNorm(5, k=1.0, mean=True, name=f"norm{name}")
     return norm(pool(x)) if v.pool_first else pool(norm(x))
 
 
-def features(x, variant: str, border: int = 0) -> dict:
-    """Normalised pixels -> maps by stride: conv1, conv2, conv5 and the last pooling.
-
-    border: zeros on each side that the first convolution sees, beside the variant's own.
-    """
-    v = VARIANTS[variant]
+def features(x, v: Variant) -> dict:
+    """Normalised pixels -> maps by stride: conv1, conv2, conv5 and the last pooling."""
     start = paper_start if v.paper_init else torch_start
-    x = keras.layers.ZeroPadding2D(v.padding + border, name="conv1_pad")(x)
+    x = keras.layers.ZeroPadding2D(v.padding, name="conv1_pad")(x)
     x = conv1 = keras.layers.Conv2D(
         v.filters[0], 11, 4, activation="relu", name="conv1", **start(11 * 11 * 3)
     )(x)
@@ -141,13 +139,20 @@ def build(
     *,
     num_classes: int | None = 1000,
     dropout: float = 0.0,
+    padded: bool = False,
 ) -> keras.Model:
-    """Images [B, H, W, 3] -> logits [B, num_classes]; None: the maps by stride."""
+    """Images [B, H, W, 3] -> logits [B, num_classes]; None: the maps by stride.
+
+    padded: conv1 by 5 pixels, pool1 and pool2 by 1, as Fast R-CNN does: cells of the last map then
+    lie 16 pixels apart from the picture's corner on.
+    """
     v = VARIANTS[variant]
+    if padded:
+        v = dataclasses.replace(v, padding=5, pool_padding=1)
     why = "a convolution of stride 4 and three poolings leave one pixel of it"
     layers.check_input(variant, preprocess.size, minimum=MINIMUM, why=why)
     image, x = layers.image_input(preprocess)
-    maps = features(x, variant)
+    maps = features(x, v)
     if num_classes is None:
         return keras.Model(image, maps, name=variant)
     x = maps["s32"]

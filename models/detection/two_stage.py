@@ -251,6 +251,15 @@ def loss(targets, outputs, *, plan: Plan) -> dict:
     rpn_box = positive * ops.sum(codes, axis=-1)
     anchors_used = ops.sum(used)
 
+    return {
+        "rpn_objectness": (ops.sum(used * entropy), anchors_used),
+        "rpn_box": (ops.sum(used * rpn_box), anchors_used),
+        **region_loss(outputs, plan),
+    }
+
+
+def region_loss(outputs, plan: Plan) -> dict:
+    """{"roi_class", "roi_box"}: (sum over the batch, regions that were used)."""
     label = outputs["roi_label"]
     roi_class = losses.cross_entropy(label, outputs["cls"])
     own = _of_class(outputs["box"], label, outputs["cls"].shape[-1])
@@ -262,8 +271,6 @@ def loss(targets, outputs, *, plan: Plan) -> dict:
     regions = ops.cast(regions, "float32")
     regions_used = ops.sum(regions)
     return {
-        "rpn_objectness": (ops.sum(used * entropy), anchors_used),
-        "rpn_box": (ops.sum(used * rpn_box), anchors_used),
         "roi_class": (ops.sum(regions * roi_class), regions_used),
         "roi_box": (ops.sum(regions * roi_box), regions_used),
     }
@@ -290,10 +297,8 @@ def encode(annotation, *, boxes, size, classes: int, plan: Plan):
     from convoy.models import assign
     from convoy.models.boxes import pairwise_iou
 
-    truth = tf.cast(annotation["boxes"], tf.float32)
-    labels = tf.cast(annotation["classes"], tf.int32)
-    keep = assign.usable(truth, labels, annotation["valid"], classes)
-    objects = tf.boolean_mask(truth, keep)
+    known = objects_of(annotation, classes)
+    objects = tf.boolean_mask(known["truth"], known["truth_cls"] > 0)
     learns = np.arange(len(boxes))
     if plan.whole_anchors:
         learns = np.flatnonzero((boxes[:, :2] >= 0).all(1) & (boxes[:, 2:] <= size).all(1))
@@ -309,6 +314,20 @@ def encode(annotation, *, boxes, size, classes: int, plan: Plan):
     return {
         "rpn_label": tf.tensor_scatter_nd_update(tf.fill([count], -1), places, label),
         "rpn_box": tf.scatter_nd(tf.gather_nd(places, near), codes, [count, 4]),
+        **known,
+    }
+
+
+def objects_of(annotation, classes: int) -> dict:
+    """{"truth" [M + 1, 4], "truth_cls" [M + 1]} of `encode`: the objects of a picture."""
+    import tensorflow as tf
+
+    from convoy.models import assign
+
+    truth = tf.cast(annotation["boxes"], tf.float32)
+    labels = tf.cast(annotation["classes"], tf.int32)
+    keep = assign.usable(truth, labels, annotation["valid"], classes)
+    return {
         "truth": tf.pad(tf.where(keep[:, None], truth, 0.0), [[0, 1], [0, 0]]),
         "truth_cls": tf.pad(tf.where(keep, labels + 1, 0), [[0, 1]]),
     }
@@ -323,7 +342,8 @@ def decode(outputs, score_threshold=0.05, iou_threshold=0.5, max_detections=100,
 
     scores = tf.nn.softmax(tf.cast(outputs["cls"], tf.float32))[..., 1:]
     slots = outputs["box"].shape[-1] // 4
-    codes = tf.reshape(outputs["box"], (-1, outputs["box"].shape[1], slots, 4))[:, :, 1:]
+    rows = outputs["box"].shape[1] or tf.shape(outputs["box"])[1]  # as many as are given
+    codes = tf.reshape(outputs["box"], (-1, rows, slots, 4))[:, :, 1:]
     boxes = coding.decode(codes, outputs["proposals"][:, :, None])
     boxes = box_ops.clip(boxes, size)
     # Suppression would keep all boxes without area, those beyond the picture.

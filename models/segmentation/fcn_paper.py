@@ -21,6 +21,8 @@ Checked against OpenCV's reading of the Caffe networks.
 
 from __future__ import annotations
 
+import dataclasses
+
 import keras
 
 from convoy.models import layers
@@ -81,7 +83,8 @@ def build(
     image, x = layers.image_input(preprocess)
     small = variant == "fcn32s_alexnet"
     if small:
-        maps = alexnet.features(x, "caffenet", border=BORDER)
+        body = dataclasses.replace(alexnet.VARIANTS["caffenet"], padding=BORDER)
+        maps = alexnet.features(x, body)
     else:
         maps = vgg.features(x, "vgg16", "same", border=BORDER)
         pool = keras.layers.MaxPooling2D(2, padding="same", name="block5_pool")

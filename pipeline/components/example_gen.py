@@ -60,6 +60,9 @@ class Params(pydantic.BaseModel):
     shard_mb: float = 64.0
     max_rejected: float = 0.05
     max_pixels: int = 100_000_000
+    proposals: str = "none"
+    max_proposals: int = 2000
+    edge_model: str = ""
     seed: int = 0
     beam: tuple[str, ...] = pydantic.Field((), exclude=True)
 
@@ -82,6 +85,9 @@ def params_of(recipe: Recipe) -> Params:
         shard_mb=ingest.shard_mb,
         max_rejected=ingest.max_rejected,
         max_pixels=ingest.max_pixels,
+        proposals=ingest.proposals,
+        max_proposals=ingest.max_proposals,
+        edge_model=ingest.edge_model,
         seed=recipe.seed,
         beam=ingest.beam,
     )
@@ -106,6 +112,9 @@ def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Pat
         policy=params.augment,
         seed=params.seed,
         keypoint_pairs=listing.keypoint_pairs,
+        proposals=params.proposals,
+        max_proposals=params.max_proposals,
+        edge_model=str(inputs.get("edge_model", params.edge_model)),
     )
     planned = shards.plan(references, params.shard_mb * MIB, params.seed)
     _remove_unreferenced(workdir, planned)
@@ -124,6 +133,8 @@ def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Pat
     rejected += [(*row, count["split"]) for count in counts for row in count["rejected"]]
     manifest = _manifest(planned, counts, rejected, references, names, params)
     manifest["format"] = format_name
+    if params.proposals != "none":
+        manifest["proposals"] = {"method": params.proposals, **_proposals(counts, params)}
     lists = ("segmentation_labels", "keypoints", "keypoint_pairs", "actions", "notes")
     manifest.update({name: list(getattr(listing, name)) for name in lists})
     manifest["beam_seconds"] = round(time.monotonic() - started, 3)  # with starting workers
@@ -263,6 +274,22 @@ def _manifest(planned, counts, rejected, references, names, params: Params) -> d
         "inputs_sha256": sha256.hexdigest(),
         "params": params.model_dump(mode="json"),
     }
+
+
+def _proposals(counts, params: Params) -> dict[str, Any]:
+    """{"edge_model": "", "splits": {split: {"per_picture": 1304.5, "recall": {"0.5": 0.9}}}}."""
+    splits: dict[str, Any] = {}
+    for split in params.splits:
+        own = [count for count in counts if count["split"] == split]
+        proposed = _added(count["proposed"] for count in own)
+        objects, records = proposed.pop("objects", 0), sum(count["records"] for count in own)
+        splits[split] = {
+            "per_picture": round(sum(count["proposals"] for count in own) / max(records, 1), 1),
+            "objects": objects,
+            # Of the objects, those that a proposal overlaps by at least this much.
+            "recall": {overlap: round(n / max(objects, 1), 4) for overlap, n in proposed.items()},
+        }
+    return {"edge_model": params.edge_model, "splits": splits}
 
 
 def _overlap(references: Iterable[Reference]) -> dict[str, int]:

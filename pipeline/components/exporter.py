@@ -18,6 +18,7 @@ from convoy.pipeline.artifacts import write_json
 from convoy.pipeline.config import Export, Recipe, Section
 from convoy.pipeline.networks import network
 from convoy.serving.export import export
+from convoy.serving.questions import Question
 
 INPUTS = {"examples": "example_gen", "model": "trainer", "evaluation": "evaluator"}
 # The numbers alone: another comparison by the gate is no reason to export anew.
@@ -51,6 +52,7 @@ def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Pat
         tolerance=params.export.tolerance,
         samples=payloads(inputs["examples"], params.split, SAMPLES),
         name=params.name,
+        given=_made(inputs["examples"]),
         card={
             "data": _data(inputs["examples"]),
             "metrics": _numbers(inputs["evaluation"]),
@@ -71,14 +73,23 @@ def _numbers(evaluation: pathlib.Path) -> dict:
     return {k: v for k, v in metrics.items() if isinstance(v, (int, float, str))}
 
 
-def payload(sample: Sample) -> bytes:
-    """What a request holds of a sample: its encoded picture, or its sentence in UTF-8."""
-    return sample.image or sample.text.encode()
+def _made(examples: pathlib.Path) -> dict:
+    """How the records' proposals were made: those of later pictures are made likewise."""
+    manifest = json.loads((examples / "manifest.json").read_text())
+    if "proposals" not in manifest:
+        return {}
+    own = {name: manifest["params"][name] for name in ("max_proposals", "edge_model")}
+    return {"proposals": {"method": manifest["proposals"]["method"], **own}}
 
 
-def payloads(examples: pathlib.Path, split: str, limit: int) -> list[bytes]:
+def payload(sample: Sample) -> Question:
+    """What a request may hold of a sample: its picture, or its sentence, and its proposals."""
+    return Question(sample.image or sample.text.encode(), {"proposals": sample.proposals})
+
+
+def payloads(examples: pathlib.Path, split: str, limit: int) -> list[Question]:
     """Those of the first records of a split."""
-    encoded: list[bytes] = []
+    encoded: list[Question] = []
     for shard in shards(examples, split):
         for record in tfrecord.read(shard):
             encoded.append(payload(decode(record)))

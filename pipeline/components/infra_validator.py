@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pathlib
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from convoy.pipeline.artifacts import write_json
 from convoy.pipeline.components.pusher import content_digest
 from convoy.pipeline.config import Recipe, Section
 from convoy.serving import client, server, verify, warmup
+from convoy.serving.questions import Question
 
 INPUTS = {"export": "exporter", "examples": "example_gen"}
 PICTURES = "image_bytes"  # the input that takes them
@@ -41,8 +42,7 @@ def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Pat
     recorded = list(warmup.read(model))
     if not recorded:
         raise ValidationFailed(f"{model / warmup.PLACE}: no warm-up requests to validate with")
-    (input_name,) = recorded[0].inputs
-    requests = [list(request.inputs[input_name].string_val) for request in recorded]
+    (input_name, *_), requests = zip(*map(warmup.questions_of, recorded), strict=True)
     try:
         local = client.load_local(model)
     except Exception as error:  # whatever TensorFlow says of a damaged file
@@ -74,7 +74,7 @@ def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Pat
 
 
 def _ask(
-    running: server.Server, name: str, input_name: str, requests: list[list[bytes]], local
+    running: server.Server, name: str, input_name: str, requests: Sequence[list[Question]], local
 ) -> None:
     status = running.manager.status(name).model_version_status[0]
     if status.status.error_message:
@@ -93,7 +93,8 @@ def _ask(
             for way, call in calls.items():
                 compare(way, expected, call(images))
         for way, call in calls.items() if input_name == PICTURES else ():
-            _must_refuse(way, call, [requests[0][0], NOT_A_PICTURE])
+            good = requests[0][0]
+            _must_refuse(way, call, [good, good._replace(payload=NOT_A_PICTURE)])
     except client.RequestFailed as error:
         raise ValidationFailed(f"a request with a real sample failed: {error}") from error
     finally:
@@ -121,7 +122,7 @@ def compare(way: str, expected: client.Answers, received: client.Answers) -> Non
             raise ValidationFailed(f"{way}: {name} differs from the answer in process")
 
 
-def _must_refuse(way: str, call, images: list[bytes]) -> None:
+def _must_refuse(way: str, call, images: list[Question]) -> None:
     try:
         call(images)
     except client.RequestFailed as error:

@@ -7,15 +7,19 @@ a fine-tuning), and of a text network vocabulary.txt.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import pathlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from absl import logging
+
 from convoy.data import tfrecord
 from convoy.data.augment.policy import Augment
 from convoy.data.example import decode
-from convoy.data.input.input import Stream, shards
+from convoy.data.input.input import Stream, count, shards, training_batches
+from convoy.data.input.proposed import given_of
 from convoy.data.sample import Sample
 from convoy.models import tasks as table
 from convoy.pipeline import tasks
@@ -83,7 +87,7 @@ def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Pat
     stream = Stream(
         records=inputs["examples"],
         split=params.train_split,
-        fields=table.row(params.task).fields,
+        fields=(*table.row(params.task).fields, *task.takes),
         preprocess=task.info.preprocess,
         encode=task.encode,
         augment=params.augment,
@@ -91,6 +95,7 @@ def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Pat
         batch_size=params.train.batch_size,
         max_boxes=params.train.max_boxes,
         shuffle_buffer=params.train.shuffle_buffer,
+        **given_of(inputs["examples"], task.takes),
     )
     parameters = _learn(task, stream, params, model, labels, workdir, where, inputs.get("features"))
     training = {"mode": params.train.mode, "learnt": parameters}
@@ -106,9 +111,25 @@ def _learn(task, stream, params: Params, model: Model, labels, workdir, where, f
     validate = _validation(task, stream, params, labels, workdir) if params.val_split else None
     common = {"strategy": where, "validate": validate, "metric": params.metric}
     if params.train.mode == "fine_tune":
-        return stages.train(task, stream, params.train, workdir, model=model, **common)
+        learnt = stages.train(task, stream, params.train, workdir, model=model, **common)
+        _fit(task, stream, params.train, workdir, where)
+        return learnt
     loop.train(task, stream, params.train, workdir, **common)
+    _fit(task, stream, params.train, workdir, where)
     return sum(math.prod(v.shape) for v in task.model.trainable_variables)
+
+
+def _fit(task, stream: Stream, train: Train, workdir: pathlib.Path, where) -> None:
+    """Solves for what the recipe asks for beside what has been learnt, on the weights to use."""
+    if task.fitted is None or train.head != "svm" or not strategy.is_chief(where):
+        return
+    from convoy.pipeline.training import fitted
+
+    task.model.load_weights(workdir / network.WEIGHTS)
+    plain = dataclasses.replace(stream, augment=Augment(), batch_size=1)
+    number = count(stream.records, stream.split)
+    fitted.fit(task, lambda: training_batches(plain).take(number), train.head_c, logging.info)
+    loop.save_weights(task.model, workdir / network.WEIGHTS)
 
 
 def vocabulary(examples: pathlib.Path, split: str) -> list[str]:

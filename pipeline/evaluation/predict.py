@@ -15,10 +15,11 @@ import tensorflow as tf
 
 from convoy.data.example import decode
 from convoy.data.input.input import Stream, evaluation_batches
+from convoy.data.input.proposed import given_of
 from convoy.data.sample import Sample
 from convoy.models import tasks
 from convoy.models.answering import answering
-from convoy.models.spec import Task
+from convoy.models.spec import Task, seen
 
 Answer = dict[str, np.ndarray]
 
@@ -33,10 +34,11 @@ def stream_of(task: Task, records: pathlib.Path, split: str, batch_size: int) ->
     return Stream(
         records=records,
         split=split,
-        fields=tasks.row(task.info.task).fields,
+        fields=(*tasks.row(task.info.task).fields, *task.takes),
         preprocess=task.info.preprocess,
         encode=task.encode,
         batch_size=batch_size,
+        **given_of(records, task.takes),
     )
 
 
@@ -51,7 +53,10 @@ def predictor(
 
     @tf.function(reduce_retracing=True)
     def answer(batch):
-        inputs = task.tokens(batch["sentence"]) if task.tokens else batch["image"]
+        if task.tokens:
+            inputs = task.tokens(batch["sentence"])
+        else:
+            inputs = seen(batch["image"], batch, task.takes)
         return served(inputs, batch.get("matrix"), batch.get("size"))
 
     return answer

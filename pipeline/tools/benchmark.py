@@ -68,6 +68,8 @@ def run(
             raise UsageError(str(error)) from error
         if not isinstance(info.preprocess, Preprocess):
             raise UsageError(f"{name}: expected a network of pictures, it is for {info.task}")
+        if takes := models.takes_of(name):
+            raise UsageError(f"{name}: expected a network of pictures, it takes {takes[0]} as well")
     for word, name, pixels in networks:
         try:
             model_table.build(name, pixels)

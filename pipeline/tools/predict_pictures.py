@@ -6,14 +6,17 @@ tiles or in several views: pipeline/evaluation/views.py.
 
 from __future__ import annotations
 
+import io
 import itertools
 import json
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
+import PIL.Image
 
 from convoy.data.images.images import load, upright
+from convoy.data.proposals import propose
 from convoy.data.sample import BadSample
 from convoy.data.sources import text_lines
 from convoy.models.tasks import row as table_row
@@ -22,6 +25,7 @@ from convoy.pipeline.artifacts import write_json
 from convoy.pipeline.errors import UsageError
 from convoy.pipeline.evaluation import views
 from convoy.serving import client
+from convoy.serving.questions import Question
 
 
 def run(
@@ -105,7 +109,7 @@ def opened(
     report = client.report_of(model)
     task = report["task"]
     if not tiles and not tta:
-        return task, _whole(model)
+        return task, _whole(model, report)
     if tiles:
         _check("tiles", task, "boxes")
     if tta:
@@ -117,15 +121,24 @@ def opened(
     return task, lambda payload: ask(views.pixels(payload)[None])[0]
 
 
-def _whole(model: pathlib.Path) -> Callable[[bytes], dict]:
+def _whole(model: pathlib.Path, report: dict) -> Callable[[bytes], dict]:
     """What the model answers of a whole picture, the names of all classes where it gives none."""
+    made = (report.get("takes") or {}).get("proposals")
     ask = client.load_local(model)
     names = np.array([label.encode() for label in client.labels_of(model)], object)
 
     def answer(payload: bytes) -> dict:
-        return {"class_names": names} | {key: row[0] for key, row in ask([payload]).items()}
+        asked = Question(payload, {"proposals": _proposals(payload, made)}) if made else payload
+        return {"class_names": names} | {key: row[0] for key, row in ask([asked]).items()}
 
     return answer
+
+
+def _proposals(picture: bytes, made: dict) -> np.ndarray:
+    """[R, 4] as those were made that the model was trained on. Raises ProposalsError."""
+    pixels = np.asarray(PIL.Image.open(io.BytesIO(picture)).convert("RGB"))
+    most, edge_model = made["max_proposals"], made["edge_model"]
+    return propose(pixels, made["method"], most, edge_model=edge_model)
 
 
 def _check(flag: str, task: str, way: str = "") -> None:

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from convoy.data import example, tfrecord
-from convoy.data.input.input import Stream, keypoints_of, shards, training_batches
+from convoy.data.input.input import Stream, given_of, keypoints_of, shards, training_batches
 from convoy.data.sample import Sample
 from convoy.models import tasks
 from convoy.pipeline.artifacts import write_bytes, write_json
@@ -63,9 +63,10 @@ def stream_of(recipe: Recipe, records: pathlib.Path, task) -> Stream:
         "max_boxes": recipe.train.max_boxes,
         "shuffle_buffer": recipe.train.shuffle_buffer,
         **keypoints_of(records),
+        **given_of(records, task.takes),
     }
 
-    fields = tasks.TASKS[recipe.task].fields
+    fields = (*tasks.TASKS[recipe.task].fields, *task.takes)
     plain = Stream(**common, fields=fields, encode=task.encode)
     if plain.together > 1 and "boxes" not in fields:  # what is mixed is the encoded targets
         return plain

@@ -36,6 +36,11 @@ def words(recipe: Recipe) -> None:
                 f"model.name: {part.name} is for {' and '.join(allowed)}, not for {recipe.task}; "
                 "`convoy models` lists what is"
             )
+        if "proposals" in models.takes_of(part.name) and recipe.ingest.proposals == "none":
+            raise ValueError(
+                f"ingest.proposals: {part.name} is given proposals, the recipe makes none: set it "
+                "to selective_search, selective_search_quality or edge_boxes"
+            )
     if recipe.evaluate.tta:
         try:
             views.check_task(recipe.task)

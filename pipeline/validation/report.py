@@ -12,6 +12,7 @@ from convoy.pipeline.report import pages, plots
 from convoy.pipeline.validation import charts
 from convoy.pipeline.validation.checks import REFUSED, WARNING, Check, objects
 
+PROPOSED = "image/object/proposed_"  # and an overlap: see data/statistics/partial.py
 ORDER = (REFUSED, WARNING)  # worth reading first
 
 
@@ -86,6 +87,7 @@ def _rows(splits: Mapping[str, Mapping[str, Any]]) -> dict[str, list]:
         "brightness, median": "image/brightness",
         "objects per picture, median": "image/objects",
         "area of a box, median part": "image/object/relative_area",
+        "proposals per picture, median": "image/proposals",
         "words per caption, median": "image/caption/words",
         "words per sentence, median": "text/words",
     }
@@ -104,6 +106,11 @@ def _rows(splits: Mapping[str, Mapping[str, Any]]) -> dict[str, list]:
             for label, name in medians.items()
         },
     }
+    for name in sorted({n for split in splits.values() for n in split["numbers"]}):
+        if name.startswith(PROPOSED):
+            label = f"objects that a proposal overlaps by {name.removeprefix(PROPOSED)}"
+            parts = [split["numbers"].get(name, {}).get("mean") for split in splits.values()]
+            rows[label] = [None if part is None else round(part, 4) for part in parts]
     return {label: values for label, values in rows.items() if any(values)}
 
 

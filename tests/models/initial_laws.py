@@ -106,7 +106,7 @@ ROWS = {
         {"stage1_conv/kernel": 1 / 9, "stage2_conv/kernel": 1 / 36},  # 81; 16 maps of 81
         laws={"*/kernel": FAN_IN},
     ),
-    ("alexnet", "alexnet_single"): row(
+    ("alexnet", "alexnet_single", "caffenet"): row(
         "Krizhevsky 2012, section 5",
         {"conv2/kernel": 0.01, "fc7/kernel": 0.01},
         laws={
@@ -127,6 +127,19 @@ ROWS = {
     ),
     ("zfnet",): row(
         "Zeiler 2013, section 3", {"fc6/kernel": 0.01}, laws={"*/kernel": normal(0.01)}
+    ),
+    ("vgg_m_1024",): row(
+        "Chatfield 2014, section 3", {"fc7/kernel": 0.01}, laws={"*/kernel": normal(0.01)}
+    ),
+    ("fast_rcnn_caffenet",): row(
+        "mobilenet_v1's; Girshick 2015, 4.1, for the last layers; AlexNet's for fc6 and fc7",
+        {"fc7/kernel": 0.01, "roi_cls/kernel": 0.01, "roi_box/kernel": 0.001},
+        laws={
+            "roi_box/kernel": normal(0.001),
+            "roi_cls/kernel": normal(0.01),
+            "fc*/kernel": normal(0.01),
+            "*/kernel": GLOROT,
+        },
     ),
     ("spp_net_zf5",): row("zfnet's", {"fc6/kernel": 0.01}, laws={"*/kernel": normal(0.01)}),
     ("overfeat_fast",): row(

@@ -33,6 +33,8 @@ ALEXNET = (227, {4: 55, 8: 27, 16: 13, 32: 6})
 ALEXNET_OWT = (224, {4: 55, 8: 27, 16: 13, 32: 6})
 ZFNET = (224, {2: 110, 8: 26, 16: 13, 32: 6})
 SPP_NET = (224, {2: 110, 8: 26, 16: 13})
+VGG_M = (224, {2: 109, 8: 26, 16: 13, 32: 6})
+CAFFENET_PADDED = (224, {4: 56, 8: 29, 16: 15, 32: 7})
 ZF_CAFFE = (224, {2: 112, 8: 29, 16: 15})
 CALTECH = (83, {5: 14, 20: 1})
 OVERFEAT_FAST = (231, {4: 56, 8: 24, 16: 12, 32: 6})
@@ -57,7 +59,9 @@ CASES = {
     "caltech_convnet_max": pictures(83, 88, *CALTECH),
     "alexnet": pictures(63, 75, *ALEXNET),
     "alexnet_single": pictures(67, 75, *ALEXNET),
+    "caffenet": pictures(63, 75, *ALEXNET),
     "alexnet_owt": pictures(63, 75, *ALEXNET_OWT),
+    "vgg_m_1024": pictures(51, 60, *VGG_M),
     "zfnet": pictures(47, 50, *ZFNET),
     "zfnet_large": pictures(47, 50, *ZFNET),
     "zf_caffe": pictures(47, 50, *ZF_CAFFE),
@@ -114,6 +118,11 @@ CASES = {
     "darknet53": pictures(33, 64),
     "darknet_reference": pictures(97, 64),
     "cspdarknet53": pictures(33, 64),
+    "fast_rcnn_caffenet": pictures(
+        64, 97, *CAFFENET_PADDED, backbone="mobilenet_v1", width=0.25
+    ),
+    "fast_rcnn_vgg16": pictures(64, 97),
+    "fast_rcnn_vgg_m": pictures(64, 97, *VGG_M),
     "faster_rcnn": pictures(64, 97, width=0.25),
     "faster_rcnn_resnet50_fpn": pictures(64, 96),
     "faster_rcnn_vgg16": pictures(64, 97),
@@ -177,6 +186,8 @@ QUICK = (
     "mobilenet_v2",
     "mobilenet_v3_small",
     "darknet19",
+    "vgg_m_1024",
+    "fast_rcnn_caffenet",
     "faster_rcnn",
     "rfcn",
     "ssd_mobilenet_v1",

@@ -15,7 +15,7 @@ import pytest
 import tensorflow as tf
 
 from convoy import models
-from convoy.models import losses, resize, tasks
+from convoy.models import losses, resize, spec, tasks
 from convoy.models.heads import without_heads
 from convoy.models.registry import MODELS
 from convoy.pipeline.config import Train
@@ -92,11 +92,12 @@ def settle(task) -> None:
         layer.moving_variance.assign(np.maximum(variance, variance.mean()))
 
 
-def inputs(task, count: int) -> np.ndarray:
+def inputs(task, count: int) -> np.ndarray | list[np.ndarray]:
     """What the network is given when `raw` pictures, or `sentences`, are sent to it."""
     if task.tokens:
         return task.tokens(sentences(count)).numpy()
-    return fitted(task, raw(task, count))[0].numpy()
+    images = fitted(task, raw(task, count))[0].numpy()
+    return spec.seen(images, {"proposals": proposals(task, count)}, task.takes)
 
 
 def raw(task, count: int) -> tf.Tensor:
@@ -114,6 +115,19 @@ def fitted(task, sent: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     return tf.stack(images), tf.stack(matrices)
 
 
+def proposals(task, count: int) -> np.ndarray:
+    """[count, 24, 4] boxes of the input, the last ones without area."""
+    height, width = task.info.preprocess.size
+    low = np.random.default_rng(0).uniform(0, 0.6, (24, 2))
+    boxes = np.concatenate([low, low + np.random.default_rng(1).uniform(0.2, 0.4, (24, 2))], 1)
+    boxes[-4:] = 0
+    return np.float32(np.tile(boxes * [height, width, height, width], (count, 1, 1)))
+
+
+def rows(batch, part: slice):
+    return tf.nest.map_structure(lambda values: values[part], batch)
+
+
 def sentences(count: int) -> tf.Tensor:
     return tf.constant(["the good film", "bad , bad actors", "", "is it good ?"][:count])
 
@@ -127,6 +141,10 @@ def targets(task, count: int):
         given["boxes"] = task.priors.boxes[chosen]
         given["classes"] = np.arange(len(chosen)) % task.info.num_classes
         given["valid"] = np.ones(len(chosen), bool)
+    elif task.takes:
+        given["boxes"] = proposals(task, 1)[0, :5]
+        given["classes"] = np.arange(5) % task.info.num_classes
+        given["valid"] = np.ones(5, bool)
     labels = [np.array([index % task.info.num_classes]) for index in range(count)]
     if "segmentation" in tasks.TASKS[task.info.task].fields:
         size = task.info.preprocess.inside.size
@@ -140,7 +158,9 @@ def gradients(task, scale=lambda total: total):
     with tf.GradientTape() as tape:
         truth = targets(task, 2)
         batch = {"targets": {**truth, "tokens": inputs(task, 2)} if task.tokens else truth}
-        parts = task.loss(truth, task.forward({**batch, "image": inputs(task, 2)}))
+        seen = inputs(task, 2)
+        pictures = dict(zip(("image", *task.takes), seen if task.takes else [seen], strict=True))
+        parts = task.loss(truth, task.forward({**batch, **pictures}))
         assert all(value.dtype == tf.float32 for part in parts.values() for value in part)
         assert all(float(count) >= 2 for _, count in parts.values())
         total = losses.total(parts)
@@ -181,7 +201,7 @@ def test_every_trainable_weight_gets_a_finite_gradient(task):
 def test_one_input_equals_its_row_in_a_batch(task):
     batch = inputs(task, 4)
     together = task.model(batch, training=False)
-    alone = task.model(batch[2:3], training=False)
+    alone = task.model(rows(batch, slice(2, 3)), training=False)
     names = sorted(together) if isinstance(together, dict) else [""]
     outputs = zip(names, tf.nest.flatten(together), tf.nest.flatten(alone), strict=True)
     for name, a, b in outputs:
@@ -216,8 +236,9 @@ def test_the_saved_model_answers_as_the_network(task, tmp_path):
         expected = task.answer(task.decode(outputs), None, None, tf.constant(labels))
     else:
         sent = raw(task, 4)[:3]  # of those that its statistics are of
-        found = served["serving_tensor"](image=sent)
-        expected = answers(exported, sent, labels)
+        given = {name: tf.constant(proposals(task, 3)) for name in task.takes}
+        found = served["serving_tensor"](image=sent, **given)
+        expected = answers(exported, sent, labels, given)
     found, expected = ({k: v.numpy() for k, v in each.items()} for each in (found, expected))
     assert set(found) == set(expected)
     assert task.difference(expected, found, **limits(task)) < 1e-4
@@ -230,12 +251,16 @@ def test_the_saved_model_answers_as_the_network(task, tmp_path):
     assert max(apart, task.difference(one, other, **limits(task))) > 1e-2
 
 
-def answers(task, sent: tf.Tensor, labels) -> dict[str, tf.Tensor]:
-    """What the network in memory says of uint8 pictures [B, H, W, 3] of its own size."""
+def answers(task, sent: tf.Tensor, labels, given) -> dict[str, tf.Tensor]:
+    """What the network in memory says of uint8 pictures [B, H, W, 3] of its own size.
+
+    given: what it takes beside them, in pixels of them.
+    """
     images, matrices = fitted(task, sent)
-    found = task.decode(task.model(images, training=False), **limits(task))
+    outputs = task.model(spec.seen(images, given, task.takes), training=False)
     sizes = tf.constant([task.info.preprocess.size] * len(sent))
-    return (task.stacked or task.answer)(found, matrices, sizes, tf.constant(labels))
+    decoded = task.decode(outputs, **limits(task))
+    return (task.stacked or task.answer)(decoded, matrices, sizes, tf.constant(labels))
 
 
 @pytest.mark.parametrize(("name", "policy"), HALVES)

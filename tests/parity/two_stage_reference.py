@@ -120,7 +120,7 @@ def main() -> None:
     pictures = torch.from_numpy(formula.pictures(2, *SIZE).transpose(0, 3, 1, 2)) / 255
     images, _ = network.transform(list(pictures))
     maps = network.backbone(images.tensors)
-    logits, codes = network.rpn.head(list(maps.values()))
+    logits, _codes = network.rpn.head(list(maps.values()))
     proposals, _ = network.rpn(images, maps)
     pooled = network.roi_heads.box_roi_pool(maps, proposals, images.image_sizes)
     cls, box = network.roi_heads.box_predictor(network.roi_heads.box_head(pooled))

@@ -126,7 +126,7 @@ def test_batch_normalisation_folds_into_the_filters_exactly():
     draw = np.random.default_rng(0).uniform
     model.set_weights([draw(0.5, 1.5, w.shape) for w in model.get_weights()])
     pixels = tf.constant(draw(size=(2, 16, 16, 3)), tf.float32)
-    frozen = tf.function(freeze.frozen(model, (16, 16, 3)))
+    frozen = tf.function(freeze.frozen(model, [tf.TensorSpec((None, 16, 16, 3))]))
     answer, expected = frozen(pixels), model(pixels, training=False)
     for name, value in expected.items():
         np.testing.assert_allclose(answer[name], value, rtol=1e-5)

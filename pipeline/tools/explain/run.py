@@ -196,7 +196,8 @@ def _maps(task, image, layer, of: str, report: dict, pages: dict) -> None:
         else gradcam.stage_ends(lines(task.model), not tasks.TASKS[task.info.task].picture_scores)
     )
     outputs = gradcam.activations(task.model, names)
-    maps = keras.Model(task.model.input, outputs)(image[None], training=False)
+    # Of the picture alone: a map of given regions has no picture to be drawn on.
+    maps = keras.Model(task.model.inputs[0], outputs)(image[None], training=False)
     report["maps"] = []
     for name in names:
         values = tf.cast(maps[name], tf.float32).numpy()[0]

@@ -50,7 +50,9 @@ def test_detections_equal_torchvisions(pyramid):
     found = task.decode(outputs, score_threshold=0.05, iou_threshold=0.5, max_detections=100)
     for index in range(2):
         expected = {k: TORCHVISION[f"answer{index}_{k}"] for k in ("boxes", "scores", "labels")}
-        assert int(tf.reduce_sum(tf.cast(found["valid"][index], tf.int32))) == len(expected["boxes"])
+        assert int(tf.reduce_sum(tf.cast(found["valid"][index], tf.int32))) == len(
+            expected["boxes"]
+        )
         np.testing.assert_allclose(found["scores"][index], expected["scores"], atol=1e-4)
         np.testing.assert_array_equal(found["classes"][index] + 1, expected["labels"])
         boxes = expected["boxes"][:, [1, 0, 3, 2]]

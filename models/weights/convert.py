@@ -39,8 +39,10 @@ class Graph:
                 maker = makers.get(id(after[name]))
                 while isinstance(maker, keras.layers.Dropout):
                     maker = makers.get(id(after[maker.name]))
-                if isinstance(maker, keras.layers.Flatten) and len(maker.input.shape) == 4:
-                    self.maps[name] = tuple(maker.input.shape[1:])
+                # Of a picture, or of each of its regions.
+                flat = (keras.layers.Flatten, keras.layers.Reshape)
+                if isinstance(maker, flat) and len(maker.input.shape) in (4, 5):
+                    self.maps[name] = tuple(maker.input.shape[-3:])
         self.first = next(iter(self.layers.values()), None)
         self.normalize = next((x for x in model.layers if isinstance(x, Normalize)), None)
 
@@ -76,6 +78,15 @@ def same_but_ones(value: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """
     ours, theirs = ([side for side in sides[:-1] if side != 1] for sides in (shape, value.shape))
     return value.reshape(*shape[:-1], value.shape[-1]) if ours == theirs else value
+
+
+def swapped_boxes(values: Values) -> Values:
+    """A layer's variables [..., 4 N] whose fours are (x, y, width, height): ours have y first."""
+    order = [1, 0, 3, 2]
+    return {
+        name: value.reshape(*value.shape[:-1], -1, 4)[..., order].reshape(value.shape)
+        for name, value in values.items()
+    }
 
 
 def darknet_variance(variance: np.ndarray, epsilon: float) -> np.ndarray:

@@ -43,7 +43,7 @@ MAGIC = {
     b"version https://git-lfs": ((), "a pointer of git-lfs: fetch the file itself, git lfs pull"),
     b"<": ((), "a web page: the address was not that of the file"),
 }
-_HEAD = r"(\w+_)?logits|box"  # layers that may start fresh
+_HEAD = r"(\w+_)?logits|box|roi_(cls|box)"  # layers that may start fresh
 _SHOWN = 5  # names of a kind in an error's message
 
 
@@ -118,10 +118,17 @@ def plan(
         layers = (read or _read)(path, kind, source, table, graph)
     except ValueError as error:
         raise ValueError(f"{error}{_really(path)}") from None
+    older = source.also_epsilon is not None and not source.also.keys().isdisjoint(layers)
     layers = {source.also.get(name, name): parts for name, parts in layers.items()}
     report = Report()
     pixels = source.preprocess or describe(base).preprocess
     values = _translate(layers, table, graph, kind, pixels, report)
+    for name in values:
+        if re.fullmatch(source.boxes, name):
+            values[name] = convert.swapped_boxes(values[name])
+        if older and "moving_variance" in values[name]:
+            change = np.float32(source.also_epsilon - graph.layers[name].epsilon)
+            values[name]["moving_variance"] = values[name]["moving_variance"] + change
     used = {name for names in table.values() for name in names}
     report.unused = [name for name in layers if name not in used]
     if "kernel" in values.get("logits", {}):

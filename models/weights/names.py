@@ -103,6 +103,24 @@ def resnet_torch(layer: str) -> str | None:
     return f"layer{stage}.{block - 1}.{part}" if stage else fixed.get(layer)
 
 
+def faster_rcnn_torch(layer: str) -> str | None:
+    """torchvision's fasterrcnn_resnet50_fpn."""
+    fixed = {
+        "rpn_conv": "rpn.head.conv.0.0",
+        "rpn_cls": "rpn.head.cls_logits",
+        "rpn_box": "rpn.head.bbox_pred",
+        "fc6": "roi_heads.box_head.fc6",
+        "fc7": "roi_heads.box_head.fc7",
+        "roi_cls": "roi_heads.box_predictor.cls_score",
+        "roi_box": "roi_heads.box_predictor.bbox_pred",
+    }
+    parts = _parts(r"fpn_(inner|layer)(\d)", layer)
+    if parts:
+        return f"backbone.fpn.{parts[0]}_blocks.{int(parts[1]) - 1}.0"
+    body = resnet_torch(layer)
+    return f"backbone.body.{body}" if body else fixed.get(layer)
+
+
 def resnet_v2_torch(layer: str) -> str | None:
     fixed = {"stem_conv": "stem.conv", "head_norm": "norm", "logits": "head.fc"}
     stage, block, part = _block(layer)

@@ -19,6 +19,8 @@ class Source(NamedTuple):
     preprocess: Preprocess | None = None  # of their pixels; None: the row's of our network
     application: str = ""  # the function of keras.applications that builds it
     also: Mapping[str, str] = {}  # another library's names for theirs
+    also_epsilon: float | None = None  # of BatchNorm in files of those names, where it is another
+    boxes: str = "(?!)"  # pattern of our layers of (y, x, height, width), theirs x before y
 
 
 # Networks whose body is another network's, under whose names their layers go.
@@ -28,6 +30,12 @@ _TIMM_VGG = {
     "pre_logits.fc1": "classifier.0",
     "pre_logits.fc2": "classifier.3",
     "head.fc": "classifier.6",
+}
+# As published in 2019: before convolutions of a head or a pyramid were blocks.
+_OLDER_FASTER_RCNN = {"rpn.head.conv": "rpn.head.conv.0.0"} | {
+    f"backbone.fpn.{kind}_blocks.{index}": f"backbone.fpn.{kind}_blocks.{index}.0"
+    for kind in ("inner", "layer")
+    for index in range(4)
 }
 _RESNET = r"resnet(18|34|50|101|152)"
 
@@ -63,6 +71,14 @@ SOURCES = {
         Source("alexnet_owt", per_layer(names.alexnet_torch), r"classifier\.\d", TORCH),
         Source(f"{_RESNET}|resnet200", per_layer(names.resnet_torch), preprocess=TORCH),
         Source(f"{_RESNET}_v2", per_layer(names.resnet_v2_torch), preprocess=TORCH),
+        Source(
+            "faster_rcnn_resnet50_fpn",
+            per_layer(names.faster_rcnn_torch),
+            preprocess=TORCH,
+            also=_OLDER_FASTER_RCNN,
+            also_epsilon=0.0,  # torchvision sets it for its own older file
+            boxes="rpn_box|roi_box",
+        ),
         Source("googlenet_bn(_aux)?", per_layer(names_inception.googlenet_torch), r"aux\d\..*"),
         Source("inception_v3_aux", per_layer(names_inception.inception_v3_torch), r"AuxLogits\..*"),
         Source("inception_resnet_v2", per_layer(names_inception.inception_resnet_torch)),

@@ -55,6 +55,8 @@ def test_ssd_mobilenet_params_by_hand():
 
 def test_list_models():
     assert models.list_models("detection") == [
+        *("faster_rcnn", "faster_rcnn_resnet50_fpn", "faster_rcnn_vgg16", "faster_rcnn_zf"),
+        *("rfcn", "rfcn_resnet101", "rfcn_resnet50"),
         *("ssd", "ssd300_vgg16", "ssd_mobilenet_v1"),
         *("yolov2", "yolov2_tiny", "yolov3", "yolov3_spp", "yolov3_tiny"),
     ]

@@ -39,8 +39,10 @@ class Graph:
                 maker = makers.get(id(after[name]))
                 while isinstance(maker, keras.layers.Dropout):
                     maker = makers.get(id(after[maker.name]))
-                if isinstance(maker, keras.layers.Flatten) and len(maker.input.shape) == 4:
-                    self.maps[name] = tuple(maker.input.shape[1:])
+                # Of a picture, or of each of its regions.
+                flat = (keras.layers.Flatten, keras.layers.Reshape)
+                if isinstance(maker, flat) and len(maker.input.shape) in (4, 5):
+                    self.maps[name] = tuple(maker.input.shape[-3:])
         self.first = next(iter(self.layers.values()), None)
         self.normalize = next((x for x in model.layers if isinstance(x, Normalize)), None)
 

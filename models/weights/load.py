@@ -43,7 +43,7 @@ MAGIC = {
     b"version https://git-lfs": ((), "a pointer of git-lfs: fetch the file itself, git lfs pull"),
     b"<": ((), "a web page: the address was not that of the file"),
 }
-_HEAD = r"(\w+_)?logits|box"  # layers that may start fresh
+_HEAD = r"(\w+_)?logits|box|roi_(cls|box)"  # layers that may start fresh
 _FIXED = r"(\w+_)?up\d+x"  # deconvolutions that never learn: of any number of classes alike
 _SHOWN = 5  # names of a kind in an error's message
 

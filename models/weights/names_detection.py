@@ -20,6 +20,7 @@ _OLD = {
     r"(head\.(?:classification|regression)_head\.conv)\.2": r"\1.1.0",
     r"(head\.(?:classification|regression)_head\.conv)\.4": r"\1.2.0",
     r"(head\.(?:classification|regression)_head\.conv)\.6": r"\1.3.0",
+    r"(rpn\.head\.conv)": r"\1.0.0",
 }
 
 
@@ -31,13 +32,32 @@ def retinanet_torch(layer: str) -> str | None:
         "cls_logits": "head.classification_head.cls_logits",
         "box_codes": "head.regression_head.bbox_reg",
     }
-    if parts := re.fullmatch(r"fpn_(inner|layer)(\d)", layer):
-        return f"backbone.fpn.{parts[1]}_blocks.{int(parts[2]) - 1}.0"
     if parts := re.fullmatch(r"(cls|box)_conv(\d)", layer):
         part = {"cls": "classification_head", "box": "regression_head"}[parts[1]]
         return f"head.{part}.conv.{int(parts[2]) - 1}.0"
+    return fixed.get(layer) or _pyramid_torch(layer)
+
+
+def faster_rcnn_torch(layer: str) -> str | None:
+    """torchvision's fasterrcnn_resnet50_fpn."""
+    fixed = {
+        "rpn_conv": "rpn.head.conv.0.0",
+        "rpn_cls": "rpn.head.cls_logits",
+        "rpn_box": "rpn.head.bbox_pred",
+        "fc6": "roi_heads.box_head.fc6",
+        "fc7": "roi_heads.box_head.fc7",
+        "roi_cls": "roi_heads.box_predictor.cls_score",
+        "roi_box": "roi_heads.box_predictor.bbox_pred",
+    }
+    return fixed.get(layer) or _pyramid_torch(layer)
+
+
+def _pyramid_torch(layer: str) -> str | None:
+    """A ResNet and the feature pyramid on it."""
+    if parts := re.fullmatch(r"fpn_(inner|layer)(\d)", layer):
+        return f"backbone.fpn.{parts[1]}_blocks.{int(parts[2]) - 1}.0"
     body = names.resnet_torch(layer)
-    return fixed.get(layer) or (f"backbone.body.{body}" if body else None)
+    return f"backbone.body.{body}" if body else None
 
 
 def torchvision(layers: Mapping[str, Mapping[str, np.ndarray]]) -> Layers:
@@ -51,7 +71,7 @@ def torchvision(layers: Mapping[str, Mapping[str, np.ndarray]]) -> Layers:
             name = next((match.expand(b) for match, b in matches if match), name)
             if "moving_variance" in parts:
                 parts["moving_variance"] = parts["moving_variance"] - np.float32(EPSILON)
-        if name.endswith("bbox_reg"):
+        if name.endswith(("bbox_reg", "bbox_pred")):
             parts = {key: _by_rows(value) for key, value in parts.items()}
         found[name] = parts
     return found

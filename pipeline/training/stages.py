@@ -50,7 +50,9 @@ def train(
     and model.weights.h5: of the stage with the best score, without validation of the last.
     """
     stages = params.stages or (Stage(epochs=params.epochs, learning_rate=params.learning_rate),)
-    plans = [frozen(task.model, model, stage.unfreeze) for stage in stages]
+    # What a network is built with frozen, such as a detector's BatchNorm, stays so in every stage.
+    fixed = frozenset(layer.name for layer in task.model.layers if not layer.trainable)
+    plans = [fixed | frozen(task.model, model, stage.unfreeze) for stage in stages]
     slow = frozenset() if params.backbone_rate == 1.0 else backbone(model)
     folders = [workdir / f"stage{number}" for number in range(1, len(stages) + 1)]
     # Weight files hold no random state: each stage draws its dropout from the first one's.
@@ -79,7 +81,7 @@ def train(
             metric=metric,
             slow=slow,
         )
-    _freeze(task.model, frozenset())
+    _freeze(task.model, fixed)
     rows, best = _joined(folders, metric)
     write_bytes(workdir / "metrics.jsonl", "".join(json.dumps(r) + "\n" for r in rows).encode())
     task.model.load_weights(folders[best] / WEIGHTS)

@@ -27,7 +27,9 @@ TESTS = pathlib.Path(__file__).parent
 GOLDEN = TESTS.parent / "golden"
 COMPARISONS = {"assert_close", "assert_heads"}  # one of them ends every test of parity
 CASE = re.compile(r"(\w+?)_(?:logits_)?(\d+)x(\d+)(?:_\w+)?")  # as in the .npz: network, size
-LEARNT = {"ssd", "ssd_mobilenet_v1", "fcn"}  # in tests/models/test_learning*.py; their parts too
+# In tests/models/test_learning*.py, or too large for it; their parts were compared.
+LEARNT = {"ssd", "ssd_mobilenet_v1", "faster_rcnn", "rfcn", "zf_caffe", "fcn"}
+LEARNT |= {"faster_rcnn_vgg16", "faster_rcnn_zf", "rfcn_resnet50", "rfcn_resnet101"}
 
 Size = tuple[int, int]
 

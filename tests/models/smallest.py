@@ -163,10 +163,8 @@ QUICK = (
     "faster_rcnn",
     "rfcn",
     "ssd_mobilenet_v1",
-    "yolov1_darknet",
     "yolov2_tiny",
     "yolov3_tiny",
-    "yolov4_tiny",
     "retinanet",
     "text_cnn_rand",
 )

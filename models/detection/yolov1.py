@@ -87,7 +87,7 @@ def build(
 ):
     """A detector's Task without its ModelInfo, which the registry adds; None: maps by stride."""
     size = preprocess.size
-    if any(side % STRIDE for side in size):
+    if num_classes is not None and any(side % STRIDE for side in size):
         raise ValueError(
             f"{variant}: expected an input with sides that are multiples of {STRIDE} px, got "
             f"{size[0]}x{size[1]}: each cell is {STRIDE} px"

@@ -29,13 +29,13 @@ def scenes(tmp_path_factory):
 
 
 def learnt(
-    name: str, samples, taught, steps: int = STEPS, **options
+    name: str, samples, taught, steps: int = STEPS, size: tuple[int, int] = SIZE, **options
 ) -> tuple[models.spec.Task, tf.Tensor, tf.Tensor]:
     """The task after training on pictures of `samples` and objects of `taught`; its inputs."""
     keras.utils.set_random_seed(0)
-    task = models.build_task(name, num_classes=10, input_size=SIZE, **options)
+    task = models.build_task(name, num_classes=10, input_size=size, **options)
     fitted = [
-        resize.fit(tf.io.decode_jpeg(sample.image), task.info.preprocess, SIZE)
+        resize.fit(tf.io.decode_jpeg(sample.image), task.info.preprocess, size)
         for sample in samples
     ]
     pictures, matrices = (tf.stack(parts) for parts in zip(*fitted, strict=True))

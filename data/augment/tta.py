@@ -98,26 +98,24 @@ def ten_crop(picture: tuple[int, int], crop: tuple[int, int]) -> list[View]:
     ]
 
 
-def tiles(picture: tuple[int, int], size: int, overlap: int) -> list[View]:
-    """Windows of `size` x `size` pixels over the whole picture, row by row.
+def tiles(picture: tuple[int, int], size: tuple[int, int], overlap: int) -> list[View]:
+    """Windows of `size` (height, width) in pixels over the whole picture, row by row.
 
     Neighbours share `overlap` pixels, the last two of a row or column more where the sides do not
-    divide. Where a side is smaller than `size`, so are the windows. 0 <= overlap < size.
+    divide. Where a side is smaller than that of `size`, so are the windows. 0 <= overlap < size.
     """
-    if not 0 <= overlap < size:
+    if not 0 <= overlap < min(size):
         raise ValueError(f"tiles: expected 0 <= overlap < size, got size {size}, overlap {overlap}")
-    starts = [
-        [min(n * (size - overlap), side - size) for n in range(_steps(side, size, overlap))]
-        if side > size
-        else [0]
-        for side in picture
-    ]
-    height, width = (min(side, size) for side in picture)
-    return [_window(picture, (y, x, y + height, x + width)) for y in starts[0] for x in starts[1]]
+    rows, columns = (_starts(*sides, overlap) for sides in zip(picture, size, strict=True))
+    height, width = (min(sides) for sides in zip(picture, size, strict=True))
+    return [_window(picture, (y, x, y + height, x + width)) for y in rows for x in columns]
 
 
-def _steps(side: int, size: int, overlap: int) -> int:
-    return math.ceil((side - size) / (size - overlap)) + 1
+def _starts(side: int, size: int, overlap: int) -> list[int]:
+    """Where windows of `size` begin, the last of which ends with the side."""
+    free = max(side - size, 0)
+    count = math.ceil(free / (size - overlap)) + 1
+    return [min(n * (size - overlap), free) for n in range(count)]
 
 
 def zooms(picture: tuple[int, int], factor: float) -> list[View]:

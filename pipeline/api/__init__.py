@@ -66,16 +66,16 @@ def predict(
     model: str | pathlib.Path,
     inputs: Sequence[str | pathlib.Path | bytes],
     *,
-    tiles: tuple[int, int] | None = None,
+    tiles: tuple[int | tuple[int, int], int] | None = None,
     tta: Sequence[str | float] = (),
 ) -> list[dict[str, np.ndarray]]:
     """What an exported model answers, one dict per input.
 
     model: a SavedModel, a folder of numbered versions, or a run folder that pushed one. inputs:
     paths of pictures or their encoded bytes, turned upright first; of a model for text, sentences.
-    tiles: (size, overlap) in pixels, of detectors: large pictures are cut and the boxes put
-    together. tta: "flip" and scales: each picture is seen several times. Texts in the answers are
-    bytes. Raises FileNotFoundError, and ValueError for what is no picture.
+    tiles: (size, overlap) in pixels, size a side or (height, width), of detectors: large pictures
+    are cut and the boxes put together. tta: "flip" and scales: each picture is seen several times.
+    Texts in the answers are bytes. Raises FileNotFoundError, and ValueError for what is no picture.
     """
     from convoy.pipeline.tools import predict_pictures
 

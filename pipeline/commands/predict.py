@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import pathlib
+import re
 
 from absl import flags
 
 from convoy.pipeline.commands.verb import Verb
 from convoy.pipeline.errors import UsageError
-
-LEAST_TILE = 32  # pixels
+from convoy.pipeline.evaluation import views
 
 
 def _flags(values: flags.FlagValues) -> None:
     flags.DEFINE_string("output", ".", "Folder for pictures and JSON.", values, short_name="o")
     flags.DEFINE_float("score", 0.5, "Draw detections from this score on.", flag_values=values)
-    text = "SIZE,OVERLAP in pixels: cut large pictures, put the boxes together."
+    text = "SIZE,OVERLAP in pixels, e.g. 640,128 or 480x640,96: cut large pictures."
     flags.DEFINE_string("tiles", None, text, values)
     text = "flip and scales, e.g. flip,1.25: look several times, give one answer."
     flags.DEFINE_list("tta", [], text, values)
@@ -36,28 +36,24 @@ def _run(words: list[str], values: flags.FlagValues, _: list[str]) -> dict:
     return {"output": values.output, "predictions": rows}
 
 
-def _tiles(text: str | None) -> tuple[int, int] | None:
-    """Text such as 640,128 -> (640, 128)."""
+def _tiles(text: str | None) -> views.Tile | None:
+    """Of text such as 640,128, or 480x640,96: height x width."""
     if text is None:
         return None
-    words = text.split(",")
-    numbers = [int(word) for word in words if word.strip().isdecimal()]
-    if len(words) != 2 or len(numbers) != 2:
-        raise UsageError(f"--tiles: expected SIZE,OVERLAP in pixels such as 640,128, got {text!r}")
-    size, overlap = numbers
-    if size < LEAST_TILE:
-        raise UsageError(f"--tiles {text}: expected a SIZE of at least {LEAST_TILE} pixels")
-    if overlap >= size:
+    parts = re.fullmatch(r"(\d+)(?:x(\d+))?,(\d+)", text.replace(" ", ""))
+    if not parts:
         raise UsageError(
-            f"--tiles {text}: expected an OVERLAP smaller than the SIZE; about the size of the "
-            "objects is best"
+            "--tiles: expected SIZE,OVERLAP in pixels such as 640,128, or of HEIGHTxWIDTH as "
+            f"480x640,96, got {text!r}"
         )
-    return size, overlap
+    height, width, overlap = parts.groups()
+    try:
+        return views.tile((int(height), int(width or height)), int(overlap))
+    except ValueError as error:
+        raise UsageError(f"--tiles {text}: {error}") from None
 
 
 def _tta(words: list[str]) -> tuple[str | float, ...]:
-    from convoy.pipeline.evaluation import views
-
     try:
         return views.check_words(words)
     except ValueError as error:

@@ -2,7 +2,7 @@
 
     ask = views.of_model("served/birds")                       # or of_network(task, labels, limits)
     ask = views.augmented(ask, ("flip", 1.25), joining)        # test-time augmentation
-    ask = views.tiled(ask, (640, 128), joining)                # a large picture, cut
+    ask = views.tiled(ask, views.Tile(640, 640, 128), joining)  # a large picture, cut
     (answer,) = ask(pixels[None])
 
 `ask` takes pictures of one size, uint8 [B, H, W, 3] RGB, and gives an answer without a batch axis
@@ -39,11 +39,36 @@ Ask = Callable[[np.ndarray], list[Answer]]
 FLIP = "flip"
 FACTORS = (0.25, 4.0)  # least and largest of a scale
 TOGETHER = 8  # views of one size that are asked about at once
+LEAST_TILE = 32  # pixels of a side
 WHOLE = 4  # sides of a tile: the picture as a whole is made no larger than that
 MOST_TILES = 10_000  # of one picture
 CUT = 0.01  # of a view's side: a box that ends so near to its border is cut there
 DISCOUNT = 0.5  # of the score of a cut box, in the order of suppression
 HELD = 0.7  # part of a cut box inside a better one, from which on it goes
+
+
+@dataclasses.dataclass(frozen=True)
+class Tile:
+    """How pictures are cut, in their pixels."""
+
+    height: int
+    width: int
+    overlap: int  # of neighbours
+
+    def __str__(self) -> str:
+        return f"tiles of {self.height}x{self.width} pixels that share {self.overlap}"
+
+
+def tile(size: int | tuple[int, int], overlap: int) -> Tile:
+    """size: a square's side, or (height, width). Raises ValueError."""
+    height, width = (size, size) if isinstance(size, int) else size
+    if min(height, width) < LEAST_TILE:
+        raise ValueError(f"expected a SIZE of at least {LEAST_TILE} pixels")
+    if not 0 <= overlap < min(height, width):
+        raise ValueError(
+            "expected an OVERLAP smaller than the SIZE; about the size of the objects is best"
+        )
+    return Tile(height, width, overlap)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,8 +165,8 @@ def augmented(ask: Ask, words: Sequence[str | float], joining: Joining) -> Ask:
     return _several(ask, views_of, joining, limited=True)
 
 
-def tiled(ask: Ask, tile: tuple[int, int], joining: Joining) -> Ask:
-    """Asks about tiles of (SIZE, OVERLAP) pixels, and about the picture as a whole, made smaller.
+def tiled(ask: Ask, tile: Tile, joining: Joining) -> Ask:
+    """Asks about tiles, and about the picture as a whole, made smaller.
 
     All boxes are answered, however many. Held at once are the picture, TOGETHER tiles and all boxes
     found. Raises ValueError for a picture of more than MOST_TILES tiles.
@@ -150,14 +175,14 @@ def tiled(ask: Ask, tile: tuple[int, int], joining: Joining) -> Ask:
     def views_of(picture: tuple[int, int]) -> list[View]:
         from convoy.data.augment import tta
 
-        views = tta.tiles(picture, *tile)
+        size = (tile.height, tile.width)
+        views = tta.tiles(picture, size, tile.overlap)
         if len(views) > MOST_TILES:
             raise ValueError(
-                f"tiles of {tile[0]} pixels that share {tile[1]}: the picture of {picture[1]} x "
-                f"{picture[0]} has {len(views):,} of them, more than {MOST_TILES:,}: take larger "
-                "ones, or less overlap"
+                f"{tile}: the picture of {picture[0]}x{picture[1]} pixels has {len(views):,} of "
+                f"them, more than {MOST_TILES:,}: take larger ones, or less overlap"
             )
-        smaller = min(1.0, WHOLE * tile[0] / max(picture))
+        smaller = min(1.0, *(WHOLE * ours / side for ours, side in zip(size, picture, strict=True)))
         return views if len(views) == 1 else [*views, *tta.scales(picture, [smaller])]
 
     return _several(ask, views_of, joining, limited=False)

@@ -84,9 +84,15 @@ def run(
     return rows
 
 
-def answers(model: str | pathlib.Path, inputs: Sequence, **seen) -> list[dict]:
+def answers(
+    model: str | pathlib.Path,
+    inputs: Sequence,
+    tiles: tuple[int | tuple[int, int], int] | None = None,
+    tta: Sequence[str | float] = (),
+) -> list[dict]:
     """See `convoy.predict`."""
-    task, answer = opened(served(pathlib.Path(model)), **seen)
+    tile = views.tile(*tiles) if tiles else None
+    task, answer = opened(served(pathlib.Path(model)), tile, views.check_words(tta))
     request = table_row(task).request
     rows = []
     for item in inputs:
@@ -99,11 +105,11 @@ def answers(model: str | pathlib.Path, inputs: Sequence, **seen) -> list[dict]:
 
 
 def opened(
-    model: pathlib.Path, tiles: tuple[int, int] | None = None, tta: Sequence[str | float] = ()
+    model: pathlib.Path, tiles: views.Tile | None = None, tta: Sequence[str | float] = ()
 ) -> tuple[str, Callable[[bytes], dict]]:
     """(the task of an exported model, what it answers of one picture or sentence).
 
-    tiles: (size, overlap) in pixels; tta: "flip" and scales. Raises ValueError for a task whose
+    tta: "flip" and scales. Raises ValueError for a task whose
     answers about views do not become one.
     """
     report = client.report_of(model)

@@ -136,19 +136,22 @@ def test_scales_are_multiples_of_the_stride():
     ],
 )
 def test_tiles_by_hand(picture, size, overlap, rows, columns):
-    windows = [view.window for view in tta.tiles(picture, size, overlap)]
+    windows = [view.window for view in tta.tiles(picture, (size, size), overlap)]
     assert windows == [(y, x, y + 10, x + 10) for y in rows for x in columns]
 
 
 def test_tiles_of_a_small_picture_and_of_a_narrow_one():
-    assert [view.window for view in tta.tiles((5, 7), 10, 2)] == [(0, 0, 5, 7)]
-    assert [view.window for view in tta.tiles((5, 12), 10, 2)] == [(0, 0, 5, 10), (0, 2, 5, 12)]
+    assert [view.window for view in tta.tiles((5, 7), (10, 10), 2)] == [(0, 0, 5, 7)]
+    windows = [view.window for view in tta.tiles((5, 12), (10, 10), 2)]
+    assert windows == [(0, 0, 5, 10), (0, 2, 5, 12)]
+    windows = [view.window for view in tta.tiles((5, 12), (4, 8), 1)]  # tiles that are no squares
+    assert windows == [(y, x, y + 4, x + 8) for y in (0, 1) for x in (0, 4)]
 
 
 @pytest.mark.parametrize(("size", "overlap"), [(7, 0), (7, 6), (50, 13), (64, 63)])
 def test_tiles_cover_the_picture_and_share_what_is_asked(size, overlap):
     seen = np.zeros((90, 131), int)
-    views = tta.tiles(seen.shape, size, overlap)
+    views = tta.tiles(seen.shape, (size, size), overlap)
     for view in views:
         ymin, xmin, ymax, xmax = view.window
         seen[ymin:ymax, xmin:xmax] += 1
@@ -196,8 +199,8 @@ def test_scores_are_averaged_by_hand():
 
 
 def test_what_cannot_be_is_an_error():
-    with pytest.raises(ValueError, match="0 <= overlap < size, got size 10, overlap 10"):
-        tta.tiles(SIZE, 10, 10)
+    with pytest.raises(ValueError, match=r"0 <= overlap < size, got size \(20, 10\), overlap 10"):
+        tta.tiles(SIZE, (20, 10), 10)
     with pytest.raises(ValueError, match="expected 4 or 8 of them, got 5"):
         tta.turns(SIZE, 5)
     with pytest.raises(ValueError, match=r"crop of \(7, 5\) does not fit .* of \(6, 8\)"):

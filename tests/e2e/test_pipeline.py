@@ -158,7 +158,9 @@ def test_a_large_picture_is_predicted_in_tiles(first, recipe, tmp_path, capsys):
         large.paste(picture.resize((320, 240)), (320 * n, 0))
     large.save(tmp_path / "large.png")
     words = ["predict", first["model_dir"], str(tmp_path / "large.png"), "-o", str(tmp_path)]
-    code, result, err = _run(capsys, *words, "--score", "0", "--tiles", "240,64", "--tta", "flip")
+    code, result, err = _run(
+        capsys, *words, "--score", "0", "--tiles", "240x320,64", "--tta", "flip"
+    )
     assert code == errors.OK, err
     boxes = [found["box"] for found in result["predictions"][0]["detections"]]
     assert len(boxes) > 20  # of one look

@@ -88,7 +88,7 @@ def test_tiles_answer_as_one_look_would():
     assert {box: name for box, (name, _) in at_once.items()} == {
         tuple(map(float, box)): LABELS[k] for box, k in objects
     }
-    (answer,) = views.tiled(finder(1 / 12), (100, 30), BOXES)(picture[None])
+    (answer,) = views.tiled(finder(1 / 12), views.tile(100, 30), BOXES)(picture[None])
     assert said(answer) == at_once
     assert len(answer["boxes"]) == answer["num_detections"]
     alone = finder(1 / 12)(picture[None])[0]
@@ -99,7 +99,7 @@ def test_what_is_larger_than_tiles_is_found_in_the_picture_made_smaller():
     """Of 1000 pixels 400 are left, and edges are as sharp as that."""
     box = (5, 205, 95, 805)
     ask = finder()
-    (answer,) = views.tiled(ask, (100, 20), BOXES)(painted((100, 1000), [(box, 2)])[None])
+    (answer,) = views.tiled(ask, views.tile(100, 20), BOXES)(painted((100, 1000), [(box, 2)])[None])
     assert (1, 40, 400, 3) in ask.asked
     assert (1, 100, 1000, 3) not in ask.asked
     assert answer["num_detections"] == 1
@@ -109,14 +109,14 @@ def test_what_is_larger_than_tiles_is_found_in_the_picture_made_smaller():
 def test_without_overlap_the_parts_of_what_is_cut_remain():
     """The rule needs one view that holds the object whole."""
     picture = painted((100, 200), [((40, 80, 60, 120), 0), ((10, 10, 30, 30), 1)])
-    (answer,) = views.tiled(finder(smallest=0.15), (100, 0), BOXES)(picture[None])
+    (answer,) = views.tiled(finder(smallest=0.15), views.tile(100, 0), BOXES)(picture[None])
     assert set(said(answer)) == {(40, 80, 60, 100), (40, 100, 60, 120), (10, 10, 30, 30)}
 
 
 def test_a_picture_of_one_tile_is_asked_about_once():
     picture = painted((80, 90), INSIDE[:1])
     ask = finder()
-    (answer,) = views.tiled(ask, (100, 30), BOXES)(picture[None])
+    (answer,) = views.tiled(ask, views.tile(100, 30), BOXES)(picture[None])
     assert ask.asked == [(1, 80, 90, 3)]
     assert said(answer) == {(10, 10, 30, 32): ("ant", 0.8)}
 
@@ -125,7 +125,7 @@ def test_few_tiles_are_held_at_once_and_all_boxes_answered():
     grid = [((y, x, y + 6, x + 6), 0) for y in range(4, 80, 10) for x in range(4, 72, 10)]
     picture = painted((80, 400), grid[: len(SHADES)])
     ask = finder()
-    (answer,) = views.tiled(ask, (40, 10), BOXES)(picture[None])
+    (answer,) = views.tiled(ask, views.tile(40, 10), BOXES)(picture[None])
     assert max(count for count, *_ in ask.asked) == views.TOGETHER
     assert sum(count for count, *_ in ask.asked) == 3 * 13 + 1
     assert answer["num_detections"] > LIMIT
@@ -134,8 +134,10 @@ def test_few_tiles_are_held_at_once_and_all_boxes_answered():
 
 def test_too_many_tiles_are_refused_before_they_are_cut():
     ask = finder()
-    with pytest.raises(ValueError, match="picture of 400 x 300 has 120,000 of them, more than 10,"):
-        views.tiled(ask, (1, 0), BOXES)(np.zeros((1, 300, 400, 3), np.uint8))
+    with pytest.raises(
+        ValueError, match="picture of 300x400 pixels has 120,000 of them, more than 10,"
+    ):
+        views.tiled(ask, views.Tile(1, 1, 0), BOXES)(np.zeros((1, 300, 400, 3), np.uint8))
     assert ask.asked == []
 
 
@@ -165,7 +167,7 @@ def test_tiles_of_views():
     """Both at once: each tile is seen in each view."""
     left = finder(sees=lambda box, size: box[1] < size[1] / 2)
     picture = painted((300, 400), [*INSIDE, *ACROSS, *EDGES])
-    ask = views.tiled(views.augmented(left, ("flip",), BOXES), (100, 30), BOXES)
+    ask = views.tiled(views.augmented(left, ("flip",), BOXES), views.tile(100, 30), BOXES)
     assert set(said(ask(picture[None])[0])) == {
         tuple(map(float, box)) for box, _ in (*INSIDE, *ACROSS, *EDGES)
     }
@@ -206,7 +208,7 @@ def test_suppression_by_hand():
 
 def test_what_is_cut_by_hand():
     """The first tile of two: its right border is inside the picture, the others are not."""
-    view = tta.tiles((100, 150), 100, 50)[0]
+    view = tta.tiles((100, 150), (100, 100), 50)[0]
     boxes = np.float32(
         [[0, 0, 100, 50], [20, 60, 40, 100], [20, 60, 40, 99.2], [20, 60, 40, 98.5], [0, 0, 9, 9]]
     )

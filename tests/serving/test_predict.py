@@ -81,9 +81,11 @@ def test_several_views_are_averaged(base, tmp_path, capfd):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--tiles", "640"], "--tiles: expected SIZE,OVERLAP in pixels such as 640,128, got '640'"),
-        (["--tiles", "64,a"], "expected SIZE,OVERLAP in pixels such as 640,128, got '64,a'"),
-        (["--tiles", "64,-1"], "expected SIZE,OVERLAP in pixels such as 640,128, got '64,-1'"),
+        (["--tiles", "640"], "--tiles: expected SIZE,OVERLAP in pixels such as 640,128, or of"),
+        (["--tiles", "64,a"], "of HEIGHTxWIDTH as 480x640,96, got '64,a'"),
+        (["--tiles", "64,-1"], "of HEIGHTxWIDTH as 480x640,96, got '64,-1'"),
+        (["--tiles", "64x32x9,1"], "of HEIGHTxWIDTH as 480x640,96, got '64x32x9,1'"),
+        (["--tiles", "64x32,40"], "--tiles 64x32,40: expected an OVERLAP smaller than the SIZE"),
         (["--tiles", "64,64"], "--tiles 64,64: expected an OVERLAP smaller than the SIZE"),
         (["--tiles", "8,2"], "--tiles 8,2: expected a SIZE of at least 32 pixels"),
         (["--tiles", "64,8"], "--tiles is for detection, the task is classification"),

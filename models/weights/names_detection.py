@@ -34,8 +34,8 @@ def retinanet_torch(layer: str) -> str | None:
     if parts := re.fullmatch(r"fpn_(inner|layer)(\d)", layer):
         return f"backbone.fpn.{parts[1]}_blocks.{int(parts[2]) - 1}.0"
     if parts := re.fullmatch(r"(cls|box)_conv(\d)", layer):
-        part = {"cls": "classification", "box": "regression"}[parts[1]]
-        return f"head.{part}_head.conv.{int(parts[2]) - 1}.0"
+        head = {"cls": "classification_head", "box": "regression_head"}[parts[1]]
+        return f"head.{head}.conv.{int(parts[2]) - 1}.0"
     body = names.resnet_torch(layer)
     return fixed.get(layer) or (f"backbone.body.{body}" if body else None)
 

@@ -196,7 +196,8 @@ def _make(
         if num_classes is None:
             return backbone, info
         made = module.build(name, info, backbone, num_classes=num_classes, **options)
-        made = dataclasses.replace(made, takes=row.family.takes)
+        if isinstance(made, Task):
+            made = dataclasses.replace(made, takes=row.family.takes)
     elif head == "weldon":
         from convoy.models.classification import weldon
 

@@ -148,7 +148,7 @@ def targets(task, count: int):
     elif task.info.task == "detection":  # an object in every part of the picture
         height, width = task.info.preprocess.size
         low = np.float32([[y, x] for y in (0, height // 2) for x in (0, width // 2)])
-        given["boxes"] = np.concatenate([low, low + [height / 2, width / 2]], axis=1)
+        given["boxes"] = np.concatenate([low, low + np.float32([height / 2, width / 2])], axis=1)
         given["classes"] = np.arange(4) % task.info.num_classes
         given["valid"] = np.ones(4, bool)
     labels = [np.array([index % task.info.num_classes]) for index in range(count)]

@@ -1,7 +1,7 @@
 """RetinaNet against torchvision's under identical weights; its loss against loops.
 
-tests/golden/torch_retinanet.npz is written by tests/parity/torch_reference.py: our two others are
-torchvision's parts put together as the paper says.
+tests/golden/torch_retinanet.npz is written by tests/parity/retinanet_reference.py: our two others
+are torchvision's parts put together as the paper says.
 """
 
 from __future__ import annotations

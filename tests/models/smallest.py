@@ -122,9 +122,12 @@ CASES = {
     "faster_rcnn_resnet50_fpn": pictures(64, 96),
     "faster_rcnn_vgg16": pictures(64, 97),
     "faster_rcnn_zf": pictures(224, 300, *ZF_CAFFE),
+    "rcnn_alexnet": pictures(64, 97, *ALEXNET, backbone="lm_resnet20", width=0.02),
     "rfcn": pictures(64, 97, width=0.25),
     "rfcn_resnet101": pictures(64, 64),
     "rfcn_resnet50": pictures(64, 64),
+    "sliding_window": pictures(64, 64, 32, {1: 32, 2: 16, 4: 8}, backbone="lenet5"),
+    "sppnet_zf5": pictures(64, 97, *SPP_NET),
     "ssd": pictures(96, 131, backbone="resnet18"),
     "ssd300_vgg16": Case({"num_classes": 2}, 300, {4: 75, 8: 38, 16: 19, 32: 9}),
     "ssd_mobilenet_v1": pictures(96, 131, width=0.25),
@@ -163,11 +166,13 @@ QUICK = (
     "vgg_m_1024",
     "fast_rcnn_caffenet",
     "faster_rcnn",
+    "rcnn_alexnet",
     "rfcn",
+    "sliding_window",
     "ssd_mobilenet_v1",
     "yolov2_tiny",
     "yolov3_tiny",
     "text_cnn_rand",
 )
 # Families whose smallest network still has hundreds of layers: half a minute each, left to -m slow.
-DEEP = ("cspdarknet53", "inception_v3", "inception_resnet_v2", "weldon_resnet101")
+DEEP = ("cspdarknet53", "inception_v3", "inception_resnet_v2", "weldon_resnet101", "sppnet_zf5")

@@ -82,7 +82,12 @@ def inputs(task, count: int) -> np.ndarray | list[np.ndarray]:
     if task.tokens:
         return task.tokens(sentences(count)).numpy()
     pictures = np.floor(formula.pictures(count, *p.size, p.channels))  # as a picture's bytes hold
-    return spec.seen(pictures, {"proposals": proposals(task, count)}, task.takes)
+    return spec.seen(pictures, {"proposals": proposals(task, count)}, given(task))
+
+
+def given(task) -> tuple[str, ...]:
+    """Names of what its model takes beside pictures; windows stand in for proposals."""
+    return ("proposals",) if task.windows is not None else task.takes
 
 
 def proposals(task, count: int) -> np.ndarray:
@@ -111,7 +116,7 @@ def targets(task, count: int):
         given["boxes"] = task.priors.boxes[chosen]
         given["classes"] = np.arange(len(chosen)) % task.info.num_classes
         given["valid"] = np.ones(len(chosen), bool)
-    elif task.takes:
+    elif "boxes" in tasks.TASKS[task.info.task].fields:
         given["boxes"] = proposals(task, 1)[0, :5]
         given["classes"] = np.arange(5) % task.info.num_classes
         given["valid"] = np.ones(5, bool)
@@ -126,7 +131,8 @@ def gradients(task, scale=lambda total: total):
         truth = targets(task, 2)
         batch = {"targets": {**truth, "tokens": inputs(task, 2)} if task.tokens else truth}
         seen = inputs(task, 2)
-        pictures = dict(zip(("image", *task.takes), seen if task.takes else [seen], strict=True))
+        names = ("image", *given(task))
+        pictures = dict(zip(names, seen if given(task) else [seen], strict=True))
         parts = task.loss(truth, task.forward({**batch, **pictures}))
         assert all(value.dtype == tf.float32 for part in parts.values() for value in part)
         assert all(float(count) >= 2 for _, count in parts.values())
@@ -227,7 +233,10 @@ def answers(task, raw: tf.Tensor, labels, given) -> dict[str, tf.Tensor]:
     p = task.info.preprocess
     channels = raw if p.channels == 3 else tf.image.rgb_to_grayscale(raw)
     images, matrices = zip(*(resize.fit(picture, p, p.size) for picture in channels), strict=True)
-    outputs = task.model(spec.seen(tf.stack(images), given, task.takes), training=False)
+    seen = spec.seen(tf.stack(images), given, task.takes)
+    if task.windows is not None:
+        seen = [seen, np.tile(task.windows, (len(images), 1, 1))]
+    outputs = task.model(seen, training=False)
     sizes = tf.constant([p.size] * len(images))
     found = task.decode(outputs, **limits(task))
     return task.answer(found, tf.stack(matrices), sizes, tf.constant(labels))

@@ -189,10 +189,7 @@ def _make(
     module = importlib.import_module(row.family.module)
     head = options.pop("head", "own")
     if row.backbone:
-        asked = options.pop("backbone", None)
-        backbone, info = _backbone(name, asked, info, options)
-        if row.family.crops:
-            options["crop"] = _row(asked or row.backbone).preprocess.size
+        backbone, info = _backbone(name, options.pop("backbone", None), info, options)
         if num_classes is None:
             return backbone, info
         made = module.build(name, info, backbone, num_classes=num_classes, **options)
@@ -243,7 +240,10 @@ def _backbone(name: str, asked: str | None, info: ModelInfo, options: dict):
         raise ValueError(f"{name}: its backbone {asked or row.backbone} has no width")
     given |= {key: options[key] for key in body.family.options if key in options}
     module = importlib.import_module(body.family.module)
-    backbone = module.build(asked or row.backbone, preprocess, num_classes=None, **given)
+    regions = row.family.crops and info.num_classes is not None  # else the picture
+    size = body.preprocess.size if regions else preprocess.size
+    looks = dataclasses.replace(preprocess, size=size)
+    backbone = module.build(asked or row.backbone, looks, num_classes=None, **given)
     return backbone, dataclasses.replace(info, preprocess=preprocess)
 
 

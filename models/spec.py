@@ -143,6 +143,10 @@ class Task:
                 boxes, those of a request in pixels of the picture sent, those of the model in
                 pixels of its input; rows without area are none. The network's row names them
     fitted:     of a network with layers that are fitted after its training
+    windows:    [N, 4] boxes in pixels of the model's input that it is given with every picture, as
+                `proposals` that nobody sends
+    at_once:    rows of proposals or windows of each picture that the model runs on at a time where
+                it is served and evaluated, which bounds its memory; 0 = all
     """
 
     model: keras.Model
@@ -159,6 +163,8 @@ class Task:
     priors: Priors | None = None
     takes: tuple[str, ...] = ()
     fitted: Fitted | None = None
+    windows: np.ndarray | None = None
+    at_once: int = 0
 
     def forward(self, batch):
         """The model's outputs for a batch {"image", "targets", ...}, in training mode."""

@@ -3,7 +3,7 @@
 Papers: Girshick 2013 https://arxiv.org/abs/1311.2524 (R-CNN: sections 2.3 and C for the boxes), He
 2014 https://arxiv.org/abs/1406.4729 (SPP-net, section 4.1).
 
-A network of this kind learns K + 1 classes by their cross entropy first ("logits"). Then, when the
+A network of this kind learns K + 1 classes by their cross entropy first ("roi_cls"). Then, when the
 recipe asks for SVMs, pipeline/training/fitted.py fits what no gradient reaches: "svm" [B, R, K],
 one linear SVM per class on the last hidden layer, and "box" [B, R, 4 K], codes with variances of 1
 of each class on the pooled maps. Until then boxes are the regions themselves, and scores are those
@@ -63,7 +63,7 @@ def heads(flat, widths, num_classes: int, dropout: float, start, bias="zeros") -
             x = keras.layers.Dropout(dropout, name=f"dropout{index}")(x)
     x = keras.layers.Activation("linear", dtype="float32", name=FITTED.features)(x)
     last = start(x.shape[-1], "zeros")
-    logits = keras.layers.Dense(num_classes + 1, dtype="float32", name="logits", **last)(x)
+    logits = keras.layers.Dense(num_classes + 1, dtype="float32", name="roi_cls", **last)(x)
 
     def fitted(count, name, tensor):
         options = {"kernel_initializer": "zeros", "trainable": False, "dtype": "float32"}
@@ -77,7 +77,9 @@ def heads(flat, widths, num_classes: int, dropout: float, start, bias="zeros") -
     }
 
 
-def on_given(image, proposals, outputs: dict, info: ModelInfo, plan: two_stage.Plan) -> Task:
+def on_given(
+    image, proposals, outputs: dict, info: ModelInfo, plan: two_stage.Plan, at_once: int = 0
+) -> Task:
     """The task of a network that says by `heads` what given proposals are."""
     return detector(
         keras.Model([image, proposals], {"proposals": proposals, **outputs}, name=info.name),
@@ -88,6 +90,7 @@ def on_given(image, proposals, outputs: dict, info: ModelInfo, plan: two_stage.P
         reads=READS,
         wiring=functools.partial(fast_rcnn.sampled, plan=plan),
         fitted=FITTED,
+        at_once=at_once,
     )
 
 

@@ -9,8 +9,8 @@ picture learn (there: of each batch of pictures). What is fitted afterwards is i
 Differences from the paper: regions are read from the picture as it fits into 500 x 500 px, the size
 at which its proposals were searched; corners are not rounded to pixels before the warp; a mean
 colour, not a mean picture; Caffe's alexnet of the table; dropout of fc6 and fc7 (there 0.5) is the
-caller's. Each region costs a run of the classifier: about 0.7 GMACs of AlexNet, and memory for all
-regions of a request at once.
+caller's. Each region costs a run of the classifier, about 0.7 GMACs of AlexNet; where it is served
+and evaluated, AT_ONCE of them run at a time.
 
 Another classifier may stand in: regions then have its own default size, and its last map is what
 fc6 and the box regression see. `width` narrows fc6 and fc7.
@@ -30,6 +30,7 @@ from convoy.models.spec import ModelInfo, Task
 PLAN = two_stage.Plan(roi_samples=128, roi_share=0.25, roi_object=0.5, roi_none=0.0)
 CONTEXT = 227 / (227 - 2 * 16)  # how much larger a region is read than it is
 WIDTHS = (4096, 4096)
+AT_ONCE = 32  # regions of each picture whose maps are in memory
 MINIMUM = 64
 
 
@@ -83,31 +84,32 @@ def build(
     num_classes: int = 20,
     width: float = 1.0,
     dropout: float = 0.0,
-    crop: tuple[int, int] = (227, 227),
 ) -> Task:
-    """A detector of `num_classes` (background not counted); crop: what the classifier sees."""
+    """A detector of `num_classes` (background not counted) by a backbone that sees regions."""
     why = "regions are read from it"
     layers.check_input(variant, info.preprocess.size, minimum=MINIMUM, why=why)
     proposals = keras.Input((None, 4), dtype="float32", name="proposals")
-    maps = Apart(name="regions_apart")(seen(backbone, proposals, crop, CONTEXT), proposals)
+    image, pixels = layers.image_input(info.preprocess)
+    x = seen(pixels, proposals, backbone, CONTEXT)
+    maps = Apart(name="regions_apart")(x, proposals)
     widths = [int(each * width) for each in WIDTHS]
     start = margins.paper_start()
     outputs = margins.heads(
         margins.flattened(maps), widths, num_classes, dropout, start, bias="ones"
     )
-    return margins.on_given(backbone.input, proposals, outputs, info, PLAN)
+    return margins.on_given(image, proposals, outputs, info, PLAN, AT_ONCE)
 
 
-def seen(backbone: keras.Model, boxes, crop: tuple[int, int], context: float):
+def seen(pixels, boxes, backbone: keras.Model, context: float):
     """The last map of a backbone that sees each box [B, R, 4] by itself: [B * R, h, w, C].
 
-    A box grows by the factor `context` around its middle, and is warped to squares of crop[0].
+    A box grows by the factor `context` around its middle and is warped to the backbone's input,
+    which is square. pixels [B, H, W, C] are normalised.
     """
-    pixels = backbone.get_layer("normalize").output
     regions = Grown(context, name="context")(boxes)
     # One sample in the middle of each pixel: bilinear, as a plain resize; 0 beyond the picture.
-    warped = RoIAlign(crop[0], (1.0,), 1, aligned=True, dtype="float32", name="warp")(
-        pixels, regions
-    )
+    side = backbone.input.shape[1]
+    warped = RoIAlign(side, (1.0,), 1, aligned=True, dtype="float32", name="warp")(pixels, regions)
     last = list(backbone.output.values())[-1]
-    return repeated([pixels], [last], [Together(name="regions_together")(warped)])[0]
+    normalized = backbone.get_layer("normalize").output
+    return repeated([normalized], [last], [Together(name="regions_together")(warped)])[0]

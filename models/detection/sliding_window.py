@@ -25,7 +25,6 @@ from keras import ops
 from convoy.models import layers
 from convoy.models.detection import fast_rcnn, margins, rcnn, two_stage
 from convoy.models.detection.task import detector
-from convoy.models.keras_internals import train_part
 from convoy.models.spec import ModelInfo, Task
 
 PLAN = two_stage.Plan(roi_samples=128, roi_share=0.25, roi_object=0.5, roi_none=0.0)
@@ -55,26 +54,20 @@ def windows(size: tuple[int, int], smallest: float = SMALLEST) -> np.ndarray:
 
 @keras.saving.register_keras_serializable("convoy")
 class Windows(keras.layers.Layer):
-    """Pictures [B, H, W, C] -> the same windows [B, N, 4] of each.
+    """Windows [B, N, 4] as they are, and the random numbers by which some are chosen to learn.
 
-    The random numbers by which windows are chosen to learn are the layer's, so that they are kept
-    with the network.
+    So these numbers are kept with the network.
     """
 
-    def __init__(self, smallest=SMALLEST, seed=None, **kwargs):
-        super().__init__(**{**kwargs, "dtype": "float32"})
-        self.smallest = float(smallest)
+    def __init__(self, seed=None, **kwargs):
+        super().__init__(**{**kwargs, "dtype": "float32", "autocast": False})
         self.seed_generator = keras.random.SeedGenerator(seed, name="sampling")
 
-    def call(self, image):
-        boxes = ops.convert_to_tensor(windows(image.shape[1:3], self.smallest))
-        return ops.broadcast_to(boxes[None], (ops.shape(image)[0], *boxes.shape))
+    def call(self, boxes):
+        return boxes
 
     def compute_output_shape(self, input_shape):
-        return (input_shape[0], *windows(input_shape[1:3], self.smallest).shape)
-
-    def get_config(self):
-        return {**super().get_config(), "smallest": self.smallest}
+        return input_shape
 
 
 def build(
@@ -83,36 +76,43 @@ def build(
     backbone: keras.Model,
     *,
     num_classes: int = 20,
-    crop: tuple[int, int] = (32, 32),
 ) -> Task:
-    """A detector of `num_classes` (background not counted); crop: what the classifier sees."""
+    """A detector of `num_classes` (background not counted) by a backbone that sees windows."""
     why = "windows are read from it"
     layers.check_input(variant, info.preprocess.size, minimum=MINIMUM, why=why)
-    places = Windows(name="windows")
-    boxes = places(backbone.input)
-    x = keras.layers.GlobalAveragePooling2D(name="pool")(rcnn.seen(backbone, boxes, crop, 1.0))
-    x = keras.layers.Dense(num_classes + 1, dtype="float32", name="logits")(x)
+    image, pixels = layers.image_input(info.preprocess)
+    given = keras.Input((None, 4), dtype="float32", name="proposals")
+    boxes = Windows(name="windows")(given)
+    x = rcnn.seen(pixels, boxes, backbone, context=1.0)
+    x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
+    x = keras.layers.Dense(num_classes + 1, dtype="float32", name="roi_cls")(x)
     logits = rcnn.Apart(dtype="float32", name="cls")(x, boxes)
-    model = keras.Model(backbone.input, {"proposals": boxes, "cls": logits}, name=info.name)
+    size = info.preprocess.size
+    places = windows(size)
     return detector(
-        model,
+        keras.Model([image, given], {"proposals": boxes, "cls": logits}, name=info.name),
         info,
         encode=functools.partial(two_stage.objects_of, classes=num_classes),
         loss=margins.loss,
-        decode=functools.partial(decode, size=info.preprocess.size),
-        wiring=sampled,
+        decode=functools.partial(decode, size=size),
+        wiring=functools.partial(sampled, places=places),
+        windows=places,
+        at_once=rcnn.AT_ONCE,
     )
 
 
-def sampled(model, batch) -> dict:
+def sampled(model, batch, *, places: np.ndarray) -> dict:
     """The outputs in training, of the windows that the batch's objects chose."""
-    places, boxes = model.get_layer("windows"), model.output["proposals"]
+    seeds = model.get_layer("windows").seed_generator
+    given = {**batch, "proposals": of_each(places, ops.shape(batch["image"])[0])}
+    regions = fast_rcnn.chosen_regions(given, PLAN, seeds)
     image = ops.convert_to_tensor(batch["image"])
-    given = {**batch, "proposals": places(image)}
-    regions = fast_rcnn.chosen_regions(given, PLAN, places.seed_generator)
-    values = [image, regions.pop("rois")]
-    outputs = train_part([model.input, boxes], {"cls": model.output["cls"]}, values)
-    return {**outputs, **regions}
+    return {**model([image, regions.pop("rois")], training=True), **regions}
+
+
+def of_each(places: np.ndarray, pictures):
+    """[N, 4] -> [pictures, N, 4]."""
+    return ops.broadcast_to(ops.convert_to_tensor(places)[None], (pictures, *places.shape))
 
 
 def decode(outputs, score_threshold=0.5, iou_threshold=0.3, max_detections=100, *, size):
@@ -123,5 +123,7 @@ def decode(outputs, score_threshold=0.5, iou_threshold=0.3, max_detections=100, 
     from convoy.models.decode import suppress
 
     scores = tf.nn.softmax(tf.cast(outputs["cls"], tf.float32))[..., 1:]
+    # Rows without area fill up the last piece of windows.
+    scores = tf.where(fast_rcnn.solid(outputs["proposals"])[..., None], scores, 0.0)
     boxes = clip(outputs["proposals"], size)
     return suppress(boxes, scores, score_threshold, iou_threshold, max_detections)

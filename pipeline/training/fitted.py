@@ -91,12 +91,24 @@ def regions_of(task: Task, batches: Iterable) -> Iterator[Regions]:
             boxes = np.concatenate([given, objects])
             if not len(boxes):
                 continue
-            found = ask(tf.convert_to_tensor(batch["image"][index : index + 1]), boxes[None])
+            picture = tf.convert_to_tensor(batch["image"][index : index + 1])
+            found = _joined(ask, picture, boxes, task.at_once or len(boxes))
             overlap = pairwise_iou(tf.constant(boxes), tf.constant(objects)).numpy()
-            features, maps = (
-                tf.cast(found[n][0], tf.float32).numpy() for n in (names.features, names.maps)
+            yield Regions(
+                found[names.features], found[names.maps], boxes, overlap, objects, classes
             )
-            yield Regions(features, maps, boxes, overlap, objects, classes)
+
+
+def _joined(ask, picture, boxes: np.ndarray, rows: int) -> dict[str, np.ndarray]:
+    """What `ask` finds of boxes [R, 4] of a picture [1, H, W, C], some rows at a time."""
+    pieces = [
+        ask(picture, tf.constant(boxes[None, start : start + rows]))
+        for start in range(0, len(boxes), rows)
+    ]
+    return {
+        name: np.concatenate([tf.cast(piece[name][0], tf.float32) for piece in pieces])
+        for name in pieces[0]
+    }
 
 
 class Examples:

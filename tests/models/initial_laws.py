@@ -141,6 +141,29 @@ ROWS = {
             "*/kernel": GLOROT,
         },
     ),
+    ("rcnn_alexnet",): row(
+        "lm_resnet20's; Krizhevsky 2012, section 5, for the full layers",
+        {"fc7/kernel": 0.01, "roi_cls/kernel": 0.01},
+        laws={
+            "fc*/kernel": normal(0.01),
+            "fc[67]/bias": ONE,
+            "roi_cls/kernel": normal(0.01),
+            "svm/kernel": ZERO,
+            "box/kernel": ZERO,
+            "*_step/k": Law("any"),
+            "*/kernel": HE_FAN_OUT,
+        },
+    ),
+    ("sppnet_zf5",): row(
+        "zfnet's, for the full layers as well; what is fitted starts at zero",
+        {"fc6/kernel": 0.01},
+        laws={"svm/kernel": ZERO, "box/kernel": ZERO, "*/kernel": normal(0.01)},
+    ),
+    ("sliding_window",): row(
+        "lenet5's; Glorot 2010 for the last layer",
+        {"roi_cls/kernel": (2 / (16 + 6)) ** 0.5},
+        laws={"roi_cls/kernel": GLOROT, "*/kernel": GLOROT},
+    ),
     ("spp_net_zf5",): row("zfnet's", {"fc6/kernel": 0.01}, laws={"*/kernel": normal(0.01)}),
     ("overfeat_fast",): row(
         "Sermanet 2014, section 3.2", {"conv3/kernel": 0.01}, laws={"*/kernel": normal(0.01)}

@@ -97,7 +97,7 @@ def inputs(task, count: int) -> np.ndarray | list[np.ndarray]:
     if task.tokens:
         return task.tokens(sentences(count)).numpy()
     images = fitted(task, raw(task, count))[0].numpy()
-    return spec.seen(images, {"proposals": proposals(task, count)}, task.takes)
+    return spec.seen(images, {"proposals": proposals(task, count)}, given(task))
 
 
 def raw(task, count: int) -> tf.Tensor:
@@ -113,6 +113,11 @@ def fitted(task, sent: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     channels = sent if p.channels == 3 else tf.image.rgb_to_grayscale(sent)
     images, matrices = zip(*(resize.fit(picture, p, p.size) for picture in channels), strict=True)
     return tf.stack(images), tf.stack(matrices)
+
+
+def given(task) -> tuple[str, ...]:
+    """Names of what its model takes beside pictures; windows stand in for proposals."""
+    return ("proposals",) if task.windows is not None else task.takes
 
 
 def proposals(task, count: int) -> np.ndarray:
@@ -141,7 +146,7 @@ def targets(task, count: int):
         given["boxes"] = task.priors.boxes[chosen]
         given["classes"] = np.arange(len(chosen)) % task.info.num_classes
         given["valid"] = np.ones(len(chosen), bool)
-    elif task.takes:
+    elif "boxes" in tasks.TASKS[task.info.task].fields:
         given["boxes"] = proposals(task, 1)[0, :5]
         given["classes"] = np.arange(5) % task.info.num_classes
         given["valid"] = np.ones(5, bool)
@@ -165,7 +170,8 @@ def gradients(task, scale=lambda total: total):
         truth = targets(task, 2)
         batch = {"targets": {**truth, "tokens": inputs(task, 2)} if task.tokens else truth}
         seen = inputs(task, 2)
-        pictures = dict(zip(("image", *task.takes), seen if task.takes else [seen], strict=True))
+        names = ("image", *given(task))
+        pictures = dict(zip(names, seen if given(task) else [seen], strict=True))
         parts = task.loss(truth, task.forward({**batch, **pictures}))
         assert all(value.dtype == tf.float32 for part in parts.values() for value in part)
         assert all(float(count) >= 2 for _, count in parts.values())
@@ -263,7 +269,10 @@ def answers(task, sent: tf.Tensor, labels, given) -> dict[str, tf.Tensor]:
     given: what it takes beside them, in pixels of them.
     """
     images, matrices = fitted(task, sent)
-    outputs = task.model(spec.seen(images, given, task.takes), training=False)
+    seen = spec.seen(images, given, task.takes)
+    if task.windows is not None:
+        seen = [seen, np.tile(task.windows, (len(images), 1, 1))]
+    outputs = task.model(seen, training=False)
     sizes = tf.constant([task.info.preprocess.size] * len(sent))
     decoded = task.decode(outputs, **limits(task))
     return (task.stacked or task.answer)(decoded, matrices, sizes, tf.constant(labels))

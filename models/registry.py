@@ -19,13 +19,7 @@ import fnmatch
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from convoy.models import (
-    rows_classification,
-    rows_detection,
-    rows_segmentation,
-    rows_text,
-    tasks,
-)
+from convoy.models import rows_classification, rows_detection, rows_segmentation, rows_text, tasks
 from convoy.models.rows import Row
 from convoy.models.spec import ModelInfo, Preprocess, Sentence, Task
 

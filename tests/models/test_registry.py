@@ -74,9 +74,12 @@ def test_ssd_mobilenet_params_by_hand():
 
 def test_list_models():
     assert models.list_models("detection") == [
+        *("fast_rcnn_caffenet", "fast_rcnn_vgg16", "fast_rcnn_vgg_m"),
         *("faster_rcnn", "faster_rcnn_resnet50_fpn", "faster_rcnn_vgg16", "faster_rcnn_zf"),
+        "rcnn_alexnet",
         *("retinanet", "retinanet_resnet50_fpn", "retinanet_resnet50_fpn_c5"),
         *("rfcn", "rfcn_resnet101", "rfcn_resnet50"),
+        *("sliding_window", "sppnet_zf5"),
         *("ssd", "ssd300_vgg16", "ssd512_vgg16", "ssd_mobilenet_v1"),
         *("yolov1", "yolov1_darknet"),
         *("yolov2", "yolov2_tiny", "yolov3", "yolov3_spp", "yolov3_tiny", "yolov4"),

@@ -211,7 +211,7 @@ def test_the_saved_model_answers_as_the_network(task, tmp_path):
         seen = tf.nest.flatten(rows(inputs(task, 4), slice(3)))  # those its statistics are of
         raw = tf.cast(np.broadcast_to(seen[0], (*seen[0].shape[:3], 3)), tf.uint8)
         given = {
-            name: tf.constant(values) for name, values in zip(task.takes, seen[1:], strict=True)
+            name: tf.constant(values) for name, values in zip(task.takes, seen[1:], strict=False)
         }
         found = served["serving_tensor"](image=raw, **given)
         expected = answers(exported, raw, labels, given)
@@ -235,7 +235,7 @@ def answers(task, raw: tf.Tensor, labels, given) -> dict[str, tf.Tensor]:
     images, matrices = zip(*(resize.fit(picture, p, p.size) for picture in channels), strict=True)
     seen = spec.seen(tf.stack(images), given, task.takes)
     if task.windows is not None:
-        seen = [seen, np.tile(task.windows, (len(images), 1, 1))]
+        seen = [seen, tf.constant(np.tile(task.windows, (len(images), 1, 1)))]
     outputs = task.model(seen, training=False)
     sizes = tf.constant([p.size] * len(images))
     found = task.decode(outputs, **limits(task))

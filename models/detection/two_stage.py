@@ -251,11 +251,9 @@ def loss(targets, outputs, *, plan: Plan) -> dict:
     rpn_box = positive * ops.sum(codes, axis=-1)
     anchors_used = ops.sum(used)
 
-    return {
-        "rpn_objectness": (ops.sum(used * entropy), anchors_used),
-        "rpn_box": (ops.sum(used * rpn_box), anchors_used),
-        **region_loss(outputs, plan),
-    }
+    first = {"rpn_objectness": used * entropy, "rpn_box": used * rpn_box}
+    sums = {name: (ops.sum(each), anchors_used) for name, each in first.items()}
+    return {**sums, **region_loss(outputs, plan)}
 
 
 def region_loss(outputs, plan: Plan) -> dict:
@@ -270,10 +268,8 @@ def region_loss(outputs, plan: Plan) -> dict:
         regions = sampling.hardest(roi_class + roi_box, regions, plan.roi_samples)
     regions = ops.cast(regions, "float32")
     regions_used = ops.sum(regions)
-    return {
-        "roi_class": (ops.sum(regions * roi_class), regions_used),
-        "roi_box": (ops.sum(regions * roi_box), regions_used),
-    }
+    sums = {"roi_class": regions * roi_class, "roi_box": regions * roi_box}
+    return {name: (ops.sum(each), regions_used) for name, each in sums.items()}
 
 
 def _of_class(codes, label, classes: int):

@@ -161,7 +161,7 @@ ROWS = {
     ),
     ("sliding_window",): row(
         "lenet5's; Glorot 2010 for the last layer",
-        {"roi_cls/kernel": (2 / (16 + 6)) ** 0.5},
+        {"conv1/kernel": 0.10690},  # sqrt(2 / 175)
         laws={"roi_cls/kernel": GLOROT, "*/kernel": GLOROT},
     ),
     ("spp_net_zf5",): row("zfnet's", {"fc6/kernel": 0.01}, laws={"*/kernel": normal(0.01)}),

@@ -271,7 +271,7 @@ def answers(task, sent: tf.Tensor, labels, given) -> dict[str, tf.Tensor]:
     images, matrices = fitted(task, sent)
     seen = spec.seen(images, given, task.takes)
     if task.windows is not None:
-        seen = [seen, np.tile(task.windows, (len(images), 1, 1))]
+        seen = [seen, tf.constant(np.tile(task.windows, (len(images), 1, 1)))]
     outputs = task.model(seen, training=False)
     sizes = tf.constant([task.info.preprocess.size] * len(sent))
     decoded = task.decode(outputs, **limits(task))

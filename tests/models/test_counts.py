@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pathlib
 
+import keras
 import pytest
 
 from convoy import models
@@ -30,8 +31,8 @@ def test_counts_are_exact(name):
     counts = (count.params(model), count.macs(model))
     assert counts == (golden["params"], golden["macs"]) == (info.params, info.macs)
     assert model.name == info.name == name
-    named = [layer.name for layer in model.layers[: len(model.inputs) + 1]]
-    assert info.task == "text" or "normalize" in named
+    kinds = [layer.name for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)]
+    assert info.task == "text" or "normalize" in kinds[:2]  # windows may come before it
 
 
 @pytest.mark.parametrize("name", sorted(MODELS))

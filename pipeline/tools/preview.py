@@ -38,7 +38,8 @@ def run(recipe: Recipe, records: pathlib.Path, output: pathlib.Path, batches: in
     output.mkdir(parents=True, exist_ok=True)
     pictures, descriptions = [], []
     for number, batch in enumerate(training_batches(stream).take(batches), start=1):
-        rows = [_row(batch, index) for index in range(min(stream.batch_size, SHOWN))]
+        shown, margin = min(stream.batch_size, SHOWN), stream.preprocess.margin
+        rows = [_row(batch, index, margin) for index in range(shown)]
         names = manifest.get("segmentation_labels") or labels
         drawn = [draw(row, labels, names) for row in rows]
         path = output / f"batch{number}.png"
@@ -130,8 +131,8 @@ def _notes(description: dict) -> list[str]:
     return notes + ([f"{description['priors']} priors"] if "priors" in description else [])
 
 
-def _row(batch: dict, index: int) -> dict:
-    """One row of a batch as NumPy, its source_id as text."""
+def _row(batch: dict, index: int, margin: int) -> dict:
+    """One row of a batch as NumPy, its source_id as text; the picture without its margin."""
 
     def pick(value):
         if isinstance(value, dict):
@@ -139,6 +140,8 @@ def _row(batch: dict, index: int) -> dict:
         return value.numpy()[index]
 
     row = pick(batch)
+    height, width = row["image"].shape[:2]
+    row["image"] = row["image"][margin : height - margin, margin : width - margin]
     return {**row, "source_id": row["source_id"].decode("utf-8", "replace")}
 
 

@@ -81,3 +81,33 @@ def test_mixed_pictures_tell_their_shares(class_records, tmp_path):
     shares = [[float(label.split()[-1]) for label in s["labels"]] for s in told["samples"]]
     assert all(sum(row) == pytest.approx(1, abs=0.02) for row in shares)
     assert any(len(row) == 2 for row in shares)
+
+
+@pytest.mark.slow
+def test_label_maps_lie_on_what_is_inside_the_margin(digits_records, tmp_path):
+    """U-Net's own augmentation and weights: bent, turned, the border mirrored around it."""
+    recipe = config.parse(
+        {
+            **DETECT,
+            "task": "segmentation",
+            "model": {"name": "unet", "input_size": [252, 268], "width": 0.1},
+            "augment": "unet",
+            "train": {"batch_size": 4, "border_weight": 10},
+        },
+        "test",
+    )
+    told = preview.run(recipe, digits_records, tmp_path, batches=1)
+    assert len(told["samples"]) == 4
+    from convoy.pipeline.networks import network
+
+    labels = (digits_records / "segmentation_labels.txt").read_text().split()
+    task = network.build(recipe.model, labels, recipe.train, task="segmentation")
+    stream = preview.stream_of(recipe, digits_records, task)
+    (batch,) = preview.training_batches(stream).take(1)
+    targets = batch["targets"]["encoded"]
+    assert batch["image"].shape == (4, 252, 268, 1)
+    assert targets["labels"].shape == targets["weights"].shape == (4, 68, 84)
+    image = batch["image"].numpy()[..., 0]
+    np.testing.assert_array_equal(image[:, 91], image[:, 93])  # as in a mirror
+    np.testing.assert_array_equal(image[:, :, 176], image[:, :, 174])
+    assert targets["weights"].numpy().max() > 2

@@ -16,7 +16,8 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from convoy.data import example, tfrecord
-from convoy.data.input.input import Stream, given_of, keypoints_of, shards, training_batches
+from convoy.data.input.input import Stream, keypoints_of, shards, training_batches
+from convoy.data.input.proposed import given_of
 from convoy.data.sample import Sample
 from convoy.models import tasks
 from convoy.pipeline.artifacts import write_bytes, write_json

@@ -62,16 +62,22 @@ def task(request):
     task = built(request.param)
     fill(task.model)
     settle(task)
+    if task.stacked:
+        balance(task)
+        return task
     last = next((layer for layer in task.model.layers if layer.name == "logits"), None)
     if last is not None and last.weights:  # of a spread of 1, so that no score is just 0 or 1
         outputs = task.model(inputs(task, 4))
-        outputs = np.asarray(outputs["logits"] if isinstance(outputs, dict) else outputs)
-        weights = last.get_weights()
-        if outputs.ndim == 4:  # no class of pixels is always the largest
-            means = outputs.mean(axis=(0, 1, 2))
-            weights[1], outputs = weights[1] - means, outputs - means
-        last.set_weights([weight / np.std(outputs) for weight in weights])
+        spread = np.std(outputs["logits"] if isinstance(outputs, dict) else outputs)
+        last.set_weights([weight / spread for weight in last.get_weights()])
     return task
+
+
+def balance(task) -> None:
+    """Takes each class's mean over all pixels away, so that none is the largest everywhere."""
+    *_, last = (layer for layer in task.model.layers if layer.name.endswith("logits"))
+    means = np.asarray(task.model(inputs(task, 4))).mean(axis=(0, 1, 2))
+    last.bias.assign(last.bias - means)
 
 
 def settle(task) -> None:

@@ -198,3 +198,21 @@ def test_vgg16_of_darknet(tmp_path):
     kernel, bias = values["conv1_1"]
     expected = keras.ops.conv(images / 127.5 - 1, kernel.transpose(2, 3, 1, 0), padding="valid")
     assert_close(maps[:, 1:-1, 1:-1], keras.ops.relu(expected + bias))
+
+
+@pytest.mark.slow
+def test_a_classifier_of_caffe_becomes_an_fcn(tmp_path):
+    """Its full layers are convolutions there; the scores start fresh, as the authors' do."""
+    parts = vgg((2, 2, 3, 3, 3))
+    _, data = caffe(parts, 224)
+    (tmp_path / "VGG_ILSVRC_16_layers.caffemodel").write_bytes(data)
+    model = models.build("fcn32s_vgg16", num_classes=3, input_size=(64, 64))
+    report = load.load(model, "fcn32s_vgg16", tmp_path / "VGG_ILSVRC_16_layers.caffemodel")
+    assert {path.split("/")[0] for path in report.missing} == {"s32_logits", "up32x"}
+    assert (report.unused, report.mismatched) == (["fc8"], [])
+    kernel, bias = drawn(parts, 224, ceil=True)["fc6"]
+    picture = formula.pictures(1, 7, 7, 512)[0] / 255
+    expected = kernel @ picture.transpose(2, 0, 1).ravel() + bias
+    layer = model.get_layer("fc6")
+    found = keras.ops.conv(picture[None], layer.kernel, padding="valid")[0, 0, 0] + layer.bias
+    assert_close(found, expected)

@@ -27,20 +27,26 @@ from tests.models.weightless import weightless
 from tests.parity import formula
 
 NAMES = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in CASES]
-# A CPU computes float16 slowly: ten seconds each.
-SLOW = (
-    "googlenet_bn_aux",
-    "inception_v2",
-    "yolov2_tiny",
-    "yolov3_tiny",
-    "yolov4_tiny",
-    "retinanet",
+# A CPU computes float16 slowly, seconds per network: one per kind of network by default.
+IN_FLOAT16 = (
+    *("lenet5", "lm_resnet20", "mobilenet_v1", "ssd_mobilenet_v1", "faster_rcnn"),
+    *("segnet_basic", "text_cnn_rand"),
 )
-LATE = tuple((name, "mixed_float16") for name in SLOW)
 HALVES = [
-    pair if name in QUICK and pair not in LATE else pytest.param(*pair, marks=pytest.mark.slow)
+    pair
+    if name in QUICK and (policy == "mixed_bfloat16" or name in IN_FLOAT16)
+    else pytest.param(*pair, marks=pytest.mark.slow)
     for name in CASES
-    for pair in ((name, "mixed_bfloat16"), (name, "mixed_float16"))
+    for policy in ("mixed_bfloat16", "mixed_float16")
+    for pair in [(name, policy)]
+]
+# Their layers are in the graphs of others that are exported by default.
+EXPORTED_ALIKE = (
+    *("lenet5_1998", "zfnet", "overfeat_fast", "inception_v2", "resnet18", "resnet18_v2"),
+    *("mobilenet_v2", "fast_rcnn_caffenet", "yolov2_tiny", "yolov4_tiny", "unet"),
+)
+EXPORTED = [
+    pytest.param(name, marks=pytest.mark.slow) if name in EXPORTED_ALIKE else name for name in NAMES
 ]
 RANKED = ("proposals", "objectness")  # as many as a picture has, the others are 0 for all
 SCALES = 16  # of the loss, at most: from 2**15, where the trainer begins, down to 1
@@ -240,6 +246,7 @@ def test_saving_keeps_the_network(task, tmp_path):
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.parametrize("task", EXPORTED, indirect=True)
 def test_the_saved_model_answers_as_the_network(task, tmp_path):
     """The float32 form of the export, of a batch size that its graph does not know."""
     labels = [f"class {index}" for index in range(task.info.num_classes)]

@@ -159,8 +159,8 @@ PLACE = {"proposals": place_proposals}  # of models.spec.Task.takes
 
 def _sentences(task: Task, answer: Callable) -> dict:
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name=input_of(task))])
-    def serving_default(sentences):
-        return answer(task.tokens(sentences))
+    def serving_default(text):
+        return answer(task.tokens(text))
 
     return {DEFAULT: serving_default}
 

@@ -157,10 +157,11 @@ def devkit(tmp_path_factory) -> pathlib.Path:
             {"voc_mAP", "chance_mAP", "exact_match", "F1"},
             {"model": {"name": "lenet5"}, "train": {"label_loss": "softmax"}},
         ),
-        (
+        pytest.param(
             "localization",
             {"top1", "iou50", "loc_top1", "box_error"},
             {"model": {"name": "mobilenet_v1", "input_size": [48, 64], "width": 0.25}},
+            marks=pytest.mark.slow,
         ),
     ],
 )

@@ -141,6 +141,7 @@ def test_an_extracted_network_is_pushed_and_predicts(top, capsys):
     assert told["predictions"]
 
 
+@pytest.mark.slow
 def test_a_pruned_network_is_smaller_and_learns_on(top, recipe, capsys):
     steps.run(steps.Job(config.load(recipe)), "trainer")
     out = top / "smaller"

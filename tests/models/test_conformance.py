@@ -270,10 +270,10 @@ def test_the_saved_model_answers_as_the_network(task, tmp_path):
     for name, value in expected.items():
         if value.dtype == object:
             np.testing.assert_array_equal(found[name], value)
-    # Another picture has other scores, by far more than the 1e-4 that are allowed above.
+    # Another picture has other scores, by ten times the 1e-4 that are allowed above and more.
     one, other = ({key: value[n : n + 1] for key, value in expected.items()} for n in (0, 1))
     apart = np.ptp(expected["scores"], axis=0).max() if "scores" in expected else 0.0
-    assert max(apart, task.difference(one, other, **limits(task))) > 1e-2
+    assert max(apart, task.difference(one, other, **limits(task))) > 1e-3
 
 
 def answers(task, sent: tf.Tensor, labels, given) -> dict[str, tf.Tensor]:

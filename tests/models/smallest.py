@@ -214,6 +214,7 @@ DEEP = (
     "dilation8_vgg16",
     "rcnn_alexnet",
     "sppnet_zf5",
+    "vgg_m_1024",
     "yolov1_darknet",
     "yolov4_tiny",
 )

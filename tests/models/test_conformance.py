@@ -36,7 +36,15 @@ SLOW = (
     "yolov4_tiny",
     "retinanet",
 )
-LATE = tuple((name, "mixed_float16") for name in SLOW)
+TWO_STAGE = ("faster_rcnn", "rfcn")  # tracing both stages takes ten seconds, in any precision
+LATE = (
+    *((name, "mixed_float16") for name in (*SLOW, *TWO_STAGE)),
+    *((name, "mixed_bfloat16") for name in TWO_STAGE),
+)
+SAVED = [
+    name if name in QUICK and name not in TWO_STAGE else pytest.param(name, marks=pytest.mark.slow)
+    for name in CASES
+]
 HALVES = [
     pair if name in QUICK and pair not in LATE else pytest.param(*pair, marks=pytest.mark.slow)
     for name in CASES
@@ -234,6 +242,7 @@ def test_saving_keeps_the_network(task, tmp_path):
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.parametrize("task", SAVED, indirect=True)
 def test_the_saved_model_answers_as_the_network(task, tmp_path):
     """The float32 form of the export, of a batch size that its graph does not know."""
     labels = [f"class {index}" for index in range(task.info.num_classes)]

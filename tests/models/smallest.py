@@ -47,6 +47,8 @@ FCN = (64, {4: 66, 8: 33, 16: 17, 32: 9})
 FCN_ALEXNET = (64, {4: 64, 8: 32, 16: 16, 32: 8})
 UNET = (188, {1: 184, 2: 88, 4: 40, 8: 16, 16: 4})
 DILATED = "needs num_classes: it has no maps by stride"
+# Caffe's anchors learn only inside the picture: the square one of 128 px fits at one height here.
+WHOLE_ANCHORS = (144, 208)
 SENTENCE = "needs num_classes: it has no maps by stride"
 WORDS = {"vocabulary": ("the", "film", "is", "good", "bad"), "max_words": 7, "num_classes": 3}
 # fmt: off
@@ -125,12 +127,12 @@ CASES = {
     "fast_rcnn_vgg_m": pictures(64, 97, *VGG_M),
     "faster_rcnn": pictures(64, 97, width=0.25),
     "faster_rcnn_resnet50_fpn": pictures(64, 96),
-    "faster_rcnn_vgg16": pictures(64, 97),
+    "faster_rcnn_vgg16": pictures(*WHOLE_ANCHORS),
     "faster_rcnn_zf": pictures(224, 300, *ZF_CAFFE),
     "rcnn_alexnet": pictures(64, 97, *ALEXNET, backbone="lm_resnet20", width=0.02),
     "rfcn": pictures(64, 97, width=0.25),
-    "rfcn_resnet101": pictures(64, 64),
-    "rfcn_resnet50": pictures(64, 64),
+    "rfcn_resnet101": pictures(*WHOLE_ANCHORS),
+    "rfcn_resnet50": pictures(*WHOLE_ANCHORS),
     "cspdarknet53_tiny": pictures(65, 64),
     "retinanet": pictures(64, 97),
     "retinanet_resnet50_fpn": pictures(64, 96),

@@ -29,7 +29,7 @@ from tests.parity import formula
 NAMES = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in CASES]
 # A CPU computes float16 slowly, seconds per network: one per kind of network by default.
 IN_FLOAT16 = (
-    *("lenet5", "lm_resnet20", "mobilenet_v1", "ssd_mobilenet_v1", "faster_rcnn"),
+    *("lenet5", "lm_resnet20", "mobilenet_v1", "ssd_mobilenet_v1"),
     *("segnet_basic", "text_cnn_rand"),
 )
 HALVES = [
@@ -43,7 +43,7 @@ HALVES = [
 # Their layers are in the graphs of others that are exported by default.
 EXPORTED_ALIKE = (
     *("lenet5_1998", "zfnet", "overfeat_fast", "inception_v2", "resnet18", "resnet18_v2"),
-    *("mobilenet_v2", "fast_rcnn_caffenet", "yolov2_tiny", "yolov4_tiny", "unet"),
+    *("mobilenet_v2", "fast_rcnn_caffenet", "yolov2_tiny", "yolov4_tiny", "rfcn", "unet"),
 )
 EXPORTED = [
     pytest.param(name, marks=pytest.mark.slow) if name in EXPORTED_ALIKE else name for name in NAMES

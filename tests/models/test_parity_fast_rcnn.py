@@ -1,4 +1,4 @@
-"""Fast R-CNN's layers by OpenCV's Caffe importer, and their counts by hand."""
+"""Fast and Faster R-CNN's layers by OpenCV's Caffe importer, and their counts by hand."""
 
 from __future__ import annotations
 
@@ -46,11 +46,27 @@ VGG16 = [
         *([(2, 0)] if block < 5 else []),
     )
 ]
-# trunk, bins, widths of fc6 and fc7, alpha and k of LRN, parameters of the trunk.
+ZF = [
+    ("conv1", 96, 7, 2, 3, 1),
+    "LRN",
+    (3, 1),
+    ("conv2", 256, 5, 2, 2, 1),
+    "LRN",
+    (3, 1),
+    ("conv3", 384, 3, 1, 1, 1),
+    ("conv4", 384, 3, 1, 1, 1),
+    ("conv5", 256, 3, 1, 1, 1),
+]
+# trunk, bins, widths of fc6 and fc7, LRN's parameters (alpha divided by k) and its k.
 NETWORKS = {
-    "fast_rcnn_caffenet": (CAFFENET, 6, (4096, 4096), (1e-4, 1)),
-    "fast_rcnn_vgg_m": (VGG_M, 6, (4096, 1024), (5e-4, 2)),
+    "fast_rcnn_caffenet": (CAFFENET, 6, (4096, 4096), ("local_size: 5 alpha: 1e-4", 1)),
+    "fast_rcnn_vgg_m": (VGG_M, 6, (4096, 1024), ("local_size: 5 alpha: 2.5e-4", 2)),
     "fast_rcnn_vgg16": (VGG16, 7, (4096, 4096), None),
+}
+WITHIN = "local_size: 3 alpha: 5e-5 norm_region: WITHIN_CHANNEL"
+PROPOSING = {
+    "faster_rcnn_vgg16": (VGG16, 7, (4096, 4096), None),
+    "faster_rcnn_zf": (ZF, 6, (4096, 4096), (WITHIN, 1)),
 }
 
 
@@ -86,7 +102,7 @@ def caffe(name: str, model: keras.Model, size: tuple[int, int]) -> tuple[bytes, 
     OpenCV reads no k of LRN: (k + a s)^-b = k^-b (1 + a / k s)^-b, and the factor k^-b is put into
     the next kernel, past a pooling that lets positive factors through.
     """
-    trunk, bins, _, norm = NETWORKS[name]
+    trunk, bins, _, norm = (NETWORKS | PROPOSING)[name]
     text = f"""layer {{ name: "data" type: "Input" top: "data"
       input_param {{ shape {{ dim: 1 dim: 3 dim: {size[0]} dim: {size[1]} }} }} }}
       layer {{ name: "rois" type: "Input" top: "rois"
@@ -99,23 +115,33 @@ def caffe(name: str, model: keras.Model, size: tuple[int, int]) -> tuple[bytes, 
         text += f'layer {{ name: "{name}" type: "{kind}" {ends} {parameters} }}\n'
         return name
 
+    def convolve(part: tuple, factor: float = 1.0) -> str:
+        nonlocal data
+        title, filters, side, stride, padding, groups = part
+        told = f"kernel_size: {side} stride: {stride} pad: {padding} group: {groups}"
+        kernel, bias = model.get_layer(title).get_weights()
+        kernel = np.ascontiguousarray(kernel.transpose(3, 2, 0, 1)) * np.float32(factor)
+        data += layer(title, "Convolution", kernel, bias)
+        return add(title, "Convolution", f"convolution_param {{ num_output: {filters} {told} }}")
+
     for index, part in enumerate(trunk):
         if part == "LRN":
-            alpha, k = norm
-            told = f"lrn_param {{ local_size: 5 alpha: {alpha / k} beta: 0.75 }}"
-            below, factor = add(f"norm{index}", "LRN", told), k**-0.75
+            told, k = norm
+            below = add(f"norm{index}", "LRN", f"lrn_param {{ {told} beta: 0.75 }}")
+            factor = k**-0.75
         elif len(part) == 2:
             told = f"pooling_param {{ pool: MAX kernel_size: {part[0]} pad: {part[1]} stride: 2 }}"
             below = add(f"pool{index}", "Pooling", told)
         else:
-            title, filters, side, stride, padding, groups = part
-            told = f"kernel_size: {side} stride: {stride} pad: {padding} group: {groups}"
-            told = f"convolution_param {{ num_output: {filters} {told} }}"
-            kernel, bias = model.get_layer(title).get_weights()
-            below = add(title, "Convolution", told)
-            kernel = np.ascontiguousarray(kernel.transpose(3, 2, 0, 1)) * np.float32(factor)
-            data, factor = data + layer(title, "Convolution", kernel, bias), 1.0
-            below = add(f"{title}_relu", "ReLU")
+            below, factor = convolve(part, factor), 1.0
+            below = add(f"{part[0]}_relu", "ReLU")
+    if name in PROPOSING:
+        trunk_top = below
+        below = convolve(("rpn_conv", 256 if trunk is ZF else 512, 3, 1, 1, 1))
+        below = add("rpn_relu", "ReLU")
+        convolve(("rpn_cls", 18, 1, 1, 0, 1))
+        convolve(("rpn_box", 36, 1, 1, 0, 1))
+        below = trunk_top
     told = f"roi_pooling_param {{ pooled_w: {bins} pooled_h: {bins} spatial_scale: 0.0625 }}"
     below = add("roi_pool", "ROIPooling", told, 'bottom: "rois"')
     for title in ("fc6", "fc7", "roi_cls", "roi_box"):
@@ -150,22 +176,52 @@ def regions(height: int, width: int) -> np.ndarray:
     ],
 )
 def test_heads_are_opencv_s(name):
-    """Regions end on their last pixel there: x2 = xmax - 1."""
     size = (96, 131)
     task = models.build_task(name, num_classes=CLASSES, input_size=size)
     drawn(task.model)
     picture, rois = formula.pictures(1, *size), regions(*size)
-    text, data = caffe(name, task.model, size)
+    net = by_opencv(task, picture)
+    compare_heads(net, task.model([picture, rois[None]], training=False), rois)
+
+
+def by_opencv(task, picture: np.ndarray):
+    """OpenCV's network with the task's weights, given the picture [1, H, W, 3]."""
+    text, data = caffe(task.info.name, task.model, picture.shape[1:3])
     net = cv2.dnn.readNetFromCaffe(np.frombuffer(text, np.uint8), np.frombuffer(data, np.uint8))
     mean = np.float32(task.info.preprocess.mean)
     net.setInput(
         np.ascontiguousarray((picture[0, ..., ::-1] - mean).transpose(2, 0, 1)[None]), "data"
     )
-    ours = task.model([picture, rois[None]], training=False)
+    return net
+
+
+def compare_heads(net, ours: dict, rois: np.ndarray) -> None:
+    """Of regions [R, 4], which end on their last pixel there: x2 = xmax - 1."""
     for key, top in (("cls", "roi_cls"), ("box", "roi_box")):
         found = []
         for ymin, xmin, ymax, xmax in rois:
             net.setInput(np.float32([[0, xmin, ymin, xmax - 1, ymax - 1]]), "rois")
             found.append(net.forward(top).reshape(-1))
-        assert_close(ours[key][0], np.stack(found))
+        assert_close(ours[key][0, : len(rois)], np.stack(found))
         assert np.ptp(np.stack(found), axis=0).min() > 1e-3  # regions differ
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PROPOSING)
+def test_proposals_and_heads_are_opencv_s(name):
+    """The trunk, the region proposal network, and the heads of our own best proposals."""
+    size = (96, 131)
+    task = models.build_task(name, num_classes=CLASSES, input_size=size)
+    drawn(task.model)
+    codes = task.model.get_layer("rpn_box")  # small ones, or all proposals are the picture's edges
+    codes.set_weights([0.1 * weight for weight in codes.get_weights()])
+    picture = formula.pictures(1, *size)
+    net = by_opencv(task, picture)
+    net.setInput(np.float32([[0, 0, 0, 9, 9]]), "rois")
+    ours = {key: np.asarray(x) for key, x in task.model(picture, training=False).items()}
+    logits, codes = (net.forward(top)[0].transpose(1, 2, 0) for top in ("rpn_cls", "rpn_box"))
+    assert_close(ours["rpn_cls"][0], (logits[..., 9:] - logits[..., :9]).reshape(-1))
+    assert_close(ours["rpn_box"][0], codes.reshape(-1, 4))
+    rois = ours["proposals"][0][ours["objectness"][0] >= 0][:12]
+    assert len(rois) >= 4
+    compare_heads(net, ours, rois)

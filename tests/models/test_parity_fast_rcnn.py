@@ -1,7 +1,8 @@
-"""Fast R-CNN's layers by OpenCV's Caffe importer, and their counts by hand."""
+"""Fast R-CNN and the classifiers it stands on by OpenCV's Caffe importer; counts by hand."""
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 
 import cv2
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from convoy import models
+from convoy.models.weights import load
 from tests.models.test_parity import assert_close
 from tests.models.test_weights_caffe import layer
 from tests.parity import formula
@@ -52,6 +54,14 @@ NETWORKS = {
     "fast_rcnn_vgg_m": (VGG_M, 6, (4096, 1024), (5e-4, 2)),
     "fast_rcnn_vgg16": (VGG16, 7, (4096, 4096), None),
 }
+# As classifiers: nothing is padded before conv2 there, and a pooling follows conv5.
+CLASSIFIERS = {
+    "caffenet": (
+        [("conv1", 96, 11, 4, 0, 1), (3, 0), "LRN", CAFFENET[3], (3, 0), *CAFFENET[5:], (3, 0)],
+        (1e-4, 1),
+    ),
+    "vgg_m_1024": ([*VGG_M, (3, 0)], (5e-4, 2)),
+}
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -80,56 +90,90 @@ def drawn(model: keras.Model) -> None:
             each.set_weights([kernel * np.float32(2**0.5), bias])
 
 
-def caffe(name: str, model: keras.Model, size: tuple[int, int]) -> tuple[bytes, bytes]:
-    """The network's prototxt and its .caffemodel with the model's weights.
+@dataclasses.dataclass
+class Network:
+    """A prototxt and its .caffemodel with a model's weights, written layer by layer.
 
     OpenCV reads no k of LRN: (k + a s)^-b = k^-b (1 + a / k s)^-b, and the factor k^-b is put into
     the next kernel, past a pooling that lets positive factors through.
     """
+
+    model: keras.Model
+    text: str
+    below: str = "data"
+    data: bytes = b""
+
+    def add(self, name: str, kind: str, parameters: str = "", more: str = "") -> None:
+        ends = f'bottom: "{self.below}" {more} top: "{name}"'
+        self.text += f'layer {{ name: "{name}" type: "{kind}" {ends} {parameters} }}\n'
+        self.below = name
+
+    def trunk(self, parts: list, norm: tuple[float, float] | None) -> None:
+        factor = 1.0
+        for index, part in enumerate(parts):
+            if part == "LRN":
+                alpha, k = norm
+                told = f"lrn_param {{ local_size: 5 alpha: {alpha / k} beta: 0.75 }}"
+                self.add(f"norm{index}", "LRN", told)
+                factor = k**-0.75
+            elif len(part) == 2:
+                told = f"pool: MAX kernel_size: {part[0]} pad: {part[1]} stride: 2"
+                self.add(f"pool{index}", "Pooling", f"pooling_param {{ {told} }}")
+            else:
+                title, filters, side, stride, padding, groups = part
+                told = f"kernel_size: {side} stride: {stride} pad: {padding} group: {groups}"
+                told = f"convolution_param {{ num_output: {filters} {told} }}"
+                self.add(title, "Convolution", told)
+                kernel, bias = self.model.get_layer(title).get_weights()
+                kernel = np.ascontiguousarray(kernel.transpose(3, 2, 0, 1)) * np.float32(factor)
+                self.data += layer(title, "Convolution", kernel, bias)
+                self.add(f"{title}_relu", "ReLU")
+                factor = 1.0
+
+    def full(self, title: str, maps: tuple[int, int] | None = None, caffe: str = "") -> None:
+        """A full layer; maps: sides of those that it sees, channels last in our kernel."""
+        kernel, bias = self.model.get_layer(title).get_weights()
+        if maps:
+            kernel = kernel.reshape(*maps, -1, kernel.shape[-1])
+            kernel = kernel.transpose(2, 0, 1, 3).reshape(-1, kernel.shape[-1])
+        name = caffe or title
+        self.add(name, "InnerProduct", f"inner_product_param {{ num_output: {len(bias)} }}")
+        self.data += layer(name, "InnerProduct", np.ascontiguousarray(kernel.T), bias)
+
+    def read(self) -> cv2.dnn.Net:
+        parts = self.text.encode(), self.data
+        return cv2.dnn.readNetFromCaffe(*(np.frombuffer(part, np.uint8) for part in parts))
+
+
+def input_text(size: tuple[int, int]) -> str:
+    shape = f"dim: 1 dim: 3 dim: {size[0]} dim: {size[1]}"
+    shape = f"input_param {{ shape {{ {shape} }} }}"
+    return f'layer {{ name: "data" type: "Input" top: "data" {shape} }}\n'
+
+
+def pixels(picture: np.ndarray, info) -> np.ndarray:
+    """[1, 3, H, W] BGR without their mean, of [1, H, W, 3] RGB."""
+    found = picture[0, ..., ::-1] - np.float32(info.preprocess.mean)
+    return np.ascontiguousarray(found.transpose(2, 0, 1)[None])
+
+
+def on_regions(name: str, model: keras.Model, size: tuple[int, int]) -> cv2.dnn.Net:
+    """Fast R-CNN with the tops "roi_cls" and "roi_box" for the inputs "data" and "rois"."""
     trunk, bins, _, norm = NETWORKS[name]
-    text = f"""layer {{ name: "data" type: "Input" top: "data"
-      input_param {{ shape {{ dim: 1 dim: 3 dim: {size[0]} dim: {size[1]} }} }} }}
-      layer {{ name: "rois" type: "Input" top: "rois"
-      input_param {{ shape {{ dim: 1 dim: 5 }} }} }}\n"""
-    below, data, factor = "data", b"", 1.0
-
-    def add(name: str, kind: str, parameters: str = "", more: str = "") -> str:
-        nonlocal text
-        ends = f'bottom: "{below}" {more} top: "{name}"'
-        text += f'layer {{ name: "{name}" type: "{kind}" {ends} {parameters} }}\n'
-        return name
-
-    for index, part in enumerate(trunk):
-        if part == "LRN":
-            alpha, k = norm
-            told = f"lrn_param {{ local_size: 5 alpha: {alpha / k} beta: 0.75 }}"
-            below, factor = add(f"norm{index}", "LRN", told), k**-0.75
-        elif len(part) == 2:
-            told = f"pooling_param {{ pool: MAX kernel_size: {part[0]} pad: {part[1]} stride: 2 }}"
-            below = add(f"pool{index}", "Pooling", told)
-        else:
-            title, filters, side, stride, padding, groups = part
-            told = f"kernel_size: {side} stride: {stride} pad: {padding} group: {groups}"
-            told = f"convolution_param {{ num_output: {filters} {told} }}"
-            kernel, bias = model.get_layer(title).get_weights()
-            below = add(title, "Convolution", told)
-            kernel = np.ascontiguousarray(kernel.transpose(3, 2, 0, 1)) * np.float32(factor)
-            data, factor = data + layer(title, "Convolution", kernel, bias), 1.0
-            below = add(f"{title}_relu", "ReLU")
+    shape = "input_param { shape { dim: 1 dim: 5 } }"
+    text = f'{input_text(size)}layer {{ name: "rois" type: "Input" top: "rois" {shape} }}\n'
+    network = Network(model, text)
+    network.trunk(trunk, norm)
     told = f"roi_pooling_param {{ pooled_w: {bins} pooled_h: {bins} spatial_scale: 0.0625 }}"
-    below = add("roi_pool", "ROIPooling", told, 'bottom: "rois"')
-    for title in ("fc6", "fc7", "roi_cls", "roi_box"):
-        kernel, bias = model.get_layer(title).get_weights()
-        if title == "fc6":
-            maps = kernel.reshape(bins, bins, -1, kernel.shape[-1])
-            kernel = maps.transpose(2, 0, 1, 3).reshape(kernel.shape)
-        told = f"inner_product_param {{ num_output: {kernel.shape[1]} }}"
-        above = add(title, "InnerProduct", told)
-        data += layer(title, "InnerProduct", np.ascontiguousarray(kernel.T), bias)
-        if title.startswith("fc"):
-            below = above
-            below = add(f"{title}_relu", "ReLU")
-    return text.encode(), data
+    network.add("roi_pool", "ROIPooling", told, 'bottom: "rois"')
+    for title, maps in (("fc6", (bins, bins)), ("fc7", None)):
+        network.full(title, maps)
+        network.add(f"{title}_relu", "ReLU")
+    last = network.below
+    for title in ("roi_cls", "roi_box"):
+        network.below = last
+        network.full(title)
+    return network.read()
 
 
 def regions(height: int, width: int) -> np.ndarray:
@@ -141,26 +185,29 @@ def regions(height: int, width: int) -> np.ndarray:
     return np.float32([*more, [10, 4, 11, 90], *boxes])
 
 
+def slow(*values):
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
 @pytest.mark.parametrize(
-    "name",
+    ("name", "size"),
     [
-        "fast_rcnn_caffenet",
-        pytest.param("fast_rcnn_vgg_m", marks=pytest.mark.slow),
-        pytest.param("fast_rcnn_vgg16", marks=pytest.mark.slow),
+        ("fast_rcnn_caffenet", (96, 131)),
+        slow("fast_rcnn_caffenet", (64, 96)),
+        *(
+            slow(name, size)
+            for name in ("fast_rcnn_vgg_m", "fast_rcnn_vgg16")
+            for size in ((96, 131), (64, 96))
+        ),
     ],
 )
-def test_heads_are_opencv_s(name):
+def test_heads_are_opencv_s(name, size):
     """Regions end on their last pixel there: x2 = xmax - 1."""
-    size = (96, 131)
     task = models.build_task(name, num_classes=CLASSES, input_size=size)
     drawn(task.model)
     picture, rois = formula.pictures(1, *size), regions(*size)
-    text, data = caffe(name, task.model, size)
-    net = cv2.dnn.readNetFromCaffe(np.frombuffer(text, np.uint8), np.frombuffer(data, np.uint8))
-    mean = np.float32(task.info.preprocess.mean)
-    net.setInput(
-        np.ascontiguousarray((picture[0, ..., ::-1] - mean).transpose(2, 0, 1)[None]), "data"
-    )
+    net = on_regions(name, task.model, size)
+    net.setInput(pixels(picture, task.info), "data")
     ours = task.model([picture, rois[None]], training=False)
     for key, top in (("cls", "roi_cls"), ("box", "roi_box")):
         found = []
@@ -169,3 +216,42 @@ def test_heads_are_opencv_s(name):
             found.append(net.forward(top).reshape(-1))
         assert_close(ours[key][0], np.stack(found))
         assert np.ptp(np.stack(found), axis=0).min() > 1e-3  # regions differ
+
+
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [
+        ("caffenet", (131, 107)),
+        slow("caffenet", (64, 96)),
+        slow("vgg_m_1024", (96, 131)),
+        slow("vgg_m_1024", (64, 96)),
+    ],
+)
+def test_logits_are_opencv_s_of_the_file_that_is_loaded(name, size, tmp_path):
+    """The .caffemodel goes into OpenCV and, by the importer, into our network, emptied before."""
+    model = models.build(name, num_classes=CLASSES, input_size=size)
+    drawn(model)
+    trunk, norm = CLASSIFIERS[name]
+    network = Network(model, input_text(size))
+    network.trunk(trunk, norm)
+    maps = model.get_layer("pool5").output.shape[1:3]
+    for title, seen in (("fc6", maps), ("fc7", None)):
+        network.full(title, seen)
+        network.add(f"{title}_relu", "ReLU")
+    network.full("logits", caffe="fc8")
+    net = network.read()
+    info = models.describe(name)
+    pictures = [formula.pictures(2, *size)[index : index + 1] for index in range(2)]
+    expected = []
+    for picture in pictures:
+        net.setInput(pixels(picture, info), "data")
+        expected.append(net.forward().reshape(-1))
+    assert np.ptp(np.stack(expected), axis=0).min() > 1e-2 * np.abs(expected).max()
+    if norm[1] == 1:  # else the file's kernels hold a factor that ours do not
+        path = tmp_path / "net.caffemodel"
+        path.write_bytes(network.data)
+        for variable in model.weights:
+            variable.assign(np.zeros(variable.shape))
+        report = load.load(model, name, path)
+        assert (len(report.matched), report.unused) == (len(model.weights), [])
+    assert_close(model(np.concatenate(pictures), training=False), np.stack(expected))

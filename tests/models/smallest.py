@@ -192,7 +192,6 @@ QUICK = (
     "vgg_m_1024",
     "fast_rcnn_caffenet",
     "faster_rcnn",
-    "rcnn_alexnet",
     "rfcn",
     "sliding_window",
     "ssd_mobilenet_v1",
@@ -205,8 +204,8 @@ QUICK = (
     "unet_same",
     "text_cnn_rand",
 )
-# Families whose smallest network still has hundreds of layers, or as many weights as VGG: half a
-# minute each, left to -m slow.
+# Families whose smallest network still has hundreds of layers, as many weights as VGG, or runs once
+# per region: half a minute each, left to -m slow.
 DEEP = (
     "cspdarknet53",
     "inception_v3",
@@ -214,5 +213,6 @@ DEEP = (
     "weldon_resnet101",
     "fcn8s_vgg16",
     "dilation8_vgg16",
+    "rcnn_alexnet",
     "sppnet_zf5",
 )

@@ -86,7 +86,7 @@ SOURCES = {
         ),
     ),
     "caffe": (
-        Source("alexnet", per_layer(names.alexnet_caffe), "fc[678]"),
+        Source("alexnet|caffenet|vgg_m_1024|zf_caffe", per_layer(names.alexnet_caffe), "fc[678]"),
         Source("vgg1[69]", per_layer(names.vgg_caffe), "fc[678]"),
         Source("googlenet(_aux)?", per_layer(names_inception.googlenet_caffe), "loss[12]/.*"),
         Source("resnet(50|101|152)_v1", names.resnet_caffe),

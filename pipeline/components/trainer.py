@@ -10,10 +10,9 @@ from __future__ import annotations
 import dataclasses
 import math
 import pathlib
+import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
-
-from absl import logging
 
 from convoy.data import tfrecord
 from convoy.data.augment.policy import Augment
@@ -128,8 +127,13 @@ def _fit(task, stream: Stream, train: Train, workdir: pathlib.Path, where) -> No
     task.model.load_weights(workdir / network.WEIGHTS)
     plain = dataclasses.replace(stream, augment=Augment(), batch_size=1)
     number = count(stream.records, stream.split)
-    fitted.fit(task, lambda: training_batches(plain).take(number), train.head_c, logging.info)
+    fitted.fit(task, lambda: training_batches(plain).take(number), train.head_c, _say)
     loop.save_weights(task.model, workdir / network.WEIGHTS)
+
+
+def _say(text: str) -> None:
+    """A line beside those of the training."""
+    print(text, file=sys.stderr, flush=True)
 
 
 def vocabulary(examples: pathlib.Path, split: str) -> list[str]:

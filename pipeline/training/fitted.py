@@ -13,6 +13,7 @@ weights.
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 
 import keras
@@ -28,6 +29,7 @@ POSITIVE_WEIGHT = 2.0  # of a positive's error
 NEGATIVE = 0.3  # overlap below which a region is none of the class
 HARD = -1.0001  # margin from which on a negative is hard
 EASY = -1.2  # ... below which one is forgotten
+PASSES = 20_000  # of an SVM's solver over its examples, at most
 AT_ONCE = 2000  # new negatives after which an SVM is fitted again
 CLOSE = 0.6  # overlap above which a region is an example of the box regression
 RIDGE = 1000.0  # weight of the squared weights beside the squared errors
@@ -66,6 +68,11 @@ def fit(task: Task, batches: Callable[[], Iterable], c: float, say: Callable[[st
         miner.add(picture, scale)
     weights, biases = miner.finish()
     say(f"{miner.seen} negatives looked at, {miner.kept()} of them kept")
+    if miner.unfinished:
+        say(
+            f"the SVMs of {len(miner.unfinished)} of {classes} classes are not at their optimum "
+            f"after {PASSES} passes: lower train.head_c, here {c:g} (R-CNN's is 0.001)"
+        )
     task.model.get_layer(layers.svm).set_weights([weights * scale, biases])
     kernel, bias = examples.boxes(scale_maps)
     task.model.get_layer(layers.box).set_weights([kernel * scale_maps, bias])
@@ -165,6 +172,7 @@ class Miner:
         self.positives, self.c, self.seen = positives, c, 0
         self._cache: list[list[np.ndarray]] = [[] for _ in positives]
         self._new = [0] * len(positives)
+        self.unfinished: set[int] = set()  # classes whose SVM was stopped before its optimum
         self.weights: list[tuple[np.ndarray, float] | None] = [None] * len(positives)
 
     def add(self, picture: Regions, scale: float = 1.0) -> None:
@@ -202,13 +210,15 @@ class Miner:
 
     def _fit(self, k: int) -> None:
         negatives = np.concatenate(self._cache[k])
-        kernel, bias = svm(self.positives[k], negatives, self.c)
+        kernel, bias, done = svm(self.positives[k], negatives, self.c)
+        (self.unfinished.discard if done else self.unfinished.add)(k)
         self.weights[k], self._new[k] = (kernel, bias), 0
         self._cache[k] = [negatives[negatives @ kernel + bias >= EASY]]
 
 
-def svm(positives: np.ndarray, negatives: np.ndarray, c: float) -> tuple[np.ndarray, float]:
-    """(weights [D], bias) by hinge loss, positives counting POSITIVE_WEIGHT times."""
+def svm(positives: np.ndarray, negatives: np.ndarray, c: float) -> tuple[np.ndarray, float, bool]:
+    """(weights [D], bias, whether at the optimum) by hinge loss, positives POSITIVE_WEIGHT-fold."""
+    from sklearn.exceptions import ConvergenceWarning
     from sklearn.svm import LinearSVC
 
     model = LinearSVC(
@@ -216,12 +226,15 @@ def svm(positives: np.ndarray, negatives: np.ndarray, c: float) -> tuple[np.ndar
         loss="hinge",
         intercept_scaling=BIAS,
         class_weight={1: POSITIVE_WEIGHT},
-        max_iter=20_000,
+        max_iter=PASSES,
         random_state=0,
     )
     labels = np.repeat([1, 0], [len(positives), len(negatives)])
-    model.fit(np.concatenate([positives, negatives]), labels)
-    return model.coef_[0].astype(np.float32), float(model.intercept_[0])
+    with warnings.catch_warnings():  # said once for all classes
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(np.concatenate([positives, negatives]), labels)
+    done = int(np.max(model.n_iter_)) < PASSES
+    return model.coef_[0].astype(np.float32), float(model.intercept_[0]), done
 
 
 def whitened_ridge(x: np.ndarray, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -205,8 +205,8 @@ QUICK = (
     "unet_same",
     "text_cnn_rand",
 )
-# Families whose smallest network still has hundreds of layers, or as many weights as VGG: half a
-# minute each, left to -m slow.
+# Families whose smallest network still has hundreds of layers, as many weights as VGG, or runs once
+# per region: half a minute each, left to -m slow.
 DEEP = (
     "cspdarknet53",
     "inception_v3",

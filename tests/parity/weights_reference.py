@@ -46,6 +46,9 @@ ALIKE = {
 }
 # Detectors of torchvision, whose outputs are maps: every 149th row of them is kept.
 DETECTORS = {"retinanet_resnet50_fpn": (96, 128)}
+# Another, whose names alone are written here (two_stage_reference.py compares its outputs), and the
+# classes it has beside ours: the background.
+NAMED = {"faster_rcnn_resnet50_fpn": ("fasterrcnn_resnet50_fpn", 1)}
 MEAN = {"imagenet": (0.485, 0.456, 0.406), "half": (0.5,) * 3}
 STD = {"imagenet": (0.229, 0.224, 0.225), "half": (0.5,) * 3}
 
@@ -58,9 +61,10 @@ def build(package: str, name: str):
         return timm.create_model(name, num_classes=CLASSES, **options)
     import torchvision
 
-    if name in DETECTORS:
-        network = getattr(torchvision.models.detection, name)
-        return network(weights=None, weights_backbone=None, num_classes=CLASSES)
+    if name in (*DETECTORS, *NAMED):
+        theirs, more = NAMED.get(name, (name, 0))
+        network = getattr(torchvision.models.detection, theirs)
+        return network(weights=None, weights_backbone=None, num_classes=CLASSES + more)
     options = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
     return getattr(torchvision.models, name)(num_classes=CLASSES, **options)
 
@@ -105,7 +109,7 @@ def detector_outputs() -> dict[str, np.ndarray]:
 def names() -> None:
     found = {}
     sources = {ours: row[:2] for ours, row in NETWORKS.items()} | ALIKE
-    sources |= {name: ("torchvision", name) for name in DETECTORS}
+    sources |= {name: ("torchvision", name) for name in (*DETECTORS, *NAMED)}
     with torch.device("meta"):
         for ours, (package, theirs) in sources.items():
             state = build(package, theirs).state_dict()

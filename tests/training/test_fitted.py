@@ -64,3 +64,14 @@ def test_a_class_without_objects_is_never_found():
     weights, biases = miner.finish()
     assert not weights[:, 1].any()
     assert biases[1] == fitted.NEVER
+
+
+def test_an_svm_that_stops_early_is_named():
+    """Examples of both sides mixed, at a cost that no pass gets to the end of."""
+    rng = np.random.default_rng(0)
+    positives = [rng.normal(size=(60, 3)).astype(np.float32) * 20]
+    for c, unfinished in ((1e3, {0}), (1e-6, set())):
+        miner = fitted.Miner(positives, c=c)
+        miner.add(picture(rng.normal(size=(60, 3)) * 20, np.zeros(60)))
+        miner.finish()
+        assert miner.unfinished == unfinished

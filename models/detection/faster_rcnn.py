@@ -43,6 +43,7 @@ CAFFE_SHAPES = (
 )
 PYRAMID_SIDES = {"s4": 32, "s8": 64, "s16": 128, "s32": 256, "s64": 512}
 MINIMUM = 64
+FEW = two_stage.Plan(rpn_samples=64, roi_samples=64)
 CAFFE_PROPOSALS = {"train": (12_000, 2_000), "test": (6_000, 300), "min_side": 16}
 
 
@@ -144,7 +145,7 @@ def on_any(variant, info: ModelInfo, backbone, num_classes: int, width: float, d
         widths = (int(1024 * width),) * 2
         return two_stage.dense_head(pooled, widths, num_classes, dropout, start)
 
-    return two_stage.two_stage(backbone.input, first, head, [level], info)
+    return two_stage.two_stage(backbone.input, first, head, [level], info, FEW)
 
 
 def relative_level(x, size: tuple[int, int]) -> anchors.Level:

@@ -30,7 +30,7 @@ CASE = re.compile(r"(\w+?)_(?:logits_)?(\d+)x(\d+)(?:_\w+)?")  # as in the .npz:
 # In tests/models/test_learning*.py, or too large for it; their parts were compared.
 LEARNT = {"ssd", "ssd_mobilenet_v1", "faster_rcnn", "rfcn", "zf_caffe", "fcn"}
 LEARNT |= {"rcnn_alexnet", "sliding_window", "sppnet_zf5"}
-LEARNT |= {"faster_rcnn_vgg16", "faster_rcnn_zf", "rfcn_resnet50", "rfcn_resnet101"}
+LEARNT |= {"rfcn_resnet50", "rfcn_resnet101"}
 
 Size = tuple[int, int]
 

@@ -31,6 +31,7 @@ CASE = re.compile(r"(\w+?)_(?:logits_)?(\d+)x(\d+)(?:_\w+)?")  # as in the .npz:
 LEARNT = {"ssd", "ssd_mobilenet_v1", "faster_rcnn", "rfcn", "zf_caffe", "fcn"}
 LEARNT |= {"rcnn_alexnet", "sliding_window", "sppnet_zf5"}
 LEARNT |= {"rfcn_resnet50", "rfcn_resnet101"}
+PADDED = {"faster_rcnn_resnet50_fpn"}  # torchvision makes odd sizes multiples of 32
 
 Size = tuple[int, int]
 
@@ -130,6 +131,8 @@ def test_one_size_of_each_is_odd_or_its_only_one(rows):
             square = {len(set(size.split("x"))) == 1 for size in sizes}
             if not any(side % 2 for side in sides):
                 assert square == {True, False}, name
+                if name in PADDED:
+                    continue
                 with pytest.raises(ValueError, match=r"expected sides of|are multiples of"):
                     models.build(name, input_size=(sides[0] + 1, sides[0] + 1))
 

@@ -16,7 +16,8 @@ RoIAlign from the level that fits a region, frozen BatchNorm.
 `faster_rcnn` is ours, made to stand on any backbone with a map of stride 16 and to train from
 scratch in minutes: its map is reduced to 256 channels with BatchNorm; 12 anchors per cell have
 sides of 0.08, 0.16, 0.32 and 0.64 of the input's (sqrt(height * width) where it is not square) and
-ratios of 1/2, 1 and 2; 7x7 bins by RoIAlign; two full layers of 1024. Huang runs the backbone's
+ratios of 1/2, 1 and 2; 7x7 bins by RoIAlign; two full layers of 1024; 64 anchors and 64 regions of
+a picture learn. Huang runs the backbone's
 last stage on each region instead, which costs as much as the backbone for every few regions.
 """
 
@@ -43,6 +44,7 @@ CAFFE_SHAPES = (
 )
 PYRAMID_SIDES = {"s4": 32, "s8": 64, "s16": 128, "s32": 256, "s64": 512}
 MINIMUM = 64
+# Of a small input's hundreds of anchors few are positive: among fewer samples they count for more.
 FEW = two_stage.Plan(rpn_samples=64, roi_samples=64)
 CAFFE_PROPOSALS = {"train": (12_000, 2_000), "test": (6_000, 300), "min_side": 16}
 

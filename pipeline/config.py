@@ -149,7 +149,8 @@ class Train(Section):
     backbone_rate: float = Field(1.0, gt=0, le=1)  # fine_tune: its part of learning_rate
     # extract: softmax, or scikit-learn's; svm also of R-CNN and SPP-net, once they have learnt
     head: Literal["linear", "svm", "logistic"] = "linear"
-    head_c: float = Field(1.0, gt=0)  # svm, logistic: weight of the errors beside |w|^2 / 2
+    # svm, logistic: weight of the errors beside |w|^2 / 2; R-CNN's is 0.001
+    head_c: float = Field(1.0, gt=0)
     feature_scale: Literal["none", "l2", "rcnn"] = "none"  # extract: unit length; mean length 20
     strategy: Literal["auto", "one", "mirrored", "multi_worker"] = "auto"
     precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = "float32"

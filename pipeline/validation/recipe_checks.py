@@ -69,6 +69,13 @@ def graph(recipe: Recipe) -> None:
     with keras.StatelessScope(initialize_variables=False):  # no weights are drawn
         words = ("a",) if "vocabulary" in tasks.row(recipe.task).options else ()
         task = network.build(model, ("a", "b"), recipe.train, task=recipe.task, vocabulary=words)
+    head = recipe.train.head
+    fits = recipe.train.mode == "extract" or (head == "svm" and task.fitted is not None)
+    if head != "linear" and not fits:
+        raise ValueError(
+            f"train.head: expected linear where train.mode is {recipe.train.mode}, got {head}: of "
+            "extract there are others, and R-CNN and SPP-net take svm behind their training"
+        )
     for stage in recipe.train.stages:
         stages.frozen(task.model, model, stage.unfreeze)
     if recipe.train.backbone_rate != 1.0:

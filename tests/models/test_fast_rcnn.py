@@ -194,7 +194,7 @@ def test_decoding_undoes_the_codes_and_leaves_out_rows_without_area():
 
 def test_truncated_layers_are_near_and_exact_at_full_rank():
     """Against NumPy's own product of the first singular values; the paper's count of weights."""
-    task = small()
+    task = small(width=0.125)
     fill(task.model)
     picture, rois = formula.pictures(1, 64, 96), regions(64, 96)[None]
     before = task.model([picture, rois])

@@ -234,8 +234,8 @@ def test_heads_are_opencv_s(name, size):
 @pytest.mark.parametrize(
     ("name", "size"),
     [
-        ("caffenet", (131, 107)),
-        slow("caffenet", (64, 96)),
+        ("caffenet", (64, 96)),
+        slow("caffenet", (131, 107)),
         slow("vgg_m_1024", (96, 131)),
         slow("vgg_m_1024", (64, 96)),
     ],

@@ -117,6 +117,7 @@ def test_a_cell_looks_where_it_should():
     assert np.abs(np.subtract(middle, expected)).max() <= 12  # maxima choose a part of it
 
 
+@pytest.mark.slow  # 74 million weights
 def test_a_pyramid_of_a_region_is_that_of_its_cells_alone():
     keras.utils.set_random_seed(0)
     task = models.build_task("sppnet_zf5", num_classes=3, input_size=(128, 160))
@@ -224,7 +225,8 @@ def test_every_object_has_a_window_over_half_of_it():
 def test_windows_choose_at_random_and_go_on_where_they_were():
     """128 windows, an object's own box among them; another sample in the next step."""
     keras.utils.set_random_seed(0)
-    task = models.build_task("sliding_window", num_classes=3, input_size=(64, 96))
+    options = {"backbone": "lenet5", "num_classes": 3, "input_size": (64, 96)}
+    task = models.build_task("sliding_window", **options)
     encoded = task.encode(
         {
             "boxes": np.float32([[10, 20, 50, 70]]),
@@ -233,7 +235,7 @@ def test_windows_choose_at_random_and_go_on_where_they_were():
         }
     )
     batch = {
-        "image": formula.pictures(1, 64, 96),
+        "image": formula.pictures(1, 64, 96, 1),
         "targets": {key: value[None] for key, value in encoded.items()},
     }
     first, second = (task.forward(batch) for _ in range(2))

@@ -142,6 +142,35 @@ def test_caffe_resnets(network, depths):
     assert check(network, "caffe", caffe_resnet(depths)).unused == []
 
 
+# Of BVLC's and the authors' prototxts: convolutions (outputs, inputs a group, side), full layers.
+CAFFE_PLAIN = {
+    "caffenet": (
+        [(96, 3, 11), (256, 48, 5), (384, 256, 3), (384, 192, 3), (256, 192, 3)],
+        [(4096, 9216), (4096, 4096)],
+    ),
+    "vgg_m_1024": (
+        [(96, 3, 7), (256, 96, 5), (512, 256, 3), (512, 512, 3), (512, 512, 3)],
+        [(4096, 18432), (1024, 4096)],
+    ),
+    "zf_caffe": (
+        [(96, 3, 7), (256, 96, 5), (384, 256, 3), (384, 384, 3), (256, 384, 3)],
+        [(4096, 9216), (4096, 4096)],
+    ),
+}
+
+
+@pytest.mark.parametrize("network", CAFFE_PLAIN)
+def test_caffe_classifiers_that_detectors_stand_on(network):
+    convolutions, full = CAFFE_PLAIN[network]
+    kernels = {f"conv{n}": (o, i, k, k) for n, (o, i, k) in enumerate(convolutions, start=1)}
+    kernels |= {f"fc{n}": shape for n, shape in enumerate(full, start=6)}
+    kernels["fc8"] = (CLASSES, full[-1][0])
+    found = {
+        name: {"kernel": blank(shape), "bias": blank(shape[:1])} for name, shape in kernels.items()
+    }
+    assert check(network, "caffe", found).unused == []
+
+
 def test_a_body_of_another_task():
     """WELDON takes ResNet-101's convolutions, and leaves its last layer in the file."""
     model = weightless("weldon_resnet101", num_classes=CLASSES)

@@ -35,6 +35,10 @@ def recipe(tmp_path, **content):
             "ssd_mobilenet_v1 is for detection, not for classification",
         ),
         ({"task": "text", "model": {"name": "lenet5"}}, "lenet5 is for classification and"),
+        (
+            {"model": {"name": "lenet5"}, "train": {"head": "svm"}},
+            "train.head: expected linear where train.mode is scratch, got svm",
+        ),
         ({"model": {"name": "lenet5", "width": 0.5}}, "lenet5 has no width: leave it at 1.0"),
         ({"model": {"name": "lenet5", "input_size": [64, 64]}}, "expected an input of 28x28 px"),
         (

@@ -6,6 +6,7 @@ with which one this was checked.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 from typing import Any
@@ -13,6 +14,25 @@ from typing import Any
 import keras
 
 CHECKED = "3.15.1"
+
+
+@contextlib.contextmanager
+def without_values():
+    """Networks that are built inside have weights of shapes and names alone.
+
+    Keras keeps a list of such weights, and draws values for all of them when the next scope of a
+    layer without a `compute_output_shape` ends, in another network: gigabytes of VGGs that nobody
+    reads. They are taken off that list here.
+    """
+    from keras.src.backend.common import global_state
+
+    name = "uninitialized_variables"
+    before = list(global_state.get_global_attribute(name) or ())
+    try:
+        with keras.StatelessScope(initialize_variables=False):
+            yield
+    finally:
+        global_state.set_global_attribute(name, before)
 
 
 def inbound_nodes(layer: keras.Layer) -> list:

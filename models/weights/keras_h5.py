@@ -18,6 +18,8 @@ import h5py
 import keras
 import numpy as np
 
+from convoy.models.keras_internals import without_values
+
 Layers = dict[str, dict[str, np.ndarray]]
 _INFLATED = 1100  # bytes that one of a compressed file can stand for at most
 # What h5py raises for files that are damaged.
@@ -43,7 +45,7 @@ def read(path: str | os.PathLike, names: Collection[str] = (), application: str 
         raise ValueError(f"{path}: an HDF5 file without layers of Keras' weights")
     named = numbered(layers)
     if legacy and application and sum(name in named for name in names) < len(names) / 2:
-        with keras.StatelessScope(initialize_variables=False):
+        with without_values():
             reference = getattr(keras.applications, application)(weights=None)
         order = [layer.name for layer in reference.layers if layer.weights]
         named = numbered(dict(zip(order, layers.values(), strict=False)))

@@ -15,6 +15,7 @@ from convoy import models
 from convoy.models import pruning
 from convoy.models.classification import extraction, weldon
 from convoy.models.heads import with_model
+from convoy.models.keras_internals import without_values
 from convoy.models.spec import Task
 from convoy.pipeline.artifacts import write_bytes, write_json
 from convoy.pipeline.config import Model, Train
@@ -238,7 +239,7 @@ def _numbers(variables) -> int:
 
 def _of_classes(path: pathlib.Path, source: Task, precision: str) -> set[str]:
     """Names of the weights whose shape depends on how many classes there are."""
-    with keras.StatelessScope(initialize_variables=False):
+    with without_values():
         wider = _described(path, precision, more=1)
     shapes = {v.path: v.shape for v in wider.model.variables}
     return {v.path for v in source.model.variables if shapes[v.path] != v.shape}

@@ -23,9 +23,10 @@ def parse(word: str, size: int | None = None) -> tuple[str, tuple[int, int] | No
 
 def build(name: str, size: tuple[int, int] | None = None):
     """The network without values for its weights, which the table does not need."""
-    import keras
 
-    with keras.StatelessScope(initialize_variables=False):
+    from convoy.models.keras_internals import without_values
+
+    with without_values():
         return models.build(name, input_size=size)
 
 

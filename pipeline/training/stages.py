@@ -25,6 +25,7 @@ import tensorflow as tf
 
 from convoy import models
 from convoy.data.input.input import Stream
+from convoy.models.keras_internals import without_values
 from convoy.pipeline.artifacts import write_bytes
 from convoy.pipeline.config import Model, Stage, Train
 from convoy.pipeline.networks.network import WEIGHTS
@@ -131,7 +132,7 @@ def backbone(model: Model) -> frozenset[str]:
 def _backbone(model: Model) -> keras.Model:
     """The graph alone: no weights are drawn."""
     try:
-        with keras.StatelessScope(initialize_variables=False):
+        with without_values():
             return models.build(
                 model.name,
                 num_classes=None,

@@ -47,11 +47,11 @@ def reach(
 
     count: of shapes to suggest; None as many as the network's priors have, from 3 to 12.
     """
-    import keras
 
+    from convoy.models.keras_internals import without_values
     from convoy.pipeline.networks import network  # imports TensorFlow
 
-    with keras.StatelessScope(initialize_variables=False):  # its weights are not needed
+    with without_values():  # its weights are not needed
         task = network.build(model, list(labels), Train())
     if task.priors is None:
         return None

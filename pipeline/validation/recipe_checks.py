@@ -60,13 +60,14 @@ def graph(recipe: Recipe) -> None:
 
     Raises ValueError.
     """
-    import keras
 
     from convoy.pipeline.networks import network
     from convoy.pipeline.training import stages
 
     model = network.with_source_widths(recipe.model)
-    with keras.StatelessScope(initialize_variables=False):  # no weights are drawn
+    from convoy.models.keras_internals import without_values
+
+    with without_values():  # no weights are drawn
         words = ("a",) if "vocabulary" in tasks.row(recipe.task).options else ()
         task = network.build(model, ("a", "b"), recipe.train, task=recipe.task, vocabulary=words)
     head = recipe.train.head

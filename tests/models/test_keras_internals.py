@@ -28,6 +28,21 @@ def test_inbound_nodes():
     assert second.input_tensors[0] is first.output_tensors[0]
 
 
+def test_networks_without_values_are_drawn_by_no_later_one():
+    """The layer has no compute_output_shape, so that Keras traces it in a scope of its own."""
+    with keras_internals.without_values():
+        image = keras.Input((3,))
+        model = keras.Model(image, keras.layers.Dense(4)(image))
+
+    class Traced(keras.layers.Layer):
+        def call(self, x):
+            return x * 2.0
+
+    Traced()(keras.Input((3,)))
+    assert model.count_params() == 16
+    assert all(weight._value is None for weight in model.weights)
+
+
 def test_calls():
     """Both uses of a layer, each behind what it takes."""
     image = keras.Input((3,), name="image")

@@ -6,7 +6,6 @@ import io
 import itertools
 import math
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -14,6 +13,7 @@ from PIL import Image
 
 from convoy import models
 from convoy.models import losses, resize
+from convoy.models.keras_internals import without_values
 from convoy.models.rows import Preprocess
 from convoy.models.segmentation import borders, task
 from tests.models.test_upsampling import resized
@@ -251,7 +251,7 @@ def test_a_stage_of_fcn_starts_from_the_one_before():
     """Layers of one meaning have one name, and one shape, in 32s, 16s and 8s."""
     shapes = []
     for name in ("fcn32s_vgg16", "fcn16s_vgg16", "fcn8s_vgg16", "fcn8s_atonce_vgg16"):
-        with keras.StatelessScope(initialize_variables=False):
+        with without_values():
             model = models.build(name, input_size=(64, 64), num_classes=3)
         shapes.append({weight.path: tuple(weight.shape) for weight in model.trainable_variables})
     for coarse, fine in itertools.pairwise(shapes):

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 
-import keras
 import numpy as np
 import pytest
 
 from convoy import models
 from convoy.models import losses
+from convoy.models.keras_internals import without_values
 
 
 def built(name: str, **options):
-    with keras.StatelessScope(initialize_variables=False):
+    with without_values():
         return models.build_task(name, **options)
 
 

@@ -10,6 +10,7 @@ import tensorflow as tf
 from convoy import models
 from convoy.models import anchors, assign, decode, losses, proposals, sampling
 from convoy.models.detection import faster_rcnn, two_stage
+from convoy.models.keras_internals import without_values
 from tests.parity import formula
 
 NONE = {"boxes": np.zeros((0, 4), np.float32), "classes": [], "valid": np.zeros(0, bool)}
@@ -297,7 +298,7 @@ def test_published_counts_by_layers():
     ],
 )
 def test_huangs_extractors_carry_both(name, backbone):
-    with keras.StatelessScope(initialize_variables=False):
+    with without_values():
         task = models.build_task(name, backbone=backbone, input_size=(128, 160), num_classes=3)
     assert task.model.output["proposals"].shape == (None, 300, 4)
     assert task.model.output["cls"].shape[-1] == 4

@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 from convoy.models import arithmetic, count, upsampling
+from convoy.models.keras_internals import without_values
 from convoy.models.segmentation.dilated import BORDER, DILATIONS, LARGE, Identity, context
 from convoy.models.upsampling import BilinearDeconvolution, MaxPoolWithPlaces, Resize, Unpool
 
@@ -152,7 +153,7 @@ def test_noise_of_the_identity():
 def test_context_counts_are_the_paper_s():
     """Basic: 64 C^2 without biases (paper, section 3); large: that of the authors' prototxt."""
     for widths, expected in (((1,) * 7, 28_392), (LARGE, 6_803_139)):
-        with keras.StatelessScope(initialize_variables=False):
+        with without_values():
             scores = keras.Input((66, 66, 21))
             model = keras.Model(scores, context(scores, widths))
         assert count.params(model) == expected

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from convoy import models
+from convoy.models.keras_internals import without_values
 from convoy.models.weights import keras_h5, load, sources, state_dict
 from convoy.pipeline.networks.pretrained import WIDTHS
 from tests import weights_page
@@ -88,7 +89,7 @@ KERAS = [name for name in models.list_models() if sources.of("keras", name)]
 def test_keras(network, width):
     application = getattr(keras.applications, sources.of("keras", network).application)
     alpha = {} if width == 1.0 else {"alpha": width}
-    with keras.StatelessScope(initialize_variables=False):
+    with without_values():
         theirs = application(weights=None, classes=CLASSES, classifier_activation=None, **alpha)
     model = weightless(network, num_classes=CLASSES, **({} if width == 1.0 else {"width": width}))
     found = {

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from convoy import models
+from convoy.models.keras_internals import without_values
 from convoy.models.weights import convert, load, sources
 from tests.parity import darknet_cfg
 from tests.parity.darknet_reference import channels, sections
@@ -37,7 +38,7 @@ def build(classes: int = 3) -> keras.Model:
 @pytest.mark.parametrize("network", DETECTORS)
 def test_layers_come_in_the_order_of_the_cfg(network):
     """Kernel's shape and whether it is normalised, of every convolution; none is left over."""
-    with keras.StatelessScope(initialize_variables=False):
+    with without_values():
         model = models.build_task(network).model
     graph = convert.Graph(model)
     order = sources.of("darknet", network).names(graph.layers)

@@ -10,6 +10,7 @@ import tensorflow as tf
 from convoy import models
 from convoy.models import count, losses
 from convoy.models.classification import weldon
+from convoy.models.keras_internals import without_values
 from tests.models.test_parity import assert_close, fill
 from tests.models.weightless import weightless
 from tests.parity import formula
@@ -85,7 +86,7 @@ REFUSED |= dict.fromkeys(("caltech_convnet_max", "caltech_convnet_rn"), REFUSED[
 )
 def test_any_network_with_a_map_can_end_so(name):
     """The graph alone: what the last map gives, a weight each for 5 classes, their biases."""
-    with keras.StatelessScope(initialize_variables=False):
+    with without_values():
         if name in REFUSED:
             with pytest.raises(ValueError, match=f"^{name}: head weldon.*{REFUSED[name]}"):
                 models.build_task(name, head="weldon", num_classes=5)

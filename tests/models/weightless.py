@@ -12,10 +12,11 @@ import functools
 import keras
 
 from convoy import models
+from convoy.models.keras_internals import without_values
 
 
 @functools.cache
 def weightless(name: str, **options) -> keras.Model:
     """models.build(name, **options), whose weights have shapes and names alone."""
-    with keras.StatelessScope(initialize_variables=False):
+    with without_values():
         return models.build(name, **options)

@@ -49,6 +49,8 @@ def in_mode(recipe: Recipe, mode: str, run_dir: pathlib.Path) -> Recipe:
     if mode == "extract":
         raw["model"]["head"] = "own"  # which is left out: a linear layer takes its place
     else:
+        if "extract" in tasks.row(recipe.task).modes:
+            raw["train"]["head"] = "linear"  # the others are fitted to features
         raw["model"].update(features=[], feature_layer=None)
         first = recipe.model.features[0] if recipe.model.features else None
         if first:  # of several networks the first one is trained

@@ -77,7 +77,7 @@ TASKS = {
         "image",
         _BOXES,
         "AP50",
-        limits=("score_threshold", "iou_threshold", "max_detections"),
+        limits=("score_threshold", "iou_threshold", "max_detections", "suppression"),
         priors=True,
         picture_scores=False,
         views="boxes",

@@ -204,6 +204,8 @@ class Export(Section):
     score_threshold: float = Field(0.01, ge=0, le=1)  # detections below are not returned
     iou_threshold: float = Field(0.45, gt=0, le=1)  # non-maximum suppression
     max_detections: int = Field(200, gt=0)
+    # soft lowers scores, diou looks at centres too, agnostic lets no two classes share a place
+    suppression: Literal["hard", "soft", "diou", "agnostic"] = "hard"
     label_threshold: float | None = Field(None, ge=0, le=1)  # multilabel; None = the loss' own
     label_count: int | None = Field(None, gt=0)  # multilabel: classes of every picture, if known
     tolerance: float = Field(0.02, gt=0)  # bfloat16 is refused where scores differ by more

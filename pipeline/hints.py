@@ -76,6 +76,9 @@ COMMON: dict[str, tuple[str, ...]] = {
     "confidence": ("export.score_threshold",),
     "iou": ("export.iou_threshold",),
     "max_det": ("export.max_detections",),
+    "nms": ("export.suppression", "export.iou_threshold"),
+    "agnostic_nms": ("export.suppression",),
+    "soft_nms": ("export.suppression",),
 }
 
 

@@ -23,6 +23,7 @@ UNSEEN = {
 LIMITS = {
     "score_threshold": "detections below a score of {} are not returned",
     "iou_threshold": "non-maximum suppression above an overlap of {}",
+    "suppression": "suppression is {}",
     "max_detections": "at most {} detections per picture",
     "label_threshold": "classes above a score of {} are chosen",
     "label_count": "the {} classes of the highest scores are chosen",

@@ -10,6 +10,7 @@ import pytest
 
 from convoy.data.augment import tta
 from convoy.data.images import images
+from convoy.models import suppression
 from convoy.models.tasks import TASKS
 from convoy.pipeline import cli
 from convoy.pipeline.commands import arguments
@@ -40,8 +41,11 @@ def test_there_are_commands_of_each_kind():
 
 
 def test_kinds_are_those_that_are_counted():
-    rows = re.findall(r"^\| (\w+) \| ", TEXT, re.MULTILINE)
-    assert sorted(rows[1:]) == sorted(kinds.KINDS)
+    found, suppressed = (
+        re.findall(r"^\| (\w+) \| ", part, re.MULTILINE) for part in TEXT.split("## Which boxes go")
+    )
+    assert sorted(found[1:]) == sorted(kinds.KINDS)
+    assert suppressed[1:] == list(suppression.RULES)
     assert (kinds.FOREGROUND, kinds.BACKGROUND) == (0.5, 0.1)
 
 

@@ -101,7 +101,15 @@ def loss(targets, outputs) -> dict:
     return {"roi_class": (ops.sum(used * entropy), ops.sum(used))}
 
 
-def decode(outputs, score_threshold=0.01, iou_threshold=0.3, max_detections=100, *, size):
+def decode(
+    outputs,
+    score_threshold=0.01,
+    iou_threshold=0.3,
+    max_detections=100,
+    suppression="hard",
+    *,
+    size,
+):
     """Scores and boxes of the proposals -> a detector's `decode`; rows without area are none."""
     import tensorflow as tf
 
@@ -117,7 +125,7 @@ def decode(outputs, score_threshold=0.01, iou_threshold=0.3, max_detections=100,
     priors = tf.where(there, given, tf.constant([0.0, 0.0, 1.0, 1.0]))[:, :, None]
     boxes = box_ops.clip(coding.decode(codes, priors, coding.UNIT), size)
     scores = tf.where(there, outputs["scores"], 0.0)
-    return suppress(boxes, scores, score_threshold, iou_threshold, max_detections)
+    return suppress(boxes, scores, score_threshold, iou_threshold, max_detections, suppression)
 
 
 def paper_start(deviation: float = 0.01):

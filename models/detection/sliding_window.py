@@ -115,7 +115,9 @@ def of_each(places: np.ndarray, pictures):
     return ops.broadcast_to(ops.convert_to_tensor(places)[None], (pictures, *places.shape))
 
 
-def decode(outputs, score_threshold=0.5, iou_threshold=0.3, max_detections=100, *, size):
+def decode(
+    outputs, score_threshold=0.5, iou_threshold=0.3, max_detections=100, suppression="hard", *, size
+):
     """Scores of the windows -> a detector's `decode`."""
     import tensorflow as tf
 
@@ -126,4 +128,4 @@ def decode(outputs, score_threshold=0.5, iou_threshold=0.3, max_detections=100, 
     # Rows without area fill up the last piece of windows.
     scores = tf.where(fast_rcnn.solid(outputs["proposals"])[..., None], scores, 0.0)
     boxes = clip(outputs["proposals"], size)
-    return suppress(boxes, scores, score_threshold, iou_threshold, max_detections)
+    return suppress(boxes, scores, score_threshold, iou_threshold, max_detections, suppression)

@@ -225,9 +225,18 @@ def _encode(annotation, *, priors: Priors, num_classes: int):
     return assign.encode_ssd(*objects, priors.boxes, num_classes, priors.threshold)
 
 
-def _decode(outputs, score_threshold=0.01, iou_threshold=0.45, max_detections=200, *, priors, size):
+def _decode(
+    outputs,
+    score_threshold=0.01,
+    iou_threshold=0.45,
+    max_detections=200,
+    suppression="hard",
+    *,
+    priors,
+    size,
+):
     from convoy.models import decode
 
     return decode.decode_softmax(
-        outputs, priors, size, score_threshold, iou_threshold, max_detections
+        outputs, priors, size, score_threshold, iou_threshold, max_detections, suppression
     )

@@ -4,8 +4,9 @@ What a detector learns is its own: `detector` makes a task of its network, encod
 decoding. M objects, N raw rows, D detections.
 
     encode  {"boxes" [M, 4] pixels of the input, "classes" [M], "valid" [M]} -> targets
-    decode  (outputs, score_threshold, iou_threshold, max_detections) -> {"boxes" [B, D, 4] pixels
-            of the input, "scores" [B, D], "classes" [B, D] int64, "valid" [B, D] bool}
+    decode  (outputs, score_threshold, iou_threshold, max_detections, suppression) -> {"boxes"
+            [B, D, 4] pixels of the input, "scores" [B, D], "classes" [B, D] int64, "valid" [B, D]
+            bool}; suppression is one of models.suppression.RULES
 """
 
 from __future__ import annotations

@@ -39,7 +39,6 @@ from convoy.models.proposals import Proposals
 from convoy.models.roi import Regions
 from convoy.models.spec import ModelInfo, Priors, Task
 
-MIN_SIDE_PX = 0.01  # of a detection; torchvision's
 READS = ("proposals", "objectness", "cls", "box")  # what decoding needs of the outputs
 
 
@@ -329,22 +328,8 @@ def objects_of(annotation, classes: int) -> dict:
     }
 
 
-def decode(outputs, score_threshold=0.05, iou_threshold=0.5, max_detections=100, *, size):
+def decode(outputs, *limits, size, **named):
     """Classes and boxes of the proposals -> a detector's `decode`: suppression class by class."""
-    import tensorflow as tf
+    from convoy.models.decode import decode_regions
 
-    from convoy.models import boxes as box_ops
-    from convoy.models.decode import suppress
-
-    scores = tf.nn.softmax(tf.cast(outputs["cls"], tf.float32))[..., 1:]
-    slots = outputs["box"].shape[-1] // 4
-    rows = outputs["box"].shape[1] or tf.shape(outputs["box"])[1]  # as many as are given
-    codes = tf.reshape(outputs["box"], (-1, rows, slots, 4))[:, :, 1:]
-    boxes = coding.decode(codes, outputs["proposals"][:, :, None])
-    boxes = box_ops.clip(boxes, size)
-    # Suppression would keep all boxes without area, those beyond the picture.
-    solid = tf.reduce_all(boxes[..., 2:] - boxes[..., :2] >= MIN_SIDE_PX, axis=-1)
-    scores = tf.where(solid & (outputs["objectness"][..., None] >= 0.0), scores, 0.0)
-    if slots == 2:  # of any object
-        boxes = boxes[:, :, 0]
-    return suppress(boxes, scores, score_threshold, iou_threshold, max_detections)
+    return decode_regions(outputs, *limits, size=size, **named)

@@ -242,11 +242,20 @@ def _places(center, grid: Grid):
 
 
 def decode(
-    outputs, score_threshold=0.01, iou_threshold=0.45, max_detections=200, *, grid: Grid, scores
+    outputs,
+    score_threshold=0.01,
+    iou_threshold=0.45,
+    max_detections=200,
+    suppression="hard",
+    *,
+    grid: Grid,
+    scores,
 ):
     """Rows [B, N, 5 + K] -> a detector's `decode`: suppression class by class."""
     from convoy.models.decode import suppress
 
     boxes = boxes_of(ops.cast(outputs[..., :4], "float32"), grid)
     probabilities = scores(ops.cast(outputs, "float32"))
-    return suppress(boxes, probabilities, score_threshold, iou_threshold, max_detections)
+    return suppress(
+        boxes, probabilities, score_threshold, iou_threshold, max_detections, suppression
+    )

@@ -262,7 +262,16 @@ def encode(annotation, *, grid: tuple[int, int], size: tuple[int, int], num_clas
     }
 
 
-def decode(outputs, score_threshold=0.2, iou_threshold=0.5, max_detections=98, *, grid, size):
+def decode(
+    outputs,
+    score_threshold=0.2,
+    iou_threshold=0.5,
+    max_detections=98,
+    suppression="hard",
+    *,
+    grid,
+    size,
+):
     """A detector's `decode`: of every box its confidence times its cell's classes."""
     import tensorflow as tf
 
@@ -277,4 +286,4 @@ def decode(outputs, score_threshold=0.2, iou_threshold=0.5, max_detections=98, *
     rows = grid[0] * grid[1] * outputs["obj"].shape[-1]
     boxes = tf.reshape(boxes, [-1, rows, 4])
     scores = tf.reshape(scores, [-1, rows, outputs["cls"].shape[-1]])
-    return suppress(boxes, scores, score_threshold, iou_threshold, max_detections)
+    return suppress(boxes, scores, score_threshold, iou_threshold, max_detections, suppression)

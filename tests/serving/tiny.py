@@ -53,7 +53,7 @@ def detector(boxes, scores, classes, *, size=(100, 200), resize="stretch") -> Ta
     box = keras.layers.Reshape((count, 4))(box)
     model = keras.Model(image, {"score": cls, "box": box})
 
-    def decode(outputs, score_threshold, iou_threshold, max_detections):
+    def decode(outputs, score_threshold, iou_threshold, max_detections, suppression="hard"):
         batch = tf.shape(outputs["score"])[0]
         score = outputs["score"] + tf.constant(scores, tf.float32)
         pad = max_detections - count

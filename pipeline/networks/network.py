@@ -57,9 +57,27 @@ def build(
         vocabulary=tuple(vocabulary),
         class_weights=tuple(class_weights),
     )
-    if not model.widths:
-        return built
-    return with_model(built, pruning.narrowed(built.model, model.widths))
+    if model.widths:
+        built = with_model(built, pruning.narrowed(built.model, model.widths))
+    _suit_processor(built.model)
+    return built
+
+
+def _suit_processor(network: keras.Model) -> None:
+    """Depthwise convolutions compute in float32 where bfloat16 would be a processor's.
+
+    Their gradient in bfloat16 takes 3.5 times as long there; SSD-MobileNet's step becomes a fifth
+    shorter at batches of 16 and 32. An accelerator keeps bfloat16.
+    """
+    import tensorflow as tf
+
+    policy = keras.config.dtype_policy()
+    accelerators = {device.device_type for device in tf.config.list_physical_devices()} - {"CPU"}
+    if policy.compute_dtype != "bfloat16" or accelerators:
+        return
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.DepthwiseConv2D):
+            layer.dtype_policy = keras.DTypePolicy("float32")
 
 
 def in_float32(task: Task, path: pathlib.Path) -> tuple[Task, Callable[[], None]]:

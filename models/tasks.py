@@ -27,6 +27,8 @@ class TaskRow(NamedTuple):
     # How answers about several views of a picture become one: "mean" of the scores, "boxes" brought
     # back and suppressed, "" = not at all.
     views: str = ""
+    # ... and about its tiles: "boxes", or "maps", of which each gives its middle.
+    tiles: str = ""
     label_map: str = "labels"  # of the records: the file and the manifest's key of class names
 
 
@@ -81,6 +83,7 @@ TASKS = {
         priors=True,
         picture_scores=False,
         views="boxes",
+        tiles="boxes",
     ),
     "segmentation": TaskRow(
         "convoy.models.segmentation.task",
@@ -91,6 +94,7 @@ TASKS = {
         "mIoU",
         options=("class_weights", "dice", "border_weight"),
         picture_scores=False,
+        tiles="maps",
         label_map="segmentation_labels",
     ),
     "text": TaskRow(

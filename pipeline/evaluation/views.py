@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convoy.models import tasks
+from convoy.pipeline.evaluation import overlap_tiles
 from convoy.pipeline.evaluation.matching import overlap
 
 if TYPE_CHECKING:
@@ -104,14 +105,11 @@ def _word(word: str | float) -> str | float:
     return factor
 
 
-def check_task(task: str, way: str = "") -> None:
-    """Raises ValueError where a task's answers about views do not become one (by this way)."""
-    if tasks.row(task).views and way in ("", tasks.row(task).views):
-        return
-    fit = " and ".join(
-        name for name, row in tasks.TASKS.items() if row.views and way in ("", row.views)
-    )
-    raise ValueError(f"is for {fit}, the task is {task}")
+def check_task(task: str, of: str = "views") -> None:
+    """Raises ValueError where a task's answers about views, or "tiles", do not become one."""
+    if not getattr(tasks.row(task), of):
+        fit = " and ".join(name for name, row in tasks.TASKS.items() if getattr(row, of))
+        raise ValueError(f"is for {fit}, the task is {task}")
 
 
 def said(words: Sequence[str | float]) -> str:
@@ -166,11 +164,15 @@ def augmented(ask: Ask, words: Sequence[str | float], joining: Joining) -> Ask:
 
 
 def tiled(ask: Ask, tile: Tile, joining: Joining) -> Ask:
-    """Asks about tiles, and about the picture as a whole, made smaller.
+    """Asks about tiles, and for boxes also about the picture as a whole, made smaller.
 
     All boxes are answered, however many. Held at once are the picture, TOGETHER tiles and all boxes
-    found. Raises ValueError for a picture of more than MOST_TILES tiles.
+    found. Label maps: overlap_tiles.py. Raises ValueError for a picture of more than MOST_TILES
+    tiles.
     """
+    if tasks.row(joining.task).tiles == "maps":
+        size, classes = (tile.height, tile.width), len(joining.labels)
+        return overlap_tiles.tiled(ask, size, tile.overlap, classes, MOST_TILES)
 
     def views_of(picture: tuple[int, int]) -> list[View]:
         from convoy.data.augment import tta

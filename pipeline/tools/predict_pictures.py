@@ -117,9 +117,9 @@ def opened(
     if not tiles and not tta:
         return task, _whole(model, report)
     if tiles:
-        _check("tiles", task, "boxes")
+        _check("tiles", task, "tiles")
     if tta:
-        _check("tta", task)
+        _check("tta", task, "views")
     joining = views.joining(task, client.labels_of(model), report)
     ask = views.of_model(model)
     ask = views.augmented(ask, tta, joining) if tta else ask
@@ -147,10 +147,10 @@ def _proposals(picture: bytes, made: dict) -> np.ndarray:
     return propose(pixels, made["method"], most, edge_model=edge_model)
 
 
-def _check(flag: str, task: str, way: str = "") -> None:
+def _check(flag: str, task: str, of: str) -> None:
     """Raises UsageError where a task has no use for the flag."""
     try:
-        views.check_task(task, way)
+        views.check_task(task, of)
     except ValueError as error:
         raise UsageError(f"--{flag} {error}") from None
 

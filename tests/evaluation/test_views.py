@@ -245,10 +245,11 @@ def test_words_of_people():
 
 
 def test_tasks_that_have_no_use_for_views():
-    views.check_task("detection", "boxes")
+    views.check_task("detection", "tiles")
+    views.check_task("segmentation", "tiles")
     views.check_task("classification")
-    with pytest.raises(ValueError, match="is for detection, the task is classification"):
-        views.check_task("classification", "boxes")
+    with pytest.raises(ValueError, match="is for detection and segmentation, the task is class"):
+        views.check_task("classification", "tiles")
     with pytest.raises(ValueError, match="is for classification and detection, the task is text"):
         views.check_task("text")
 

@@ -47,12 +47,8 @@ EXPORTED = [
 ]
 RANKED = ("proposals", "objectness")  # as many as a picture has, the others are 0 for all
 SCALES = 16  # of the loss, at most: from 2**15, where the trainer begins, down to 1
-LIMITS = {
-    "score_threshold": 0.01,
-    "iou_threshold": 0.45,
-    "max_detections": 20,
-    "suppression": "hard",
-}
+
+LIMITS = dict(score_threshold=0.01, iou_threshold=0.45, max_detections=20, suppression="hard")
 
 
 def limits(task) -> dict:

@@ -95,3 +95,17 @@ def test_every_way_of_asking_gives_the_same_map(job, result, tmp_path):
     assert sum(rows[0]["classes"].values()) == pytest.approx(1.0)
     assert "none.png" in rows[1]["error"]
     assert len(said) == 2
+
+
+def test_a_tile_without_neighbours_is_the_picture_itself(job, result, tmp_path):
+    """A tile as large as the picture, without overlap, is asked about as the picture is."""
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (*SIZE, 3), np.uint8)).save(
+        tmp_path / "a.png"
+    )
+    (whole,) = predict_pictures.answers(str(job.model_dir), [tmp_path / "a.png"])
+    (tiled,) = predict_pictures.answers(str(job.model_dir), [tmp_path / "a.png"], (SIZE, 0))
+    expected = decoded_map(whole["label_map_bytes"])
+    np.testing.assert_array_equal(decoded_map(tiled["label_map_bytes"]), expected)
+    np.testing.assert_allclose(tiled["class_fractions"], whole["class_fractions"], atol=1e-6)
+    (cut,) = predict_pictures.answers(str(job.model_dir), [tmp_path / "a.png"], (96, 32))
+    assert decoded_map(cut["label_map_bytes"]).shape == SIZE

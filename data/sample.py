@@ -40,6 +40,16 @@ class Reference:
 
 
 @dataclasses.dataclass(frozen=True)
+class Told:
+    """Something of a data set that is not used, or that can be read in two ways: what, and why."""
+
+    what: str  # "pictures", ".json files in folders called ann", "columns of boxes.csv", ...
+    count: int
+    why: str  # why it is not used; of two ways, which was taken and by what rule
+    examples: tuple[str, ...] = ()  # a few names
+
+
+@dataclasses.dataclass(frozen=True)
 class Listing:
     """What a source found before reading any picture."""
 
@@ -51,6 +61,8 @@ class Listing:
     keypoint_pairs: tuple[tuple[int, int], ...] = ()  # (left, right), swapped by a mirrored picture
     actions: tuple[str, ...] = ()  # names of the A actions
     notes: tuple[str, ...] = ()  # what a person should know of how the data set was understood
+    unused: tuple[Told, ...] = ()  # columns, keys, lists, ...; files are told by data/ingest
+    ambiguous: tuple[Told, ...] = ()  # what can be read in two ways, and how it was
 
 
 def _empty(*shape: int, dtype: type = np.float32):

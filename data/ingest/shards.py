@@ -182,6 +182,7 @@ class Tally:
         self.images = collections.Counter()  # class -> records that hold it
         self.objects = collections.Counter()  # class -> boxes
         self.images_sha256: list[tuple[str, str]] = []  # (source_id, sha256) of each record
+        self.source_ids: list[str] = []  # of each sample, its copies left out
         self.proposed = collections.Counter()  # objects by the overlap that a proposal reaches
 
     def warn(self, source_id: str, reason: str, detail: str) -> None:
@@ -213,6 +214,7 @@ class Tally:
             "images_by_class": {name: self.images[i] for i, name in enumerate(labels)},
             "objects_by_class": {name: self.objects[i] for i, name in enumerate(labels)},
             "images_sha256": self.images_sha256,
+            "source_ids": self.source_ids,
             "rejected": self.rejected,
             "proposed": dict(self.proposed),
             "warned": dict(sorted(self.warned.items())),
@@ -241,6 +243,7 @@ def _records(shard: Shard, work: Work, tally: Tally) -> Iterator[bytes]:
             message = f"{reference.source_id}: {type(error).__name__}: {error}"
             raise IngestError(message.replace("\n", " ")) from error
         tally.numbers["copies"] += len(variants) - 1
+        tally.source_ids.append(reference.source_id)
         for variant in variants:
             sha256 = hashlib.sha256(variant.image or variant.text.encode()).hexdigest()
             if work.proposals != "none" and variant.image:

@@ -61,6 +61,7 @@ def scan(path, options: Options = Options()) -> Listing:
             placed.append((file, place))
         else:
             notes.append(f"{file.name}: none of its {len(place)} pictures is there: left out")
+            tree.pass_over(file.name, "none of its pictures is there")
     if not any(place for _, place in placed):
         raise SourceError(
             f"{tree.root}: expected the pictures that {', '.join(names)} name, such as "
@@ -101,7 +102,10 @@ def _open(path) -> tuple[files.Tree, list[str]]:
     """The tree and its COCO files; of a single JSON file the folder that has its pictures."""
     tree = files.tree(path)
     if not (os.path.isfile(tree.root) and tree.root.lower().endswith(".json")):
-        names = [name for name in _json_names(tree) if coco_json.is_coco(tree, name)]
+        every = _json_names(tree)
+        names = [name for name in every if coco_json.is_coco(tree, name)]
+        for name in {*every} - {*names}:
+            tree.pass_over(name, "it is not COCO's JSON")
         if not names:
             raise SourceError(
                 f"{tree.root}: expected COCO's JSON files ({{images, annotations, categories}}), "
@@ -147,6 +151,7 @@ def _entries(tree, placed, options: Options, notes: list[str]) -> dict[tuple[str
         objects = _kind(file) in ("objects", "keypoints", "")
         if file.split is None and objects and place and in_splits.issuperset(place.values()):
             notes.append(f"{file.name}: other files give a split to its pictures: left out")
+            tree.pass_over(file.name, "other files give a split to its pictures")
             placed.remove((file, place))
             continue
         splits = collections.defaultdict(list)

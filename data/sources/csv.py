@@ -81,6 +81,9 @@ def scan(path, options: Options = Options()) -> Listing:
         else:
             references.append(Reference(name, split, tree.where(name), annotation))
     notes = [f"{t.name} is not used: {t.why}" for t in tables if not t.columns]
+    for table in tables:
+        if not table.columns:
+            tree.pass_over(table.name, table.why)
     unused = len(set(picture_names) - {name for _, name in groups})
     if unused:
         notes.append(f"{unused} pictures are in no table, and are not used")

@@ -119,10 +119,12 @@ _EDGES = ("ymin", "xmin", "ymax", "xmax")
 
 def _everything(tree: files.Tree) -> dict[str, files.Where]:
     """The files of the tree and of archives of annotations among them."""
-    places = {name: tree.where(name) for name in tree.names}
+    places = {name: tree.place(name) for name in tree.names}
     for name, where in sorted(places.items()):
+        if name.lower().endswith((".txt", ".tsv", ".csv", ".mat")):
+            tree.where(name)  # the tables are looked for among them
         if isinstance(where, str) and _BESIDE.fullmatch(posixpath.basename(name)):
-            inside = files.tree(where)
+            inside = files.tree(tree.where(name))
             folder = posixpath.dirname(name)
             places.update({posixpath.join(folder, n): inside.where(n) for n in inside.names})
     return places

@@ -61,6 +61,7 @@ def scan(path, options: Options = Options()) -> Listing:
             continue
         if not _is_labelme(content):
             num_others += 1
+            tree.pass_over(name, "it is not labelme's JSON")
             continue
         picture = finder.find(name, content.get("imagePath"))
         inside = picture is None and isinstance(content.get("imageData"), str)

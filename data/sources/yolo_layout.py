@@ -46,6 +46,7 @@ def config(tree: files.Tree) -> Config:
             settings = _yaml(tree, name)
             if isinstance(settings, dict) and "names" in settings:
                 return _from_yaml(tree, name, settings)
+            tree.pass_over(name, "it has no names of classes")
         elif name.lower().endswith(".data"):
             pairs = (line.partition("=") for line in lines(tree, name))
             settings = {key.strip(): value.strip() for key, _, value in pairs if value}

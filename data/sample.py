@@ -37,6 +37,7 @@ class Reference:
     split: str  # "train", "val", "test", "trainval", ...
     image: Where  # of the picture; "" where there is none
     annotation: Any = None  # the reader's own: a path, a label, bytes; with a stable repr
+    frame: str = ""  # data.exif: "upright" or "stored"; empty = it does not say
 
 
 @dataclasses.dataclass(frozen=True)

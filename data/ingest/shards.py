@@ -287,7 +287,7 @@ def _key(shard: Shard, work: Work) -> str:
         parts += (work.proposals, work.max_proposals, work.edge_model)
     sha256 = hashlib.sha256(repr((shard.name, parts)).encode("utf-8", "surrogateescape"))
     for reference in shard.references:
-        identity = (reference.source_id, reference.image, reference.annotation)
+        identity = (reference.source_id, reference.image, reference.annotation, reference.frame)
         sha256.update(repr(identity).encode("utf-8", "surrogateescape"))
     return sha256.hexdigest()
 

@@ -185,7 +185,7 @@ def _panoptic(objects: Objects, segments, panoptic, where: str, warn) -> bytes:
                 area=float(np.count_nonzero(mask)),
                 mask=mask,
             )
-    return images.encode(np.ascontiguousarray(objects.turned.raster(values)))
+    return images.encode(objects.frame.raster(values))
 
 
 def segment_ids(where: files.Where, size: tuple[int, int]) -> np.ndarray:

@@ -104,7 +104,7 @@ def read(reference: Reference, labels, *, max_pixels=images.MAX_PIXELS, warn=ign
     picture = images.load(reference.image, max_pixels)
     size = None if tree is None else tuple(finite(tree.findtext(f"size/{s}")) for s in _SIZE)
     where = "" if xml is None else files.name_of(xml)
-    objects = Objects(reference, picture, labels, warn, size=size, where=where)
+    objects = Objects(reference, picture, labels, warn, size=size, where=where, prefer="stored")
     for node in () if tree is None else tree.iterfind("object"):
         name = (node.findtext("name") or "").strip()
         corners = [finite(node.findtext(f"bndbox/{edge}")) for edge in _EDGES]

@@ -22,8 +22,6 @@ import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterable, Iterator
 
-import numpy as np
-
 from convoy.data.files import files
 from convoy.data.images import images
 from convoy.data.objects import Objects
@@ -105,7 +103,9 @@ def read(reference: Reference, labels, *, max_pixels=images.MAX_PIXELS, warn=ign
     picture = images.load(reference.image, max_pixels)
     size = finite(tree.findtext("size/height")), finite(tree.findtext("size/width"))
     file_name = files.name_of(where)
-    objects = Objects(reference, picture, labels, warn, size=size, where=file_name)
+    # The challenge's own pictures were annotated as stored.
+    prefer = "stored" if (tree.findtext("source/database") or "").startswith("The VOC") else ""
+    objects = Objects(reference, picture, labels, warn, size=size, where=file_name, prefer=prefer)
     ids = None
     if object_png:
         ids = images.read_raster(object_png, (objects.height, objects.width))
@@ -140,7 +140,7 @@ def _segmentation(where: files.Where, objects: Objects, values: int) -> bytes:
             f"{files.name_of(where)}: holds {highest}, expected 0 to {values - 1} or {IGNORE}; "
             f"are all classes in data.labels or {NAMES}?",
         )
-    return images.encode(np.ascontiguousarray(objects.turned.raster(pixels)))
+    return images.encode(objects.frame.raster(pixels))
 
 
 def _years(tree: files.Tree) -> tuple[dict, dict]:

@@ -7,7 +7,7 @@ several lists name is listed once for each. Without a .txt, or with an empty one
 After the class come 4 numbers, a box; 5, a box and its score, which is left out; or x y of 3 points
 and more, an outline: its mask and the box around it. With kpt_shape in data.yaml: a box and its
 keypoints. Coordinates are continuous, 0 and 1 are the borders; what lies beyond by no more than
-rounding (0.00001) is moved to them. They are of the picture as stored, before EXIF turns it.
+rounding (0.00001) is moved to them. They are of the picture as EXIF turns it: data/frame.py.
 """
 
 from __future__ import annotations

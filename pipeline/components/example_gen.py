@@ -55,6 +55,7 @@ class Params(pydantic.BaseModel):
     image_sets: str = ""
     ignore: int | None = None
     scale: int = 4
+    exif: str = "auto"
     copies: int = 0
     augment: Augment = Augment()
     shard_mb: float = 64.0
@@ -80,6 +81,7 @@ def params_of(recipe: Recipe) -> Params:
         image_sets=data.image_sets,
         ignore=data.ignore,
         scale=data.scale,
+        exif=data.exif,
         copies=ingest.copies,
         augment=ingest.augment,
         shard_mb=ingest.shard_mb,
@@ -187,7 +189,11 @@ def listed(path: pathlib.Path | str, params: Params) -> tuple[files.Tree | None,
         scale=params.scale,
         name=name.partition(":")[2],
     )
-    return tree, name, source(name).scan(where, options)
+    listing = source(name).scan(where, options)
+    if params.exif != "auto":
+        framed = (dataclasses.replace(r, frame=params.exif) for r in listing.references)
+        listing = dataclasses.replace(listing, references=tuple(framed))
+    return tree, name, listing
 
 
 def _outcomes(counts) -> tuple[set[tuple[str, str]], set[tuple[str, str]]]:

@@ -44,7 +44,8 @@ __all__ = [
     "tree",
 ]
 
-PICTURES = (".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm")
+PICTURES = (".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".pjpeg", ".pjp", ".png", ".bmp", ".dib")
+PICTURES += (".gif", ".tif", ".tiff", ".webp", ".ppm")
 
 
 def is_picture(name: str) -> bool:

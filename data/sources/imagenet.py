@@ -32,8 +32,8 @@ from convoy.data.sources import Options, SourceError, ignore, synsets
 from convoy.data.sources.layout import pictures, split_of
 from convoy.data.sources.number import finite
 from convoy.data.sources.split import hashed_split
-from convoy.data.sources.voc import parse
 from convoy.data.sources.voc_layout import decoded
+from convoy.data.sources.voc_xml import parse
 
 _NUMBERED = re.compile(r"ILSVRC2012_(val|test)_(\d{8})\.\w+")
 _BESIDE = re.compile(r"(?i).*(devkit|bbox).*\.(tar|tar\.gz|tgz|zip)|n\d{8}\.(tar|tar\.gz|tgz)")

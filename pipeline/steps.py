@@ -27,7 +27,7 @@ from convoy.pipeline.components import pusher
 from convoy.pipeline.config import Recipe, dump
 from convoy.pipeline.errors import Refused, UsageError
 from convoy.pipeline.job import Job
-from convoy.pipeline.manifest import lines, summary
+from convoy.pipeline.manifest import lines, manifest_of, summary
 from convoy.pipeline.store import execute, of_files
 from convoy.pipeline.validation import data_checks, recipe_checks
 
@@ -61,6 +61,9 @@ def run(job: Job, upto: str) -> dict:
         if name == "pusher":  # its output lies outside the store: it has no artifact
             result.update(_push(job))
         elif name not in job.done:
+            if name in ("example_validator", "trainer") and not job.plan:
+                records = make(job, "example_gen").path
+                data_checks.check_annotation(manifest_of(records), job.recipe)
             make(job, name)
             if name in AFTERWARDS and not job.plan:
                 result.update(AFTERWARDS[name](job))

@@ -281,9 +281,14 @@ def _manifest(planned, counts, rejected, references, names, params: Params) -> d
     for split in params.splits:
         own = [count for count in counts if count["split"] == split]
         sums = ("records", "copies", "objects", "read", "image_bytes", "file_bytes")
+        sums += ("without_class", "without_object")
         splits[split] = {
             **{name: sum(count[name] for count in own) for name in sums},
             "rejected": sum(len(count["rejected"]) for count in own),
+            "lacking": {
+                what: [i for count in own for i in count["lacking"][what]][: shards.LISTED_LACKING]
+                for what in ("class", "object")
+            },
             "images_by_class": _added(count["images_by_class"] for count in own),
             "objects_by_class": _added(count["objects_by_class"] for count in own),
             "shards": [shard.name for shard in planned if shard.split == split],

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from convoy.data.frame import frame_of
 from convoy.data.images import images
 from convoy.data.sample import Reference, Sample
 
@@ -15,8 +15,10 @@ from convoy.data.sample import Reference, Sample
 class Objects:
     """Collects the objects of a picture in the frame that they were annotated in.
 
-    `size`: the (height, width) that the annotation states. An EXIF-turned picture is taken to be
-    annotated as stored, unless its stated size is the upright one alone.
+    `size`: the (height, width) that the annotation states; `prefer`: "upright" or "stored", of a
+    file whose tool is known; `scalable`: whether another size of the same ratio is scaled. Which
+    frame is taken: data/frame.py. What the size does not tell, and what is scaled, is warned of.
+    Raises BadSample size_mismatch.
 
     Left out with a warning: an object of an unknown class, with corners that enclose nothing, or
     wholly outside. Boxes are cut at the border.
@@ -29,19 +31,31 @@ class Objects:
         labels: Sequence[str],
         warn: Callable[[str, str], None],
         *,
-        size: tuple[int, int] | None = None,
+        size: Sequence[float | None] | None = None,
         where: str = "",
+        prefer: str = "",
+        scalable: bool = True,
     ):
-        upright = (picture.height, picture.width)
-        if size == upright != picture.stored_size:
-            turned = dataclasses.replace(picture, orientation=1)
-        else:
-            turned = picture
-        self.reference, self.picture, self.turned = reference, picture, turned
-        self.height, self.width = turned.stored_size
-        self._class_ids = _index(tuple(labels))
         self._warn, self._where = warn, where or reference.source_id
+        prefer = prefer or reference.frame or "upright"
+        frame = frame_of(picture, size, prefer, self._where, scalable)
+        self.reference, self.picture, self.frame = reference, picture, frame
+        self.height, self.width = frame.height, frame.width  # of the annotation
+        self._class_ids = _index(tuple(labels))
         self._rows: list[dict] = []
+        self._tell_frame()
+
+    def _tell_frame(self) -> None:
+        frame = self.frame
+        if not frame.certain:
+            told = (
+                f"{self._where}: EXIF turns or mirrors the picture; taken as labelled {frame.name}"
+            )
+            self._warn(f"frame_{frame.name}", told)
+        if frame.scaled:
+            height, width = frame.turned.stored_size
+            sizes = f"{self.width}x{self.height} pixels to the picture's {width}x{height}"
+            self._warn("scaled_boxes", f"{self._where}: scaled from {sizes}")
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -110,14 +124,14 @@ class Objects:
 
     def sample(self, **extra) -> Sample:
         """The Sample; `extra` are further fields of it, for the upright picture."""
-        rows, turned = self._rows, self.turned
+        rows, frame = self._rows, self.frame
         column = {key: [row[key] for row in rows] for key in _COLUMNS}
         boxes = np.array(column["box"], np.float32).reshape(-1, 4)
         parts = [(name, box, i) for i, row in enumerate(rows) for name, box in row["parts"]]
         part_boxes = np.array([box for _, box, _ in parts], np.float32).reshape(-1, 4)
         fields = {
             "labels": np.array(sorted(set(column["class"])), np.int64),
-            "boxes": turned.boxes(boxes),
+            "boxes": frame.boxes(boxes),
             "classes": np.array(column["class"], np.int64),
             "difficult": np.array(column["difficult"], bool),
             "truncated": np.array(column["truncated"], bool),
@@ -127,7 +141,7 @@ class Objects:
             "masks": self._masks(column["mask"]),
             "keypoints": self._keypoints(column["keypoints"]),
             "actions": _stack(column["actions"]),
-            "part_boxes": turned.boxes(part_boxes),
+            "part_boxes": frame.boxes(part_boxes),
             "part_names": tuple(name for name, _, _ in parts),
             "part_owners": np.array([owner for _, _, owner in parts], np.int64),
         }
@@ -141,18 +155,15 @@ class Objects:
         areas = [
             a if a is not None else b if m is None else np.count_nonzero(m) for a, m, b in rows
         ]
-        return np.array(areas, np.float32)
+        scale_y, scale_x = self.frame.scale
+        return np.array(areas, np.float32) * np.float32(scale_y * scale_x)
 
     def _masks(self, masks: list) -> tuple[bytes, ...]:
         if all(mask is None for mask in masks):
             return ()
         empty = np.zeros((self.height, self.width), np.uint8)
         return tuple(
-            images.encode(
-                np.ascontiguousarray(
-                    self.turned.raster(empty if mask is None else (mask != 0) * np.uint8(255))
-                )
-            )
+            images.encode(self.frame.raster(empty if mask is None else (mask != 0) * np.uint8(255)))
             for mask in masks
         )
 
@@ -165,7 +176,7 @@ class Objects:
             if points is not None:
                 row[: len(points)] = points
         labelled = stacked[..., 2:] > 0
-        moved = np.concatenate([self.turned.points(stacked[..., :2]), stacked[..., 2:]], -1)
+        moved = np.concatenate([self.frame.points(stacked[..., :2]), stacked[..., 2:]], -1)
         return np.where(labelled, moved, 0).astype(np.float32)
 
 

@@ -37,6 +37,17 @@ class Reference:
     split: str  # "train", "val", "test", "trainval", ...
     image: Where  # of the picture; "" where there is none
     annotation: Any = None  # the reader's own: a path, a label, bytes; with a stable repr
+    frame: str = ""  # data.exif: "upright" or "stored"; empty = it does not say
+
+
+@dataclasses.dataclass(frozen=True)
+class Told:
+    """Something of a data set that is not used, or that can be read in two ways: what, and why."""
+
+    what: str  # "pictures", ".json files in folders called ann", "columns of boxes.csv", ...
+    count: int
+    why: str  # why it is not used; of two ways, which was taken and by what rule
+    examples: tuple[str, ...] = ()  # a few names
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +62,8 @@ class Listing:
     keypoint_pairs: tuple[tuple[int, int], ...] = ()  # (left, right), swapped by a mirrored picture
     actions: tuple[str, ...] = ()  # names of the A actions
     notes: tuple[str, ...] = ()  # what a person should know of how the data set was understood
+    unused: tuple[Told, ...] = ()  # columns, keys, lists, ...; files are told by data/ingest
+    ambiguous: tuple[Told, ...] = ()  # what can be read in two ways, and how it was
 
 
 def _empty(*shape: int, dtype: type = np.float32):

@@ -30,6 +30,9 @@ class TaskRow(NamedTuple):
     # ... and about its tiles: "boxes", or "maps", of which each gives its middle.
     tiles: str = ""
     label_map: str = "labels"  # of the records: the file and the manifest's key of class names
+    # What is learnt cannot be without: "class" of every sample, "object" of some picture that is
+    # trained on; "" = all may be without.
+    needs: str = ""
 
 
 # What a served model is sent -> the name of its input.
@@ -52,6 +55,7 @@ TASKS = {
         modes=("scratch", "fine_tune", "extract"),
         heads=("own", "weldon"),
         views="mean",
+        needs="class",
     ),
     "multilabel": TaskRow(
         "convoy.models.classification.multilabel",
@@ -71,6 +75,7 @@ TASKS = {
         "image",
         ("loc_top1", "loc_top5", "iou50", "mean_iou", *_CLASSES),
         "loc_top1",
+        needs="object",
     ),
     "detection": TaskRow(
         "convoy.models.detection.task",
@@ -84,6 +89,7 @@ TASKS = {
         picture_scores=False,
         views="boxes",
         tiles="boxes",
+        needs="object",
     ),
     "segmentation": TaskRow(
         "convoy.models.segmentation.task",
@@ -105,11 +111,13 @@ TASKS = {
         _CLASSES,
         "top1",
         options=("label_smoothing", "vocabulary"),
+        needs="class",
     ),
 }
 
-# Of a recipe that only looks at records: no network is known whose priors could be checked.
-RECORDS_ALONE = "classification"
+# Of a recipe that only looks at records: no network is known whose priors could be checked, nor
+# whether every picture must have a class.
+RECORDS_ALONE = "multilabel"
 
 
 def row(task: str) -> TaskRow:

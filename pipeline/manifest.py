@@ -8,6 +8,8 @@ import pathlib
 from convoy.data import labels
 from convoy.models import tasks
 
+TOLD = ("notes", "unused", "ambiguous")  # of an ingest, to people: rows of data.sample.Told
+
 
 def summary(records: pathlib.Path) -> dict:
     """Counts of a folder of records, over its splits."""
@@ -22,7 +24,34 @@ def summary(records: pathlib.Path) -> dict:
         "warnings": manifest["warnings"],
         "classes": manifest["labels"],
         "splits": {name: split["records"] for name, split in splits.items()},
+        **{key: manifest.get(key) for key in ("format", "pictures")},
+        **{key: manifest.get(key, []) for key in TOLD},
     }
+
+
+def lines(counts: dict) -> list[str]:
+    """What people are told of an ingest, of its `summary`: one thing a line."""
+    classes = counts["classes"]
+    shown = f"{', '.join(classes[:10])}{', ...' if len(classes) > 10 else ''}"
+    splits = ", ".join(f"{name} {records}" for name, records in counts["splits"].items())
+    told = [
+        f"format {counts['format']}: {counts['records']} records ({splits}), "
+        f"{counts['objects']} objects, {len(classes)} classes: {shown}"
+    ]
+    if counts["pictures"]:
+        pictures = {key: f"{value} {key.replace('_', ' ')}" for key, value in
+                    counts["pictures"].items()}  # fmt: skip
+        found = pictures.pop("found")
+        told.append(f"pictures: {found} = {' + '.join(pictures.values())}")
+    for name, reasons in (("rejected", "rejected_by_reason"), ("warnings", "warnings")):
+        if counts[reasons]:
+            listed = ", ".join(f"{reason} {count}" for reason, count in counts[reasons].items())
+            told.append(f"{name}: {listed}; see {name}.jsonl")
+    for key in ("unused", "ambiguous"):
+        for row in counts[key]:
+            examples = f" (e.g. {', '.join(row['examples'])})" if row["examples"] else ""
+            told.append(f"{key}: {row['count']} {row['what']}{examples}: {row['why']}")
+    return told + [f"note: {note}" for note in counts["notes"]]
 
 
 def manifest_of(records: pathlib.Path) -> dict:

@@ -27,7 +27,7 @@ from convoy.pipeline.components import pusher
 from convoy.pipeline.config import Recipe, dump
 from convoy.pipeline.errors import Refused, UsageError
 from convoy.pipeline.job import Job
-from convoy.pipeline.manifest import summary
+from convoy.pipeline.manifest import lines, manifest_of, summary
 from convoy.pipeline.store import execute, of_files
 from convoy.pipeline.validation import data_checks, recipe_checks
 
@@ -45,7 +45,6 @@ NAMES = (
 
 CHECKS = ("statistics_gen", "schema_gen", "example_validator")
 BEHIND_THE_GATE = ("exporter", "infra_validator", "pusher")
-SHOWN = ("splits", "objects", "rejected_by_reason", "warnings")  # of an ingest, to people
 
 
 def run(job: Job, upto: str) -> dict:
@@ -62,6 +61,9 @@ def run(job: Job, upto: str) -> dict:
         if name == "pusher":  # its output lies outside the store: it has no artifact
             result.update(_push(job))
         elif name not in job.done:
+            if name in ("example_validator", "trainer") and not job.plan:
+                records = make(job, "example_gen").path
+                data_checks.check_annotation(manifest_of(records), job.recipe)
             make(job, name)
             if name in AFTERWARDS and not job.plan:
                 result.update(AFTERWARDS[name](job))
@@ -170,7 +172,8 @@ def _parsed_sources(job: Job) -> pathlib.Path:
 
 def _ingested(job: Job) -> dict:
     counts = summary(job.done["example_gen"].path)
-    job.tell("  " + json.dumps({k: counts[k] for k in SHOWN}))
+    for line in lines(counts):
+        job.tell(f"  {line}")
     return {"ingest": counts}
 
 

@@ -24,7 +24,9 @@ import PIL.Image
 from convoy.data.exports import Records, Report, ending, free, raster, report_unsupported, stem
 from convoy.data.images import palette
 from convoy.data.sample import Sample, keep_objects
-from convoy.data.sources.voc import IGNORE, NAMES, NO_CLASSES
+from convoy.data.sources.voc import IGNORE
+from convoy.data.sources.voc_names import NAMES, NO_CLASSES
+from convoy.data.sources.voc_xml import OURS
 
 KEPT = ("difficult", "truncated", "masks", "views", "segmentations", "actions", "parts")
 _TAG = re.compile(r"[A-Za-z_][\w.-]*", re.ASCII)  # a name that XML allows
@@ -148,7 +150,9 @@ def _place(sample: Sample, labels, actions, folder: pathlib.Path) -> tuple[str, 
 def _xml(sample: Sample, key: str, labels: Sequence[str], actions: Sequence[str]) -> bytes:
     root = ElementTree.Element("annotation")
     _add(root, "filename", f"{key}{ending(sample)}")
-    _add(_add(root, "source"), "image", sample.source_id)
+    source = _add(root, "source")
+    _add(source, "database", OURS)
+    _add(source, "image", sample.source_id)
     size = _add(root, "size")
     depth = 1 if PIL.Image.open(io.BytesIO(sample.image)).mode == "L" else 3
     for tag, value in (("width", sample.width), ("height", sample.height), ("depth", depth)):

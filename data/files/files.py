@@ -44,7 +44,8 @@ __all__ = [
     "tree",
 ]
 
-PICTURES = (".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm")
+PICTURES = (".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".pjpeg", ".pjp", ".png", ".bmp", ".dib")
+PICTURES += (".gif", ".tif", ".tiff", ".webp", ".ppm")
 
 
 def is_picture(name: str) -> bool:
@@ -77,13 +78,29 @@ class Tree:
             raise SourceError(f"{self.root}: no such file or folder")
         self._places = places
         self.names: list[str] = sorted(places)
+        self.opened: set[str] = set()  # names that were asked for by `where` or `read`
+        self.passed_over: dict[str, str] = {}  # name -> why a reader that looked at it left it
 
     def __contains__(self, name: str) -> bool:
         return name in self._places
 
     def where(self, name: str) -> Where:
         """Where a file lies, or would lie: reading that fails as for any missing file."""
+        self.opened.add(name)
+        return self.place(name)
+
+    def place(self, name: str) -> Where:
+        """`where`, without a mark that the file is used."""
         return self._places.get(name) or os.path.join(self.root, *name.split("/"))
+
+    def pass_over(self, name: str, why: str) -> None:
+        """Of a file that a reader looked into and does not use."""
+        self.passed_over[name] = why
+
+    def forget(self) -> None:
+        """What was opened before, when the format was looked for."""
+        self.opened.clear()
+        self.passed_over.clear()
 
     def read(self, name: str) -> bytes:
         """The bytes of a file. Raises FileNotFoundError, or UnreadableFile, a SourceError."""

@@ -5,8 +5,8 @@ what TensorFlow does not decode or would decode differently (TIFF, WebP, BMP, GI
 palettes, alpha, files that only a forgiving decoder reads). Lossy sources become JPEG, quality 95;
 others PNG. Gray stays gray, all else becomes RGB (data/images/decoding.py).
 
-EXIF rule: annotations are taken to be given for the pixels as stored, unless their own record of
-the picture's size says otherwise; `Picture` maps them to the upright picture.
+Annotations of the pixels as stored are mapped by `Picture` to the upright picture; which frame is
+meant, data/frame.py says.
 """
 
 from __future__ import annotations

@@ -37,6 +37,7 @@ from convoy.data.sources import source
 
 SPREAD = 8  # at least this many shards per split, so that workers and readers share it
 SPREAD_SAMPLES = 32  # ... as long as each holds this many samples
+LISTED_LACKING = 5  # samples without a class, and without an object, that are named
 LISTED_WARNINGS = 200  # warnings listed per shard; all are counted
 
 
@@ -182,6 +183,8 @@ class Tally:
         self.images = collections.Counter()  # class -> records that hold it
         self.objects = collections.Counter()  # class -> boxes
         self.images_sha256: list[tuple[str, str]] = []  # (source_id, sha256) of each record
+        self.source_ids: list[str] = []  # of each sample, its copies left out
+        self.lacking: dict[str, list[str]] = {"class": [], "object": []}  # what -> source_ids
         self.proposed = collections.Counter()  # objects by the overlap that a proposal reaches
 
     def warn(self, source_id: str, reason: str, detail: str) -> None:
@@ -195,6 +198,10 @@ class Tally:
         self.numbers["image_bytes"] += len(sample.image)
         self.objects.update(sample.classes.tolist())
         self.images.update({*sample.labels.tolist(), *sample.classes.tolist()})
+        for what, there in (("class", len(sample.labels)), ("object", len(sample.boxes))):
+            if not there:
+                self.numbers[f"without_{what}"] += 1
+                self.lacking[what] = [*self.lacking[what], sample.source_id][:LISTED_LACKING]
         self.images_sha256.append((sample.source_id, sha256))
         self.numbers["proposals"] += len(sample.proposals)
 
@@ -208,11 +215,14 @@ class Tally:
 
     def counts(self, labels: Sequence[str]) -> dict[str, Any]:
         names = ("read", "records", "copies", "objects", "image_bytes", "proposals")
+        names += ("without_class", "without_object")
         return {
             **{name: self.numbers[name] for name in names},
             "images_by_class": {name: self.images[i] for i, name in enumerate(labels)},
             "objects_by_class": {name: self.objects[i] for i, name in enumerate(labels)},
             "images_sha256": self.images_sha256,
+            "source_ids": self.source_ids,
+            "lacking": self.lacking,
             "rejected": self.rejected,
             "proposed": dict(self.proposed),
             "warned": dict(sorted(self.warned.items())),
@@ -241,6 +251,7 @@ def _records(shard: Shard, work: Work, tally: Tally) -> Iterator[bytes]:
             message = f"{reference.source_id}: {type(error).__name__}: {error}"
             raise IngestError(message.replace("\n", " ")) from error
         tally.numbers["copies"] += len(variants) - 1
+        tally.source_ids.append(reference.source_id)
         for variant in variants:
             sha256 = hashlib.sha256(variant.image or variant.text.encode()).hexdigest()
             if work.proposals != "none" and variant.image:
@@ -284,7 +295,7 @@ def _key(shard: Shard, work: Work) -> str:
         parts += (work.proposals, work.max_proposals, work.edge_model)
     sha256 = hashlib.sha256(repr((shard.name, parts)).encode("utf-8", "surrogateescape"))
     for reference in shard.references:
-        identity = (reference.source_id, reference.image, reference.annotation)
+        identity = (reference.source_id, reference.image, reference.annotation, reference.frame)
         sha256.update(repr(identity).encode("utf-8", "surrogateescape"))
     return sha256.hexdigest()
 

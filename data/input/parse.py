@@ -51,7 +51,7 @@ def block(serialized: tf.Tensor, fields: tuple[str, ...], keypoints: int = 0) ->
     """[B] records -> their tensors; N and M are the most objects and labels in the block.
 
     source_id [B], encoded [B], height, width [B] int64; labels [B, M] int64 and num_labels [B];
-    boxes [B, N, 4] in parts of the sides, N >= 1, classes [B, N], valid and learn [B, N] bool
+    boxes [B, N, 4] in parts of the sides, classes [B, N], valid and learn [B, N] bool; M, N >= 1
     (valid: no padding, no crowd; learn: nor difficult); masks [B, N] PNGs or ""; segmentation,
     target, sentence [B]; keypoints [B, N, K, (y, x, visibility)] in parts of the sides; proposals
     [B, P, 4] in parts of the sides, by rank, P >= 1 the most in the block, rows of 0 behind a
@@ -64,13 +64,15 @@ def block(serialized: tf.Tensor, fields: tuple[str, ...], keypoints: int = 0) ->
     parsed = {name.removeprefix("image/"): columns[name] for name in PICTURE if name in columns}
     if "labels" in fields:
         labels = columns["image/class/label"]
-        parsed["labels"], parsed["num_labels"] = labels.to_tensor(), labels.row_lengths()
+        parsed["labels"], parsed["num_labels"] = _at_least_one(labels), labels.row_lengths()
     if "boxes" in fields:
         parsed.update(_objects(columns))
     most = tf.shape(parsed["boxes"])[1] if "boxes" in fields else 0
     if "masks" in fields:
         parsed["masks"] = _padded(columns["image/object/mask"], most)
     if "keypoints" in fields:
+        if not keypoints:
+            raise ValueError("these records have no keypoints, which the task learns")
         points = [tf.cast(_padded(columns[name], most * keypoints), tf.float32) for name in _POINT]
         shape = [-1, most, keypoints, 3]
         parsed["keypoints"] = tf.reshape(tf.stack(points, -1), shape)
@@ -91,7 +93,6 @@ def block(serialized: tf.Tensor, fields: tuple[str, ...], keypoints: int = 0) ->
 
 def _objects(columns: dict) -> dict:
     classes = columns["image/object/class/label"]
-    # At least one: some kernels crash on tensors without elements.
     most = tf.maximum(tf.cast(tf.reduce_max(classes.row_lengths()), tf.int32), 1)
     boxes = tf.stack([_padded(columns[edge], most) for edge in _EDGES], axis=-1)
     crowd, difficult = (
@@ -104,6 +105,12 @@ def _objects(columns: dict) -> dict:
         "valid": valid,
         "learn": valid & ~difficult,
     }
+
+
+def _at_least_one(ragged: tf.RaggedTensor) -> tf.Tensor:
+    """[B, M >= 1]: unbatching tensors without elements ends the process (TensorFlow 2.20)."""
+    most = tf.cast(tf.reduce_max(ragged.row_lengths()), tf.int32)
+    return _padded(ragged, tf.maximum(most, 1))
 
 
 def _padded(ragged: tf.RaggedTensor, width) -> tf.Tensor:

@@ -25,17 +25,23 @@ import os
 import posixpath
 
 from convoy.data import keypoints
-from convoy.data.files import files, json_stream
+from convoy.data.files import files
 from convoy.data.images import images
-from convoy.data.sample import Listing, Reference, Sample
-from convoy.data.sources import Options, SourceError, coco_json, coco_rows, ignore
+from convoy.data.sample import Listing, Reference, Sample, Told
+from convoy.data.sources import (
+    Options,
+    SourceError,
+    coco_json,
+    coco_labels,
+    coco_points,
+    coco_rows,
+    ignore,
+)
 from convoy.data.sources.coco_json import CocoFile
 from convoy.data.sources.split import hashed_split
 
 _LIKELY = ("instances", "keypoints", "captions", "panoptic", "coco", "train", "val", "image_info")
 _DETECT = 6  # JSON files looked into by detect
-_BODY = 17
-_NO_CLASS = ("_background_", "__ignore__")  # labelme writes them into its COCO files
 
 
 def detect(tree: files.Tree) -> bool:
@@ -61,27 +67,37 @@ def scan(path, options: Options = Options()) -> Listing:
             placed.append((file, place))
         else:
             notes.append(f"{file.name}: none of its {len(place)} pictures is there: left out")
+            tree.pass_over(file.name, "none of its pictures is there")
     if not any(place for _, place in placed):
         raise SourceError(
             f"{tree.root}: expected the pictures that {', '.join(names)} name, such as "
             f"{_first_file_name(loaded)}, beside the JSON, in a folder named as it or as its split "
             f"(train2017, images/train); found none of them among {len(pictures)} pictures"
         )
-    names, body, whole = _keypoint_names(tree, [file for file, _ in placed], notes)
+    names, body, whole = coco_points.names(tree, [file for file, _ in placed], notes)
+    unclear = _unclear(placed, pictures)
     entries = _entries(tree, placed, options, notes)
+    entries = {key: entry for key, entry in entries.items() if key[1] not in unclear}
+    ambiguous = _joined(entries.values())
     references = _references(tree, entries, (body, whole))
     used = [file for file, _ in placed]
-    labels = options.labels or _labels(used, notes)
+    labels, grouping = coco_labels.labels(used, notes)
+    why = "all between 0 and 1: taken as parts of the picture's size"
+    ambiguous += [Told("boxes", f.boxes, why, (f.name,)) for f in used if f.relative]
     segments = [file for file in used if "segments" in file.kinds]
     notes += _unlisted(len(pictures), entries, segments)
     return Listing(
         tuple(references),
-        labels,
-        tuple(sorted(row for file in used for row in file.rejected)),
-        segmentation_labels=_segmentation_labels(tree, segments),
+        options.labels or labels,
+        tuple(sorted([*unclear.values(), *(row for file in used for row in file.rejected)])),
+        segmentation_labels=coco_labels.of_segments(tree, segments),
         keypoints=names,
         keypoint_pairs=keypoints.pairs(names),
         notes=tuple(notes),
+        unused=()
+        if {*options.labels} & {n for told in grouping for n in told.examples}
+        else grouping,
+        ambiguous=tuple(ambiguous),
     )
 
 
@@ -101,7 +117,10 @@ def _open(path) -> tuple[files.Tree, list[str]]:
     """The tree and its COCO files; of a single JSON file the folder that has its pictures."""
     tree = files.tree(path)
     if not (os.path.isfile(tree.root) and tree.root.lower().endswith(".json")):
-        names = [name for name in _json_names(tree) if coco_json.is_coco(tree, name)]
+        every = _json_names(tree)
+        names = [name for name in every if coco_json.is_coco(tree, name)]
+        for name in {*every} - {*names}:
+            tree.pass_over(name, "it is not COCO's JSON")
         if not names:
             raise SourceError(
                 f"{tree.root}: expected COCO's JSON files ({{images, annotations, categories}}), "
@@ -147,6 +166,7 @@ def _entries(tree, placed, options: Options, notes: list[str]) -> dict[tuple[str
         objects = _kind(file) in ("objects", "keypoints", "")
         if file.split is None and objects and place and in_splits.issuperset(place.values()):
             notes.append(f"{file.name}: other files give a split to its pictures: left out")
+            tree.pass_over(file.name, "other files give a split to its pictures")
             placed.remove((file, place))
             continue
         splits = collections.defaultdict(list)
@@ -175,6 +195,52 @@ def _check_alone(tree, entry: _Entry, file: CocoFile) -> None:
             )
 
 
+def _unclear(placed, pictures: coco_json.Pictures) -> dict[str, tuple[str, str, str]]:
+    """Picture -> why it is rejected: one id of two pictures, or two file names of one picture."""
+    rejected: dict[str, tuple[str, str, str]] = {}
+    for file, place in placed:
+        folders = pictures.folders(file)
+        for key, file_names in file.unclear.items():
+            detail = f"{file.name}: image id {key} is of {' and of '.join(file_names)}: whose its "
+            detail += "annotations are is not known"
+            for file_name in file_names:
+                name = pictures.find(file_name, folders, file.split)
+                name = name or coco_json.expected(folders[0], file_name)
+                rejected[name] = name, "ambiguous_id", detail
+        called = collections.defaultdict(set)
+        for key, name in place.items():
+            called[name].add(coco_json.relative(file.images[key][0]))
+        for name, file_names in called.items():
+            if len(file_names) > 1 and name in pictures:
+                several = ", ".join(sorted(file_names)[:5])
+                detail = f"{file.name}: {several} could all be {name}"
+                rejected[name] = name, "ambiguous_picture", detail
+    return rejected
+
+
+def _joined(entries) -> list[Told]:
+    """Joins the rows of a picture that a file lists under several ids, each row once."""
+    told: dict[str, list[str]] = collections.defaultdict(list)
+    for entry in entries:
+        keys = collections.defaultdict(dict)
+        for file, key in entry.parts:
+            keys[file.name][key] = file
+        for name, own in keys.items():
+            if len(own) < 2:
+                continue
+            file, first = next(iter(own.values())), next(iter(own))
+            rows = {coco_rows.content(raw): raw for key in own for raw in file.rows.get(key, ())}
+            categories = [c for key in own for c in file.used.get(key, ())]
+            for key in own:
+                file.rows.pop(key, None)
+            file.rows[first] = list(rows.values())
+            file.used[first] = list(dict.fromkeys(categories))
+            told[name].append(file.images[first][0])
+            entry.parts = [p for p in entry.parts if p[0] is not file or p[1] == first]
+    why = "listed under several ids: their annotations are joined, equal ones taken once"
+    return [Told(f"pictures of {n}", len(own), why, tuple(own[:3])) for n, own in told.items()]
+
+
 def _kind(file: CocoFile) -> str:
     """What its rows are; keypoints where they have any."""
     kinds = ("segments", "keypoints", "objects", "captions")
@@ -201,7 +267,7 @@ def _references(tree, entries, layout) -> list[Reference]:
                 for category in sorted(file.used[key], key=coco_json.order_of)
                 if category in file.categories
             )
-            parts.append((interned.setdefault(names, names), tuple(rows)))
+            parts.append((interned.setdefault(names, names), tuple(rows), file.relative))
             left[file.name, key] -= 1
             if not left[file.name, key]:  # else another split needs them, too
                 del file.rows[key]
@@ -229,98 +295,9 @@ def _segment_classes(entry: _Entry) -> tuple[tuple[str, int, bool], ...]:
     (file, key), *_ = (part for part in entry.parts if "segments" in part[0].kinds)
     return tuple(
         (category, value, bool(file.categories[category].get("isthing", 1)))
-        for value, category in enumerate(_sorted(file.categories))
+        for value, category in enumerate(coco_labels.by_id(file.categories))
         if category in file.used[key]
     )
-
-
-def _sorted(categories) -> list[str]:
-    return sorted(categories, key=coco_json.order_of)
-
-
-def _labels(used: list[CocoFile], notes: list[str]) -> tuple[str, ...]:
-    """Names of the categories that objects have, by id; of a panoptic file alone, its things."""
-    described = [f for f in used if f.kinds & {"objects", "keypoints"}]
-    segments = [f for f in used if "segments" in f.kinds and not described]
-    order: dict[str, str] = {}  # name -> id
-    for file in described or segments or used:
-        names: dict[str, str] = {}
-        for key in _sorted(file.categories):
-            row = file.categories[key]
-            if row["name"] in _NO_CLASS:
-                notes.append(f"{file.name}: category {row['name']!r} is no class: left out")
-            elif not segments or row.get("isthing", 1):
-                if row["name"] in names:
-                    notes.append(f"{file.name}: several categories are called {row['name']!r}")
-                names.setdefault(row["name"], key)
-        for name, key in names.items():
-            if order.setdefault(name, key) != key:
-                notes.append(f"{file.name}: category {name!r} has id {key}, not {order[name]}")
-    return tuple(sorted(order, key=lambda name: (coco_json.order_of(order[name]), name)))
-
-
-def _segmentation_labels(tree, segments: list[CocoFile]) -> tuple[str, ...]:
-    lists = {
-        tuple(file.categories[key]["name"] for key in _sorted(file.categories)) for file in segments
-    }
-    if len(lists) > 1 or any(len(names) > 255 for names in lists):
-        raise SourceError(
-            f"{tree.root}: {', '.join(f.name for f in segments)}: expected panoptic files with the "
-            "same categories, 255 at most; point data.path at one of these files"
-        )
-    return next(iter(lists), ())
-
-
-def _keypoint_names(tree, used, notes: list[str]) -> tuple[tuple[str, ...], int, bool]:
-    """(names, how many of them are in the rows' "keypoints", whether whole-body lists follow)."""
-    layouts: dict[tuple[tuple[str, ...], int, bool], list[str]] = {}
-    for file in used:
-        if "keypoints" in file.kinds:
-            layout = _layout(file, notes)
-            layouts.setdefault(layout, []).append(file.name)
-    if len(layouts) > 1:
-        counts = "; ".join(f"{', '.join(where)}: {len(of[0])}" for of, where in layouts.items())
-        raise SourceError(
-            f"{tree.root}: the keypoints are not the same in all files ({counts} points); point "
-            "data.path at one of these files"
-        )
-    return next(iter(layouts), ((), 0, False))
-
-
-def _layout(file: CocoFile, notes: list[str]) -> tuple[tuple[str, ...], int, bool]:
-    lists = {
-        tuple(json_stream.plain(str(point)) for point in row["keypoints"]): row["name"]
-        for row in file.categories.values()
-        if isinstance(row.get("keypoints"), list) and row["keypoints"]
-    }
-    if len(lists) > 1:
-        notes.append(f"{file.name}: its categories have different keypoints: left out")
-        return (), 0, False
-    names = next(iter(lists), ())
-    whole = sum(count for _, count in coco_json.WHOLE_BODY)
-    count = max(len(names), file.points)
-    if file.whole_body or (len(names) == _BODY and file.points == _BODY + whole):
-        names += tuple(
-            name
-            for key, points in coco_json.WHOLE_BODY
-            for name in _PART_NAMES.get(key) or keypoints.numbered(key.split("_")[0], points)
-        )
-    elif count > len(names):
-        categories = list(file.categories.values())
-        owner = categories[0]["name"] if len(categories) == 1 else "point"
-        names += keypoints.numbered(owner, count)[len(names) :]
-        notes.append(
-            f"{file.name}: {count} keypoints, not all named: a mirrored picture swaps those "
-            "alone that a known layout or their names pair"
-        )
-    return names, count, file.whole_body
-
-
-_PART_NAMES = {
-    "foot_kpts": tuple(
-        f"{side}_{part}" for side in ("left", "right") for part in ("big_toe", "small_toe", "heel")
-    )
-}
 
 
 def _unlisted(count: int, entries, segments) -> list[str]:

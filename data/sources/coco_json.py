@@ -39,6 +39,15 @@ class CocoFile:
     points: int = 0  # keypoints that a row has, at most
     whole_body: bool = False
     rejected: list[tuple[str, str, str]] = dataclasses.field(default_factory=list)
+    unclear: dict[str, list[str]] = dataclasses.field(default_factory=dict)  # id -> its file_names
+    boxes: int = 0
+    largest: float = 0.0  # number in a box
+    fractions: bool = False  # whether a box has any
+
+    @property
+    def relative(self) -> bool:
+        """Whether boxes are parts of the picture's size, as Azure ML writes them."""
+        return self.boxes > 0 and self.largest <= 1 and self.fractions
 
 
 def is_coco(tree: files.Tree, name: str) -> bool:
@@ -79,6 +88,9 @@ def load(tree: files.Tree, name: str) -> CocoFile:
         for index in bad[key]:
             detail = f"{name}: {key}[{index}] is no object with {fields} of its own"
             file.rejected.append((f"{name}#{key}[{index}]", "corrupt_annotation", detail))
+    for key in file.unclear:
+        del file.images[key]
+        file.rows.pop(key, None)
     for key in sorted(file.rows.keys() - file.images.keys()):
         rows = len(file.rows.pop(key))
         detail = f"{name}: {rows} annotations of image_id {key}, which is not among its images"
@@ -123,8 +135,13 @@ def split_of(name: str) -> str | None:
 
 def _add_image(file: CocoFile, raw: bytes, value: dict) -> bool:
     key, name = key_of(value.get("id")), _file_name(value)
-    if key is None or not name or file.images.get(key, (name,))[0] != name:
+    if key is None or not name:
         return False
+    before = file.images.get(key, (name,))[0]
+    if before != name:  # two pictures of one id: whose are its annotations?
+        names = file.unclear.setdefault(key, [before])
+        names += [] if name in names else [name]
+        return True
     size = value.get("height"), value.get("width")
     valid = all(isinstance(side, int) and side > 0 for side in size)
     file.images[key] = (name, size if valid else None)
@@ -160,11 +177,19 @@ def _add_row(file: CocoFile, raw: bytes, value: dict) -> bool:
         if isinstance(points, list) and points:
             file.points = max(file.points, len(points) // 3)
         file.kinds.add("keypoints" if points or whole else "objects")
+        _measure(file, value.get("bbox"))
     for row in segments if isinstance(segments, list) else [value]:
         category = key_of(row.get("category_id")) if isinstance(row, dict) else None
         if category is not None and category not in used:
             used.append(category)
     return True
+
+
+def _measure(file: CocoFile, box) -> None:
+    if isinstance(box, list) and box and all(type(edge) in (int, float) for edge in box):
+        file.boxes += 1
+        file.largest = max(file.largest, *map(abs, box))
+        file.fractions |= any(edge % 1 for edge in box)
 
 
 def _file_name(value: dict) -> str:
@@ -193,6 +218,9 @@ class Pictures:
 
     def __len__(self) -> int:
         return len(self._names)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._tree
 
     def folders(self, file: CocoFile) -> list[str]:
         """Where its file names may begin, the likeliest first."""

@@ -22,7 +22,7 @@ def sample(reference: Reference, labels, max_pixels: int, warn) -> Sample:
     picture = images.load(reference.image, max_pixels)
     objects = Objects(reference, picture, labels, warn, size=size)
     rows, captions, segments = [], [], []
-    for categories, raw in parts:
+    for categories, raw, relative in parts:
         names = dict(categories)
         for row in (_parse(text, reference.source_id) for text in raw):
             if isinstance(row.get("segments_info"), list):
@@ -30,7 +30,7 @@ def sample(reference: Reference, labels, max_pixels: int, warn) -> Sample:
             elif "caption" in row:
                 captions.append(row["caption"])
             else:
-                rows.append((row, names))
+                rows.append((_in_pixels(row, objects) if relative else row, names))
     for row, names in _merged(rows):
         _add(objects, row, _name(row, names), layout, reference.source_id, warn)
     texts = [json_stream.plain(c).strip() for c in captions if isinstance(c, str) and c.strip()]
@@ -47,6 +47,30 @@ def _parse(raw: bytes, source_id: str) -> dict:
         return json.loads(raw)
     except (ValueError, RecursionError) as error:
         raise BadSample("corrupt_annotation", f"{source_id}: {error}") from None
+
+
+def content(raw: bytes) -> str:
+    """A row but for its ids, equal for equal annotations."""
+    try:
+        row = json.loads(raw)
+    except (ValueError, RecursionError):
+        return repr(raw)
+    return json.dumps({k: v for k, v in row.items() if k not in ("id", "image_id")}, sort_keys=True)
+
+
+def _in_pixels(row: dict, objects: Objects) -> dict:
+    """A row whose box and polygons are parts of the picture's size."""
+    sides = objects.width, objects.height
+
+    def scaled(values):
+        if isinstance(values, list) and values and all(map(_number, values)):
+            return [value * sides[i % 2] for i, value in enumerate(values)]
+        return [scaled(inner) for inner in values] if isinstance(values, list) else values
+
+    row = {**row, **{key: scaled(row[key]) for key in ("bbox", "segmentation") if key in row}}
+    if _number(row.get("area")):
+        row["area"] *= sides[0] * sides[1]
+    return row
 
 
 def _merged(rows: list[tuple[dict, dict]]) -> list[tuple[dict, dict]]:
@@ -185,7 +209,7 @@ def _panoptic(objects: Objects, segments, panoptic, where: str, warn) -> bytes:
                 area=float(np.count_nonzero(mask)),
                 mask=mask,
             )
-    return images.encode(np.ascontiguousarray(objects.turned.raster(values)))
+    return images.encode(objects.frame.raster(values))
 
 
 def segment_ids(where: files.Where, size: tuple[int, int]) -> np.ndarray:

@@ -8,9 +8,10 @@
   fewer than what they make up.
 * path, then a column of 0 and 1 for each class (Roboflow's _classes.csv).
 
-Rows of one picture belong together. Splits: a column split or set, else the table's name
-(train.csv) or folder, else the picture's folder, else a hash. What columns mean, and how pictures
-are found: data/sources/csv_table.py.
+Rows of one picture belong together. A column Confidence of 0 says that the class was looked for and
+is not there, as in Open Images: such a row gives no class. Splits: a column split or set, else the
+table's name (train.csv) or folder, else the picture's folder, unless it is called as its class is,
+else a hash. What columns mean, and how pictures are found: data/sources/csv_table.py.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ import numpy as np
 from convoy.data.files import files
 from convoy.data.images import images
 from convoy.data.objects import Objects, sample_of
-from convoy.data.sample import BadSample, Listing, Reference, Sample
+from convoy.data.sample import BadSample, Listing, Reference, Sample, Told
 from convoy.data.sources import Options, SourceError, csv_table, ignore
 from convoy.data.sources.csv_table import Table
 from convoy.data.sources.layout import pictures, split_of
@@ -32,6 +33,7 @@ from convoy.data.sources.number import finite
 from convoy.data.sources.split import SPLITS, hashed_split
 
 OBJECT = "object"  # the class of boxes without one
+_UNSURE = "Confidence between 0 and 1: taken as there"
 
 
 def detect(tree: files.Tree) -> bool:
@@ -67,26 +69,39 @@ def scan(path, options: Options = Options()) -> Listing:
     separator = _separator(understood)
     for table in understood:
         for split, name, row in _entries(table, index, separator, rejected):
-            split = split or split_of(name) or hashed_split(name, options.holdout, options.seed)
+            split = split or _split_of(name, row)
+            split = split or hashed_split(name, options.holdout, options.seed)
             groups[split, name].append(row)
     relative = _relative(groups.values())
+    absent, unsure = _confidences(understood)
+    multi_label = separator is not None or bool(absent)
     labels = options.labels or _labels(understood, groups.values())
     if not labels:
         raise SourceError(f"{tree.root}: {understood[0].name} names no class in any row")
     references = []
     for (split, name), rows in sorted(groups.items()):
-        annotation, problem = _annotation(rows, labels, relative, separator is not None)
+        annotation, problem = _annotation(rows, labels, relative, multi_label)
         if problem:
             rejected.append((name, *problem))
         else:
             references.append(Reference(name, split, tree.where(name), annotation))
     notes = [f"{t.name} is not used: {t.why}" for t in tables if not t.columns]
+    for table in tables:
+        if not table.columns:
+            tree.pass_over(table.name, table.why)
     unused = len(set(picture_names) - {name for _, name in groups})
     if unused:
         notes.append(f"{unused} pictures are in no table, and are not used")
     if relative:
         notes.append("all corners are between 0 and 1: taken as parts of the picture's size")
-    return Listing(tuple(references), labels, tuple(sorted(rejected)), notes=tuple(notes))
+    return Listing(
+        tuple(references),
+        labels,
+        tuple(sorted(rejected)),
+        notes=tuple(notes),
+        unused=(Told("rows", absent, "Confidence 0: known to be absent"),) if absent else (),
+        ambiguous=(Told("rows", unsure, _UNSURE),) if unsure else (),
+    )
 
 
 def read(reference: Reference, labels, *, max_pixels=images.MAX_PIXELS, warn=ignore) -> Sample:
@@ -142,6 +157,8 @@ def _entries(table: Table, index, separator: str | None, rejected: list):
 def _row(where: str, cells: list[str], columns, separator: str | None):
     """Raises BadSample."""
     label = cells[columns.label] if columns.label >= 0 else ""
+    if columns.confidence >= 0 and finite(cells[columns.confidence]) == 0:
+        return where, (None, None) if columns.corners else None, []
     if columns.flags:
         flags = [(name, csv_table.flag(cells[i])) for i, name in columns.flags]
         if any(value is None for _, value in flags):
@@ -165,6 +182,13 @@ def _row(where: str, cells: list[str], columns, separator: str | None):
     return where, size, [(label or OBJECT, tuple(box))]
 
 
+def _split_of(name: str, row) -> str | None:
+    """Of the picture's folders, but those that are called as its class is."""
+    classes = {label for label, _ in row[2]}
+    folders = [folder for folder in name.split("/")[:-1] if folder not in classes]
+    return split_of("/".join([*folders, "x"]))
+
+
 def _annotation(rows: list, labels, relative: bool, multi_label: bool):
     """What travels with the reference, or (reason, detail) of a picture that cannot be used."""
     boxed = [row for row in rows if row[1] is not None]
@@ -178,6 +202,18 @@ def _annotation(rows: list, labels, relative: bool, multi_label: bool):
     if names and not any(name in labels for _, name in names):
         return None, ("unknown_class", f"{where}: {names[0][1]!r} is not among the labels")
     return (None, False, tuple(names)), None
+
+
+def _confidences(tables: list[Table]) -> tuple[int, int]:
+    """Rows whose confidence is 0, and those where it is between 0 and 1."""
+    values = [
+        finite(row[table.columns.confidence])
+        for table in tables
+        if table.columns.confidence >= 0
+        for _, row in table.rows
+        if table.columns.confidence < len(row)
+    ]
+    return values.count(0), sum(value is not None and 0 < value < 1 for value in values)
 
 
 def _separator(tables: list[Table]) -> str | None:
@@ -215,5 +251,12 @@ def _labels(tables: list[Table], groups: Iterable[list]) -> tuple[str, ...]:
     if flags:
         return tuple(dict.fromkeys(flags))
     names = {name for rows in groups for _, _, objects in rows for name, _ in objects}
+    names |= {
+        row[table.columns.label]
+        for table in tables
+        if table.columns.confidence >= 0 and table.columns.label >= 0
+        for _, row in table.rows
+        if len(row) >= table.count and row[table.columns.label]
+    }
     numbers = all(name.isdecimal() for name in names)
     return tuple(sorted(names, key=(lambda name: (int(name), name)) if numbers else str))

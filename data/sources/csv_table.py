@@ -34,6 +34,7 @@ _CORNERS = (  # (ymin, xmin, ymax, xmax)
     ("top", "left", "bottom", "right"),
     ("miny", "minx", "maxy", "maxx"),
 )
+_CONFIDENCE = ("confidence",)
 _SENTENCES = ("caption", "captions", "comment", "comments", "text", "sentence", "description")
 _FLAGS = {"0": False, "1": True, "0.0": False, "1.0": True, "": False}
 _FLAGS |= {"false": False, "true": True}
@@ -83,6 +84,7 @@ class Columns(NamedTuple):
     size: tuple[int, ...] = ()  # height, width of the picture
     split: int = -1
     flags: tuple[tuple[int, str], ...] = ()  # one column per class: 1 = it has it
+    confidence: int = -1  # 0 = looked at, and not there (Open Images)
 
 
 class Table(NamedTuple):
@@ -188,7 +190,8 @@ def _by_header(column: int, header: list[str], some: list[list[str]]) -> Columns
     label, split = _first(place, _CLASS), _first(place, _SPLIT)
     if split >= 0 and not any(row[split].lower() in SPLITS for row in some if split < len(row)):
         split = -1
-    used = {column, split, *size, *(place[k] for k in corners)}
+    confidence = _first(place, _CONFIDENCE)
+    used = {column, split, confidence, *size, *(place[k] for k in corners)}
     rest = [i for i, key in enumerate(keys) if i not in used and key]
     others = {keys[i] for i in rest}
     points = {key[:-1] for key in others if key.endswith("x") and f"{key[:-1]}y" in others}
@@ -199,14 +202,22 @@ def _by_header(column: int, header: list[str], some: list[list[str]]) -> Columns
         label = label if label >= 0 else _first(place, ("name", "id"))
         if label < 0 and corners == _CORNERS[1]:
             return "its columns are two points without a class"
-        return Columns(column, label, tuple(place[k] for k in corners), sized, size, split)
+        return Columns(
+            column,
+            label,
+            tuple(place[k] for k in corners),
+            sized,
+            size,
+            split,
+            confidence=confidence,
+        )
     if label < 0 and len(rest) == 1:
         label = rest[0]
     if label >= 0:
         if keys[label] in _SENTENCES or any("." in row[label] and _is_number(row[label])
                                             for row in some if label < len(row)):  # fmt: skip
             return f"its column {header[label]!r} holds no classes"
-        return Columns(column, label, split=split)
+        return Columns(column, label, split=split, confidence=confidence)
     if len(rest) < 2 or not all(flag(row[i]) is not None for row in some for i in rest if
                                 i < len(row)):  # fmt: skip
         return "no column of it is called class or label, and not all others hold 0 and 1"

@@ -4,8 +4,11 @@ Layouts: `path/train/<class>/**` with `path/val/<class>/**` and so on, or `path/
 then split by a hash of the source_id; also below one folder that holds everything, as archives have
 it. Pictures may lie deeper (`train/<wnid>/images/*.JPEG`). Folders of splits are called train, val,
 test, ..., or have such a word in their names (`seg_train`, `training_set`), of which there are then
-two and more, and may hold a single folder of the same name. Files that are no pictures (LICENSE,
-*.txt) are passed over.
+two and more, and may hold a single folder of the same name.
+
+A class may be called train, too. Folders are splits where they hold folders of classes; beside
+folders with other names they are classes if they hold none, or if there is one such name, and two
+other folders or more, that hold the same folders as it does.
 """
 
 from __future__ import annotations
@@ -15,10 +18,12 @@ import numpy as np
 from convoy.data.files import files
 from convoy.data.images import images
 from convoy.data.objects import sample_of
-from convoy.data.sample import Listing, Reference, Sample
+from convoy.data.sample import Listing, Reference, Sample, Told
 from convoy.data.sources import Options, SourceError, ignore
 from convoy.data.sources.layout import pictures, split_of
 from convoy.data.sources.split import SPLITS, hashed_split
+
+_WHY = "the folders beside them are no splits, and none of them holds folders of classes"
 
 
 def detect(tree: files.Tree) -> bool:
@@ -48,7 +53,12 @@ def scan(path, options: Options = Options()) -> Listing:
         references.append(Reference(source_id, split, tree.where(source_id), name))
     references.sort(key=lambda reference: (reference.split, reference.source_id))
     notes = (f"{unused} pictures are in no class folder, and are not used",) if unused else ()
-    return Listing(tuple(references), names, tuple(sorted(rejected)), notes=notes)
+    split_like = tuple(sorted({n for split, n, _ in rows if split is None and n.lower() in SPLITS}))
+    told = Told("folders", len(split_like), "taken as classes, not as splits: " + _WHY, split_like)
+    ambiguous = (told,) if split_like else ()
+    return Listing(
+        tuple(references), names, tuple(sorted(rejected)), notes=notes, ambiguous=ambiguous
+    )
 
 
 def read(reference: Reference, labels, *, max_pixels=images.MAX_PIXELS, warn=ignore) -> Sample:
@@ -87,9 +97,19 @@ def _unwrapped(rows: list[tuple[list[str], str]]) -> list[tuple[list[str], str]]
 
 def _splits(rows: list[tuple[list[str], str]]) -> dict[str, str] | None:
     """Top folder -> its split; None where the top folders are classes."""
-    tops = {folders[0] for folders, _ in rows}
-    exact = {top: SPLITS[top.lower()] for top in tops if top.lower() in SPLITS}
-    if exact:
-        return exact
-    split_by_top = {top: split for top in tops if (split := split_of(f"{top}/"))}
-    return split_by_top if len(set(split_by_top.values())) > 1 else None
+    inside: dict[str, set[str]] = {}  # top folder -> folders with pictures in it
+    for folders, _ in rows:
+        inside.setdefault(folders[0], set()).update(folders[1:2])
+    split_by_top = {top: SPLITS[top.lower()] for top in inside if top.lower() in SPLITS}
+    if not split_by_top:
+        split_by_top = {top: split for top in inside if (split := split_of(f"{top}/"))}
+        if len(set(split_by_top.values())) < 2:
+            return None
+    others = inside.keys() - split_by_top.keys()
+    if not any(inside[top] for top in split_by_top):
+        return None if others else split_by_top
+    of_others = set().union(*(inside[top] for top in others))
+    if len(split_by_top) == 1 and len(others) > 1:
+        (only,) = split_by_top
+        return None if inside[only] <= of_others else split_by_top
+    return split_by_top

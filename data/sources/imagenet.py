@@ -32,8 +32,8 @@ from convoy.data.sources import Options, SourceError, ignore, synsets
 from convoy.data.sources.layout import pictures, split_of
 from convoy.data.sources.number import finite
 from convoy.data.sources.split import hashed_split
-from convoy.data.sources.voc import parse
 from convoy.data.sources.voc_layout import decoded
+from convoy.data.sources.voc_xml import parse
 
 _NUMBERED = re.compile(r"ILSVRC2012_(val|test)_(\d{8})\.\w+")
 _BESIDE = re.compile(r"(?i).*(devkit|bbox).*\.(tar|tar\.gz|tgz|zip)|n\d{8}\.(tar|tar\.gz|tgz)")
@@ -104,7 +104,7 @@ def read(reference: Reference, labels, *, max_pixels=images.MAX_PIXELS, warn=ign
     picture = images.load(reference.image, max_pixels)
     size = None if tree is None else tuple(finite(tree.findtext(f"size/{s}")) for s in _SIZE)
     where = "" if xml is None else files.name_of(xml)
-    objects = Objects(reference, picture, labels, warn, size=size, where=where)
+    objects = Objects(reference, picture, labels, warn, size=size, where=where, prefer="stored")
     for node in () if tree is None else tree.iterfind("object"):
         name = (node.findtext("name") or "").strip()
         corners = [finite(node.findtext(f"bndbox/{edge}")) for edge in _EDGES]
@@ -119,10 +119,12 @@ _EDGES = ("ymin", "xmin", "ymax", "xmax")
 
 def _everything(tree: files.Tree) -> dict[str, files.Where]:
     """The files of the tree and of archives of annotations among them."""
-    places = {name: tree.where(name) for name in tree.names}
+    places = {name: tree.place(name) for name in tree.names}
     for name, where in sorted(places.items()):
+        if name.lower().endswith((".txt", ".tsv", ".csv", ".mat")):
+            tree.where(name)  # the tables are looked for among them
         if isinstance(where, str) and _BESIDE.fullmatch(posixpath.basename(name)):
-            inside = files.tree(where)
+            inside = files.tree(tree.where(name))
             folder = posixpath.dirname(name)
             places.update({posixpath.join(folder, n): inside.where(n) for n in inside.names})
     return places

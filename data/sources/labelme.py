@@ -61,9 +61,14 @@ def scan(path, options: Options = Options()) -> Listing:
             continue
         if not _is_labelme(content):
             num_others += 1
+            tree.pass_over(name, "it is not labelme's JSON")
             continue
         picture = finder.find(name, content.get("imagePath"))
         inside = picture is None and isinstance(content.get("imageData"), str)
+        if several := [] if picture or inside else finder.alike(name):
+            detail = f"{name}: is it of {' or of '.join(several)}? Its imagePath names neither"
+            rejected += [(other, "ambiguous_picture", detail) for other in several]
+            continue
         source_id = picture or (name if inside else f"{posixpath.splitext(name)[0]}.jpg")
         if source_id in by_picture:
             detail = f"{name}: {by_picture[source_id][0]} is already of the picture {source_id}"
@@ -171,6 +176,11 @@ class _Finder:
     def __len__(self) -> int:
         return len(self._pictures)
 
+    def alike(self, json_name: str) -> list[str]:
+        """The pictures of its name, where they are several."""
+        alike = self._stems.get(posixpath.splitext(posixpath.basename(json_name))[0], [])
+        return alike if len(alike) > 1 else []
+
     def find(self, json_name: str, image_path: Any) -> str | None:
         folder, base = posixpath.split(json_name)
         image_path = coco_json.relative(image_path) if isinstance(image_path, str) else ""
@@ -180,8 +190,8 @@ class _Finder:
         stem = posixpath.splitext(base)[0]
         alike = self._stems.get(stem, [])
         beside = [name for name in alike if posixpath.dirname(name) == folder]
-        fits = beside or (alike if len(alike) == 1 else [])
-        return fits[0] if fits else self._pictures.find(image_path, [], None)
+        fits = beside or alike
+        return fits[0] if len(fits) == 1 else self._pictures.find(image_path, [], None)
 
 
 def _label(shape: dict) -> str:

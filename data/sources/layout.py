@@ -107,9 +107,11 @@ def pairs(
 
     roles: of the first and the second half; a picture whose folders say none is a first half,
     unless its stem ends as a second half's does and the picture without that ending is there.
-    Endings are removed where the names do not match as they are; group 1 is what stays.
+    Endings are removed where the names do not match as they are; group 1 is what stays. Of two
+    first halves of one name (a.jpg, a.png) neither is paired.
     """
     firsts: dict[tuple, str] = {}
+    twice: dict[tuple, list[str]] = {}  # first halves of a name that another one has
     seconds: dict[tuple, str] = {}
     shortened: dict[tuple, str] = {}
     without_role: list[tuple[str, Place]] = []
@@ -119,7 +121,7 @@ def pairs(
             seconds.setdefault((at.split, at.rest, at.stem), name)
             shortened.setdefault((at.split, at.rest, _without(second_ending, at.stem)), name)
         elif at.role == roles[0]:
-            firsts.setdefault((at.split, at.rest, at.stem), name)
+            _put(firsts, twice, (at.split, at.rest, at.stem), name)
         else:
             without_role.append((name, at))
     bare = {(at.split, at.rest, _without(first_ending, at.stem)) for _, at in without_role}
@@ -128,8 +130,17 @@ def pairs(
         if stem != at.stem and (at.split, at.rest, stem) in bare:
             shortened.setdefault((at.split, at.rest, stem), name)
         else:
-            firsts.setdefault((at.split, at.rest, at.stem), name)
-    return _matched(firsts, seconds, shortened, placed, first_ending)
+            _put(firsts, twice, (at.split, at.rest, at.stem), name)
+    unclear = [(n, key[0]) for key, others in twice.items() for n in (firsts.pop(key), *others)]
+    found = _matched(firsts, seconds, shortened, placed, first_ending)
+    others = [row for row in found.seconds_alone if row not in unclear]
+    alone = sorted([*found.firsts_alone, *unclear], key=lambda row: row[0])
+    return found._replace(firsts_alone=alone, seconds_alone=others)
+
+
+def _put(firsts: dict, twice: dict, key: tuple, name: str) -> None:
+    if firsts.setdefault(key, name) != name:
+        twice.setdefault(key, []).append(name)
 
 
 def _matched(firsts, seconds, shortened, placed, first_ending) -> Pairs:

@@ -101,7 +101,9 @@ def read(reference: Reference, labels, *, max_pixels=images.MAX_PIXELS, warn=ign
     objects = None
     for label, many, where in reference.annotation:
         codes = classes.codes_of(where, False, max_pixels)
-        objects = objects or Objects(reference, picture, labels, warn, size=codes.shape)
+        objects = objects or Objects(
+            reference, picture, labels, warn, size=codes.shape, scalable=False
+        )
         if codes.shape != (objects.height, objects.width):
             raise BadSample(
                 "bad_segmentation",

@@ -91,7 +91,7 @@ def read(reference: Reference, labels, *, max_pixels=images.MAX_PIXELS, warn=ign
     where, codes = reference.annotation
     picture = images.load(reference.image, max_pixels)
     values = classes.read(where, codes, max_pixels)
-    objects = Objects(reference, picture, labels, warn, size=values.shape)
+    objects = Objects(reference, picture, labels, warn, size=values.shape, scalable=False)
     if values.shape != (objects.height, objects.width):
         raise BadSample(
             "bad_segmentation",
@@ -100,7 +100,7 @@ def read(reference: Reference, labels, *, max_pixels=images.MAX_PIXELS, warn=ign
         )
     present = np.unique(values)
     return objects.sample(
-        segmentation=images.encode(np.ascontiguousarray(objects.turned.raster(values))),
+        segmentation=images.encode(objects.frame.raster(values)),
         labels=present[present != classes.IGNORE].astype(np.int64),
     )
 

@@ -74,6 +74,8 @@ def scan(path, options: Options = Options()) -> Listing:
             f"{', '.join(tree.names[:5]) or 'no file'}"
         )
     parsed = _without_copies(parsed, notes)
+    for name in {name for name, _ in _candidates(tree)} - {file.name for file in parsed}:
+        tree.pass_over(name, "no sentences with classes, or those of another file")
     splits = {file.split for file in parsed}
     default_split = "test" if "train" in splits else None
     names = options.labels or tuple(sorted({row[1] for file in parsed for row in file.rows} - {""}))

@@ -115,7 +115,7 @@ def read(reference: Reference, labels, *, max_pixels=images.MAX_PIXELS, warn=ign
         )
     encoded = values.get(plan.image) or [b""]
     picture = images.upright(encoded[0], max_pixels)
-    objects = Objects(reference, picture, labels, warn, where=reference.source_id)
+    objects = Objects(reference, picture, labels, warn, prefer="stored")  # as TFDS decodes
     if plan.boxes:
         _add(objects, values, plan, names)
     fields = {"captions": tuple(_text(values, plan.captions))}
@@ -127,7 +127,7 @@ def read(reference: Reference, labels, *, max_pixels=images.MAX_PIXELS, warn=ign
             detail = f"{reference.source_id}: label picture of {raw.shape[1]}x{raw.shape[0]} pixels"
             raise BadSample("bad_segmentation", detail)
         raster = classes.mapped(raw, plan.codes, reference.source_id)
-        fields["segmentation"] = images.encode(np.ascontiguousarray(objects.turned.raster(raster)))
+        fields["segmentation"] = images.encode(objects.frame.raster(raster))
         if not plan.labels and not plan.boxes:
             present = np.unique(raster)
             fields["labels"] = present[present != classes.IGNORE].astype(np.int64)

@@ -185,6 +185,8 @@ def _collect(tree: files.Tree):
             except BadSample as error:
                 rejected.append((name, error.reason, error.detail))
                 continue
+            if not entries:
+                tree.pass_over(name, "it is no file of VIA")
             split = coco_json.split_of(name)
             beside = posixpath.dirname(name)
             for entry in entries:

@@ -141,7 +141,9 @@ def read(reference: Reference, labels, *, max_pixels=images.MAX_PIXELS, warn=ign
     file_name = files.name_of(where)
     text = parse(_bytes(where), file_name)
     picture = images.load(reference.image, max_pixels)
-    objects = Objects(reference, picture, labels, warn, size=text.size, where=file_name)
+    objects = Objects(
+        reference, picture, labels, warn, size=text.size, where=file_name, prefer="stored"
+    )
     size = objects.height, objects.width
     rasters = {name: images.read_raster(png, size) for name, png in pngs}
     for number, entry in text.objects.items():

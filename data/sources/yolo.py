@@ -7,7 +7,7 @@ several lists name is listed once for each. Without a .txt, or with an empty one
 After the class come 4 numbers, a box; 5, a box and its score, which is left out; or x y of 3 points
 and more, an outline: its mask and the box around it. With kpt_shape in data.yaml: a box and its
 keypoints. Coordinates are continuous, 0 and 1 are the borders; what lies beyond by no more than
-rounding (0.00001) is moved to them. They are of the picture as stored, before EXIF turns it.
+rounding (0.00001) is moved to them. They are of the picture as EXIF turns it: data/frame.py.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from convoy.data import masks
 from convoy.data.files import files
 from convoy.data.images import images
 from convoy.data.objects import Objects
-from convoy.data.sample import BadSample, Listing, Reference, Sample
+from convoy.data.sample import BadSample, Listing, Reference, Sample, Told
 from convoy.data.sources import Options, SourceError, ignore, yolo_layout
 from convoy.data.sources.layout import pictures, split_of
 from convoy.data.sources.numbered import label_by_number
@@ -71,27 +71,39 @@ def scan(path, options: Options = Options()) -> Listing:
             f"{tree.root}: no names of classes (data.yaml, classes.txt, obj.names), and no object "
             f"in {len(labels)} label files; expected labels such as labels/train/a.txt"
         )
+    lists, ambiguous = _lists(tree, config, labels)
+    numbers = tuple(dict.fromkeys([*numbers, *(name for _, names in lists for name in names)]))
     classes, by_number = label_by_number(numbers, options.labels, tree.root)
-    index = tuple(-1 if name is None else classes.index(name) for name in by_number)
-    if index == tuple(range(len(classes))):
-        index = ()  # the usual case, in few bytes
+    label_of = dict(zip(numbers, by_number, strict=True))
+    index = _index(numbers, label_of, classes)
     placed, missing = _splits(tree, names, config, options)
-    references = []
+    references, rejected = (
+        [],
+        [(n, "missing_image", f"{n}: no picture of this name") for n in alone],
+    )
+    for label, own in yolo_layout.shared(labels).items():
+        detail = f"{label} has the name of {' and of '.join(own)}; keep one of them in the folder"
+        rejected += [(name, "ambiguous_picture", detail) for name in own]
+    unclear = {name for name, reason, _ in rejected if reason == "ambiguous_picture"}
     for split, name in placed:
+        if name in unclear:
+            continue
         label = tree.where(labels[name]) if name in labels else None
-        annotation = (label, index, config.keypoints)
+        own = yolo_layout.list_of(labels[name], lists) if name in labels and lists else None
+        numbered = index if own is None else _index(own, label_of, classes)
+        annotation = (label, numbered, config.keypoints)
         references.append(Reference(name, split, tree.where(name), annotation))
     for split, name in missing:  # `read` rejects it
         references.append(Reference(name, split, tree.where(name), (None, index, config.keypoints)))
     used = {name for _, name in placed}
-    detail = "no picture of this name"
     return Listing(
         tuple(sorted(references, key=lambda r: (r.split, r.source_id))),
         classes,
-        tuple((name, "missing_image", f"{name}: {detail}") for name in alone),
+        tuple(sorted(rejected)),
         keypoints=tuple(str(i) for i in range(config.keypoints[0])),
         keypoint_pairs=tuple((i, j) for i, j in enumerate(config.flips) if i < j),
         notes=_notes(config, len(used - labels.keys()), len(set(names) - used)),
+        ambiguous=ambiguous,
     )
 
 
@@ -120,6 +132,40 @@ def read(reference: Reference, labels, *, max_pixels=images.MAX_PIXELS, warn=ign
             mask = masks.from_polygons([polygon.ravel().tolist()], objects.height, objects.width)
             objects.add(name, _box(outline, size), mask=mask)
     return objects.sample()
+
+
+def _index(names: Sequence[str], label_of: dict, classes: Sequence[str]) -> tuple[int, ...]:
+    """Class by number, -1 = none; () where these are the same, in few bytes."""
+    wanted = (label_of[name] for name in names)
+    index = tuple(-1 if name is None else classes.index(name) for name in wanted)
+    return () if index == tuple(range(len(classes))) else index
+
+
+def _lists(tree, config, labels: dict[str, str]):
+    """(lists to follow where each holds, what is told): of several that say different things.
+
+    A configuration's names count for all. Without one, each label file is read by the list in the
+    innermost folder around it, as labelling tools write one into each. Raises SourceError where a
+    label file has none.
+    """
+    others = [row for row in config.lists if row[1] != config.names]
+    if not others:
+        return (), ()
+    files_ = tuple(file for file, _ in others)
+    top = posixpath.dirname(config.file)
+    everywhere = not top or all(label.startswith(f"{top}/") for label in labels.values())
+    if everywhere and config.file.lower().endswith((".yaml", ".yml", ".data")):
+        why = f"not followed: other names than in {config.file}, which counts"
+        return (), (Told("lists of classes", len(others), why, files_[:3]),)
+    lost = [n for n in labels.values() if yolo_layout.list_of(n, config.lists) is None]
+    if lost:
+        raise SourceError(
+            f"{tree.root}: {', '.join(files_[:5])} name different classes, and none of them lies "
+            f"above {lost[0]}; keep one list, or write a data.yaml"
+        )
+    why = "lists of classes differ: each label file is read by the list of the folder it is in"
+    every = tuple(file for file, _ in config.lists)
+    return config.lists, (Told("lists of classes", len(every), why, every[:3]),)
 
 
 def _box(points: np.ndarray, size: np.ndarray) -> tuple[float, ...]:

@@ -9,6 +9,7 @@ also in classes.txt, obj.names or _darknet.labels.
 
 from __future__ import annotations
 
+import math
 import posixpath
 import re
 from typing import NamedTuple
@@ -35,7 +36,8 @@ class Config(NamedTuple):
     splits: tuple[tuple[str, str], ...] = ()  # (split, folder or list of pictures in the tree)
     keypoints: tuple[int, int] = (0, 0)  # how many, and 2 or 3 values each
     flips: tuple[int, ...] = ()
-    file: str = ""
+    file: str = ""  # that names the classes
+    lists: tuple[tuple[str, tuple[str, ...]], ...] = ()  # further lists: (file, names by number)
     unknown: tuple[str, ...] = ()  # paths that are not there
 
 
@@ -45,25 +47,53 @@ def config(tree: files.Tree) -> Config:
         if name.lower().endswith((".yaml", ".yml")):
             settings = _yaml(tree, name)
             if isinstance(settings, dict) and "names" in settings:
-                return _from_yaml(tree, name, settings)
+                return _with_other_yamls(tree, _from_yaml(tree, name, settings))
+            tree.pass_over(name, "it has no names of classes")
         elif name.lower().endswith(".data"):
             pairs = (line.partition("=") for line in lines(tree, name))
             settings = {key.strip(): value.strip() for key, _, value in pairs if value}
             if {"train", "valid", "names"} & settings.keys():
                 names = resolve(tree, posixpath.dirname(name), settings.get("names", ""))
-                classes = tuple(lines(tree, names)) if names in tree else class_names(tree)
-                return _with_splits(tree, name, "", settings, Config(classes))
-    return Config(class_names(tree))
+                classes = tuple(lines(tree, names)) if names in tree else ()
+                found = Config(classes, lists=class_lists(tree))
+                found = found if classes else _first_list(found)
+                return _with_splits(tree, name, "", settings, found)
+    return _first_list(Config(lists=class_lists(tree)))
 
 
-def class_names(tree: files.Tree) -> tuple[str, ...]:
-    """Of a list with one name per line, nearest to the top."""
+def _with_other_yamls(tree: files.Tree, found: Config) -> Config:
+    """Every data.yaml may name classes of its own, such as one in each folder of a split."""
+    lists = [(found.file, found.names)]
+    for name in tree.names:
+        if name.lower().endswith((".yaml", ".yml")) and name != found.file:
+            settings = _yaml(tree, name)
+            if isinstance(settings, dict) and "names" in settings:
+                lists.append((name, _names_of(tree, name, settings["names"])))
+            else:
+                tree.pass_over(name, "it has no names of classes")
+    return found._replace(lists=(*lists, *found.lists))
+
+
+def class_lists(tree: files.Tree) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """(file, names) of every list with one name per line, those nearest to the top first."""
     lists = [n for n in tree.names if posixpath.basename(n) in _NAMES or n.endswith(".names")]
-    for name in sorted(lists, key=lambda n: (n.count("/"), n)):
-        names = tuple(lines(tree, name))
-        if names:
-            return names
-    return ()
+    found = ((n, tuple(lines(tree, n))) for n in sorted(lists, key=lambda n: (n.count("/"), n)))
+    lists = [(name, names) for name, names in found if names]
+    return tuple(row for row in lists if not _numbers_alone(tree, row[0]))  # of classes.jpg
+
+
+def _first_list(found: Config) -> Config:
+    return found._replace(file=found.lists[0][0], names=found.lists[0][1]) if found.lists else found
+
+
+def list_of(label: str, lists) -> tuple[str, ...] | None:
+    """The names of the list in the innermost folder that holds a label file."""
+    near = [
+        (posixpath.dirname(file), names)
+        for file, names in lists
+        if not posixpath.dirname(file) or label.startswith(f"{posixpath.dirname(file)}/")
+    ]
+    return max(near, key=lambda item: len(item[0]))[1] if near else None
 
 
 def lines(tree: files.Tree, name: str) -> list[str]:
@@ -104,19 +134,24 @@ def lists_at_top(tree: files.Tree) -> tuple[tuple[str, str], ...]:
 def label_files(tree: files.Tree, pictures: list[str]) -> tuple[dict[str, str], list[str]]:
     """Picture -> its .txt, of those that have one; and the label files without a picture.
 
-    `images` in the path becomes `labels`; else the .txt lies beside; else its name is unique.
+    `images` in the path becomes `labels`; else the .txt lies beside; else its name is unique. What
+    is called as lists are (train.txt, notes.txt) is a label file if a picture has its name and it
+    reads as one.
     """
-    texts = {n for n in tree.names if n.lower().endswith(".txt") and not _SPECIAL.fullmatch(n)}
+    texts = {n: n for n in tree.names if n.lower().endswith(".txt")}
+    texts |= {f"{n[:-4]}.txt": n for n in texts if not n.endswith(".txt")}  # A.TXT
     if not texts:
         return {}, []
     label_of: dict[str, str] = {}
     for picture in pictures:
         stem = posixpath.splitext(picture)[0]
-        for label in _candidates(stem):
-            if label in texts:
+        for candidate in _candidates(stem):
+            label = texts.get(candidate)
+            if label and (not _SPECIAL.fullmatch(label) or _numbers_alone(tree, label)):
                 label_of[picture] = label
                 break
-    alone = sorted(n for n in texts - set(label_of.values()) if "labels" in n.lower().split("/"))
+    left = {n for n in texts.values() if not _SPECIAL.fullmatch(n)} - set(label_of.values())
+    alone = sorted(n for n in left if "labels" in n.lower().split("/"))
     stems: dict[str, list[str]] = {}
     for picture in pictures:
         stems.setdefault(posixpath.splitext(posixpath.basename(picture))[0], []).append(picture)
@@ -128,6 +163,27 @@ def label_files(tree: files.Tree, pictures: list[str]) -> tuple[dict[str, str], 
         else:
             unmatched.append(label)
     return label_of, unmatched
+
+
+def shared(label_of: dict[str, str]) -> dict[str, list[str]]:
+    """Label file -> its pictures, where they are several: a.jpg and a.png."""
+    pictures: dict[str, list[str]] = {}
+    for picture, label in label_of.items():
+        pictures.setdefault(label, []).append(picture)
+    return {label: sorted(own) for label, own in pictures.items() if len(own) > 1}
+
+
+def _numbers_alone(tree: files.Tree, name: str) -> bool:
+    """Whether each line of a text is a class and four numbers or more, as in a label file."""
+    try:
+        text = tree.read(name).decode("utf-8-sig")
+        return all(
+            len(cells) > 4 and all(math.isfinite(float(cell)) for cell in cells)
+            for cells in map(str.split, text.splitlines())
+            if cells
+        )
+    except (OSError, ValueError):
+        return False
 
 
 def _candidates(stem: str):
@@ -151,7 +207,23 @@ def _yaml(tree: files.Tree, name: str):
 
 
 def _from_yaml(tree: files.Tree, name: str, settings: dict) -> Config:
-    names = settings["names"]
+    names = _names_of(tree, name, settings["names"])
+    try:
+        shape = tuple(int(value) for value in settings.get("kpt_shape", ()))
+        flips = tuple(int(value) for value in settings.get("flip_idx", ()))
+    except (ValueError, TypeError):
+        raise SourceError(
+            f"{tree.root}: {name}: expected kpt_shape and flip_idx as lists of numbers; got "
+            f"{settings.get('kpt_shape')!r:.80} and {settings.get('flip_idx')!r:.80}"
+        ) from None
+    points = shape if len(shape) == 2 and shape[0] > 0 and shape[1] in (2, 3) else (0, 0)
+    base = Config(names, keypoints=points, flips=flips, lists=class_lists(tree))
+    path = settings.get("path")
+    return _with_splits(tree, name, path if isinstance(path, str) else "", settings, base)
+
+
+def _names_of(tree: files.Tree, name: str, names) -> tuple[str, ...]:
+    """Raises SourceError."""
     try:
         if isinstance(names, dict):
             numbers = {int(number): text for number, text in names.items()}
@@ -160,17 +232,12 @@ def _from_yaml(tree: files.Tree, name: str, settings: dict) -> Config:
             names = [numbers.get(number, str(number)) for number in range(max(numbers) + 1)]
         if not isinstance(names, list) or not names or not all(isinstance(n, str) for n in names):
             raise ValueError
-        shape = tuple(int(value) for value in settings.get("kpt_shape", ()))
-        flips = tuple(int(value) for value in settings.get("flip_idx", ()))
     except (ValueError, TypeError):
         raise SourceError(
-            f"{tree.root}: {name}: expected names as a list or by number, from 0, and kpt_shape "
-            f"and flip_idx as lists of numbers; got names {str(settings['names'])[:80]}"
+            f"{tree.root}: {name}: expected names as a list or by number, from 0; got "
+            f"{str(names)[:80]}"
         ) from None
-    points = shape if len(shape) == 2 and shape[0] > 0 and shape[1] in (2, 3) else (0, 0)
-    base = Config(tuple(n.strip() for n in names), keypoints=points, flips=flips)
-    path = settings.get("path")
-    return _with_splits(tree, name, path if isinstance(path, str) else "", settings, base)
+    return tuple(text.strip() for text in names)
 
 
 def _with_splits(tree, name: str, path: str, settings: dict, base: Config) -> Config:

@@ -28,10 +28,11 @@ def _run(words: list[str], values: flags.FlagValues, beam: list[str]) -> dict:
     if not values.input or not values.output:
         raise UsageError("expected a recipe file, or --input DIR --output DIR")
     arguments.unused(values, RECIPE_FLAGS, "with --input there is no recipe")
+    from convoy.pipeline.manifest import lines
     from convoy.pipeline.tools import ingest_folder
 
     result = ingest_folder.run(values.input, values.output, values.format, beam)
-    print(result["output"])
+    print("\n".join([result["output"], *(f"  {line}" for line in lines(result))]))
     return result
 
 

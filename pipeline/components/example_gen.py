@@ -12,6 +12,7 @@ Killed and run again in the same folder, it keeps the shards that are complete. 
 from __future__ import annotations
 
 import collections
+import dataclasses
 import hashlib
 import json
 import pathlib
@@ -26,7 +27,7 @@ from absl import logging
 from convoy.data import example, labels
 from convoy.data.augment.policy import Augment
 from convoy.data.files import files
-from convoy.data.ingest import shards, tfds_metadata
+from convoy.data.ingest import account, duplicates, shards, tfds_metadata
 from convoy.data.ingest.shards import IngestError, Shard, Work
 from convoy.data.sample import Listing, Reference
 from convoy.data.sources import Options, SourceError, detect, source
@@ -35,7 +36,6 @@ from convoy.pipeline.config import Recipe
 
 INPUTS: dict[str, str] = {}  # raw data alone
 MIB = 1 << 20
-EXAMPLES = 20  # duplicates that the manifest names
 
 
 class TooManyRejected(IngestError):
@@ -55,6 +55,7 @@ class Params(pydantic.BaseModel):
     image_sets: str = ""
     ignore: int | None = None
     scale: int = 4
+    exif: str = "auto"
     copies: int = 0
     augment: Augment = Augment()
     shard_mb: float = 64.0
@@ -80,6 +81,7 @@ def params_of(recipe: Recipe) -> Params:
         image_sets=data.image_sets,
         ignore=data.ignore,
         scale=data.scale,
+        exif=data.exif,
         copies=ingest.copies,
         augment=ingest.augment,
         shard_mb=ingest.shard_mb,
@@ -97,7 +99,8 @@ def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Pat
     """inputs: {"source": folder of the data set}. Raises SourceError, IngestError."""
     workdir = pathlib.Path(workdir)
     workdir.mkdir(parents=True, exist_ok=True)
-    format_name, listing = listing_of(inputs["source"], params)
+    tree, format_name, listing = listed(inputs["source"], params)
+    opened = account.opened(tree, listing, format_name, found=params.format == "auto")
     if not params.splits:
         params = params.model_copy(update={"format": format_name, "splits": _splits(listing)})
     names = labels.check(listing.labels, f"classes of {inputs['source']}")
@@ -133,6 +136,11 @@ def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Pat
     rejected += [(*row, count["split"]) for count in counts for row in count["rejected"]]
     manifest = _manifest(planned, counts, rejected, references, names, params)
     manifest["format"] = format_name
+    manifest["pictures"], unused = account.closed(opened, params.splits, *_outcomes(counts))
+    manifest["unused"] = [dataclasses.asdict(told) for told in unused]
+    warnings = [(*row, count["split"]) for count in counts for row in count["warnings"]]
+    choices = (*listing.ambiguous, *account.choices(manifest["warnings"], warnings))
+    manifest["ambiguous"] = [dataclasses.asdict(told) for told in choices]
     if params.proposals != "none":
         manifest["proposals"] = {"method": params.proposals, **_proposals(counts, params)}
     lists = ("segmentation_labels", "keypoints", "keypoint_pairs", "actions", "notes")
@@ -151,7 +159,6 @@ def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Pat
     if listing.segmentation_labels:
         labels.write(workdir / "segmentation_labels.txt", listing.segmentation_labels)
     _write_rows(workdir / "rejected.jsonl", rejected)
-    warnings = [(*row, count["split"]) for count in counts for row in count["warnings"]]
     _write_rows(workdir / "warnings.jsonl", warnings)
     write_json(workdir / "manifest.json", manifest)
     tfds_metadata.write(workdir)
@@ -161,10 +168,18 @@ def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Pat
 
 def listing_of(path: pathlib.Path | str, params: Params) -> tuple[str, Listing]:
     """The format, found if it is "auto", and what its reader lists. Raises SourceError."""
+    return listed(path, params)[1:]
+
+
+def listed(path: pathlib.Path | str, params: Params) -> tuple[files.Tree | None, str, Listing]:
+    """As `listing_of`, and the files; None where the reader makes or finds them itself."""
     name = params.format
-    built = name == "digits" or name.startswith("tfds:")  # made or found by the reader
-    where = path if built else files.tree(path)
+    built = name == "digits" or name.startswith("tfds:")
+    tree = None if built else files.tree(path)
+    where = path if tree is None else tree
     name = detect(where) if name == "auto" else name
+    if tree:
+        tree.forget()  # what other readers looked into
     options = Options(
         labels=params.labels,
         holdout=params.holdout,
@@ -174,7 +189,18 @@ def listing_of(path: pathlib.Path | str, params: Params) -> tuple[str, Listing]:
         scale=params.scale,
         name=name.partition(":")[2],
     )
-    return name, source(name).scan(where, options)
+    listing = source(name).scan(where, options)
+    if params.exif != "auto":
+        framed = (dataclasses.replace(r, frame=params.exif) for r in listing.references)
+        listing = dataclasses.replace(listing, references=tuple(framed))
+    return tree, name, listing
+
+
+def _outcomes(counts) -> tuple[set[tuple[str, str]], set[tuple[str, str]]]:
+    """(split, source_id) of the records, copies left out, and of the rejected samples."""
+    written = {(count["split"], source_id) for count in counts for source_id in count["source_ids"]}
+    refused = {(count["split"], row[0]) for count in counts for row in count["rejected"]}
+    return written, refused
 
 
 def _splits(listing: Listing) -> tuple[str, ...]:
@@ -255,9 +281,14 @@ def _manifest(planned, counts, rejected, references, names, params: Params) -> d
     for split in params.splits:
         own = [count for count in counts if count["split"] == split]
         sums = ("records", "copies", "objects", "read", "image_bytes", "file_bytes")
+        sums += ("without_class", "without_object")
         splits[split] = {
             **{name: sum(count[name] for count in own) for name in sums},
             "rejected": sum(len(count["rejected"]) for count in own),
+            "lacking": {
+                what: [i for count in own for i in count["lacking"][what]][: shards.LISTED_LACKING]
+                for what in ("class", "object")
+            },
             "images_by_class": _added(count["images_by_class"] for count in own),
             "objects_by_class": _added(count["objects_by_class"] for count in own),
             "shards": [shard.name for shard in planned if shard.split == split],
@@ -269,8 +300,8 @@ def _manifest(planned, counts, rejected, references, names, params: Params) -> d
         "labels": list(names),
         "rejected": dict(collections.Counter(reason for _, reason, _, _ in rejected)),
         "warnings": _added(count["warned"] for count in counts),
-        "overlap": _overlap(references),
-        "duplicates": _duplicates(counts),
+        "overlap": duplicates.overlap(references),
+        "duplicates": duplicates.pictures(counts),
         "inputs_sha256": sha256.hexdigest(),
         "params": params.model_dump(mode="json"),
     }
@@ -292,17 +323,6 @@ def _proposals(counts, params: Params) -> dict[str, Any]:
     return {"edge_model": params.edge_model, "splits": splits}
 
 
-def _overlap(references: Iterable[Reference]) -> dict[str, int]:
-    """Samples that two splits share, such as {"trainval+val": 87}: they leak."""
-    splits: dict[str, list[str]] = collections.defaultdict(list)
-    for reference in references:
-        splits[reference.source_id].append(reference.split)
-    shared = collections.Counter("+".join(sorted(s)) for s in splits.values() if len(s) > 1)
-    if shared:
-        logging.warning("ingest: samples are in several splits: %s", dict(shared))
-    return dict(shared)
-
-
 def _writing(counts) -> float:
     """Seconds from the first shard begun to the last done, of the worker that took longest."""
     workers: dict[str, list[dict]] = {}
@@ -312,24 +332,6 @@ def _writing(counts) -> float:
         max(count["ended"] for count in own) - min(count["started"] for count in own)
         for own in workers.values()
     )
-
-
-def _duplicates(counts) -> dict[str, Any]:
-    """Pictures of the same bytes under different ids: how many, by the splits, and examples."""
-    first: dict[bytes, tuple[str, str]] = {}
-    shared, examples = collections.Counter(), []
-    for count in counts:
-        for source_id, sha256 in count["images_sha256"]:
-            key, place = bytes.fromhex(sha256[:24]), (count["split"], source_id)
-            split, earlier = first.setdefault(key, place)
-            if earlier == source_id:
-                continue
-            shared["+".join(sorted({split, count["split"]}))] += 1
-            if len(examples) < EXAMPLES:
-                examples.append([f"{split}: {earlier}", f"{count['split']}: {source_id}"])
-    if any("+" in splits for splits in shared):
-        logging.warning("ingest: the same picture is in several splits: %s", dict(shared))
-    return {"pictures": dict(sorted(shared.items())), "examples": examples}
 
 
 def _added(histograms: Iterable[Mapping[str, int]]) -> dict[str, int]:

@@ -10,9 +10,12 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+from collections.abc import Mapping
+from typing import Any
 
+from convoy.models import tasks
 from convoy.pipeline.artifacts import Artifact, write_bytes, write_json
-from convoy.pipeline.config import Validate
+from convoy.pipeline.config import Recipe, Validate
 from convoy.pipeline.errors import Refused
 
 
@@ -56,6 +59,30 @@ def conclude(
         "warnings": warnings,
         "report": str(report),
     }
+
+
+def check_annotation(manifest: Mapping[str, Any], recipe: Recipe) -> None:
+    """Raises Refused where records lack what the task learns, before a network is built.
+
+    manifest: of the records; one of an older version, without these counts, is passed.
+    """
+    what = tasks.row(recipe.task).needs
+    data = recipe.data
+    splits = (data.train, data.val, data.test) if what == "class" else (data.train,)
+    for split in dict.fromkeys(name for name in splits if name):
+        counts = manifest["splits"].get(split, {})
+        without, records = counts.get(f"without_{what}", 0), counts.get("records", 0)
+        if not without or (what == "object" and without < records):
+            continue
+        names = ", ".join(counts["lacking"][what])
+        raise Refused(
+            f"{without} of {records} records of split {split!r} have no {what}, such as {names}; "
+            f"{recipe.task} learns of {NEEDS[what]}. Label them, take them out of the data set, or "
+            "check that data.format is what the set has"
+        )
+
+
+NEEDS = {"class": "samples that each have a class", "object": "pictures with objects"}
 
 
 def _source_of(valid: pathlib.Path) -> str:

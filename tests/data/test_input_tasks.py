@@ -231,3 +231,15 @@ def test_training_and_copies_follow_the_same_plan(tmp_path):
             np.testing.assert_allclose(copy.boxes, online, atol=2.5)
             drawn = tf.io.decode_jpeg(copy.image).numpy().astype(float)
             assert np.abs(drawn - batches[0]["image"][epoch]).mean() < 12
+
+
+@pytest.mark.parametrize("fields", [("labels",), ("labels", "boxes")])
+def test_a_picture_without_a_class_does_not_end_the_process(tmp_path, fields):
+    """Unbatching a block of [B, 0] labels is a segmentation fault in TensorFlow 2.20."""
+    found, _ = annotated(written(tmp_path), Augment(), fields)
+    assert found["labels"].tolist() == [-1, -1, -1]
+
+
+def test_keypoints_that_no_record_has_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="these records have no keypoints"):
+        annotated(written(tmp_path), Augment(), ("boxes", "keypoints"))

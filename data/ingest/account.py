@@ -1,0 +1,120 @@
+"""One sum over a data set: pictures found = in records + rejected + told.
+
+The sum is made of what was written: the ids in the finished shards and the rejected rows. A picture
+that none of the three accounts for is a fault of the ingest, not of the data, and fails it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+
+from convoy.data.files import files
+from convoy.data.ingest.shards import IngestError
+from convoy.data.sample import Listing, Reference, Told
+from convoy.data.sources import leftover
+
+# Reasons of warnings that are choices: what was taken where a data set can be read in two ways.
+CHOICES = {
+    "frame_upright": "labelled in the picture as EXIF turns it",
+    "frame_stored": "labelled in the picture as it is stored, before EXIF turns it",
+    "scaled_boxes": "annotated in another size of equal sides: scaled to the picture",
+}
+
+
+@dataclasses.dataclass
+class Account:
+    """The pictures of a data set and which references need them; made before anything is read."""
+
+    pictures: dict[str, list[int]]  # name -> numbers of the references that it is a part of
+    rejected: set[str]  # pictures that the reader's listing rejects
+    references: Sequence[Reference]
+    unused: tuple[Told, ...]  # what is no picture
+
+
+def opened(tree: files.Tree | None, listing: Listing, format_name: str, found: bool) -> Account:
+    """Whose is which picture of a data set. Raises SourceError where annotations would be lost.
+
+    tree: None = the reader has no files of its own. found: whether the format was found, so that
+    nobody said that it is the one.
+    """
+    if tree is None:
+        return Account({}, set(), listing.references, listing.unused)
+    names = [name for name in tree.names if leftover.is_picture(name)]
+    at: dict[files.Where, list[str]] = {}
+    for name in tree.names:
+        at.setdefault(tree.place(name), []).append(name)
+    pictures: dict[str, list[int]] = {name: [] for name in names}
+    claimed: set[str] = set()
+    for number, reference in enumerate(listing.references):
+        parts = (reference.image, reference.annotation)
+        for name in {n for where in leftover.claimed_by(parts) for n in at.get(where, ())}:
+            if name in pictures:
+                pictures[name].append(number)
+            else:
+                claimed.add(name)
+    rejected = {row[0] for row in listing.rejected} & pictures.keys()
+    left = leftover.unused_files(tree, claimed)
+    if found:
+        leftover.check(tree, format_name, left)
+    unused = (*listing.unused, *leftover.told_files(tree, left))
+    return Account(pictures, rejected, listing.references, unused)
+
+
+def closed(
+    account: Account,
+    chosen: Iterable[str],
+    written: set[tuple[str, str]],
+    refused: set[tuple[str, str]],
+) -> tuple[dict[str, int], tuple[Told, ...]]:
+    """(counts of pictures, all that is not used). Raises IngestError where the sum is not even.
+
+    chosen: splits that were asked for. written, refused: (split, source_id) of the records and of
+    the samples that were rejected when they were read.
+    """
+    chosen = set(chosen)
+    keys = [(reference.split, reference.source_id) for reference in account.references]
+    lost = [key for key in keys if key[0] in chosen and (key in written) + (key in refused) != 1]
+    if lost:
+        raise IngestError(
+            f"{len(lost)} samples are neither in a record nor rejected, or both, such as "
+            f"{lost[0][1]!r} of split {lost[0][0]!r}; this is a fault of the ingest, please report "
+            "it"
+        )
+    state: dict[str, list[str]] = {"in_records": [], "rejected": [], "other": [], "unused": []}
+    for name, numbers in account.pictures.items():
+        own = {keys[number] for number in numbers}
+        if own & written:
+            state["in_records"].append(name)
+        elif own & refused or name in account.rejected:
+            state["rejected"].append(name)
+        else:
+            state["other" if own else "unused"].append(name)
+    splits = ", ".join(sorted(chosen))
+    told = (
+        *leftover.told_pictures(state["unused"], "no sample of this format uses it"),
+        *leftover.told_pictures(state["other"], f"of a split that is not asked for ({splits})"),
+    )
+    counts = {name: len(state[name]) for name in ("in_records", "rejected")}
+    counts["unused"] = sum(group.count for group in told)
+    if sum(counts.values()) != len(account.pictures):
+        raise IngestError(
+            f"{len(account.pictures)} pictures were found, but {counts} are accounted for; this is "
+            "a fault of the ingest, please report it"
+        )
+    return {"found": len(account.pictures), **counts}, (*told, *account.unused)
+
+
+def choices(warned: dict[str, int], warnings: Iterable[Sequence[str]]) -> tuple[Told, ...]:
+    """What readers took where a sample can be read in two ways: out of their warnings."""
+    rows = list(warnings)
+    return tuple(
+        Told(
+            "samples",
+            warned[reason],
+            CHOICES[reason],
+            tuple(row[0] for row in rows if row[1] == reason)[: leftover.EXAMPLES],
+        )
+        for reason in CHOICES
+        if warned.get(reason)
+    )

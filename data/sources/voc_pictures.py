@@ -1,0 +1,73 @@
+"""Which picture each annotation of a PASCAL data set is of.
+
+By the name of the XML file without its ending. Where several pictures have that name (1.jpg, 1.png)
+the XML's <filename> decides; where it names none of them all are rejected: the boxes of one on
+another would be wrong in silence.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from typing import NamedTuple
+
+from convoy.data.files import files
+from convoy.data.sources import voc_xml
+from convoy.data.sources.voc_layout import years
+
+IMAGE_FOLDERS = ("JPEGImages", "PNGImages", "Images", "Image", "Imgs", "Img")  # in any case
+
+
+class Year(NamedTuple):
+    """One folder with annotations and pictures; by key, the name without folder and ending."""
+
+    texts: dict[str, str]
+    pictures: dict[str, str]
+    unclear: frozenset[str] = frozenset()  # keys of several pictures, where the XML names none
+    rejected: tuple[tuple[str, str, str], ...] = ()  # these pictures
+
+
+def find(tree: files.Tree) -> tuple[dict[str, dict[str, str]], dict[str, Year]]:
+    """XML files by year and key; and the years that have pictures."""
+    texts = years(tree, ".xml")
+    if not texts:
+        return {}, {}
+    order = [name.lower() for name in IMAGE_FOLDERS]
+    ranked: dict[str, dict[int, dict[str, list[str]]]] = {}  # year -> rank of the folder -> key
+    for name in tree.names:
+        if not files.is_picture(name):
+            continue
+        *folders, _ = name.split("/")
+        stem = posixpath.splitext(name)[0]
+        for depth, folder in enumerate(folders):
+            if folder.lower() in order and (root := "/".join(folders[:depth])) in texts:
+                key = "/".join(stem.split("/")[depth + 1 :])
+                rank = order.index(folder.lower())
+                ranked.setdefault(root, {}).setdefault(rank, {}).setdefault(key, []).append(name)
+        if (root := "/".join(folders)) in texts:  # beside the XML files, or above their folder
+            key = posixpath.basename(stem)
+            by_key = ranked.setdefault(root, {}).setdefault(len(order), {})
+            by_key.setdefault(key, []).append(name)
+    found = {
+        root: _year(tree, texts[root], by_rank[min(by_rank)])
+        for root, by_rank in sorted(ranked.items())
+    }
+    return texts, found
+
+
+def _year(tree: files.Tree, texts: dict[str, str], pictures: dict[str, list[str]]) -> Year:
+    chosen, unclear, rejected = {}, set(), []
+    for key, names in pictures.items():
+        if len(names) == 1:
+            chosen[key] = names[0]
+            continue
+        stated = voc_xml.file_name(tree.where(texts[key])) if key in texts else ""
+        fits = [name for name in names if posixpath.basename(name) == stated]
+        if fits:
+            chosen[key] = fits[0]
+            continue
+        unclear.add(key)
+        about = f"{texts[key]} names none of them as its <filename>" if key in texts else "no XML"
+        detail = f"pictures of one name: {', '.join(names)}; {about}"
+        reason = "ambiguous_picture" if key in texts else "missing_annotation"
+        rejected += [(name, reason, f"{name}: {detail}") for name in names]
+    return Year(texts, chosen, frozenset(unclear), tuple(rejected))

@@ -1,0 +1,159 @@
+"""Pictures found = in records + rejected + told; annotations of unknown kinds are no folders."""
+
+import json
+
+import numpy as np
+import pytest
+
+from convoy.data.files import files
+from convoy.data.ingest import account
+from convoy.data.ingest.shards import IngestError
+from convoy.data.sample import Listing, Reference
+from convoy.data.sources import SourceError, leftover
+from convoy.pipeline.components import example_gen
+from convoy.pipeline.components.example_gen import Params
+from convoy.pipeline.manifest import lines, summary
+from tests.data import build
+from tests.data.fuzz_sets import SETS
+
+ONE = ("--direct_num_workers=1",)
+
+
+def ingest(source, out, format_name="auto", **params):
+    params = Params(format=format_name, splits=(), beam=ONE, max_rejected=1, **params)
+    example_gen.run({"source": source}, params, out)
+    return json.loads((out / "manifest.json").read_text())
+
+
+def test_every_picture_and_file_is_accounted_for(tmp_path):
+    splits = {"train": ["000001", "000002"], "val": ["000003"]}
+    root = build.voc(tmp_path / "set", splits=splits)
+    (root / "JPEGImages" / "000002.jpg").write_bytes(b"no picture")
+    build.written(root, {"extra/a.json": "{}", ".thumbs/a.jpg": build.picture(), "README": "x"})
+    manifest = ingest(root, tmp_path / "out")
+    assert manifest["pictures"] == {"found": 13, "in_records": 2, "rejected": 1, "unused": 10}
+    told = {(row["what"], row["count"]) for row in manifest["unused"]}
+    assert told >= {
+        ("pictures", 9), ("pictures", 1), (".json files in folders called extra", 1),
+        ("files without an ending at the top", 1),
+    }  # fmt: skip
+    text = "\n".join(lines(summary(tmp_path / "out")))
+    assert "pictures: 13 found = 2 in records + 1 rejected + 10 unused" in text
+    assert "unused: 1 .json files in folders called extra (e.g. extra/a.json)" in text
+    assert "note: 9 pictures are in no list of ImageSets: left out" in text
+
+
+def test_pictures_of_splits_that_are_not_asked_for_are_told(tmp_path):
+    build.classes(tmp_path / "set" / "train", {"a": 2, "b": 1})
+    build.classes(tmp_path / "set" / "test", {"a": 2, "b": 2})
+    params = Params(splits=("train",), beam=ONE)
+    example_gen.run({"source": tmp_path / "set"}, params, tmp_path / "out")
+    counts = summary(tmp_path / "out")
+    assert counts["pictures"] == {"found": 7, "in_records": 3, "rejected": 0, "unused": 4}
+    assert {row["why"] for row in counts["unused"]} == {"of a split that is not asked for (train)"}
+
+
+def test_a_sample_that_is_lost_fails_the_ingest(tmp_path):
+    build.written(tmp_path, {"a.jpg": b"", "b.jpg": b""})
+    tree = files.tree(tmp_path)
+    references = tuple(Reference(n, "train", tree.where(n)) for n in ("a.jpg", "b.jpg"))
+    opened = account.opened(tree, Listing(references, ("x",)), "pictures", found=True)
+    both = {("train", "a.jpg"), ("train", "b.jpg")}
+    counts, told = account.closed(opened, ["train"], both, set())
+    assert counts == {"found": 2, "in_records": 2, "rejected": 0, "unused": 0}
+    assert told == ()
+    for written, refused in (({("train", "a.jpg")}, set()), (both, both)):
+        with pytest.raises(IngestError, match="samples are neither in a record nor rejected"):
+            account.closed(opened, ["train"], written, refused)
+
+
+ANNOTATIONS = {
+    "kitti": {"training/label_2/{stem}.txt": "Car 0.00 0 -1.58 587.01 173.33 614.12 200.12"},
+    "supervisely": {"ds/ann/{base}.json": '{"objects": []}'},
+    "oidv4": {"{folder}/Label/{stem}.txt": "Apple 10.0 4.0 30.0 14.0"},
+    "matlab": {"annotations.mat": "MATLAB 5.0"},
+    "landmarks": {"{folder}/{stem}.pts": "version: 1\nn_points: 68"},
+    "one list": {"boxes.txt": "{name}\n1\n10 4 20 10 0 0 0 0 0 0\n"},
+    "one table": {"boxes.csv": "file,what\n{base},is this\n"},
+    "json lines": {"all.jsonl": '{{"image": "{base}", "boxes": [[1, 2, 3, 4]]}}\n'},
+    "xml": {"all.xml": '<images><image file="{name}"><box top="1"/></image></images>'},
+}
+
+
+@pytest.mark.parametrize("kind", ANNOTATIONS)
+def test_annotations_of_an_unknown_kind_are_not_read_as_folders(tmp_path, kind):
+    build.classes(tmp_path, {"cat": 2, "dog": 2})
+    for name in [*files.tree(tmp_path).names]:
+        folder, base = name.split("/")
+        fields = {"name": name, "folder": folder, "base": base, "stem": base.partition(".")[0]}
+        for path, text in ANNOTATIONS[kind].items():
+            named = "{name}" in text or "{base}" in text
+            text = text.format(**fields) if named else text
+            build.written(tmp_path, {path.format(**fields): text})
+    for format_name in ("auto", "folder"):
+        tree, found, listing = example_gen.listed(tmp_path, Params(format=format_name))
+        assert found == "folder"
+        if format_name == "auto":
+            with pytest.raises(SourceError, match=r"annotation files .* --format folder"):
+                account.opened(tree, listing, found, found=True)
+        else:
+            told = account.opened(tree, listing, found, found=False).unused
+            assert sum(group.count for group in told) in (1, 2, 4)
+
+
+def test_lists_readmes_and_recipes_are_told_and_not_refused(tmp_path):
+    build.classes(tmp_path, {"cat": 2, "dog": 2})
+    names = files.tree(tmp_path).names
+    content = {
+        "train.txt": "\n".join(names),
+        "LICENSE": "free",
+        "README.txt": "a set",
+        "cat/notes.txt": "",
+        "meta/train.json": json.dumps({"cat": [n.partition(".")[0] for n in names]}),
+        "meta/images.json": json.dumps(names),
+        "meta.json": '{"version": 1}',
+        "log.csv": "a,b\n1,2\n",
+        "classes.txt": "cat\ndog\n",
+        "features.npy": "",
+        "Thumbs.db": "x",
+    }
+    build.written(tmp_path, content)
+    tree, found, listing = example_gen.listed(tmp_path, Params())
+    assert found == "folder"
+    told = account.opened(tree, listing, found, found=True).unused
+    assert sum(group.count for group in told) == len(content)
+
+
+@pytest.mark.parametrize("name", sorted({*SETS} - {"digits"}))
+def test_files_that_a_reader_uses_are_not_told(tmp_path, name):
+    """All files of the small set of each format are used."""
+    build.written(tmp_path, SETS[name]())
+    tree, found, listing = example_gen.listed(tmp_path, Params(format=name, scale=2))
+    opened = account.opened(tree, listing, found, found=False)
+    assert opened.unused == ()
+    assert all(numbers for numbers in opened.pictures.values())
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_sum_holds_over_sets_with_junk(tmp_path, seed):
+    """Mixed layouts, odd names, damaged pictures, stray files: nothing is lost without a word."""
+    rng = np.random.default_rng(seed)
+    kinds = ("voc", "coco", "yolo", "labelme", "folder", "csv")
+    content = dict(SETS[kinds[rng.integers(len(kinds))]]())
+    for number in range(12):
+        stem = ("é 猫", "train", "notes", "a b", "x.y", "IMAGES", "1")[rng.integers(7)]
+        ending = (".jpg", ".PNG", ".json", ".txt", ".xml", "", ".tif", ".csv")[rng.integers(8)]
+        folder = ("", "train/", "images/", "labels/", "Annotations/", ".hidden/")[rng.integers(6)]
+        data = (build.picture(seed=number), b"", b"{}", b"0 0.5 0.5 0.1 0.1")[rng.integers(4)]
+        content.setdefault(f"{folder}{stem}{number}{ending}", data)
+    root = build.written(tmp_path / "set", content)
+    try:
+        manifest = ingest(root, tmp_path / "out")
+    except (SourceError, IngestError) as error:
+        assert "fault of the ingest" not in str(error)  # noqa: PT017
+        return
+    found = sum(leftover.is_picture(name) for name in content)
+    counts = manifest["pictures"]
+    assert counts.pop("found") == found == sum(counts.values())
+    pictures = [row for row in manifest["unused"] if row["what"] == "pictures"]
+    assert sum(row["count"] for row in pictures) == counts["unused"]

@@ -51,7 +51,9 @@ def lines(counts: dict) -> list[str]:
         for row in counts[key]:
             examples = f" (e.g. {', '.join(row['examples'])})" if row["examples"] else ""
             told.append(f"{key}: {row['count']} {row['what']}{examples}: {row['why']}")
-    return told + [f"note: {note}" for note in counts["notes"]]
+    told += [f"note: {note}" for note in counts["notes"]]
+    # Names of files need not be UTF-8, a terminal is.
+    return [line.encode("utf-8", "backslashreplace").decode() for line in told]
 
 
 def manifest_of(records: pathlib.Path) -> dict:

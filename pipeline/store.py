@@ -127,27 +127,36 @@ def digest(value: Any) -> str:
 
 
 def fingerprint(path: pathlib.Path) -> str:
-    """Hash of names, sizes and modification times below a path; contents are not read."""
+    """Hash of names, sizes and modification times below a path; contents are not read.
+
+    Links are followed as data.files does: not to a folder above, and one that leads nowhere counts
+    by its name.
+    """
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such file or folder")
     sha = hashlib.sha256()
     for entry in _walk(str(path)):
-        sha.update(f"{entry}\0".encode())
+        sha.update(f"{entry}\0".encode("utf-8", "surrogateescape"))
     return sha.hexdigest()[:16]
 
 
-def _walk(path: str):
+def _walk(path: str, above: frozenset[str] = frozenset()):
     if os.path.isfile(path):
         stat = os.stat(path)
         yield f"{stat.st_size}:{stat.st_mtime_ns}"
         return
+    real = os.path.realpath(path)
+    if real in above:
+        return
     for entry in sorted(os.scandir(path), key=lambda e: e.name):
-        if entry.is_dir():
-            for line in _walk(entry.path):
+        if os.path.isdir(entry.path):
+            for line in _walk(entry.path, above | {real}):
                 yield f"{entry.name}/{line}"
-        else:
+        elif os.path.exists(entry.path):
             stat = entry.stat()
             yield f"{entry.name}:{stat.st_size}:{stat.st_mtime_ns}"
+        else:
+            yield f"{entry.name}:nowhere"
 
 
 def _record(name, key, paths, params, started) -> dict[str, Any]:

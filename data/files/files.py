@@ -10,6 +10,8 @@ from __future__ import annotations
 import bisect
 import os
 import posixpath
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from convoy.data.files.archives import (
     SourceError,
@@ -39,6 +41,8 @@ __all__ = [
     "name_of",
     "needed",
     "part",
+    "path_of",
+    "places",
     "read",
     "size",
     "tree",
@@ -120,6 +124,25 @@ class Tree:
         inside = (name[len(prefix) :] for name in self.under(folder))
         children = {rest.partition("/")[0] for rest in inside if "/" in rest}
         return sorted(name for name in children if not name.startswith("."))
+
+
+def places(annotation: Any) -> Iterator[Where]:
+    """Every place of a file in a reference's annotation, which may be nested; other texts too."""
+    if isinstance(annotation, (Span, str)):
+        yield annotation
+    elif isinstance(annotation, (tuple, list)):
+        for part in annotation:
+            yield from places(part)
+    elif isinstance(annotation, Mapping):
+        for part in annotation.values():
+            yield from places(part)
+
+
+def path_of(where: Where) -> str:
+    """The file on disk that holds the bytes."""
+    while isinstance(where, Span):
+        where = where.path
+    return where
 
 
 def tree(path: str | os.PathLike | Tree) -> Tree:

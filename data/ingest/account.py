@@ -7,7 +7,8 @@ that none of the three accounts for is a fault of the ingest, not of the data, a
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from convoy.data.files import files
 from convoy.data.ingest.shards import IngestError
@@ -48,7 +49,7 @@ def opened(tree: files.Tree | None, listing: Listing, format_name: str, found: b
     claimed: set[str] = set()
     for number, reference in enumerate(listing.references):
         parts = (reference.image, reference.annotation)
-        for name in {n for where in leftover.claimed_by(parts) for n in at.get(where, ())}:
+        for name in {n for where in files.places(parts) for n in at.get(where, ())}:
             if name in pictures:
                 pictures[name].append(number)
             else:
@@ -64,15 +65,15 @@ def opened(tree: files.Tree | None, listing: Listing, format_name: str, found: b
 def closed(
     account: Account,
     chosen: Iterable[str],
-    written: set[tuple[str, str]],
-    refused: set[tuple[str, str]],
+    counts: Sequence[Mapping[str, Any]],
 ) -> tuple[dict[str, int], tuple[Told, ...]]:
     """(counts of pictures, all that is not used). Raises IngestError where the sum is not even.
 
-    chosen: splits that were asked for. written, refused: (split, source_id) of the records and of
-    the samples that were rejected when they were read.
+    chosen: splits that were asked for; counts: of each shard that was written.
     """
     chosen = set(chosen)
+    written = {(count["split"], name) for count in counts for name in count["source_ids"]}
+    refused = {(count["split"], row[0]) for count in counts for row in count["rejected"]}
     keys = [(reference.split, reference.source_id) for reference in account.references]
     lost = [key for key in keys if key[0] in chosen and (key in written) + (key in refused) != 1]
     if lost:
@@ -95,14 +96,14 @@ def closed(
         *leftover.told_pictures(state["unused"], "no sample of this format uses it"),
         *leftover.told_pictures(state["other"], f"of a split that is not asked for ({splits})"),
     )
-    counts = {name: len(state[name]) for name in ("in_records", "rejected")}
-    counts["unused"] = sum(group.count for group in told)
-    if sum(counts.values()) != len(account.pictures):
+    parts = {name: len(state[name]) for name in ("in_records", "rejected")}
+    parts["unused"] = sum(group.count for group in told)
+    if sum(parts.values()) != len(account.pictures):
         raise IngestError(
-            f"{len(account.pictures)} pictures were found, but {counts} are accounted for; this is "
+            f"{len(account.pictures)} pictures were found, but {parts} are accounted for; this is "
             "a fault of the ingest, please report it"
         )
-    return {"found": len(account.pictures), **counts}, (*told, *account.unused)
+    return {"found": len(account.pictures), **parts}, (*told, *account.unused)
 
 
 def choices(warned: dict[str, int], warnings: Iterable[Sequence[str]]) -> tuple[Told, ...]:

@@ -142,6 +142,7 @@ def write(shard: Shard, work: Work) -> dict[str, Any]:
     done = finished(shard, work)
     if done is not None:
         return done
+    key = _key(shard, work)  # of the files as they are before they are read
     final = pathlib.Path(work.folder, shard.name)
     aside = final.with_name(f".{shard.name}.{uuid.uuid4().hex}.tmp")
     tally, started, cpu = Tally(), time.time(), time.thread_time()
@@ -152,7 +153,7 @@ def write(shard: Shard, work: Work) -> dict[str, Any]:
             file.flush()
             os.fsync(file.fileno())
         counts = {
-            "key": _key(shard, work),
+            "key": key,
             "split": shard.split,
             "file_bytes": aside.stat().st_size,
             "worker": f"{platform.node()}:{os.getpid()}:{threading.get_ident()}",
@@ -245,6 +246,10 @@ def _records(shard: Shard, work: Work, tally: Tally) -> Iterator[bytes]:
         except BadSample as error:
             tally.rejected.append((reference.source_id, error.reason, error.detail))
             continue
+        except MemoryError:
+            detail = f"{reference.source_id}: does not fit into the memory of this worker"
+            tally.rejected.append((reference.source_id, "too_large", detail))
+            continue
         except OSError:
             raise
         except Exception as error:
@@ -286,7 +291,7 @@ def _copies(split: str, work: Work) -> int:
 
 
 def _key(shard: Shard, work: Work) -> str:
-    """Equal for equal shards of equal work, wherever they are written."""
+    """Equal for equal shards of equal work, wherever they are written, of files that stayed."""
     policy = work.policy.model_dump(mode="json")
     augmentation = (work.copies, work.augmented_split, work.seed, policy, work.keypoint_pairs)
     augmented = augmentation if work.copies else None
@@ -294,10 +299,36 @@ def _key(shard: Shard, work: Work) -> str:
     if work.proposals != "none":
         parts += (work.proposals, work.max_proposals, work.edge_model)
     sha256 = hashlib.sha256(repr((shard.name, parts)).encode("utf-8", "surrogateescape"))
+    stamps = _Stamps()
     for reference in shard.references:
         identity = (reference.source_id, reference.image, reference.annotation, reference.frame)
         sha256.update(repr(identity).encode("utf-8", "surrogateescape"))
+        for where in files.places((reference.image, reference.annotation)):
+            sha256.update(stamps.of(where).encode())
     return sha256.hexdigest()
+
+
+class _Stamps:
+    """Size and time of files, so that edited annotations and pictures are read again."""
+
+    def __init__(self):
+        self._known: dict[str, str] = {}  # archives alone: other files are asked for once
+
+    def of(self, where: files.Where) -> str:
+        if not isinstance(where, str):
+            path = files.path_of(where)
+            if path not in self._known:
+                self._known[path] = self._stamp(path)
+            return self._known[path]
+        return self._stamp(where) if "/" in where else ""  # a class, not a file
+
+    @staticmethod
+    def _stamp(path: str) -> str:
+        try:
+            found = os.stat(path)
+        except (OSError, ValueError):
+            return "missing"
+        return f"{found.st_size}:{found.st_mtime_ns}"
 
 
 def _sidecar(final: pathlib.Path) -> pathlib.Path:

@@ -4,7 +4,9 @@ Columns, after the first: NAME_x and NAME_y, with NAME_v where visibility is giv
 1 hidden, 2 visible, as COCO's), or plain numbers from 0, which are x, y, x, y, ... (P1 facial
 keypoints). A point whose x or y is empty, no number, or negative on both axes is not visible.
 Values are taken as continuous pixels (x to the right, y down), as written: such files do not say
-whether 0 is the corner or the center of the first pixel.
+whether 0 is the corner or the center of the first pixel. DeepLabCut's CollectedData_*.csv has the
+rows scorer, (individuals,) bodyparts, coords as its header, and the picture's path in one column or
+in three; each individual is an object.
 
 Each row is one object, of class "object", or "face" where it has 68 points, or the first of
 data.labels; its box is the hull of its visible points, not grown. Splits are words in the CSV's
@@ -123,7 +125,31 @@ def _is_ours(tree: files.Tree, name: str, pictures) -> bool:
 def _rows(data: bytes) -> list[list[str]]:
     lines = data.decode("utf-8-sig", "replace").replace("\0", "").splitlines()
     mark = ";" if lines and lines[0].count(";") > lines[0].count(",") else ","
-    return [row for row in csv.reader(lines, delimiter=mark) if row]
+    rows = [row for row in csv.reader(lines, delimiter=mark) if row]
+    return _of_deeplabcut(rows) if rows and rows[0][0].strip().lower() == "scorer" else rows
+
+
+def _of_deeplabcut(rows: list[list[str]]) -> list[list[str]]:
+    """The same with one header, and a row for each individual."""
+    heads = {}
+    while rows and rows[0][0].strip().lower() in ("scorer", "individuals", "bodyparts", "coords"):
+        heads[rows[0][0].strip().lower()] = [cell.strip() for cell in rows[0]]
+        rows = rows[1:]
+    coords, parts = heads.get("coords", []), heads.get("bodyparts", [])
+    axes = [i for i in range(min(len(coords), len(parts))) if coords[i].lower() in ("x", "y")]
+    if not axes:
+        return rows
+    owners = heads.get("individuals", [""] * len(coords))
+    names = list(dict.fromkeys(f"{parts[i]}_{coords[i].lower()}" for i in axes))
+    plain = [["picture", *names]]
+    for row in rows:
+        picture = "/".join(filter(None, (cell.strip() for cell in row[: axes[0]])))
+        for owner in dict.fromkeys(owners[i] for i in axes if i < len(owners)):
+            cells = {f"{parts[i]}_{coords[i].lower()}": row[i] for i in axes
+                     if i < min(len(row), len(owners)) and owners[i] == owner}  # fmt: skip
+            if any(cell.strip() for cell in cells.values()) or "individuals" not in heads:
+                plain.append([picture, *(cells.get(name, "") for name in names)])
+    return plain
 
 
 def _points(header: list[str]) -> tuple[list[str], list[tuple[int, ...]]]:

@@ -14,8 +14,7 @@ import collections
 import csv
 import posixpath
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator
 
 from convoy.data.files import files
 from convoy.data.sample import Told
@@ -160,15 +159,3 @@ def _base(path: str) -> str:
 def is_picture(name: str) -> bool:
     """By extension; hidden ones too, so that they are counted."""
     return files.is_picture(name.rpartition("/")[2].lstrip("."))
-
-
-def claimed_by(annotation: Any) -> Iterator[files.Where]:
-    """Every place of a file in a reference's annotation, which may be nested."""
-    if isinstance(annotation, (files.Span, str)):
-        yield annotation
-    elif isinstance(annotation, (tuple, list)):
-        for part in annotation:
-            yield from claimed_by(part)
-    elif isinstance(annotation, Mapping):
-        for part in annotation.values():
-            yield from claimed_by(part)

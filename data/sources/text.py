@@ -5,8 +5,8 @@ Layouts:
   class, where endings differ), or pos.txt and neg.txt (the name is);
 * one file per text, in one folder per class: train/pos/0_9.txt (IMDB);
 * one sentence per line, with its class (data/sources/text_lines.py): "DESC:manner How did ..."
-  (TREC; the part before ":" is the class), "__label__x sentence" (fastText), "class<TAB>sentence",
-  CSV.
+  (TREC; the part before ":" is the class), "__label__x sentence" (fastText), "3 sentence" and the
+  trees of the Stanford Sentiment Treebank, "class<TAB>sentence", CSV.
 Splits are folders or words of the file's name; a file without one beside a train file is "test"
 (TREC_10.label). Otherwise a hash of the sentence decides, so that equal sentences share a split.
 
@@ -27,7 +27,7 @@ from convoy.data.files import files
 from convoy.data.images import images
 from convoy.data.sample import BadSample, Listing, Reference, Sample
 from convoy.data.sources import Options, SourceError, ignore, layout, text_lines
-from convoy.data.sources.split import hashed_split
+from convoy.data.sources.split import SPLITS, hashed_split
 from convoy.data.sources.text_lines import Form, Row
 
 _ABOUT = re.compile(r"(?i)(readme|license|licence|copying|source|citation|changelog|notes?)(\..*)?")
@@ -200,6 +200,8 @@ def _class_files(tree: files.Tree) -> list[tuple[str, str]]:
         return []
     endings = {ending for _, ending in candidates}
     if not endings & {*_TABLES} and len(endings) > 1:
+        if endings & SPLITS.keys():  # stsa.fine.train, stsa.fine.dev: splits, not classes
+            return []
         by_class = {name: name.rpartition(".")[2] for name, _ in candidates}
     elif endings == {"txt"}:
         by_class = {name: posixpath.basename(name)[:-4] for name, _ in candidates}
@@ -234,7 +236,7 @@ def _class_folders(tree: files.Tree) -> list[tuple[str, str]]:
 def _tables(tree: files.Tree) -> list[tuple[str, Form]]:
     """(name, form) of the files with a class in each line; all of one ending have one form."""
     tables: list[tuple[str, Form]] = []
-    for ending in _TABLES:
+    for ending in (*_TABLES, *SPLITS, "all"):
         names = [n for n, end in _candidates(tree) if end == ending and _is_text(tree, n)]
         forms = (
             text_lines.form(text_lines.decoded(_head(tree, n))[0], ending == "csv") for n in names

@@ -19,7 +19,10 @@ _TEXT_COLUMNS = ("text", "sentence", "review", "message", "tweet", "comment", "q
 _PATTERNS = (
     re.compile(r"([A-Z]+):[a-z]+ (.*)"),  # TREC
     re.compile(r"__label__(\S+)[ \t]+(.*)"),  # fastText
+    re.compile(r"\((\d) (\(.*\))\)\s*$"),  # a tree of the Stanford Sentiment Treebank
+    re.compile(r"(\d{1,2}) +(\S+ .*)"),  # a number, where there are few of them
 )
+_LEAF = re.compile(r"\(\d ([^()]+)\)")  # a word of a tree
 _MOST = 0.9  # of the lines have the form
 
 
@@ -45,7 +48,9 @@ def form(head: str, comma: bool) -> Form | None:
     if not filled:
         return None
     for pattern in _PATTERNS:
-        if sum(bool(pattern.match(line)) for line in filled) >= _MOST * len(filled):
+        found = [match[1] for match in map(pattern.match, filled) if match]
+        few = 2 * len({*found}) <= len(found) or pattern in _PATTERNS[:2]
+        if len(found) >= _MOST * len(filled) and few:
             return Form(pattern)
     for mark in "\t," if comma else "\t":
         columns = _columns([row for _, row in _cells("\n".join(filled), mark) if row], mark)
@@ -58,7 +63,7 @@ def rows(text: str, form: Form) -> list[Row]:
     """Every line; the class is "" where the line has not the form. Raises SourceError."""
     if form.pattern:
         matched = [(form.pattern.match(line), line) for line in lines(text)]
-        parts = [(m[1], m[2]) if m else ("", line) for m, line in matched]
+        parts = [(m[1], _words(m[2])) if m else ("", line) for m, line in matched]
         return [Row(n, label, rest.strip()) for n, (label, rest) in enumerate(parts, start=1)]
     parsed = []
     for number, cells in _cells(text, form.mark)[1 if form.header else 0 :]:
@@ -70,6 +75,12 @@ def rows(text: str, form: Form) -> list[Row]:
         label = cells[form.label].strip() if form.label < len(cells) else ""
         parsed.append(Row(number, label, sentence))
     return parsed
+
+
+def _words(sentence: str) -> str:
+    """A sentence, or the leaves of its tree."""
+    leaves = _LEAF.findall(sentence) if sentence.startswith("(") else []
+    return " ".join(leaves) or sentence
 
 
 def decoded(data: bytes) -> tuple[str, str]:

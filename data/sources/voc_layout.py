@@ -17,7 +17,15 @@ from convoy.data.files import files
 from convoy.data.sources import Options, SourceError
 from convoy.data.sources.split import SPLITS, hashed_split
 
-ANNOTATIONS = ("annotations", "annotation", "xmls", "xml", "labels")  # in lower case
+ANNOTATIONS = (
+    "annotations",
+    "annotation",
+    "annots",
+    "annot",
+    "xmls",
+    "xml",
+    "labels",
+)  # lower case
 _LISTS = {**SPLITS, "trainval": "trainval"}  # names of lists -> split
 _WIDE = {"gb2312": "gb18030", "gbk": "gb18030", "shift_jis": "cp932", "sjis": "cp932"}
 _WIDE.update({name: name for name in ("gb18030", "big5", "euc-jp", "euc-kr", "cp932", "cp949")})

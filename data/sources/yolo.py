@@ -33,7 +33,7 @@ _ROUNDING = 1e-5
 
 
 def detect(tree: files.Tree) -> bool:
-    """A label file of a picture that reads as such; or a data.yaml with names and splits."""
+    """Most label files of pictures read as such; or a data.yaml with names and splits."""
     names = pictures(tree)
     if not names:
         return False
@@ -43,15 +43,16 @@ def detect(tree: files.Tree) -> bool:
         config = yolo_layout.config(tree) if some else yolo_layout.Config()
     except SourceError:
         config = yolo_layout.Config()
+    good = bad = 0
     for name in some[:: max(1, len(some) // _PROBE)]:
         if files.size(tree.where(name)):
             try:
                 rows = _rows(tree.where(name), config.keypoints)
-            except BadSample:
-                return False
-            if rows:
-                return all(-1 <= value <= 2 for _, values in rows for value in values[:4])
-    return bool(labels) and bool(config.splits)
+                inside = all(-1 <= value <= 2 for _, values in rows for value in values[:4])
+                good, bad = good + (inside and bool(rows)), bad + (not inside)
+            except BadSample:  # one bad line does not make it another format
+                bad += 1
+    return good > bad or (not bad and bool(labels) and bool(config.splits))
 
 
 def scan(path, options: Options = Options()) -> Listing:

@@ -8,7 +8,7 @@ from convoy.pipeline.commands import arguments, recipes
 from convoy.pipeline.commands.verb import Verb
 from convoy.pipeline.errors import UsageError
 
-RECIPE_FLAGS = ("set", "weights", "dry_run")
+RECIPE_FLAGS = ("weights", "dry_run")
 
 
 def _flags(values: flags.FlagValues) -> None:
@@ -31,14 +31,14 @@ def _run(words: list[str], values: flags.FlagValues, beam: list[str]) -> dict:
     from convoy.pipeline.manifest import lines
     from convoy.pipeline.tools import ingest_folder
 
-    result = ingest_folder.run(values.input, values.output, values.format, beam)
+    result = ingest_folder.run(values.input, values.output, values.format, values.set, beam)
     print("\n".join([result["output"], *(f"  {line}" for line in lines(result))]))
     return result
 
 
 VERB = Verb(
     "turn pictures and annotations into TFRecords (Beam)",
-    "RECIPE | --input DIR --output DIR [--format F]",
+    "RECIPE | --input DIR --output DIR [--format F] [--set ingest.max_rejected=0.1]...",
     (
         f"convoy ingest {recipes.VOC} --set data.path=VOCdevkit -- --direct_num_workers=2",
         "convoy ingest --input pictures --output records --format folder --json",

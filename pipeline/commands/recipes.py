@@ -8,6 +8,7 @@ import sys
 from absl import flags
 
 from convoy.pipeline import config, steps
+from convoy.pipeline.commands import arguments
 from convoy.pipeline.commands.verb import Verb
 from convoy.pipeline.errors import UsageError
 
@@ -34,6 +35,8 @@ def upto(step: str):
     """A verb that runs a recipe's pipeline up to one step."""
 
     def run(words: list[str], values: flags.FlagValues, beam: list[str]) -> dict:
+        if "trainer" not in steps.needed(step):
+            arguments.unused(values, ("weights",), "nothing is trained")
         recipe = load(words, values, beam)
         if "trainer" in steps.needed(step):
             check_weights(recipe)

@@ -27,7 +27,7 @@ from absl import logging
 from convoy.data import example, labels
 from convoy.data.augment.policy import Augment
 from convoy.data.files import files
-from convoy.data.ingest import account, duplicates, shards, tfds_metadata
+from convoy.data.ingest import account, duplicates, prepare, shards, tfds_metadata
 from convoy.data.ingest.shards import IngestError, Shard, Work
 from convoy.data.sample import Listing, Reference
 from convoy.data.sources import Options, SourceError, detect, source
@@ -103,7 +103,7 @@ def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Pat
     opened = account.opened(tree, listing, format_name, found=params.format == "auto")
     if not params.splits:
         params = params.model_copy(update={"format": format_name, "splits": _splits(listing)})
-    names = labels.check(listing.labels, f"classes of {inputs['source']}")
+    names = listing.labels
     references = _references(listing, params, inputs["source"])
     work = Work(
         folder=str(workdir.resolve()),
@@ -136,9 +136,11 @@ def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Pat
     rejected += [(*row, count["split"]) for count in counts for row in count["rejected"]]
     manifest = _manifest(planned, counts, rejected, references, names, params)
     manifest["format"] = format_name
-    manifest["pictures"], unused = account.closed(opened, params.splits, *_outcomes(counts))
+    manifest["pictures"], unused = account.closed(opened, params.splits, counts)
     manifest["unused"] = [dataclasses.asdict(told) for told in unused]
     warnings = [(*row, count["split"]) for count in counts for row in count["warnings"]]
+    unseen = prepare.unseen(counts, params.labels)
+    manifest["unused"] += [dataclasses.asdict(told) for told in unseen]
     choices = (*listing.ambiguous, *account.choices(manifest["warnings"], warnings))
     manifest["ambiguous"] = [dataclasses.asdict(told) for told in choices]
     if params.proposals != "none":
@@ -150,10 +152,11 @@ def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Pat
     manifest["cpu_seconds"] = round(sum(c["cpu_seconds"] for c in counts), 3)  # of that
     manifest["peak_mb"] = max(c["peak_mb"] for c in counts)  # of a worker's process, MiB
     try:
-        _check_rejected(rejected, len(references) + len(listing.rejected), params)
+        _check_rejected(rejected, len(references) + len(listing.rejected), params, workdir)
         _check_splits(manifest, rejected)
     except IngestError:
         _remove_unreferenced(workdir, ())
+        _write_rows(workdir / "rejected.jsonl", rejected)
         raise
     labels.write(workdir / "labels.txt", names)
     if listing.segmentation_labels:
@@ -190,17 +193,8 @@ def listed(path: pathlib.Path | str, params: Params) -> tuple[files.Tree | None,
         name=name.partition(":")[2],
     )
     listing = source(name).scan(where, options)
-    if params.exif != "auto":
-        framed = (dataclasses.replace(r, frame=params.exif) for r in listing.references)
-        listing = dataclasses.replace(listing, references=tuple(framed))
-    return tree, name, listing
-
-
-def _outcomes(counts) -> tuple[set[tuple[str, str]], set[tuple[str, str]]]:
-    """(split, source_id) of the records, copies left out, and of the rejected samples."""
-    written = {(count["split"], source_id) for count in counts for source_id in count["source_ids"]}
-    refused = {(count["split"], row[0]) for count in counts for row in count["rejected"]}
-    return written, refused
+    given = params.exif, params.train, params.splits, str(path)
+    return tree, name, prepare.prepared(listing, options, *given)
 
 
 def _splits(listing: Listing) -> tuple[str, ...]:
@@ -256,16 +250,18 @@ def _counts(shard: Shard, work: Work) -> dict[str, Any]:
     return counts
 
 
-def _check_rejected(rejected, total: int, params: Params) -> None:
-    if len(rejected) <= params.max_rejected * total:
+def _check_rejected(rejected, total: int, params: Params, workdir: pathlib.Path) -> None:
+    faults = {(reason, detail) for _, reason, detail, _ in rejected}
+    # One fault is never fatal by itself, however small the data set; 0 allows none.
+    if len(rejected) <= params.max_rejected * total or (params.max_rejected and len(faults) == 1):
         return
     reasons = collections.Counter(reason for _, reason, _, _ in rejected)
     listed = ", ".join(f"{reason} ({count})" for reason, count in reasons.most_common())
     examples = "; ".join(f"{row[0]}: {row[2]}" for row in rejected[:3])
     raise TooManyRejected(
         f"{len(rejected)} of {total} samples cannot be used, more than ingest.max_rejected = "
-        f"{params.max_rejected:g} allows: {listed}. For example {examples}. Repair the data, or "
-        "raise ingest.max_rejected"
+        f"{params.max_rejected:g} allows: {listed}. For example {examples}; all are in "
+        f"{workdir / 'rejected.jsonl'}. Repair the data, or raise ingest.max_rejected"
     )
 
 

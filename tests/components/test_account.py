@@ -58,13 +58,17 @@ def test_a_sample_that_is_lost_fails_the_ingest(tmp_path):
     tree = files.tree(tmp_path)
     references = tuple(Reference(n, "train", tree.where(n)) for n in ("a.jpg", "b.jpg"))
     opened = account.opened(tree, Listing(references, ("x",)), "pictures", found=True)
-    both = {("train", "a.jpg"), ("train", "b.jpg")}
-    counts, told = account.closed(opened, ["train"], both, set())
+
+    def shard(written, refused=()):
+        rows = [(name, "corrupt_image", "no") for name in refused]
+        return [{"split": "train", "source_ids": list(written), "rejected": rows}]
+
+    counts, told = account.closed(opened, ["train"], shard(("a.jpg", "b.jpg")))
     assert counts == {"found": 2, "in_records": 2, "rejected": 0, "unused": 0}
     assert told == ()
-    for written, refused in (({("train", "a.jpg")}, set()), (both, both)):
+    for shards in (shard(("a.jpg",)), shard(("a.jpg", "b.jpg"), ("b.jpg",))):
         with pytest.raises(IngestError, match="samples are neither in a record nor rejected"):
-            account.closed(opened, ["train"], written, refused)
+            account.closed(opened, ["train"], shards)
 
 
 ANNOTATIONS = {

@@ -191,12 +191,24 @@ def test_killed_in_the_middle_and_run_again(tmp_path):
     assert json.loads((out / "manifest.json").read_text())["splits"]["train"]["records"] == 30
 
 
-def test_too_many_rejected_fails_and_leaves_nothing(source, tmp_path):
+def test_too_many_rejected_fails_and_leaves_their_list(source, tmp_path):
     with pytest.raises(TooManyRejected) as caught:
         ingest(source, tmp_path, max_rejected=0.1)
     assert "3 of 15 samples" in str(caught.value)
     assert "missing_image (1)" in str(caught.value)
-    assert list(tmp_path.iterdir()) == []
+    assert f"all are in {tmp_path / 'rejected.jsonl'}" in str(caught.value)
+    (left,) = tmp_path.iterdir()
+    rows = [json.loads(line) for line in left.read_text().splitlines()]
+    assert sorted(row["source_id"] for row in rows) == [f"VOC2007/0000{i}" for i in (13, 14, 15)]
+
+
+def test_one_fault_is_never_fatal(tmp_path):
+    """1 of 6 is more than 5 %; 0 allows none."""
+    root = build.voc(tmp_path / "in", count=6)
+    (root / "JPEGImages" / "000002.jpg").write_bytes(b"")
+    assert ingest(root, tmp_path / "out", splits=())["rejected"] == {"empty_image": 1}
+    with pytest.raises(TooManyRejected, match="1 of 6 samples"):
+        ingest(root, tmp_path / "none", splits=(), max_rejected=0)
 
 
 def test_a_split_without_a_usable_sample_fails(tmp_path):

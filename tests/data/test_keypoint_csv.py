@@ -107,3 +107,37 @@ def test_damaged_picture_and_short_row(tmp_path):
         listing.references[1], listing.labels, warn=lambda reason, _: warned.append(reason)
     )
     assert (len(sample.boxes), warned) == (0, ["empty_box"])  # one point encloses nothing
+
+
+@pytest.mark.parametrize("columns", [1, 3])
+def test_deeplabcut(tmp_path, columns):
+    """Rows scorer, bodyparts, coords; the path in one column, or in three since 2.2."""
+    for name in ("img1.png", "img2.png"):
+        photo(tmp_path / "labeled-data" / "mouse" / name)
+    blank = [""] * (columns - 1)
+    rows = [["scorer", *blank, *["me"] * 4], ["bodyparts", *blank, "nose", "nose", "tail", "tail"]]
+    rows.append(["coords", *blank, "x", "y", "x", "y"])
+    for name, cells in (("img1.png", ["10", "20", "30.5", "5"]), ("img2.png", ["1", "2", "", ""])):
+        path = ["labeled-data", "mouse", name]
+        rows.append([*(path if columns == 3 else ["/".join(path)]), *cells])
+    text = "\n".join(map(",".join, rows))
+    (tmp_path / "labeled-data" / "mouse" / "CollectedData_me.csv").write_text(text)
+    assert detect_format(tmp_path) == "keypoints"
+    listing, read, _ = samples(tmp_path)
+    assert (listing.keypoints, listing.rejected) == (("nose", "tail"), ())
+    first = next(s for s in read if s.source_id.endswith("img1.png"))
+    np.testing.assert_array_equal(first.keypoints, [[[20, 10, 2], [5, 30.5, 2]]])
+
+
+def test_deeplabcut_of_several_animals(tmp_path):
+    photo(tmp_path / "img1.png")
+    (tmp_path / "CollectedData_me.csv").write_text(
+        "scorer,me,me,me,me,me,me\nindividuals,a,a,b,b,b,b\n"
+        "bodyparts,nose,nose,nose,nose,tail,tail\ncoords,x,y,x,y,x,y\n"
+        "img1.png,1,2,10,20,30,5\n"
+    )
+    assert detect_format(tmp_path) == "keypoints"
+    listing, (sample,), _ = samples(tmp_path)
+    assert listing.keypoints == ("nose", "tail")
+    assert sample.keypoints[..., 2].tolist() == [[2, 2]]  # a's single point encloses nothing
+    np.testing.assert_array_equal(sample.boxes, [[5, 10, 20, 30]])

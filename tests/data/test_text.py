@@ -227,3 +227,35 @@ def test_records_of_sentences(tmp_path):
     records = [r for path in sorted(out.glob("*.tfrecord")) for r in tfrecord.read(path)]
     found = {(s.split, s.text, s.image) for s in map(example.decode, records)}
     assert found == {(k[: k.find("/")], v.strip(), b"") for k, v in content.items()}
+
+
+NUMBERED = ["1 a stirring , funny tale", "0 simply dull", "1 so good it hurts", "0 no , thanks"]
+TREES = ["(3 (2 It) (4 (3 (2 's) (3 good)) (2 .)))", "(1 (2 It) (1 drags))",
+         "(3 (2 Go) (2 see))", "(1 (2 Stay) (1 away))"]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("lines", "first"),
+    [(NUMBERED, ("1", "a stirring , funny tale")), (TREES, ("3", "It 's good ."))],
+)
+@pytest.mark.parametrize("names", [("train", "dev", "test"), ("x.train", "x.dev", "x.test")])
+def test_files_called_as_splits_are_no_classes(tmp_path, lines, first, names):
+    """stsa.fine.train, stsa.fine.dev, ...: the ending is the split, the class is in the line."""
+    names = [name if "." in name else f"{name}.txt" for name in names]
+    content = {
+        name: "\n".join(line.replace("ood", f"ood{i}").replace("ay", f"ay{i}") for line in lines)
+        for i, name in enumerate(names)
+    }
+    files_of(tmp_path, content)
+    assert detect(tmp_path) == "text"
+    listing = text.scan(tmp_path)
+    assert listing.labels == tuple(sorted({line.strip("(")[0] for line in lines}))
+    found = sentences(listing)
+    assert {split for split, _, _ in found} == {"train", "val", "test"}
+    assert ("train", *first) in {(s, c, w.replace("ood0", "ood")) for s, c, w in found}
+
+
+def test_numbered_lines_are_no_classes(tmp_path):
+    files_of(tmp_path, {"a.txt": "\n".join(f"{i} a sentence" for i in range(1, 30))})
+    with pytest.raises(SourceError):
+        detect(tmp_path)

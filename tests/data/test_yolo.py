@@ -193,6 +193,22 @@ def test_damaged_lines_are_rejected_with_their_number(tmp_path, row):
         one(tmp_path, data)
 
 
+def test_one_bad_line_in_a_good_set(tmp_path):
+    """The set is read; the picture, whose objects are not all known, is rejected."""
+    content = {f"{i}.jpg": build.picture(seed=i) for i in range(4)}
+    content |= {f"{i}.txt": "0 0.5 0.5 0.5 0.5\n" for i in range(4)}
+    content["0.txt"] = "0 0.5 0.5 0.5 0.5\n0 0.5 0.5 O.5 0.5\n"
+    assert detect(written(tmp_path, content)) == "yolo"
+    listing = yolo.scan(tmp_path)
+    bad = []
+    for reference in listing.references:
+        try:
+            yolo.read(reference, listing.labels)
+        except BadSample as error:
+            bad.append((reference.source_id, error.reason))
+    assert bad == [("0.jpg", "corrupt_annotation")]
+
+
 def test_keypoints(tmp_path):
     """Of 60 x 40: (0.5, 0.25) is y 10, x 30; the second is not labelled."""
     text = "train: images\nnames: [person]\nkpt_shape: [2, 3]\nflip_idx: [1, 0]\n"

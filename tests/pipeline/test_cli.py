@@ -169,6 +169,13 @@ def test_ingest_without_a_recipe(capfd, devkit, tmp_path):
     code, out, _ = convoy(capfd, "ingest", "--input", devkit, "--output", out_dir, "--json")
     assert code == 1
     assert "exists" in last_json(out)["error"]
+    (tmp_path / "empty").mkdir()
+    words = ["--input", devkit, "--output", tmp_path / "empty", "--set", "data.labels=['3','x']"]
+    code, out, _ = convoy(capfd, "ingest", *words, "--json")
+    result = last_json(out)
+    assert (code, result["classes"]) == (0, ["3", "x"])
+    told = {row["what"]: row["examples"] for row in result["unused"]}
+    assert told["names of data.labels"] == ["x"]
 
 
 def test_a_dry_run_says_what_would_run_and_does_nothing(capfd, recipe, devkit, tmp_path):
@@ -282,7 +289,11 @@ def test_our_warnings_are_shown(capfd, verbosity):
         (["serve", "--prot=1"], "unknown flag --prot; did you mean --port?"),
         (["serve", "--direct_num_workers=2"], "expected one of --host, --json, --name, --port"),
         (["models", "-tsk=text"], "unknown flag --tsk; did you mean --task?"),
-        (["ingest", "--input", "a", "--output", "b", "--set", "seed=1"], "--set is not used: with"),
+        (["ingest", "--input", "a", "--output", "b", "--set", "name=1"], "--set name is not used"),
+        (["ingest", "--input", "a", "--output", "b", "--set", "train.epochs=1"], "is not used"),
+        (["ingest", "--input", "a", "--output", "b", "--set", "data.path=c"], "is not used"),
+        (["ingest", "--input", "a", "--output", "b", "--set", "data.lables=[c]"], "'labels'?"),
+        (["ingest", "RECIPE", "--weights=c"], "--weights is not used: nothing is trained"),
         (["ingest", "--input", "a", "--output", "b", "--dry_run"], "--dry_run is not used"),
         (["ingest", "--input", "a", "--output", "b", "--weights=c"], "--weights is not used"),
         (["ingest", "RECIPE", "--format=voc"], "--format is not used: a recipe says where"),

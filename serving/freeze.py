@@ -35,7 +35,9 @@ def live(model: keras.Model) -> Network:
 
 def frozen(model: keras.Model, specs: Sequence[tf.TensorSpec]) -> Network:
     """The network with its weights as constants; specs: of its inputs, batch first."""
-    graph = tf.function(lambda *inputs: live(model)(inputs if len(specs) > 1 else inputs[0]))
+    graph = tf.function(
+        lambda *inputs: live(model)(inputs if len(specs) > 1 else inputs[0]), autograph=False
+    )
     concrete = graph.get_concrete_function(*specs)
     structure = concrete.structured_outputs
     constant = simplify(convert_variables_to_constants_v2(concrete))

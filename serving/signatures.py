@@ -103,22 +103,22 @@ def _functions(task: Task, encoded: Callable, raw: Callable) -> dict:
     pixels = tf.TensorSpec([None, None, None, 3], tf.uint8, name="image")
     if not task.takes:
 
-        @tf.function(input_signature=[strings])
+        @tf.function(autograph=False, input_signature=[strings])
         def serving_default(image_bytes):
             return encoded(image_bytes, {})
 
-        @tf.function(input_signature=[pixels])
+        @tf.function(autograph=False, input_signature=[pixels])
         def serving_tensor(image):
             return raw(image, {})
 
     else:
         (given,) = (tf.TensorSpec([None, None, 4], tf.float32, name=each) for each in task.takes)
 
-        @tf.function(input_signature=[strings, given])
+        @tf.function(autograph=False, input_signature=[strings, given])
         def serving_default(image_bytes, proposals):
             return encoded(image_bytes, {given.name: proposals})
 
-        @tf.function(input_signature=[pixels, given])
+        @tf.function(autograph=False, input_signature=[pixels, given])
         def serving_tensor(image, proposals):
             return raw(image, {given.name: proposals})
 
@@ -158,7 +158,9 @@ PLACE = {"proposals": place_proposals}  # of models.spec.Task.takes
 
 
 def _sentences(task: Task, answer: Callable) -> dict:
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name=input_of(task))])
+    @tf.function(
+        autograph=False, input_signature=[tf.TensorSpec([None], tf.string, name=input_of(task))]
+    )
     def serving_default(text):
         return answer(task.tokens(text))
 

@@ -13,6 +13,7 @@ import pytest
 from convoy.data import tfrecord
 from convoy.data.example import decode
 from convoy.data.input.input import shards
+from convoy.data.sources import digits
 from convoy.pipeline import steps
 from convoy.pipeline.config import parse
 
@@ -23,13 +24,14 @@ PAGE = pathlib.Path(__file__).resolve().parents[1] / "docs" / "python.md"
 def home(tmp_path_factory) -> pathlib.Path:
     """A folder with what the page names: records, a run that pushed a detector, a picture."""
     top = tmp_path_factory.mktemp("home")
+    digits.build(top / "devkit", images=(16, 6))
     recipe = {
         "name": "digits",
         "task": "detection",
         "run_dir": str(top / "runs" / "digits"),
-        "data": {"format": "digits", "path": str(top / "devkit"), "train": "train", "test": "val"},
+        "data": {"format": "voc", "path": str(top / "devkit"), "train": "train", "test": "val"},
         "model": {"name": "ssd_mobilenet_v1", "input_size": [64, 64], "width": 0.25},
-        "train": {"batch_size": 16, "epochs": 0.02, "learning_rate": 0.001},
+        "train": {"batch_size": 16, "epochs": 1, "learning_rate": 0.001},
         "export": {"precision": "float32"},
     }
     job = steps.Job(parse(recipe))

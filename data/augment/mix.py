@@ -21,6 +21,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from convoy.data.as_written import as_written
 from convoy.data.augment import geometry
 from convoy.data.augment.policy import Augment
 
@@ -77,10 +78,11 @@ def mixed(
 
     parallel = {"num_parallel_calls": tf.data.AUTOTUNE, "deterministic": True}
     groups = rows.batch(rows_together(policy, fields), drop_remainder=True)
-    rows = groups.map(mix, **parallel).unbatch()
+    rows = groups.map(as_written(mix), **parallel).unbatch()
     if of_labels:
         return rows
-    return rows.map(lambda row: {**row, "targets": encode(row["targets"])}, **parallel)
+    encoded = as_written(lambda row: {**row, "targets": encode(row["targets"])})
+    return rows.map(encoded, **parallel)
 
 
 def beta(draws: tf.Tensor, alpha: float) -> tf.Tensor:

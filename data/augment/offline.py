@@ -73,6 +73,7 @@ def _planner(policy: Augment, count: int, pairs: tuple[tuple[int, int], ...]):
     floats = functools.partial(tf.TensorSpec, dtype=tf.float32)
 
     @tf.function(
+        autograph=False,
         input_signature=[
             tf.TensorSpec([2], tf.int64),
             tf.TensorSpec([], tf.string),
@@ -81,7 +82,7 @@ def _planner(policy: Augment, count: int, pairs: tuple[tuple[int, int], ...]):
             tf.TensorSpec([None], tf.bool),
             floats([None, 4]),
             floats([None, count, 3]),
-        ]
+        ],
     )
     def planned(numbers, name, size, boxes, crowd, parts, keypoints):
         block = size[:1], size[1:]

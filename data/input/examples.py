@@ -6,6 +6,7 @@ import pathlib
 
 import tensorflow as tf
 
+from convoy.data.as_written import as_written
 from convoy.data.input.input import count, decode, shards
 
 _STRING = tf.io.FixedLenFeature([], tf.string, "")
@@ -35,7 +36,7 @@ def dataset(records: pathlib.Path, split: str, channels: int = 3) -> tf.data.Dat
     parsed = None if first is None else tf.io.parse_single_example(first, _FEATURES)
     has_picture = parsed is None or bool(tf.strings.length(parsed["image/encoded"]) > 0)
     return tf.data.TFRecordDataset(files).map(
-        lambda record: _example(record, channels, has_picture),
+        as_written(lambda record: _example(record, channels, has_picture)),
         num_parallel_calls=tf.data.AUTOTUNE,
         deterministic=True,
     )

@@ -19,6 +19,7 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from convoy.data import labels as label_map
+from convoy.data.as_written import as_written
 from convoy.data.augment import crops, draws, geometry, mix, plan, render, search, window
 from convoy.data.augment.noise import FILL
 from convoy.data.augment.policy import Augment
@@ -116,19 +117,15 @@ def training_batches(
     )
     if pipelines > 1:
         raw = raw.batch(stream.batch_size, drop_remainder=True)
-        raw = raw.map(
-            lambda serialized, epoch: (
-                serialized[pipeline * rows : (pipeline + 1) * rows],
-                epoch[pipeline * rows : (pipeline + 1) * rows],
-            )
-        ).unbatch()
+        own = slice(pipeline * rows, (pipeline + 1) * rows)
+        raw = raw.map(as_written(lambda *both: tuple(each[own] for each in both))).unbatch()
     planned = raw.batch(BLOCK).map(
-        lambda serialized, epoch: planned_block(stream, serialized, epoch),
+        as_written(lambda serialized, epoch: planned_block(stream, serialized, epoch)),
         num_parallel_calls=2,
         deterministic=True,
     )
     examples = planned.unbatch().map(
-        lambda row: training_example(stream, row),
+        as_written(lambda row: training_example(stream, row)),
         num_parallel_calls=tf.data.AUTOTUNE,
         deterministic=True,
     )
@@ -163,7 +160,7 @@ def evaluation_batches(stream: Stream) -> tf.data.Dataset:
             row["proposals"] = proposed.fitted(serialized, size, matrix, stream.preprocess.size)
         return row
 
-    rows = files.map(prepare, num_parallel_calls=tf.data.AUTOTUNE)
+    rows = files.map(as_written(prepare), num_parallel_calls=tf.data.AUTOTUNE)
     padded = "proposals" in stream.fields  # as many as each picture has
     batches = rows.padded_batch(stream.batch_size) if padded else rows.batch(stream.batch_size)
     return batches.prefetch(2)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from convoy.data.as_written import as_written
+
 READ_AT_ONCE = 8  # shards
 
 
@@ -37,6 +39,8 @@ def endless(
         shuffled = tf.data.experimental.from_variant(shuffled, records.element_spec)
         return tf.data.Dataset.zip(shuffled, tf.data.Dataset.from_tensors(epoch).repeat())
 
-    first = tf.data.Dataset.from_tensors(tf.constant(first_epoch, tf.int64)).flat_map(one_epoch)
-    later = tf.data.Dataset.range(first_epoch + 1, tf.int64.max).flat_map(one_epoch)
+    first = tf.data.Dataset.from_tensors(tf.constant(first_epoch, tf.int64)).flat_map(
+        as_written(one_epoch)
+    )
+    later = tf.data.Dataset.range(first_epoch + 1, tf.int64.max).flat_map(as_written(one_epoch))
     return first.skip(skip).concatenate(later)

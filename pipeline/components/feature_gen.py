@@ -61,7 +61,9 @@ def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Pat
     network.initialise(task, model, labels)
     layer = task.model.get_layer(extraction.FEATURES)
     backbone = keras.Model(task.model.input, layer.output)
-    predict = tf.function(lambda images: backbone(images, training=False), reduce_retracing=True)
+    predict = tf.function(
+        lambda images: backbone(images, training=False), autograph=False, reduce_retracing=True
+    )
     written = {}
     for split in params.splits:
         stream = Stream(

@@ -97,7 +97,7 @@ def _calls(task, labels, limits, batches) -> dict[str, Callable]:
     import tensorflow as tf
 
     answer = predict.predictor(task, labels, limits)
-    alone = tf.function(lambda image: task.model(image, training=False))
+    alone = tf.function(lambda image: task.model(image, training=False), autograph=False)
     turns = {name: itertools.cycle(batches) for name in ("network", "answer")}
 
     def run_network():

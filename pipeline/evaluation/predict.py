@@ -51,7 +51,7 @@ def predictor(
     """
     served = answering(task, lambda x: task.model(x, training=False), labels, limits)
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(autograph=False, reduce_retracing=True)
     def answer(batch):
         if task.tokens:
             inputs = task.tokens(batch["sentence"])

@@ -84,7 +84,7 @@ def regions_of(task: Task, batches: Iterable) -> Iterator[Regions]:
     outputs = {name: model.get_layer(name).output for name in (names.features, names.maps)}
     probe = keras.Model(model.inputs, outputs)
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(autograph=False, reduce_retracing=True)
     def ask(image, rois):
         return probe(seen(image, {task.takes[0]: rois}, task.takes), training=False)
 

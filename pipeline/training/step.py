@@ -50,7 +50,7 @@ def build(task: Task, optimizer, train: Train, strategy: tf.distribute.Strategy)
         optimizer.apply([g / replicas for g in grads] if replicas > 1 else grads, weights)
         return {**losses, "loss": total}
 
-    @tf.function
+    @tf.function(autograph=False)
     def step(batch):
         if replicas == 1:
             return replica_step(batch)

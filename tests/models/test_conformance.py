@@ -27,24 +27,23 @@ from tests.models.weightless import weightless
 from tests.parity import formula
 
 NAMES = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in CASES]
-# A CPU computes float16 slowly, seconds per network: one per kind of network by default.
+# One network per kind of layer and of answer; the others' layers are in these.
+KINDS = (
+    *("lenet5", "lm_resnet20", "mobilenet_v1", "googlenet_bn_aux", "spp_net_zf5"),
+    *("ssd_mobilenet_v1", "yolov3_tiny", "faster_rcnn", "sliding_window"),
+    *("segnet_basic", "text_cnn_rand"),
+)
+# A CPU computes float16 slowly, seconds per network.
 IN_FLOAT16 = ("lenet5", "lm_resnet20", "mobilenet_v1", "ssd_mobilenet_v1", "segnet_basic")
 HALVES = [
     pair
-    if name in QUICK and (policy == "mixed_bfloat16" or name in IN_FLOAT16)
+    if name in {"mixed_bfloat16": KINDS, "mixed_float16": IN_FLOAT16}[policy]
     else pytest.param(*pair, marks=pytest.mark.slow)
     for name in CASES
     for policy in ("mixed_bfloat16", "mixed_float16")
     for pair in [(name, policy)]
 ]
-# Their layers are in the graphs of others that are exported by default.
-EXPORTED_ALIKE = (
-    *("lenet5_1998", "zfnet", "overfeat_fast", "inception_v2", "resnet18", "resnet18_v2"),
-    *("mobilenet_v2", "fast_rcnn_caffenet", "yolov2_tiny", "yolov4_tiny", "rfcn", "unet"),
-)
-EXPORTED = [
-    pytest.param(name, marks=pytest.mark.slow) if name in EXPORTED_ALIKE else name for name in NAMES
-]
+OF_KINDS = [name if name in KINDS else pytest.param(name, marks=pytest.mark.slow) for name in CASES]
 RANKED = ("proposals", "objectness")  # as many as a picture has, the others are 0 for all
 SCALES = 16  # of the loss, at most: from 2**15, where the trainer begins, down to 1
 
@@ -239,6 +238,7 @@ def test_one_input_equals_its_row_in_a_batch(task):
         np.testing.assert_allclose(a[2:3], b, rtol=1e-4, atol=1e-5 * np.abs(a).max())
 
 
+@pytest.mark.parametrize("task", OF_KINDS, indirect=True)
 def test_saving_keeps_the_network(task, tmp_path):
     task.model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
@@ -248,7 +248,7 @@ def test_saving_keeps_the_network(task, tmp_path):
         np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.parametrize("task", EXPORTED, indirect=True)
+@pytest.mark.parametrize("task", OF_KINDS, indirect=True)
 def test_the_saved_model_answers_as_the_network(task, tmp_path):
     """The float32 form of the export, of a batch size that its graph does not know."""
     labels = [f"class {index}" for index in range(task.info.num_classes)]

@@ -210,7 +210,9 @@ def _maps(task, image, layer, of: str, report: dict, pages: dict) -> None:
 
 
 def _occlusion(task, image, chosen: int, square: tuple[int, int], report: dict) -> None:
-    call = tf.function(lambda images: _scores(task, images)[:, chosen], reduce_retracing=True)
+    call = tf.function(
+        lambda images: _scores(task, images)[:, chosen], autograph=False, reduce_retracing=True
+    )
     result = occlusion(lambda images: call(tf.constant(images)).numpy(), image, *square)
     row, column = np.unravel_index(np.argmax(result.drops), result.drops.shape)
     report["occlusion"] = {

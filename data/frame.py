@@ -16,7 +16,8 @@ from typing import NamedTuple
 import numpy as np
 import PIL.Image
 
-from convoy.data.images import images
+from convoy.data import masks
+from convoy.data.images import images, mask_png
 from convoy.data.sample import BadSample
 
 MAX_PIXELS = 200_000_000  # of a stated size, in which masks are drawn before they are scaled
@@ -57,6 +58,18 @@ class Frame(NamedTuple):
             nearest = PIL.Image.Resampling.NEAREST
             values = np.asarray(PIL.Image.fromarray(values).resize((width, height), nearest))
         return np.ascontiguousarray(self.turned.raster(values))
+
+    def mask(self, mask: masks.Mask) -> bytes:
+        """PNG of the upright picture's size, 255 inside."""
+        upright = self.turned.height, self.turned.width
+        if self.scaled:
+            mask = masks.of(self.raster(mask.whole(self.height, self.width)))
+        elif self.turned.orientation != 1 and mask.values.size:
+            rows, columns = mask.values.shape
+            box = [mask.top, mask.left, mask.top + rows, mask.left + columns]
+            top, left, *_ = self.turned.boxes(np.array([box], np.float64))[0].astype(int).tolist()
+            mask = masks.Mask(self.turned.raster(mask.values), top, left)
+        return mask_png.encode(mask, *upright)
 
 
 def frame_of(

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from convoy.data import masks
 from convoy.data.frame import frame_of
 from convoy.data.images import images
 from convoy.data.sample import Reference, Sample
@@ -70,7 +71,7 @@ class Objects:
         crowd: bool = False,
         area: float | None = None,
         view: str = "",
-        mask: np.ndarray | None = None,
+        mask: np.ndarray | masks.Mask | None = None,
         keypoints: np.ndarray | None = None,
         actions: Sequence[int] = (),
         parts: Sequence[tuple[str, Sequence[float]]] = (),
@@ -78,8 +79,8 @@ class Objects:
         """Whether the object was kept.
 
         box, and each part's: (ymin, xmin, ymax, xmax), continuous pixels. mask: [H, W], not 0 where
-        the object is. keypoints: [K, (y, x, visibility)]. area: pixels of the object; None = the
-        mask's, or else the box's.
+        the object is; kept as its PNG, so that one at a time is in memory. keypoints: [K, (y, x,
+        visibility)]. area: pixels of the object; None = the mask's, or else the box's.
         """
         if name not in self._class_ids:
             self._warn("unknown_class", f"{self._where}: object {name!r} is not among the labels")
@@ -87,6 +88,8 @@ class Objects:
         clean = self._clean(name, box)
         if clean is None:
             return False
+        if isinstance(mask, np.ndarray):
+            mask = masks.of(mask)
         self._rows.append(
             {
                 "box": clean,
@@ -96,7 +99,8 @@ class Objects:
                 "crowd": crowd,
                 "area": area,
                 "view": view,
-                "mask": mask,
+                "mask": None if mask is None else self.frame.mask(mask),
+                "pixels": None if mask is None else np.count_nonzero(mask.values),
                 "keypoints": keypoints,
                 "actions": tuple(actions),
                 "parts": [(n, b) for n, b in ((n, self._clean(n, b)) for n, b in parts) if b],
@@ -148,24 +152,19 @@ class Objects:
         return sample_of(self.reference, self.picture, **{**fields, **extra})
 
     def _areas(self, boxes: np.ndarray, column) -> np.ndarray:
-        if all(value is None for value in (*column["area"], *column["mask"])):
+        if all(value is None for value in (*column["area"], *column["pixels"])):
             return np.zeros(0, np.float32)
         of_boxes = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
-        rows = zip(column["area"], column["mask"], of_boxes, strict=True)
-        areas = [
-            a if a is not None else b if m is None else np.count_nonzero(m) for a, m, b in rows
-        ]
+        rows = zip(column["area"], column["pixels"], of_boxes, strict=True)
+        areas = [a if a is not None else b if n is None else n for a, n, b in rows]
         scale_y, scale_x = self.frame.scale
         return np.array(areas, np.float32) * np.float32(scale_y * scale_x)
 
-    def _masks(self, masks: list) -> tuple[bytes, ...]:
-        if all(mask is None for mask in masks):
+    def _masks(self, pngs: list[bytes | None]) -> tuple[bytes, ...]:
+        if all(png is None for png in pngs):
             return ()
-        empty = np.zeros((self.height, self.width), np.uint8)
-        return tuple(
-            images.encode(self.frame.raster(empty if mask is None else (mask != 0) * np.uint8(255)))
-            for mask in masks
-        )
+        empty = self.frame.mask(masks.Mask(np.zeros((0, 0), np.uint8), 0, 0))
+        return tuple(empty if png is None else png for png in pngs)
 
     def _keypoints(self, per_object: list) -> np.ndarray:
         count = max((len(points) for points in per_object if points is not None), default=0)
@@ -189,6 +188,7 @@ _COLUMNS = (
     "area",
     "view",
     "mask",
+    "pixels",
     "keypoints",
     "actions",
 )

@@ -35,6 +35,7 @@ from convoy.serving.servable import DEFAULT
 
 MODEL = r"/v1/models/([^/:]+)(?:/versions/(\d+)|/labels/([^/:]+))?"
 CALL = re.compile(rf"(?i){MODEL}:(classify|regress|predict)")
+MOST_BYTES = 1 << 30  # of a gzip body once it is unpacked
 LOOK = re.compile(rf"(?i){MODEL}(?:/(metadata))?")
 
 
@@ -78,19 +79,23 @@ def application(manager: Manager, pool: futures.Executor):
         request = Request(scope, receive)
         body = await request.body()
         loop = asyncio.get_running_loop()
+        encoding = request.headers.get("content-encoding", "")
         status, content = await loop.run_in_executor(
-            pool, answer, manager, request.method, scope["path"], body
+            pool, answer, manager, request.method, scope["path"], body, encoding
         )
         await Response(content, status, media_type="application/json")(scope, receive, send)
 
     return app
 
 
-def answer(manager: Manager, method: str, path: str, body: bytes) -> tuple[int, bytes]:
-    """(HTTP status, JSON body) of one request."""
+def answer(
+    manager: Manager, method: str, path: str, body: bytes, encoding: str = ""
+) -> tuple[int, bytes]:
+    """(HTTP status, JSON body) of one request; encoding: its Content-Encoding."""
     if not path.lower().startswith("/v1/"):
         return 404, b'{"error": "Not found: the paths are /v1/models/NAME..."}'
     try:
+        body = rest_json.unpacked(body, encoding, MOST_BYTES)
         return 200, _answer(manager, method, path, body)
     except ServingError as error:
         code, message = error.code, error.message

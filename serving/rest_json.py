@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import zlib
 from typing import Any
 
 import numpy as np
@@ -109,13 +110,37 @@ def _strings(value: Any) -> Any:
     if isinstance(value, str):
         return value.encode()
     if isinstance(value, dict) and set(value) == {"b64"} and isinstance(value["b64"], str):
-        try:
-            return base64.b64decode(value["b64"], validate=True)
-        except binascii.Error as error:
-            raise _bad("Unable to base64 decode") from error
+        return _unescaped(value["b64"])
     if isinstance(value, dict):
         raise _bad(f"JSON Value: {_short(value)} not formatted correctly for base64 data")
     raise _bad(f"JSON Value: {_short(value)} is not of expected type: string")
+
+
+def _unescaped(text: str) -> bytes:
+    """As absl::Base64Unescape: white space anywhere, padding may be missing."""
+    bare = "".join(text.split()).rstrip("=")
+    try:
+        return base64.b64decode(bare + "=" * (-len(bare) % 4), validate=True)
+    except (binascii.Error, ValueError) as error:  # ValueError: not ASCII
+        raise _bad("Unable to base64 decode") from error
+
+
+def unpacked(body: bytes, encoding: str, most: int) -> bytes:
+    """The body of a request; gzip is unpacked, up to `most` bytes. Raises ServingError."""
+    if encoding.strip().lower() in ("", "identity"):
+        return body
+    if encoding.strip().lower() not in ("gzip", "x-gzip"):
+        raise _bad(f"Content-Encoding {encoding!r} is not known: expected gzip")
+    unpacker = zlib.decompressobj(wbits=31)
+    try:
+        content = unpacker.decompress(body, most)
+    except zlib.error as error:
+        raise _bad(f"the body is not the gzip that its Content-Encoding says: {error}") from error
+    if unpacker.unconsumed_tail:
+        raise _bad(f"the body unpacks to more than {most:,} bytes")
+    if not unpacker.eof:
+        raise _bad("the body's gzip breaks off")
+    return content
 
 
 def outputs(arrays: dict[str, np.ndarray], rows: bool) -> bytes:

@@ -1,6 +1,7 @@
 """What a SavedModel answers: encoded pictures, a uint8 batch or sentences in, named outputs out.
 
-serving_default  `image_bytes` string [B]: JPEG, PNG, BMP or GIF (its first frame), sizes mixed;
+serving_default  `image_bytes` string [B]: JPEG, PNG, BMP or GIF (its first frame), sizes mixed,
+                 decoded as ingest does or refused by name (serving/decoding.py);
                  of a network for sentences `text` string [B] in UTF-8
 serving_tensor   `image` uint8 [B, H, W, 3]: RGB, any H and W; not of a network for sentences
 
@@ -25,10 +26,10 @@ import tensorflow as tf
 from convoy.models import boxes, resize, tasks
 from convoy.models.answering import answering
 from convoy.models.spec import Preprocess, Task, seen
+from convoy.serving.decoding import decode_picture
 from convoy.serving.servable import DEFAULT, TENSOR
 
 MOST_PROPOSALS = 10_000  # per picture: Selective Search's quality finds no more of most
-NOT_A_PICTURE = "of the request is not a picture: expected the bytes of a JPEG, PNG, BMP or GIF"
 Network = Callable[[tf.Tensor], "tf.Tensor | dict[str, tf.Tensor]"]
 
 
@@ -165,22 +166,6 @@ def _sentences(task: Task, answer: Callable) -> dict:
         return answer(task.tokens(text))
 
     return {DEFAULT: serving_default}
-
-
-def decode_picture(image_bytes: tf.Tensor, index: tf.Tensor, channels: int = 3) -> tf.Tensor:
-    """uint8 [H, W, channels] of one encoded picture; `index` is named if it is of no known kind.
-
-    The first bytes are looked at before the decoder does, whose own message (still given for a
-    picture that breaks off later) does not say which of the batch it was.
-    """
-    head = tf.strings.substr(image_bytes, 0, 4)
-    magic = tf.constant([b"\xff\xd8\xff", b"\x89PN", b"GIF"])
-    ok = tf.reduce_any(tf.strings.substr(head, 0, 3) == magic)
-    ok |= tf.strings.substr(head, 0, 2) == b"BM"
-    check = tf.debugging.Assert(ok, ["picture", index, NOT_A_PICTURE])
-    with tf.control_dependencies([check]):
-        image = tf.io.decode_image(image_bytes, channels=channels, expand_animations=False)
-    return tf.ensure_shape(image, [None, None, channels])
 
 
 def fit(image: tf.Tensor, preprocess: Preprocess, size: tuple[int, int]):

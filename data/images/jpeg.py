@@ -188,6 +188,8 @@ def _scan_ok(body: bytes, components: bytes, tables: frozenset, progressive: boo
     count = body[0] if body else 0
     if not 1 <= count <= 4 or len(body) != 4 + 2 * count or not _components_ok(components):
         return False
+    if len({*body[1:-3:2]}) != count:  # a component twice: no decoder takes it
+        return False
     quantised = dict(zip(components[1::3], components[3::3], strict=True))
     first, last, high, low = body[-3], body[-2], body[-1] >> 4, body[-1] & 15
     if not progressive and (first, last, high, low) != (0, 63, 0, 0):

@@ -135,7 +135,7 @@ def _number(value) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e9
 
 
-def _mask(segmentation, objects: Objects, where: str, warn) -> np.ndarray | None:
+def _mask(segmentation, objects: Objects, where: str, warn) -> np.ndarray | masks.Mask | None:
     """Of polygons or a run-length encoding; None where there is none that can be used."""
     if not segmentation:
         return None
@@ -151,11 +151,11 @@ def _mask(segmentation, objects: Objects, where: str, warn) -> np.ndarray | None
         return None
     if not isinstance(segmentation[0], (list, dict)):  # one polygon, not in a list
         segmentation = [segmentation]
-    mask = np.zeros((height, width), np.uint8)
+    mask = masks.of_polygons([], height, width)
     usable = 0
     for polygon in segmentation:
         try:
-            mask |= masks.from_polygons([polygon], height, width)
+            mask = masks.united(mask, masks.of_polygons([polygon], height, width))
             usable += 1
         except ValueError as error:
             warn("bad_segmentation", f"{where}: {error}")

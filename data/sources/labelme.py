@@ -128,9 +128,10 @@ def read(reference: Reference, labels, *, max_pixels=images.MAX_PIXELS, warn=ign
             continue
         key = (name, str(group)) if group is not None else index
         grouped.setdefault(key, []).append(shape)
-    drawn = [(shapes, _draw(shapes, objects, warn)) for shapes in grouped.values()]
-    masked = any(mask is not None for _, (_, mask) in drawn)
-    for shapes, (polygons, mask) in drawn:
+    # One mask at a time is in memory: whether there is any is asked before.
+    masked = any(_draw(shapes, objects, ignore)[1] is not None for shapes in grouped.values())
+    for shapes in grouped.values():
+        polygons, mask = _draw(shapes, objects, warn)
         if polygons:
             _add(objects, shapes, polygons, mask, masked)
     return objects.sample()
@@ -231,24 +232,24 @@ def _draw(shapes: list[dict], objects: Objects, warn):
             elif kind == "rectangle":
                 rectangles.append(outline)
             else:
-                drawn = masks.from_polygons([outline], objects.height, objects.width)
+                drawn = masks.of_polygons([outline], objects.height, objects.width)
         except (ValueError, BadSample) as error:
             reason = "unsupported_shape" if kind in _NO_AREA else "bad_segmentation"
             warn(reason, f"{where}: {error}")
             continue
         polygons.append(outline)
         if drawn is not None:
-            mask = drawn if mask is None else mask | drawn
+            mask = drawn if mask is None else masks.united(mask, drawn)
     if mask is not None and rectangles:
-        mask = mask | _filled(rectangles, objects)
+        mask = masks.united(mask, _filled(rectangles, objects))
     return polygons, mask
 
 
-def _filled(rectangles: list[list[float]], objects: Objects) -> np.ndarray:
+def _filled(rectangles: list[list[float]], objects: Objects) -> masks.Mask:
     """The mask of rectangles, which may reach far outside of the picture."""
     limits = np.tile([objects.width, objects.height], 4)
     inside = [np.clip(outline, 0, limits).tolist() for outline in rectangles]
-    return masks.from_polygons(inside, objects.height, objects.width)
+    return masks.of_polygons(inside, objects.height, objects.width)
 
 
 def _outline(shape: dict, kind: str) -> list[float]:
@@ -281,7 +282,7 @@ def _points(shape: dict) -> np.ndarray:
     return points
 
 
-def _pasted(shape: dict, outline: list[float], objects: Objects, where: str) -> np.ndarray:
+def _pasted(shape: dict, outline: list[float], objects: Objects, where: str) -> masks.Mask:
     """The mask's PNG in a picture of the whole size. Raises ValueError, BadSample."""
     data = _unpack(shape.get("mask"), "bad_segmentation", where)
     picture = images.upright(data)
@@ -289,11 +290,9 @@ def _pasted(shape: dict, outline: list[float], objects: Objects, where: str) -> 
     top, left, bottom, right = map(int, masks.bounds([outline]))
     if small.shape != (bottom - top, right - left):
         raise ValueError(f"its PNG has size {small.shape}, its corners another")
-    whole = np.zeros((objects.height, objects.width), np.uint8)
-    cut = small[max(-top, 0) :, max(-left, 0) :]
-    part = whole[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)]
-    part[:] = cut[: part.shape[0], : part.shape[1]]
-    return whole
+    rows = slice(max(-top, 0), max(objects.height - top, 0))
+    columns = slice(max(-left, 0), max(objects.width - left, 0))
+    return masks.Mask(small[rows, columns].astype(np.uint8), max(top, 0), max(left, 0))
 
 
 def _unpack(text: Any, reason: str, where: str) -> bytes:

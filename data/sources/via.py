@@ -121,7 +121,7 @@ def read(reference: Reference, labels, *, max_pixels=images.MAX_PIXELS, warn=ign
         mask = None
         if masked:
             try:
-                mask = masks.from_polygons([polygon], objects.height, objects.width)
+                mask = masks.of_polygons([polygon], objects.height, objects.width)
             except ValueError as error:
                 warn("bad_segmentation", f"{reference.source_id}: {name}: {error}")
                 continue

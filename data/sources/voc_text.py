@@ -21,8 +21,6 @@ import posixpath
 import re
 from collections.abc import Callable
 
-import numpy as np
-
 from convoy.data import masks
 from convoy.data.files import files
 from convoy.data.images import images
@@ -219,13 +217,13 @@ def words(label: str) -> tuple[str, str, set[str]]:
     return name, "".join(views), set(parts) & set(_FLAGS)
 
 
-def _mask(number: int, entry: Annotated, text: Annotation, rasters, size) -> np.ndarray | None:
+def _mask(number: int, entry: Annotated, text: Annotation, rasters, size):
     """Where a PNG has the object's number; or, of one for this object alone, where it is not 0.
 
     Raises ValueError for a polygon that is none.
     """
     if not entry.mask:
-        return masks.from_polygons([entry.polygon], *size) if entry.polygon else None
+        return masks.of_polygons([entry.polygon], *size) if entry.polygon else None
     values = rasters[entry.mask]
     own = values == number
     shared = sum(other.mask == entry.mask for other in text.objects.values()) > 1

@@ -130,7 +130,7 @@ def read(reference: Reference, labels, *, max_pixels=images.MAX_PIXELS, warn=ign
         else:
             outline = values.reshape(-1, 2)
             polygon = np.clip(outline, 0, 1) * size
-            mask = masks.from_polygons([polygon.ravel().tolist()], objects.height, objects.width)
+            mask = masks.of_polygons([polygon.ravel().tolist()], objects.height, objects.width)
             objects.add(name, _box(outline, size), mask=mask)
     return objects.sample()
 

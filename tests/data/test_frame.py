@@ -200,7 +200,10 @@ def test_frames_are_told_and_counted(tmp_path):
         content |= voc((26, 30, 36, 50), size, base)
     root = build.written(
         tmp_path / "set",
-        {n: photograph(40, 60, BOX, 3) if data is None else data for n, data in content.items()},
+        {
+            name: photograph(40, 60, BOX, 3) + bytes([number]) if data is None else data
+            for number, (name, data) in enumerate(content.items())
+        },
     )
     params = Params(splits=(), beam=("--direct_num_workers=1",))
     example_gen.run({"source": root}, params, tmp_path / "out")

@@ -136,3 +136,17 @@ def test_metadata_is_not_written_again():
             "jfif_unit",
             "jfif_density",
         }
+
+
+def test_a_scan_that_names_a_component_twice():
+    """Libjpeg refuses it, and so training would: in all scans of a picture with three colours."""
+    for options in ({}, {"progressive": True}):
+        data = build.picture(17, 23, **options)
+        at = data.index(b"\xff\xda")
+        assert data[at + 4] == 3  # components of the first scan: ids at +5, +7, +9
+        for first, second in ((5, 7), (7, 9), (5, 9)):
+            twice = bytearray(data)
+            twice[at + second] = twice[at + first]
+            assert not jpeg.structure(bytes(twice)).sound
+            with pytest.raises(BadSample, match="corrupt_image"):
+                images.inspect(bytes(twice))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import json
 
 import numpy as np
@@ -49,6 +51,35 @@ def test_wrong_values_are_said(value, dtype, message):
     with pytest.raises(ServingError, match=message) as caught:
         rest_json.array("x", value, dtype)
     assert caught.value.code == 3
+
+
+@pytest.mark.parametrize("data", [b"", b"a", b"ab", b"abc", bytes(range(256))])
+def test_base64_as_absl_reads_it(data):
+    """With line breaks, as `base64` writes them, and without padding."""
+    plain = base64.b64encode(data).decode()
+    for text in (plain, plain.rstrip("="), base64.encodebytes(data).decode(), f" {plain}\r\n"):
+        assert rest_json.array("x", [{"b64": text}], tf.string).tolist() == [data]
+
+
+@pytest.mark.parametrize("text", ["abcde", "ab=c", "a%bc", "a", "\u00e9abc", "ab-_"])
+def test_what_is_no_base64(text):
+    with pytest.raises(ServingError, match="Unable to base64 decode"):
+        rest_json.array("x", [{"b64": text}], tf.string)
+
+
+def test_gzip_bodies():
+    body = json.dumps({"instances": [1]}).encode()
+    packed = gzip.compress(body)
+    assert rest_json.unpacked(packed, "gzip", 1000) == body
+    assert rest_json.unpacked(body, "", 1000) == rest_json.unpacked(body, "identity", 1) == body
+    bomb = gzip.compress(bytes(10_000))
+    for wrong, encoding, message in (
+        (body, "gzip", "is not the gzip"), (packed[:-9], "gzip", "breaks off"),
+        (bomb, "gzip", "more than 1,000 bytes"), (packed, "br", "'br' is not known"),
+    ):  # fmt: skip
+        with pytest.raises(ServingError, match=message) as caught:
+            rest_json.unpacked(wrong, encoding, 1000)
+        assert caught.value.code == 3
 
 
 def test_outputs_in_rows_and_columns():

@@ -90,7 +90,12 @@ def find(tree: files.Tree, labels: Sequence[str], options: Options) -> Meaning:
     """The meaning of these label pictures. Raises SourceError."""
     table = _table(tree)
     codes = _probe(tree, labels, bool(table and table.colors))
-    table = table or _standard_table(labels, codes)
+    standard = None if table else _standard_table(labels, codes)
+    table = table or standard
+    if standard and standard.names == _CAMVID and not options.labels:
+        meaning = of_indices(codes, options, tree.root, table)
+        note = "trainannot with values up to 11: taken as SegNet's CamVid; else give data.labels"
+        return meaning._replace(notes=(*meaning.notes, note))
     if codes and max(codes) >= COLOR:
         return _colored(table, labels, options, tree.root)
     if any("_labelIds." in label for label in labels) and not options.labels:
@@ -260,7 +265,8 @@ def _standard_table(labels: Sequence[str], codes: set[int]) -> _Table | None:
     if any("_labelTrainIds." in label for label in labels):
         return _Table(_CITYSCAPES, [])
     folders = {label.rpartition("/")[0].rpartition("/")[2] for label in labels}
-    if folders & {"trainannot", "valannot", "testannot"} and max(codes - {IGNORE}, default=0) < 12:
+    # Its 11, void, occurs in nearly every picture: smaller values alone are of another set.
+    if folders & {"trainannot", "valannot", "testannot"} and max(codes - {IGNORE}, default=0) == 11:
         return _Table(_CAMVID, [])
     return None
 

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -28,7 +28,7 @@ from convoy.data.files import files
 from convoy.data.images import images
 from convoy.data.objects import Objects
 from convoy.data.sample import BadSample, Listing, Reference, Sample
-from convoy.data.sources import Options, SourceError, ignore, synsets
+from convoy.data.sources import Options, SourceError, coco, ignore, labelme, synsets
 from convoy.data.sources.layout import pictures, split_of
 from convoy.data.sources.number import finite
 from convoy.data.sources.split import hashed_split
@@ -43,10 +43,26 @@ _PROBE = 200  # pictures looked at by detect
 
 
 def detect(tree: files.Tree) -> bool:
-    """Pictures whose folders or names are synsets', or ILSVRC2012_val_00000001.JPEG and on."""
+    """Pictures whose folders are synsets', or ILSVRC2012_val_00000001.JPEG and on.
+
+    Not where COCO's or labelme's JSON says what is on them.
+    """
+
+    def fits(name: str) -> bool:
+        return bool(_folder_wnid(name) or _NUMBERED.fullmatch(posixpath.basename(name)))
+
+    return _all_fit(tree, fits) and not any(reader.detect(tree) for reader in (coco, labelme))
+
+
+def detect_by_names(tree: files.Tree) -> bool:
+    """Pictures whose names begin with synsets; the weakest evidence there is."""
+    return _all_fit(tree, lambda n: _wnid(n) or _NUMBERED.fullmatch(posixpath.basename(n)))
+
+
+def _all_fit(tree: files.Tree, fits: Callable) -> bool:
     names = pictures(tree)
     some = names[:: max(1, len(names) // _PROBE)]
-    return bool(some) and all(_wnid(n) or _NUMBERED.fullmatch(posixpath.basename(n)) for n in some)
+    return bool(some) and all(map(fits, some))
 
 
 def scan(path, options: Options = Options()) -> Listing:
@@ -130,12 +146,17 @@ def _everything(tree: files.Tree) -> dict[str, files.Where]:
     return places
 
 
+def _folder_wnid(name: str) -> str | None:
+    """The deepest folder that is a synset."""
+    folders = name.split("/")[:-1]
+    return next((f for f in reversed(folders) if synsets.WNID.fullmatch(f)), None)
+
+
 def _wnid(name: str) -> str | None:
     """Of the deepest folder that is a synset, else of the name's beginning."""
-    *folders, base = name.split("/")
-    for folder in reversed(folders):
-        if synsets.WNID.fullmatch(folder):
-            return folder
+    if wnid := _folder_wnid(name):
+        return wnid
+    base = posixpath.basename(name)
     match = synsets.WNID.match(base)
     return match[0] if match and base[len(match[0]) :][:1] in ("_", ".") else None
 

@@ -12,7 +12,11 @@ such pairs out of the large ones.
 
 from __future__ import annotations
 
+import io
 import re
+
+import numpy as np
+import PIL.Image
 
 from convoy.data.files import files
 from convoy.data.images import images
@@ -34,13 +38,47 @@ _ENDS = {
     role: re.compile(rf"(?i)(?:(?:{words})[_-])?(.+?)(?:[_-](?:{words})|x\d)?")
     for role, words in (("image", _DEGRADED), ("target", _CLEAN))
 }
+_WEATHER = {"rain", "rainy", "haze", "hazy", "shadow"}
+_CLEAR = {"clear"}
+_LOOK, _SMALL, _SAME = 5, (16, 16), 0.5  # pairs looked at, pixels of each, least correlation
 LABELS = ("picture",)  # pairs have no classes; a label map must have a name
 
 
 def detect(tree: files.Tree) -> bool:
-    """Folders of both kinds, and nine of ten pictures have their other half."""
+    """Folders of both kinds, and nine of ten pictures have their other half.
+
+    Folders such as rain and clear may be classes of weather: there the pictures decide. Raises
+    SourceError where they do not.
+    """
     pairs = _pairs(tree)
-    return 2 * len(pairs.matched) >= 0.9 * len(layout.pictures(tree)) > 0
+    if not 2 * len(pairs.matched) >= 0.9 * len(layout.pictures(tree)) > 0:
+        return False
+    words = {word for name in layout.pictures(tree) for word in name.lower().split("/")[:-1]}
+    if not ({*words} & _WEATHER and {*words} & _CLEAR):
+        return True
+    alike = [_alike(tree, first, second) for first, second, _ in pairs.matched[:_LOOK]]
+    if np.median(alike) < _SAME:
+        raise SourceError(
+            f"{tree.root}: {pairs.matched[0][0]} and {pairs.matched[0][1]} may be a pair for "
+            "restoration, or pictures of two classes, and do not look alike; say which with "
+            "--format pairs or --format folder (data.format in a recipe)"
+        )
+    return True
+
+
+def _alike(tree: files.Tree, first: str, second: str) -> float:
+    """Correlation of two pictures' gray values, -1 to 1; 0 where one cannot be read."""
+    pixels = []
+    for name in (first, second):
+        try:
+            data = images.load(tree.where(name)).image
+        except BadSample:
+            return 0.0
+        small = PIL.Image.open(io.BytesIO(data)).convert("L").resize(_SMALL)
+        pixels.append(np.asarray(small, float).ravel())
+    deviations = [values - values.mean() for values in pixels]
+    norm = np.prod([np.linalg.norm(values) for values in deviations])
+    return float(deviations[0] @ deviations[1] / norm) if norm else 0.0
 
 
 def scan(path, options: Options = Options()) -> Listing:

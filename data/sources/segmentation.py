@@ -42,11 +42,18 @@ _SKIPPED = re.compile(r"(?i).+_(?:color|instanceIds|instanceTrainIds|polygons|vi
 
 
 def detect(tree: files.Tree) -> bool:
-    """Label pictures, at least half of which have a picture."""
+    """Label pictures, at least half of which have a picture.
+
+    Raises SourceError where a folder of another name may hold the labels, such as DRIVE's
+    1st_manual beside the masks of the field of view.
+    """
     if any(name.lower().endswith(".xml") for name in tree.names):
         return False
     pairs = _pairs(tree)
-    return bool(pairs.matched) and len(pairs.matched) >= len(pairs.seconds_alone)
+    if not pairs.matched or len(pairs.matched) < len(pairs.seconds_alone):
+        return False
+    _check_other_labels(tree, pairs)
+    return True
 
 
 def scan(path, options: Options = Options()) -> Listing:
@@ -118,6 +125,25 @@ def _pairs(tree: files.Tree) -> layout.Pairs:
     )
     stray = [row for row in pairs.seconds_alone if not row[0].endswith("_labelIds.png")]
     return pairs._replace(seconds_alone=stray)
+
+
+def _check_other_labels(tree: files.Tree, pairs: layout.Pairs) -> None:
+    by_folder = collections.Counter(
+        posixpath.dirname(name)
+        for name in layout.pictures(tree)
+        if not layout.place(name, WORDS).role
+    )
+    firsts = {posixpath.dirname(first) for first, _, _ in pairs.matched}
+    seconds = collections.Counter(posixpath.dirname(second) for _, second, _ in pairs.matched)
+    said = any(layout.place(first, WORDS).role == "image" for first, _, _ in pairs.matched)
+    for folder, count in sorted(by_folder.items()):
+        beside = [s for s in seconds if posixpath.dirname(s) == posixpath.dirname(folder)]
+        if said and folder not in firsts and beside and count >= seconds[beside[0]]:
+            raise SourceError(
+                f"{tree.root}: the label pictures may be those of {beside[0]} or those of "
+                f"{folder or 'the top'}, {count} each: take one of the folders away, or say that "
+                f"{beside[0]} is meant: --format segmentation, or data.format in a recipe"
+            )
 
 
 def _halves(pairs: layout.Pairs) -> tuple[list[tuple[str, str, str]], list[str]]:

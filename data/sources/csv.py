@@ -2,8 +2,9 @@
 
 * Boxes, one row per object: filename, width, height, class, xmin, ymin, xmax, ymax, as TensorFlow's
   detection tutorials have them; x1, y1, x2, y2, class without header, as RetinaNet's have them,
-  where empty cells mean a picture without objects; x, y, w, h. Corners are continuous pixels, as
-  both use them (TensorFlow divides xmin by the width); all between 0 and 1 are parts of the size.
+  where empty cells mean a picture without objects; and the other ways of csv_boxes.py. Corners are
+  continuous pixels (TensorFlow divides xmin by the width); all between 0 and 1 are parts of the
+  size.
 * path,label; or path,label1|label2 with "|", ";" or "," between, or blanks where the parts are
   fewer than what they make up.
 * path, then a column of 0 and 1 for each class (Roboflow's _classes.csv).
@@ -26,7 +27,7 @@ from convoy.data.files import files
 from convoy.data.images import images
 from convoy.data.objects import Objects, sample_of
 from convoy.data.sample import BadSample, Listing, Reference, Sample, Told
-from convoy.data.sources import Options, SourceError, csv_table, ignore
+from convoy.data.sources import Options, SourceError, csv_boxes, csv_table, ignore
 from convoy.data.sources.csv_table import Table
 from convoy.data.sources.layout import pictures, split_of
 from convoy.data.sources.number import finite
@@ -92,6 +93,9 @@ def scan(path, options: Options = Options()) -> Listing:
     unused = len(set(picture_names) - {name for _, name in groups})
     if unused:
         notes.append(f"{unused} pictures are in no table, and are not used")
+    notes += [
+        f"{t.name}: columns that are not used: {', '.join(t.spare)}" for t in understood if t.spare
+    ]
     if relative:
         notes.append("all corners are between 0 and 1: taken as parts of the picture's size")
     return Listing(
@@ -100,7 +104,7 @@ def scan(path, options: Options = Options()) -> Listing:
         tuple(sorted(rejected)),
         notes=tuple(notes),
         unused=(Told("rows", absent, "Confidence 0: known to be absent"),) if absent else (),
-        ambiguous=(Told("rows", unsure, _UNSURE),) if unsure else (),
+        ambiguous=(*_two_ways(understood), *([Told("rows", unsure, _UNSURE)] if unsure else ())),
     )
 
 
@@ -138,9 +142,8 @@ def _entries(table: Table, index, separator: str | None, rejected: list):
             continue
         split = default
         if columns.split >= 0:
-            split = (
-                SPLITS.get(cells[columns.split].lower(), cells[columns.split].lower()) or default
-            )
+            said = cells[columns.split].lower().replace("unassigned", "")  # AutoML's: as one likes
+            split = SPLITS.get(said, said) or default
         text = cells[columns.picture]
         name = index.find(text, folder, split)
         if name is None:
@@ -158,25 +161,21 @@ def _row(where: str, cells: list[str], columns, separator: str | None):
     """Raises BadSample."""
     label = cells[columns.label] if columns.label >= 0 else ""
     if columns.confidence >= 0 and finite(cells[columns.confidence]) == 0:
-        return where, (None, None) if columns.corners else None, []
+        return where, (None, None) if columns.box else None, []
     if columns.flags:
         flags = [(name, csv_table.flag(cells[i])) for i, name in columns.flags]
         if any(value is None for _, value in flags):
             raise BadSample("corrupt_annotation", f"{where}: expected 0 or 1 for each class")
         return where, None, [(name, None) for name, value in flags if value]
-    if not columns.corners:
+    if columns.json:
+        return where, (None, None), csv_boxes.rectangles(where, label) if label else []
+    if not columns.box:
         parts = [label] if separator is None else label.split(separator)
         return where, None, [(part.strip(), None) for part in parts if part.strip()]
-    texts = [cells[i] for i in columns.corners]
     size = tuple(finite(cells[i]) for i in columns.size) or (None, None)
-    if not any(texts):
+    box = csv_boxes.box_of(where, cells, columns.box)
+    if box is None:
         return where, size, []
-    box = [finite(text) for text in texts]
-    if None in box:
-        detail = f"{where}: expected four numbers as the box, got {', '.join(texts)!r}"
-        raise BadSample("corrupt_annotation", detail)
-    if columns.sized:
-        box = [*box[:2], box[0] + box[2], box[1] + box[3]]
     if not label and columns.label >= 0:
         raise BadSample("corrupt_annotation", f"{where}: a box without a class")
     return where, size, [(label or OBJECT, tuple(box))]
@@ -204,6 +203,18 @@ def _annotation(rows: list, labels, relative: bool, multi_label: bool):
     return (None, False, tuple(names)), None
 
 
+def _two_ways(tables: list[Table]) -> list[Told]:
+    """Cells of boxes by the rule of csv_boxes.settle, and -1 beside 0 and 1."""
+    told = [Told(f"rows of {t.name}", len(t.rows), t.ambiguous) for t in tables if t.ambiguous]
+    for table in tables:
+        places = [i for i, _ in table.columns.flags]
+        cells = {row[i] for _, row in table.rows for i in places if i < len(row)}
+        if places and cells & {"-1", "-1.0"} and cells & {"0", "0.0"}:
+            why = "-1 beside 0 and 1 (CheXpert's: unsure): taken as not there"
+            told.append(Told(f"rows of {table.name}", len(table.rows), why))
+    return told
+
+
 def _confidences(tables: list[Table]) -> tuple[int, int]:
     """Rows whose confidence is 0, and those where it is between 0 and 1."""
     values = [
@@ -223,7 +234,7 @@ def _separator(tables: list[Table]) -> str | None:
     cells = {
         row[table.columns.label]
         for table in tables
-        if not table.columns.corners
+        if not table.columns.box and not table.columns.json
         for _, row in table.rows
         if table.columns.label < len(row)
     }

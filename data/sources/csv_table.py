@@ -1,9 +1,11 @@
 """What the columns of a CSV file of labelled pictures mean.
 
-The column of pictures is the one whose cells are found among the files, so that it may have any
-name, hold paths of another machine, or ids without an ending. The first row is a header unless it
-names a picture. Columns of a header are known by their names; without one there may be two columns
-(picture, class) or six (picture, x1, y1, x2, y2, class).
+The column of pictures is the one that is called so (filename, image, path, ...). Where none is, it
+is the one whose cells are found among the files, so that it may have any name, hold paths of
+another machine, or ids without an ending; two that fit alike are refused. The first row is a header
+unless it names a picture. Columns of a header are known by their names, those of boxes by
+csv_boxes.py; without one there may be two columns (picture, class), six (picture, x1, y1, x2, y2,
+class), or AutoML's (split, picture, class, and eight of corners as parts of the size).
 """
 
 from __future__ import annotations
@@ -14,9 +16,11 @@ import posixpath
 import re
 from collections.abc import Sequence
 from typing import NamedTuple
+from urllib.parse import unquote
 
 from convoy.data.files import files
-from convoy.data.sources import SourceError
+from convoy.data.sources import SourceError, csv_boxes
+from convoy.data.sources.csv_boxes import CORNERS, key_of
 from convoy.data.sources.layout import split_in, split_of
 from convoy.data.sources.split import SPLITS
 from convoy.data.sources.voc_layout import decoded
@@ -28,16 +32,19 @@ _CLASS = ("class", "classname", "label", "labels", "labelname", "category", "cat
 _CLASS += ("target", "classes", "tags", "species", "breed", "classid", "labelid", "categoryid")
 _SPLIT = ("split", "set", "subset", "partition", "dataset", "datasplit")
 _SIZES = (("height", "imageheight", "imgheight"), ("width", "imagewidth", "imgwidth"))
-_CORNERS = (  # (ymin, xmin, ymax, xmax)
-    ("ymin", "xmin", "ymax", "xmax"),
-    ("y1", "x1", "y2", "x2"),
-    ("top", "left", "bottom", "right"),
-    ("miny", "minx", "maxy", "maxx"),
-)
 _CONFIDENCE = ("confidence",)
 _SENTENCES = ("caption", "captions", "comment", "comments", "text", "sentence", "description")
 _FLAGS = {"0": False, "1": True, "0.0": False, "1.0": True, "": False}
-_FLAGS |= {"false": False, "true": True}
+_FLAGS |= {"false": False, "true": True, "-1": False, "-1.0": False}  # -1: CelebA's
+# Names of a column of pictures, the first ones before the later ones; these are meant for nothing
+# else, and those are taken if their cells are pictures that are there.
+_PICTURE = ("filename", "imagefilename", "filepath", "imagepath", "imagename", "imagefile")
+_PICTURE += ("imgname", "imgpath", "imgfile", "fname", "file", "path", "image", "images", "img")
+_PICTURE += ("imageid", "imgid", "picture", "photo", "imageuri")
+_MAYBE = ("id", "name", "frame", "uri", "url", "src", "ids")
+_NUMBERS = ("", "index", "unnamed0", "unnamed01")  # columns that pandas writes
+_OF_SPLITS = ("train", "training", "validation", "validate", "val", "test", "unassigned")
+CELEBA = "list_attr_celeba.txt"  # blanks between the cells, below a line with their number
 
 
 class Index:
@@ -71,7 +78,12 @@ class Index:
             lambda name: name.startswith(f"{folder}/"),
         ):
             same = [name for name in same if narrow(name)] or same
-        return same[0] if len(same) == 1 else None
+        if len(same) == 1:
+            return same[0]
+        # Label Studio's uploads are 1f2e3d4c-NAME, its local files ?d=FOLDER/NAME in an address.
+        plain = unquote(text).rpartition("?d=")[2]
+        plain = re.sub(r"(^|/)[0-9a-f]{8}-(?=[^/]+$)", r"\1", plain)
+        return self.find(plain, folder, split) if not same and plain != text else None
 
 
 class Columns(NamedTuple):
@@ -79,8 +91,8 @@ class Columns(NamedTuple):
 
     picture: int
     label: int = -1
-    corners: tuple[int, ...] = ()  # ymin, xmin, ymax, xmax
-    sized: bool = False  # the last two corners are height and width
+    box: csv_boxes.Box | None = None
+    json: bool = False  # the label's cells hold boxes and classes
     size: tuple[int, ...] = ()  # height, width of the picture
     split: int = -1
     flags: tuple[tuple[int, str], ...] = ()  # one column per class: 1 = it has it
@@ -95,11 +107,14 @@ class Table(NamedTuple):
     rows: list[tuple[int, list[str]]]  # (number of the row, cells)
     count: int = 0  # of cells per row
     why: str = ""
+    spare: tuple[str, ...] = ()  # names of columns that say nothing here
+    ambiguous: str = ""  # what could be read in two ways, and which was taken
 
 
 def names(tree: files.Tree) -> list[str]:
     """Tables that may be labels; not those in which predictions are handed in."""
-    tables = (n for n in tree.names if n.lower().endswith((".csv", ".tsv")) and "/." not in n)
+    endings = (".csv", ".tsv", CELEBA)
+    tables = (n for n in tree.names if n.lower().endswith(endings) and "/." not in n)
     return [n for n in tables if "submission" not in n.lower() and "__MACOSX" not in n]
 
 
@@ -126,22 +141,80 @@ def read(tree: files.Tree, name: str, index: Index, whole: bool = True) -> Table
         return Table(name, None, [], why="it is empty")
     first, some = rows[0][1], [cells for _, cells in rows[1 : _LOOK + 1]]
     folder, split = posixpath.dirname(name), split_of_table(name)
-    matches = [sum(bool(index.find(c[i], folder, split)) for c in [first, *some] if i < len(c))
-             for i in range(len(first))]  # fmt: skip
-    column = max(range(len(first)), key=lambda i: (matches[i], -i))
-    if not matches[column]:
-        return Table(name, None, rows, why="no column of it names pictures that are there")
+
+    def is_there(cell: str) -> bool:
+        return bool(index.find(cell, folder, split))
+
+    column = _picture_column(first, some, is_there)
+    if isinstance(column, str):
+        return Table(name, None, rows, why=column)
     cell = first[column]
-    if index.find(cell, folder, split) or files.is_picture(cell):
+    if files.is_picture(cell) or (key_of(cell) not in _PICTURE and is_there(cell)):
         columns = _without_header(column, [first, *some])
     else:
         columns, rows = _by_header(column, first, some), rows[1:]
-    why = columns if isinstance(columns, str) else ""
-    return Table(name, None if why else columns, rows, len(first), why)
+    if isinstance(columns, str):
+        return Table(name, None, rows, len(first), columns)
+    ambiguous = ""
+    if columns.box:
+        box, ambiguous = csv_boxes.settle(columns.box, [row for _, row in rows], columns.size)
+        columns = columns._replace(box=box)
+        ambiguous = ambiguous and f"{first[box.columns[0]]} taken as {ambiguous}"
+    return Table(name, columns, rows, len(first), "", _spare(columns, first, cell), ambiguous)
+
+
+def _spare(columns: Columns, header: list[str], picture: str) -> tuple[str, ...]:
+    """Names of the columns that are not read."""
+    if files.is_picture(picture):
+        return ()
+    used = {columns.picture, columns.label, columns.split, columns.confidence, *columns.size}
+    used |= {*(columns.box.columns if columns.box else ()), *(i for i, _ in columns.flags)}
+    return tuple(
+        text for i, text in enumerate(header) if i not in used and key_of(text) not in _NUMBERS
+    )
+
+
+def _picture_column(first: list[str], some: list[list[str]], is_there) -> int | str:
+    """The position of the column of pictures, or why there is none."""
+    matches = [sum(is_there(row[i]) for row in some if i < len(row)) for i in range(len(first))]
+    keys = [key_of(cell) for cell in first]
+    if not any(map(files.is_picture, first)):
+        named = sorted((_PICTURE.index(key), i) for i, key in enumerate(keys) if key in _PICTURE)
+        for _, i in named:
+            if matches[i]:
+                return i
+        if named:
+            return f"its column {first[named[0][1]]!r} names no picture that is there"
+        for i, key in enumerate(keys):
+            if key in _MAYBE and matches[i]:
+                return i
+    endings = [
+        sum(files.is_picture(row[i]) for row in [first, *some] if i < len(row))
+        for i in range(len(first))
+    ]
+    found = [matches[i] + is_there(cell) for i, cell in enumerate(first)]
+    order = sorted(
+        (i for i in range(len(first)) if found[i]),
+        key=lambda i: (keys[i] in _NUMBERS, -endings[i], -found[i], i),
+    )
+    if not order:
+        return "no column of it names pictures that are there"
+    best, *others = order
+    alike = [i for i in others if (endings[i], found[i]) == (endings[best], found[best])]
+    if alike and keys[alike[0]] not in _NUMBERS:
+        both = f"{first[best]!r} and {first[alike[0]]!r}"
+        return f"its columns {both} both name pictures: call that of the pictures filename"
+    return best
 
 
 def _rows(tree: files.Tree, name: str, text: str) -> list[tuple[int, list[str]]]:
     """(number, cells) of all rows that are not blank."""
+    if name.lower().endswith(CELEBA):
+        lines = [(number, line.split()) for number, line in enumerate(text.splitlines(), start=1)]
+        rows = [(number, cells) for number, cells in lines if cells]
+        if len(rows) > 2 and len(rows[1][1]) == len(rows[2][1]) - 1:
+            return [(rows[1][0], ["filename", *rows[1][1]]), *rows[2:]]
+        return rows
     head = "".join(text.splitlines(keepends=True)[:_LOOK])
     delimiter = max(_DELIMITERS, key=lambda d: _consistency(head, d))
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
@@ -173,43 +246,46 @@ def _without_header(column: int, rows: list[list[str]]) -> Columns | str:
         return Columns(column, label=1 - column)
     numbers = all(_is_number(cell) or not cell for row in rows for cell in row[1:5])
     if count == 6 and column == 0 and numbers:
-        return Columns(column, label=5, corners=(2, 1, 4, 3))
+        return Columns(column, label=5, box=csv_boxes.Box((2, 1, 4, 3)))
+    split = 0 if rows[0][0].lower() in _OF_SPLITS and column == 1 else -1
+    if count == column + 10 and split == column - 1:  # AutoML's: a rectangle of four corners
+        x, y = column + 2, column + 3
+        return Columns(column, column + 1, csv_boxes.Box((y, x, y + 4, x + 4)), split=split)
+    if count == 3 and split == 0:
+        return Columns(column, label=2, split=split)
     return f"it has {count} columns and no header that says what they are"
 
 
 def _by_header(column: int, header: list[str], some: list[list[str]]) -> Columns | str:
-    keys = [re.sub(r"^(bbox|box)(?=.)", "", re.sub(r"[\W_]", "", cell.lower())) for cell in header]
+    keys = [key_of(cell) for cell in header]
     place = {key: i for i, key in reversed(list(enumerate(keys))) if i != column}
-    corners = next((c for c in _CORNERS if all(k in place for k in c)), ())
-    sized = not corners and {"x", "y"} <= place.keys()
-    if sized:
-        corners = next((("y", "x", *c) for c in (("h", "w"), ("height", "width"))
-                        if all(k in place for k in c)), ())  # fmt: skip
-    size = tuple(_first(place, keys_) for keys_ in _SIZES if not set(keys_) & set(corners))
-    size = size if len(size) == 2 and -1 not in size else ()
-    label, split = _first(place, _CLASS), _first(place, _SPLIT)
+    box = csv_boxes.of_header(place, header, some)
+    taken = box.columns if box else ()
+    free = {key: i for key, i in place.items() if i not in taken}
+    size = tuple(_first(free, keys_) for keys_ in _SIZES)
+    size = size if -1 not in size else ()
+    label, split = _class_column(place), _first(place, _SPLIT)
     if split >= 0 and not any(row[split].lower() in SPLITS for row in some if split < len(row)):
         split = -1
     confidence = _first(place, _CONFIDENCE)
-    used = {column, split, confidence, *size, *(place[k] for k in corners)}
+    used = {column, split, confidence, *size, *taken}
     rest = [i for i, key in enumerate(keys) if i not in used and key]
     others = {keys[i] for i in rest}
     points = {key[:-1] for key in others if key.endswith("x") and f"{key[:-1]}y" in others}
     points |= {key[1:] for key in others if re.fullmatch(r"x\d+", key) and f"y{key[1:]}" in others}
-    if len(points) > 1 or (points and corners == _CORNERS[1]):
+    two_points = box and box.form == CORNERS and keys[box.columns[0]] == "y1"
+    if len(points) > 1 or (points and two_points):
         return "its columns are points"
-    if corners:
+    if box:
         label = label if label >= 0 else _first(place, ("name", "id"))
-        if label < 0 and corners == _CORNERS[1]:
+        if label < 0 and two_points:
             return "its columns are two points without a class"
-        return Columns(
-            column,
-            label,
-            tuple(place[k] for k in corners),
-            sized,
-            size,
-            split,
-            confidence=confidence,
+        return Columns(column, label, box, False, size, split, confidence=confidence)
+    parts = [header[i] for i in rest if i != label and csv_boxes.is_part(keys[i])]
+    if parts:
+        return (
+            f"its columns {', '.join(parts)} look like parts of a box that are not understood: "
+            "expected xmin, ymin, xmax, ymax; x, y, w, h; x_center, y_center, w, h; or bbox"
         )
     if label < 0 and len(rest) == 1:
         label = rest[0]
@@ -217,11 +293,23 @@ def _by_header(column: int, header: list[str], some: list[list[str]]) -> Columns
         if keys[label] in _SENTENCES or any("." in row[label] and _is_number(row[label])
                                             for row in some if label < len(row)):  # fmt: skip
             return f"its column {header[label]!r} holds no classes"
+        texts = [row[label] for row in some if label < len(row) and row[label]]
+        if any(map(csv_boxes.is_json, texts)):
+            if any("rectanglelabels" in text for text in texts):
+                return Columns(column, label, json=True, split=split)
+            return f"its column {header[label]!r} holds JSON that is not understood"
         return Columns(column, label, split=split, confidence=confidence)
     if len(rest) < 2 or not all(flag(row[i]) is not None for row in some for i in rest if
                                 i < len(row)):  # fmt: skip
         return "no column of it is called class or label, and not all others hold 0 and 1"
     return Columns(column, split=split, flags=tuple((i, header[i]) for i in rest))
+
+
+def _class_column(place: dict[str, int]) -> int:
+    """By its name, else the only one whose name ends so (DigitLabel)."""
+    index = _first(place, _CLASS)
+    ends = [i for key, i in place.items() if re.fullmatch(r".+(label|class|category)", key)]
+    return index if index >= 0 or len(ends) != 1 else ends[0]
 
 
 def _first(place: dict[str, int], keys: Sequence[str]) -> int:

@@ -132,7 +132,7 @@ def test_lists_readmes_and_recipes_are_told_and_not_refused(tmp_path):
     content = {
         "train.txt": "\n".join(names),
         "LICENSE": "free",
-        "README.txt": "a set",
+        "README.txt": f"a set, of which {names[0]} is the best",
         "cat/notes.txt": "",
         "meta/train.json": json.dumps({"cat": [n.partition(".")[0] for n in names]}),
         "meta/images.json": json.dumps(names),

@@ -49,7 +49,7 @@ __all__ = [
 ]
 
 PICTURES = (".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".pjpeg", ".pjp", ".png", ".bmp", ".dib")
-PICTURES += (".gif", ".tif", ".tiff", ".webp", ".ppm")
+PICTURES += (".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm", ".pnm")
 
 
 def is_picture(name: str) -> bool:

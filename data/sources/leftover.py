@@ -5,7 +5,7 @@ found, `Tree.passed_over` what it looked at and left. Everything else is left ov
 
 An annotation file is one that has the name of a picture (ann/1.jpg.json, label_2/000001.txt), that
 holds file names of pictures with something said of them, or a .mat: no list of names alone, as of
-splits, and no file that names no picture, such as a licence or a recipe.
+splits, no prose about the set (README, LICENSE), and no file that names no picture.
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ from convoy.data.sources import SourceError, layout
 # Readers that take classes from names of folders, or none: what annotates would be lost to them.
 BY_FOLDERS = ("folder", "pictures", "pairs", "style")
 _ANNOTATION = re.compile(
-    r"txt|json|jsonl|ndjson|xml|csv|tsv|mat|np[yz]|ya?ml|pts|ann|anno|gt|cat|parquet|pkl|h5|pgm"
+    r"txt|json|jsonl|ndjson|xml|csv|tsv|mat|np[yz]|ya?ml|pts|ann|anno|gt|cat|parquet|pkl|h5"
 )
 _TEXT = ("txt", "csv", "tsv", "json", "jsonl", "ndjson", "xml", "ann", "anno", "gt")
+_PROSE = re.compile(r"(?i)(read_?me|licen[sc]e|copying|source|citation|changelog|credits)\b")
 _LOOK_BYTES = 1 << 16
 _PROBE = 20  # files of one folder's name and ending that are looked into
 _GROUPS = 20  # groups that are told by themselves
@@ -91,7 +92,12 @@ def annotations(tree: files.Tree, left: Iterable[str]) -> list[Told]:
         folder, base = posixpath.split(name)
         stem, _, ending = base.rpartition(".")
         ending = ending.lower()
-        if not _ANNOTATION.fullmatch(ending) or name.startswith(".") or "/." in name:
+        if (
+            _PROSE.match(base)
+            or not _ANNOTATION.fullmatch(ending)
+            or name.startswith(".")
+            or "/." in name
+        ):
             continue
         key = posixpath.basename(folder), ending
         if stem in stems or ending == "mat":

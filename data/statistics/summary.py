@@ -25,6 +25,8 @@ def summary(
     return {
         "labels": list(manifest["labels"]),
         "segmentation_labels": list(manifest.get("segmentation_labels", ())),
+        # What the ingest told of, see data.sample.Told.
+        "told": {key: list(manifest.get(key, ())) for key in ("unused", "ambiguous")},
         "splits": {name: _split(partial, manifest, paths) for name, partial in splits.items()},
         "shared": {
             f"{first}+{second}": _shared(splits, first, second, paths)

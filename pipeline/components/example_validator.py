@@ -68,6 +68,7 @@ def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Pat
         *_against_schema(inputs, params, schema, statistics, result),
         *checks.of_splits(statistics, params.train, params.judges, params.limits),
         *checks.of_classes(statistics, params.train, params.limits),
+        *checks.of_told(statistics),
         *_objects(inputs, params, statistics),
         *_label_maps(params, statistics),
         *_compared(inputs, params, schema, result),

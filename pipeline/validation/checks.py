@@ -92,6 +92,22 @@ def of_splits(
             yield check(f"records of {name}", count / records, 0.0, text, examples=_named(bad))
 
 
+def of_told(statistics: Mapping[str, Any]) -> Iterator[Check]:
+    """What the ingest did not use, and what it took in one of two ways: warnings, of how many."""
+    for key, name in (("unused", "not used"), ("ambiguous", "read in one of two ways")):
+        for row in statistics.get("told", {}).get(key, ()):
+            pictures = key == "ambiguous" or row["what"] in ("pictures", "samples")
+            warn = 0.0 if pictures else float("inf")  # a licence beside the pictures is none
+            yield check(
+                f"{name}: {row['what']}",
+                row["count"],
+                None,
+                row["why"],
+                warn=warn,
+                examples=row["examples"],
+            )
+
+
 def of_objects(
     statistics: Mapping[str, Any], train: str, judges: Sequence[str], limits: Validate
 ) -> Iterator[Check]:

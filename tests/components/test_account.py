@@ -13,6 +13,7 @@ from convoy.data.sources import SourceError, leftover
 from convoy.pipeline.components import example_gen
 from convoy.pipeline.components.example_gen import Params
 from convoy.pipeline.manifest import lines, summary
+from convoy.pipeline.validation import checks
 from tests.data import build
 from tests.data.fuzz_sets import SETS
 
@@ -41,6 +42,26 @@ def test_every_picture_and_file_is_accounted_for(tmp_path):
     assert "pictures: 13 found = 2 in records + 1 rejected + 10 unused" in text
     assert "unused: 1 .json files in folders called extra (e.g. extra/a.json)" in text
     assert "note: 9 pictures are in no list of ImageSets: left out" in text
+
+
+def test_the_check_of_the_data_sees_what_was_told():
+    told = {
+        "unused": [
+            {"what": "pictures", "count": 9, "why": "in no list", "examples": ["a.jpg"]},
+            {"what": ".md files at the top", "count": 1, "why": "-", "examples": ["README.md"]},
+        ],
+        "ambiguous": [
+            {"what": "samples", "count": 2, "why": "scaled to the picture", "examples": ["b.jpg"]}
+        ],
+    }
+    rows = list(checks.of_told({"told": told}))
+    assert [(row.name, row.value, row.verdict) for row in rows] == [
+        ("not used: pictures", 9, "warning"),
+        ("not used: .md files at the top", 1, "ok"),
+        ("read in one of two ways: samples", 2, "warning"),
+    ]
+    assert rows[2].examples == ("b.jpg",)
+    assert list(checks.of_told({})) == []
 
 
 def test_pictures_of_splits_that_are_not_asked_for_are_told(tmp_path):
@@ -111,7 +132,7 @@ def test_lists_readmes_and_recipes_are_told_and_not_refused(tmp_path):
     content = {
         "train.txt": "\n".join(names),
         "LICENSE": "free",
-        "README.txt": "a set",
+        "README.txt": f"a set, of which {names[0]} is the best",
         "cat/notes.txt": "",
         "meta/train.json": json.dumps({"cat": [n.partition(".")[0] for n in names]}),
         "meta/images.json": json.dumps(names),

@@ -14,7 +14,7 @@ from convoy.data.files import files
 from convoy.data.sources import voc_xml
 from convoy.data.sources.voc_layout import years
 
-IMAGE_FOLDERS = ("JPEGImages", "PNGImages", "Images", "Image", "Imgs", "Img")  # in any case
+IMAGE_FOLDERS = ("JPEGImages", "PNGImages", "Images", "Image", "Imgs", "Img", "Data")  # in any case
 
 
 class Year(NamedTuple):
@@ -39,7 +39,7 @@ def find(tree: files.Tree) -> tuple[dict[str, dict[str, str]], dict[str, Year]]:
         *folders, _ = name.split("/")
         stem = posixpath.splitext(name)[0]
         for depth, folder in enumerate(folders):
-            if folder.lower() in order and (root := "/".join(folders[:depth])) in texts:
+            if _may_hold(folder, order) and (root := "/".join(folders[:depth])) in texts:
                 key = "/".join(stem.split("/")[depth + 1 :])
                 rank = order.index(folder.lower())
                 ranked.setdefault(root, {}).setdefault(rank, {}).setdefault(key, []).append(name)
@@ -52,6 +52,11 @@ def find(tree: files.Tree) -> tuple[dict[str, dict[str, str]], dict[str, Year]]:
         for root, by_rank in sorted(ranked.items())
     }
     return texts, found
+
+
+def _may_hold(folder: str, order: list[str]) -> bool:
+    """Whether pictures lie in a folder of this name; ImageNet's Data is not FiftyOne's data."""
+    return folder.lower() in order and folder != "Data"
 
 
 def _year(tree: files.Tree, texts: dict[str, str], pictures: dict[str, list[str]]) -> Year:

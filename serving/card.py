@@ -10,7 +10,7 @@ from convoy.models.spec import ModelInfo, Preprocess, Sentence
 # What the network does not see of pictures, and of sentences.
 UNSEEN = {
     Preprocess: (
-        "- pictures must be upright: EXIF orientation is not read",
+        "- pictures are turned upright as their EXIF says; what is answered is of the upright one",
         "- of an animated GIF the first frame is looked at",
         "- transparency is ignored",
     ),

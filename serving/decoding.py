@@ -8,12 +8,15 @@
 | BMP | 24 and 32 bits by TensorFlow; 1, 4 and 8 bits by their palette, here: TensorFlow gives the |
 |     | palette's indices for gray levels (2.20); compressed ones and 16 bits are refused |
 
-One channel of a colour picture is what libpng makes of it, as when a record's PNG is decoded.
+JPEG and PNG are turned upright as their EXIF says. One channel of a colour picture is what libpng
+makes of it, as when a record's PNG is decoded.
 """
 
 from __future__ import annotations
 
 import tensorflow as tf
+
+from convoy.serving import exif
 
 NOT_A_PICTURE = "of the request is not a picture: expected the bytes of a JPEG, PNG, BMP or GIF"
 CMYK = "of the request is a JPEG of four colours (CMYK): convert it to RGB"
@@ -36,14 +39,21 @@ def decode_picture(image_bytes: tf.Tensor, index: tf.Tensor, channels: int = 3) 
     known = tf.debugging.Assert(
         is_jpeg | is_png | is_gif | is_bmp, ["picture", index, NOT_A_PICTURE]
     )
+
+    def jpeg():
+        return _jpeg(image_bytes, index, channels)
+
+    def png():
+        return tf.io.decode_png(image_bytes, channels)
+
     with tf.control_dependencies([known]):
         image = tf.case(
             [
-                (is_jpeg, lambda: _jpeg(image_bytes, index, channels)),
+                (is_jpeg, lambda: exif.upright(jpeg(), image_bytes, is_png)),
                 (is_gif, lambda: _gif(image_bytes, channels)),
                 (is_bmp, lambda: _bmp(image_bytes, index, channels)),
             ],
-            default=lambda: tf.io.decode_png(image_bytes, channels),
+            default=lambda: exif.upright(png(), image_bytes, is_png),
             exclusive=True,
         )
     return tf.ensure_shape(image, [None, None, channels])

@@ -14,7 +14,7 @@ What is answered is `answer` of the task (models/TASK/task.py): named outputs, b
 serving_tensor its `stacked`, where it has one. A task without pictures has serving_default alone.
 
 Preprocessing, words, labels and thresholds are part of the graph, built of plain TensorFlow ops.
-EXIF orientation is not read (TensorFlow's decoder ignores it): send pictures upright.
+Pictures are turned upright as their EXIF says; boxes and label maps are of the upright picture.
 """
 
 from __future__ import annotations

@@ -7,10 +7,11 @@ import struct
 
 import numpy as np
 import PIL.Image
+import PIL.ImageOps
 import pytest
 import tensorflow as tf
 
-from convoy.data.images import images
+from convoy.data.images import images, jpeg
 from convoy.data.input.input import decode
 from convoy.serving import decoding
 from convoy.serving.decoding import decode_picture
@@ -107,6 +108,48 @@ def test_pixels_are_those_of_ingest(served, kind):
     expected = decode(tf.constant(record), channels).numpy()
     assert len(np.unique(expected)) > 1
     np.testing.assert_array_equal(graph(KINDS[kind], 0).numpy(), expected)
+
+
+def exif_of(value, order="<"):
+    mark = b"II*\0" if order == "<" else b"MM\0*"
+    entry = struct.pack(f"{order}HHIHH", 0x0112, 3, 1, value, 0)
+    other = struct.pack(f"{order}HHII", 0x0100, 4, 1, 77)
+    return mark + struct.pack(f"{order}IH", 8, 2) + other + entry + bytes(4)
+
+
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("value", range(10))
+def test_pictures_are_turned_as_ingest_turns_them(served, value, order):
+    """Of a PNG to ingest's pixels; of a JPEG, which ingest encodes once more, to PIL's turn."""
+    channels, graph = served
+    for kind in ("PNG", "JPEG"):
+        tags = exif_of(value, order)
+        data = saved(RGB, kind, exif=tags if kind == "PNG" else b"Exif\0\0" + tags)
+        picture = images.upright(data)
+        assert picture.orientation == (value if 1 <= value <= 8 else 1)
+        if kind == "PNG":
+            expected = decode(tf.constant(picture.image), channels).numpy()
+        else:
+            stored = PIL.Image.fromarray(decode(tf.constant(data), channels).numpy().squeeze())
+            stored.getexif()[0x0112] = value
+            expected = np.asarray(PIL.ImageOps.exif_transpose(stored))
+            expected = expected.reshape(*expected.shape[:2], channels)
+        np.testing.assert_array_equal(graph(data, 0).numpy(), expected)
+
+
+def test_damaged_exif_is_none(served):
+    """Two bytes of a segment are others: as ingest reads it, and never an error."""
+    channels, graph = served
+    rng = np.random.default_rng(0)
+    whole = b"Exif\0\0" + exif_of(6)
+    for _ in range(200):
+        tags = bytearray(whole)
+        for place in rng.integers(6, len(tags), 2):
+            tags[place] = rng.integers(256)
+        data = saved(GRAY, "JPEG", exif=bytes(tags))
+        turn = jpeg.orientation(bytes(tags))
+        swapped = turn > 4
+        assert graph(data, 0).shape == ((23, 17) if swapped else (17, 23)) + (channels,)
 
 
 REFUSED = {

@@ -160,10 +160,22 @@ def test_fields_of_any_task_come_in_one_dict(tmp_path):
     assert found["labels"].tolist() == [4, 2, -1]
 
 
-@pytest.mark.parametrize("name", sorted(POLICIES))
-@pytest.mark.parametrize("resize", ["stretch", "crop", "letterbox"])
-def test_boxes_follow_the_pixels_under_every_policy(tmp_path, name, resize):
+def _by_default(*rows, kept) -> list:
+    """The rows, those that are not kept under -m slow: each traces a whole input."""
+    return [row if row in kept else pytest.param(row, marks=pytest.mark.slow) for row in rows]
+
+
+FITTED = [
+    (name, resize) for name in sorted(POLICIES) for resize in ("stretch", "crop", "letterbox")
+]
+KEPT = [(name, "stretch") for name in POLICIES if name != "unet"]
+KEPT += [("ssd", "crop"), ("unet", "letterbox")]
+
+
+@pytest.mark.parametrize("fitted", _by_default(*FITTED, kept=KEPT), ids="-".join)
+def test_boxes_follow_the_pixels_under_every_policy(tmp_path, fitted):
     """A white object on black; its box holds its pixels, and no more than a pixel around."""
+    name, resize = fitted
     rows, columns = (16, 34), (20, 50)
     pixels = np.zeros((48, 64, 3), np.uint8)
     pixels[slice(*rows), slice(*columns)] = 255
@@ -197,7 +209,7 @@ def test_boxes_follow_the_pixels_under_every_policy(tmp_path, name, resize):
     assert seen >= 6
 
 
-@pytest.mark.parametrize("name", ["inception", "ssd", "unet"])
+@pytest.mark.parametrize("name", _by_default("inception", "ssd", "unet", kept=["ssd"]))
 def test_resuming_and_sharing_under_named_policies(digits_records, name):
     given = stream(digits_records, augment=POLICIES[name], batch_size=8)
     whole = take(training_batches(given), 3)
@@ -209,7 +221,10 @@ def test_resuming_and_sharing_under_named_policies(digits_records, name):
     assert_equal(joined, whole[0])
 
 
-def test_training_and_copies_follow_the_same_plan(tmp_path):
+@pytest.mark.parametrize(
+    "name", _by_default("slides", "ssd", "yolo", "inception", "unet", kept=["slides", "ssd"])
+)
+def test_training_and_copies_follow_the_same_plan(tmp_path, name):
     """A copy of 40 x 60 pixels and an input of that size: the same box and nearly its pixels."""
     image = tf.image.resize(np.random.default_rng(0).integers(0, 256, (5, 7, 3)), [40, 60])
     image = tf.io.encode_png(tf.cast(image, tf.uint8)).numpy()
@@ -219,18 +234,17 @@ def test_training_and_copies_follow_the_same_plan(tmp_path):
     with open(tmp_path / "train-00000-of-00001.tfrecord", "wb") as file:
         tfrecord.write(file, example.encode(sample, ["a", "b"]))
     (tmp_path / "manifest.json").write_text(json.dumps({"splits": {"train": {"records": 1}}}))
-    for name in ("slides", "ssd", "yolo", "inception", "unet"):
-        size = {"preprocess": Preprocess(size=(40, 60)), "augment": POLICIES[name]}
-        batches = take(training_batches(stream(tmp_path, **size, batch_size=3, seed=4)), 1)
-        for epoch in range(3):
-            copy = augment_copy(sample, POLICIES[name], seed=4, copy=epoch)
-            valid = batches[0]["targets"]["valid"][epoch]
-            online = batches[0]["targets"]["boxes"][epoch][valid]
-            assert batches[0]["targets"]["classes"][epoch][valid].tolist() == copy.classes.tolist()
-            # Training draws whole pixels: half a pixel of the picture and half of the input.
-            np.testing.assert_allclose(copy.boxes, online, atol=2.5)
-            drawn = tf.io.decode_jpeg(copy.image).numpy().astype(float)
-            assert np.abs(drawn - batches[0]["image"][epoch]).mean() < 12
+    size = {"preprocess": Preprocess(size=(40, 60)), "augment": POLICIES[name]}
+    batches = take(training_batches(stream(tmp_path, **size, batch_size=3, seed=4)), 1)
+    for epoch in range(3):
+        copy = augment_copy(sample, POLICIES[name], seed=4, copy=epoch)
+        valid = batches[0]["targets"]["valid"][epoch]
+        online = batches[0]["targets"]["boxes"][epoch][valid]
+        assert batches[0]["targets"]["classes"][epoch][valid].tolist() == copy.classes.tolist()
+        # Training draws whole pixels: half a pixel of the picture and half of the input.
+        np.testing.assert_allclose(copy.boxes, online, atol=2.5)
+        drawn = tf.io.decode_jpeg(copy.image).numpy().astype(float)
+        assert np.abs(drawn - batches[0]["image"][epoch]).mean() < 12
 
 
 @pytest.mark.parametrize("fields", [("labels",), ("labels", "boxes")])

@@ -54,7 +54,13 @@ def wait_for(condition, seconds: float) -> None:
 @pytest.mark.parametrize("manner", ["polite", "stubborn"])
 def test_the_program_and_its_child_end_with_the_caller(tmp_path, kind, manner):
     file = tmp_path / "numbers"
-    caller = subprocess.Popen([sys.executable, "-c", CALLER, PROGRAM, str(file), manner], cwd=ROOT)
+    command = [sys.executable, "-c", CALLER, PROGRAM, str(file), manner]
+    # A shell's background job ignores SIGINT, and what it starts does, too.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        caller = subprocess.Popen(command, cwd=ROOT)
+    finally:
+        signal.signal(signal.SIGINT, before)
     wait_for(file.exists, 60)
     numbers = [int(number) for number in file.read_text().split()]
     assert all(map(runs, numbers))

@@ -81,6 +81,7 @@ def parse_model(model: dict):
     return params(model).model
 
 
+@pytest.mark.slow  # test_stages.py has a classifier's by default
 def test_the_head_learns_first_then_all_the_backbone_more_slowly(
     digits_records, classifier, tmp_path
 ):

@@ -124,7 +124,8 @@ def test_steps_are_counted_on_over_the_stages(done):
     assert [row["step"] for row in rows] == [1, 2, 3, 4, 5, 6, 7, 8]
 
 
-@pytest.mark.parametrize("die_at", [pytest.param(2, marks=pytest.mark.slow), 4])
+@pytest.mark.slow  # test_resume.py kills a training of one stage by default
+@pytest.mark.parametrize("die_at", [2, 4])
 def test_killed_anywhere_it_ends_with_the_same_bits(class_records, tmp_path, die_at, request):
     """Evaluations 1 to 3 are of stage 1; 4 comes before stage 2 has saved anything."""
     whole = request.getfixturevalue("evaluated")

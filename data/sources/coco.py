@@ -85,7 +85,8 @@ def scan(path, options: Options = Options()) -> Listing:
     why = "all between 0 and 1: taken as parts of the picture's size"
     ambiguous += [Told("boxes", f.boxes, why, (f.name,)) for f in used if f.relative]
     segments = [file for file in used if "segments" in file.kinds]
-    notes += _unlisted(len(pictures), entries, segments)
+    lost = sum(name in pictures for name in unclear)  # rejected, not left out
+    notes += _unlisted(len(pictures) - lost, entries, segments)
     return Listing(
         tuple(references),
         options.labels or labels,

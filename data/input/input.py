@@ -12,6 +12,7 @@ stream, whatever the number of workers or replicas.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import pathlib
 from collections.abc import Callable
@@ -124,8 +125,11 @@ def training_batches(
         num_parallel_calls=2,
         deterministic=True,
     )
+    # keras-cv's operations have Python control flow over tensors.
+    searching = stream.augment.autoaugment or stream.augment.randaugment
+    example = functools.partial(training_example, stream)
     examples = planned.unbatch().map(
-        as_written(lambda row: training_example(stream, row)),
+        example if searching else as_written(example),
         num_parallel_calls=tf.data.AUTOTUNE,
         deterministic=True,
     )

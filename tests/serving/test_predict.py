@@ -88,7 +88,7 @@ def test_several_views_are_averaged(base, tmp_path, capfd):
         (["--tiles", "64x32,40"], "--tiles 64x32,40: expected an OVERLAP smaller than the SIZE"),
         (["--tiles", "64,64"], "--tiles 64,64: expected an OVERLAP smaller than the SIZE"),
         (["--tiles", "8,2"], "--tiles 8,2: expected a SIZE of at least 32 pixels"),
-        (["--tiles", "64,8"], "--tiles is for detection, the task is classification"),
+        (["--tiles", "64,8"], "--tiles is for detection and segmentation, the task is class"),
         (["--tta", "flop"], "--tta: expected flip and scales from 0.25 to 4, got flop"),
         (["--tta", "flip,9"], "--tta: expected flip and scales from 0.25 to 4, got flip,9"),
     ],

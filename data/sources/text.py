@@ -35,6 +35,7 @@ _TABLES = ("csv", "tsv", "txt", "label", "data", "")
 _OTHER = re.compile(
     "md|json|jsonl|xml|html|py|ya?ml|np[yz]|pkl|h5|mat|pdf|gz|zip|feat|vocab|pgn|sh|log"
 )
+_LETTER = re.compile(r"[^\W\d_]")
 COPY = 0.9  # part of its sentences that makes a file the copy of another
 _PROBE = 1 << 16  # bytes
 MAX_BYTES = 64 << 20  # of one text that is a file of its own
@@ -274,10 +275,11 @@ def _is_text(tree: files.Tree, name: str) -> bool:
 
 
 def _sentences(tree: files.Tree, name: str) -> bool:
-    """Whether most lines have several words."""
+    """Whether most lines have several words, not numbers alone."""
     lines = [
         line.split()
         for line in text_lines.decoded(_head(tree, name))[0].splitlines()
         if line.strip()
     ]
-    return _is_text(tree, name) and 2 * sum(len(words) > 1 for words in lines) > len(lines)
+    said = sum(len(words) > 1 and any(map(_LETTER.search, words)) for words in lines)
+    return _is_text(tree, name) and 2 * said > len(lines)

@@ -20,7 +20,7 @@ _PATTERNS = (
     re.compile(r"([A-Z]+):[a-z]+ (.*)"),  # TREC
     re.compile(r"__label__(\S+)[ \t]+(.*)"),  # fastText
     re.compile(r"\((\d) (\(.*\))\)\s*$"),  # a tree of the Stanford Sentiment Treebank
-    re.compile(r"(\d{1,2}) +(\S+ .*)"),  # a number, where there are few of them
+    re.compile(r"(\d{1,2}) +((?=.*[^\W\d_])\S+ .*)"),  # a number, where there are few of them
 )
 _LEAF = re.compile(r"\(\d ([^()]+)\)")  # a word of a tree
 _MOST = 0.9  # of the lines have the form

@@ -114,7 +114,10 @@ def decoded(data: bytes, declared: str = "", errors: str = "strict") -> str:
 
 
 def _keys(tree: files.Tree, name: str, all_keys: Container[str]) -> list[str]:
-    text = decoded(tree.read(name), errors="surrogateescape")
+    try:
+        text = decoded(tree.read(name), errors="surrogateescape")
+    except UnicodeDecodeError as error:  # UTF-16 alone can be that damaged
+        raise SourceError(f"{tree.root}: {name} is damaged text: {error}") from None
     return [_key(line, all_keys) for line in map(str.strip, text.splitlines()) if line]
 
 

@@ -14,7 +14,8 @@ from convoy.data.files import files
 from convoy.data.sources import voc_xml
 from convoy.data.sources.voc_layout import years
 
-IMAGE_FOLDERS = ("JPEGImages", "PNGImages", "Images", "Image", "Imgs", "Img", "Data")  # in any case
+IMAGE_FOLDERS = ("JPEGImages", "PNGImages", "Images", "Image", "Imgs", "Img")  # in any case
+DATA = "data"  # FiftyOne's, with the XML files in labels; not ImageNet's Data
 
 
 class Year(NamedTuple):
@@ -39,9 +40,12 @@ def find(tree: files.Tree) -> tuple[dict[str, dict[str, str]], dict[str, Year]]:
         *folders, _ = name.split("/")
         stem = posixpath.splitext(name)[0]
         for depth, folder in enumerate(folders):
-            if _may_hold(folder, order) and (root := "/".join(folders[:depth])) in texts:
+            known = folder.lower() in order
+            if (known or folder == DATA) and (root := "/".join(folders[:depth])) in texts:
                 key = "/".join(stem.split("/")[depth + 1 :])
-                rank = order.index(folder.lower())
+                rank = order.index(folder.lower()) if known else len(order) + 1
+                if not known and key not in texts[root]:
+                    continue
                 ranked.setdefault(root, {}).setdefault(rank, {}).setdefault(key, []).append(name)
         if (root := "/".join(folders)) in texts:  # beside the XML files, or above their folder
             key = posixpath.basename(stem)
@@ -52,11 +56,6 @@ def find(tree: files.Tree) -> tuple[dict[str, dict[str, str]], dict[str, Year]]:
         for root, by_rank in sorted(ranked.items())
     }
     return texts, found
-
-
-def _may_hold(folder: str, order: list[str]) -> bool:
-    """Whether pictures lie in a folder of this name; ImageNet's Data is not FiftyOne's data."""
-    return folder.lower() in order and folder != "Data"
 
 
 def _year(tree: files.Tree, texts: dict[str, str], pictures: dict[str, list[str]]) -> Year:

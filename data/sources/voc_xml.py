@@ -77,7 +77,12 @@ def is_annotation(where: files.Where) -> bool:
 
 
 def parse(where: files.Where) -> ElementTree.Element:
-    """<annotation>; document types are refused, so that no entity can expand without end."""
+    """<annotation> of a file. Raises BadSample."""
+    return element(where, "annotation")
+
+
+def element(where: files.Where, expected: str) -> ElementTree.Element:
+    """The root, of this tag; document types are refused, so that no entity expands without end."""
     path = files.name_of(where)
     try:
         data = files.read(where)
@@ -89,8 +94,8 @@ def parse(where: files.Where) -> ElementTree.Element:
         tree = _element(data)
     except (ElementTree.ParseError, ValueError, LookupError) as error:
         raise BadSample("corrupt_annotation", f"{path}: not well-formed XML: {error}") from None
-    if tree.tag.lower() != "annotation":
-        detail = f"{path}: expected <annotation>, got <{tree.tag}>"
+    if tree.tag.lower() != expected:
+        detail = f"{path}: expected <{expected}>, got <{tree.tag}>"
         raise BadSample("corrupt_annotation", detail)
     return tree
 

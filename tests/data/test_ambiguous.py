@@ -218,3 +218,14 @@ def test_coco_two_names_that_are_one_picture(tmp_path):
     listing = coco.scan(tmp_path)
     assert {*rows(listing)} == {"images/2.jpg"}
     assert reasons(listing) == {"images/1.jpg": "ambiguous_picture"}
+
+
+def test_voc_in_data_and_labels(tmp_path):
+    """FiftyOne's export; pictures that no XML names stay out."""
+    xml = build.annotation(build.xml_object("cup", (1, 1, 9, 9)))
+    content = {f"data/{name}.jpg": build.picture() for name in "abc"}
+    build.written(tmp_path, content | {f"labels/{name}.xml": xml for name in "ab"})
+    assert detect(tmp_path) == "voc"
+    listing = voc.scan(tmp_path)
+    assert len(listing.references) == 2
+    assert all(len(voc.read(r, listing.labels).boxes) == 1 for r in listing.references)

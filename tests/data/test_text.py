@@ -255,6 +255,14 @@ def test_files_called_as_splits_are_no_classes(tmp_path, lines, first, names):
     assert ("train", *first) in {(s, c, w.replace("ood0", "ood")) for s, c, w in found}
 
 
+def test_lines_of_numbers_are_no_sentences(tmp_path):
+    """Labels of YOLO whose pictures are not there."""
+    lines = "0 0.5 0.5 0.4 0.4\n1 0.5 0.5 0.4 0.4\n" * 3
+    files_of(tmp_path, {f"labels/{name}.txt": lines for name in "ab"})
+    with pytest.raises(SourceError):
+        detect(tmp_path)
+
+
 def test_numbered_lines_are_no_classes(tmp_path):
     files_of(tmp_path, {"a.txt": "\n".join(f"{i} a sentence" for i in range(1, 30))})
     with pytest.raises(SourceError):

@@ -210,3 +210,10 @@ def test_lists_of_classes_alone_and_lines_with_paths(tmp_path):
     (root / "ImageSets" / "Main" / "validation.txt").write_text("JPEGImages/000003.jpg\n")
     found = [(r.split, r.source_id) for r in voc.scan(root).references]
     assert found == [("train", "set/000001"), ("train", "set/000002"), ("val", "set/000003")]
+
+
+def test_a_list_of_damaged_text_is_named(tmp_path):
+    root = build.voc(tmp_path / "set", {"train": ["000001"]}, count=1)
+    (root / "ImageSets" / "Main" / "train.txt").write_bytes(b"\xff\xfe0\x000")
+    with pytest.raises(SourceError, match=r"ImageSets/Main/train.txt is damaged text"):
+        voc.scan(root)

@@ -23,6 +23,7 @@ OTHERS = {
     "pipeline/tools/preview.py": "a field of the annotation",
     "data/sources/__init__.py": "a format of data sets",
     "data/sources/csv_table.py": "the name of a column",
+    "data/sources/huggingface.py": "the name of a key",
     "data/sources/text_lines.py": "the name of a column",
     "data/sources/tfds_features.py": "the name of a feature",
     "data/ingest/tfds_metadata.py": "TFDS's own JSON",

@@ -14,6 +14,7 @@ import re
 
 from convoy.data.files import files, json_stream
 from convoy.data.files.files import SourceError
+from convoy.data.sources import stated
 from convoy.data.sources.split import SPLITS
 
 # COCO-WholeBody's further lists of keypoints, in the order that makes its 133 points.
@@ -249,7 +250,11 @@ class Pictures:
 
     def find(self, file_name: str, folders: list[str], split: str | None) -> str | None:
         """The name in the tree: from one of the folders, or else the only one that ends so."""
-        name = relative(file_name)
+        names = map(relative, stated.alternatives(file_name))
+        found = (self._find(name, folders, split) for name in names)
+        return next(filter(None, found), None)
+
+    def _find(self, name: str, folders: list[str], split: str | None) -> str | None:
         for folder in folders:
             full = posixpath.normpath(posixpath.join(folder, name))
             if full in self._tree:

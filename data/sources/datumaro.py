@@ -1,85 +1,56 @@
-"""Datumaro: annotations/SUBSET.json beside images/SUBSET/.
+"""Datumaro's JSON, one file per subset: annotations/train.json with images/train.
 
-{"categories": {"label": {"labels": [{"name"}]}}, "items": [{"id", "image": {"path", "size"},
-"annotations": [{"type", "label_id", ...}]}]}. bbox [x, y, w, h] and polygon [x0, y0, ...] in
-continuous pixels are objects, `label`s the classes of pictures where nothing has objects; other
-types are left out, and told. The split is the file's name.
-Format: https://open-edge-platform.github.io/datumaro/ (Datumaro format)
+bbox is x, y, width, height, points of polygons x, y, ..., all continuous pixels; masks are COCO's
+runs. Labels are classes of pictures, used where no picture has an object. Polylines, points and
+cuboids are left out with a warning. Classes are those of categories, in order. The file's name is
+the split where it is one (default is not).
+
+Format: https://openvinotoolkit.github.io/datumaro/latest/docs/data-formats/datumaro_format.html
 """
 
 from __future__ import annotations
 
-import collections
-import itertools
 import posixpath
-from collections.abc import Iterator
 from typing import Any
 
 from convoy.data.files import files
-from convoy.data.sample import BadSample, Listing
-from convoy.data.sources import Options, SourceError, layout, listed
-from convoy.data.sources.split import SPLITS
+from convoy.data.sample import Listing
+from convoy.data.sources import Options, SourceError, annotated, coco_json
+from convoy.data.sources.annotated import Page, Shape, read
 
-_PROBE = 3
-_PROBE_BYTES = 1 << 26
-
-read = listed.read
+__all__ = ["detect", "read", "scan"]
 
 
 def detect(tree: files.Tree) -> bool:
-    """A JSON of categories and items in a folder annotations."""
-    small = (n for n in _names(tree) if files.size(tree.where(n)) < _PROBE_BYTES)
-    for name in itertools.islice(small, _PROBE):
-        try:
-            if _is_datumaro(listed.json_of(tree, name)):
-                return bool(layout.pictures(tree))
-        except BadSample:
-            continue
-    return False
+    """A JSON file with items and categories."""
+    return annotated.any_json(tree, _is_ours)
 
 
 def scan(path, options: Options = Options()) -> Listing:
-    """Lists the picture of every item. Raises SourceError."""
+    """Lists the items of every file. Raises SourceError."""
     tree = files.tree(path)
-    entries, rejected, left = [], [], collections.Counter()
-    labels: dict[str, None] = {}
-    for name in _names(tree):
-        try:
-            content = listed.json_of(tree, name)
-        except BadSample as error:
-            rejected.append((name, error.reason, error.detail))
-            continue
-        if not _is_datumaro(content):
-            tree.pass_over(name, "it is not Datumaro's JSON")
-            continue
+    rejected: list[tuple[str, str, str]] = []
+    pages, labels = [], []
+    pictures = {posixpath.splitext(n)[0]: n for n in tree.names if files.is_picture(n)}
+    for name, content in annotated.contents(tree, annotated.json_names(tree), _is_ours, rejected):
         names = _labels(content)
-        labels.update(dict.fromkeys(names))
-        subset = posixpath.splitext(posixpath.basename(name))[0].lower()
-        split = SPLITS.get(subset, None if subset == "default" else subset)
-        for number, item in enumerate(content["items"], start=1):
-            where = f"{name} item {number}"
-            try:
-                entries.append(_entry(where, item, names, split, left))
-            except BadSample as error:
-                rejected.append((where, error.reason, error.detail))
-    if not entries and not rejected:
-        raise SourceError(f"{tree.root}: expected annotations/*.json of Datumaro; found none")
-    kinds = [f"{count} of type {kind}" for kind, count in sorted(left.items())]
-    notes = [f"annotations that are left out: {', '.join(kinds)}"] if kinds else []
-    return listed.listing(
-        tree, entries, options, rejected=rejected, labels=tuple(labels), notes=notes
+        labels += names
+        for number, item in enumerate(content["items"]):
+            if not isinstance(item, dict) or not annotated.text(item.get("id")):
+                detail = f"{name}: item {number} has no id"
+                rejected.append((f"{name}#items[{number}]", "corrupt_annotation", detail))
+            else:
+                pages.append(_page(name, item, names, pictures))
+    if not pages:
+        raise SourceError(
+            f"{tree.root}: expected Datumaro's annotations/SUBSET.json with items, found none"
+        )
+    return annotated.listing(
+        tree, pages, options, names=tuple(dict.fromkeys(labels)), rejected=rejected
     )
 
 
-def _names(tree: files.Tree) -> Iterator[str]:
-    return (
-        name
-        for name in tree.names
-        if name.endswith(".json") and posixpath.basename(posixpath.dirname(name)) == "annotations"
-    )
-
-
-def _is_datumaro(content: Any) -> bool:
+def _is_ours(content: Any) -> bool:
     return (
         isinstance(content, dict)
         and isinstance(content.get("items"), list)
@@ -88,37 +59,84 @@ def _is_datumaro(content: Any) -> bool:
 
 
 def _labels(content: dict) -> list[str]:
-    group = content["categories"].get("label")
-    rows = group.get("labels") if isinstance(group, dict) else None
+    block = content["categories"].get("label")
+    rows = block.get("labels") if isinstance(block, dict) else None
     rows = rows if isinstance(rows, list) else []
-    return [str(row.get("name")) if isinstance(row, dict) else str(row) for row in rows]
+    return [
+        (annotated.text(row.get("name")) if isinstance(row, dict) else "") or f"label {i}"
+        for i, row in enumerate(rows)
+    ]
 
 
-def _entry(where: str, item: Any, names: list[str], split, left) -> listed.Entry:
-    """Raises BadSample."""
-    try:
-        image = item.get("image") or {}
-        picture = image.get("path") or item["id"]
-        size = image.get("size") or (None, None)
-        height, width = size if None in size else listed.numbers(where, size)
-        objects, classes = [], []
-        for row in item.get("annotations") or ():
-            kind = row["type"]
-            if kind not in ("bbox", "polygon", "label"):
-                left[str(kind)] += 1
+def _page(name: str, item: dict, names: list[str], pictures: dict[str, str]) -> Page:
+    media = item.get("image") if isinstance(item.get("image"), dict) else item.get("media")
+    media = media if isinstance(media, dict) else {}
+    file = media.get("path") if isinstance(media.get("path"), str) else ""
+    key = annotated.text(item.get("id"))
+    base, subset = posixpath.dirname(name), posixpath.splitext(posixpath.basename(name))[0]
+    top = posixpath.dirname(base)
+    places = [posixpath.normpath(posixpath.join(top, "images", *more, key))
+              for more in ((subset,), ())]  # fmt: skip
+    found = next((pictures[place] for place in places if place in pictures), None)
+    size = media.get("size")
+    size = annotated.whole(*size) if isinstance(size, list) and len(size) == 2 else None
+    shapes, faults, classes, captions = _content(name, key, item, names)
+    return Page(found or file or f"{key}.jpg", name, tuple(shapes), tuple(classes),
+                tuple(captions), size, coco_json.split_of(name), tuple(faults),
+                found is not None)  # fmt: skip
+
+
+def _content(name: str, key: str, item: dict, names: list[str]):
+    """(shapes, faults, classes, captions)."""
+    shapes, faults, classes, captions = [], [], [], []
+    rows = item.get("annotations")
+    for number, row in enumerate(rows if isinstance(rows, list) else []):
+        where = f"{name}: item {key!r}: annotation {number}"
+        row = row if isinstance(row, dict) else {}
+        index, kind = row.get("label_id"), row.get("type")
+        known = isinstance(index, int) and 0 <= index < len(names)
+        label = names[index] if known else f"label {str(index)[:20]}"
+        if kind == "label":
+            classes.append(label)
+        elif kind == "caption":
+            captions += filter(None, [annotated.text(row.get("caption"))])
+        else:
+            try:
+                shape = _shape(row, label)
+            except ValueError as error:
+                faults.append(("bad_segmentation", f"{where}: {error}"))
                 continue
-            index = row["label_id"]
-            if not isinstance(index, int) or not 0 <= index < len(names):
-                detail = f"{where}: label_id {index!r}, expected 0 to {len(names) - 1}"
-                raise BadSample("corrupt_annotation", detail)
-            if kind == "label":
-                classes.append(names[index])
-            elif kind == "polygon":
-                objects.append(listed.polygon(where, names[index], row["points"]))
+            if shape is None:
+                faults.append(("unsupported_shape", f"{where}: {str(kind)[:40]!r} has no area"))
             else:
-                x, y, w, h = listed.numbers(where, row["bbox"])
-                crowd = bool((row.get("attributes") or {}).get("is_crowd"))
-                objects.append(listed.Object(names[index], (y, x, y + h, x + w), crowd=crowd))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise BadSample("corrupt_annotation", f"{where}: not understood: {error!r:.80}") from None
-    return listed.Entry(str(picture), where, tuple(objects), tuple(classes), (height, width), split)
+                shapes.append(shape)
+    return shapes, faults, classes, captions
+
+
+def _shape(row: dict, label: str) -> Shape | None:
+    """None for what has no area. Raises ValueError."""
+    attributes = row.get("attributes")
+    attributes = attributes if isinstance(attributes, dict) else {}
+    flags = {
+        "crowd": attributes.get("is_crowd") is True,
+        "difficult": attributes.get("difficult") is True,
+        "truncated": attributes.get("truncated") is True,
+    }
+    if row.get("type") == "bbox":
+        box = annotated.from_corner(annotated.numbers(row.get("bbox"), 4))
+        return Shape(label, box, **flags)
+    if row.get("type") == "polygon":
+        ring = annotated.numbers(row.get("points"))
+        if len(ring) < 6 or len(ring) % 2:
+            raise ValueError(f"a polygon of {len(ring)} numbers")
+        return Shape(label, outlines=(ring,), **flags)
+    if row.get("type") == "mask":
+        runs = row.get("rle") if isinstance(row.get("rle"), dict) else {}
+        size, counts = runs.get("size"), runs.get("counts")
+        sides = annotated.whole(*size) if isinstance(size, list) and len(size) == 2 else None
+        if sides is None or not isinstance(counts, (str, list)):
+            raise ValueError("a mask without size and counts")
+        box = annotated.mask_box(sides, counts)
+        counts = counts if isinstance(counts, str) else tuple(counts)
+        return Shape(label, box, runs=(0, 0, *sides, counts), **flags)
+    return None

@@ -1,98 +1,129 @@
-"""Hugging Face's ImageFolder: metadata.jsonl or metadata.csv beside the pictures that it names.
+"""Hugging Face's ImageFolder with metadata.jsonl: one JSON per line, with the picture's file_name.
 
-A line is {"file_name", ...}. "objects": {"bbox": [[x, y, w, h], ...], "categories" or "category":
-[...]} are objects as COCO has them, continuous pixels from 0; categories are names, or numbers,
-which are then the names. Without objects a column label, class or category is the class of the
-picture. metadata.csv is read by `csv`.
+objects: {"bbox": [[x, y, width, height], ...], "categories": [...]} are objects, as COCO has them,
+in continuous pixels; label (or labels, a list) are classes of the picture; text or caption its
+captions. Classes that are numbers are named by their digits. File names are relative to the
+metadata's folder; a folder called train, test, ... is the split. metadata.csv is read as a table.
+
 Format: https://huggingface.co/docs/datasets/image_dataset
 """
 
 from __future__ import annotations
 
 import json
-import posixpath
 from typing import Any
 
 from convoy.data.files import files
 from convoy.data.sample import BadSample, Listing
-from convoy.data.sources import Options, SourceError, layout, listed
+from convoy.data.sources import Options, SourceError, annotated, layout
+from convoy.data.sources.annotated import Page, Shape, read
 
-NAME = "metadata.jsonl"
-_CLASSES = ("label", "labels", "class", "category", "categories")
+__all__ = ["detect", "read", "scan"]
 
-read = listed.read
+_NAMES = ("categories", "category", "labels", "label", "class", "classes", "category_id")
+_CLASS = ("label", "labels", "class", "category")
+_TEXTS = ("text", "caption", "captions")
 
 
 def detect(tree: files.Tree) -> bool:
-    """A metadata.jsonl with a class or objects."""
-    for name in _names(tree):
+    """A metadata.jsonl whose first line names a picture and says something known of it."""
+    for rows in annotated.beginning(tree, _names(tree)):
         try:
-            rows = listed.text_of(tree, name).split("\n")[:5]
-        except BadSample:
+            row = json.loads(rows[0])
+        except (ValueError, RecursionError):
             continue
-        for row in filter(str.strip, rows):
-            try:
-                entry = _entry(name, row, "")
-            except BadSample:
-                continue
-            if entry.objects or entry.classes or '"objects"' in row:
-                return bool(layout.pictures(tree))
+        if _file(row) and {*row} & {"objects", *_CLASS, *_TEXTS}:
+            return True
     return False
 
 
 def scan(path, options: Options = Options()) -> Listing:
-    """Lists the picture of every line. Raises SourceError."""
+    """Lists the pictures of every metadata.jsonl. Raises SourceError."""
     tree = files.tree(path)
-    entries, rejected, keys = [], [], set()
+    pages, rejected, unused = [], [], set()
     for name in _names(tree):
-        folder = posixpath.dirname(name)
         try:
-            lines = listed.text_of(tree, name).split("\n")
+            rows = annotated.lines(tree, name)
         except BadSample as error:
             rejected.append((name, error.reason, error.detail))
             continue
-        for number, line in enumerate(lines, start=1):
+        for number, line in enumerate(rows, start=1):
             if not line.strip():
                 continue
             where = f"{name} line {number}"
             try:
-                entries.append(_entry(where, line, folder))
-                keys |= json.loads(line).keys()
-            except BadSample as error:
-                rejected.append((where, error.reason, error.detail))
-    if not entries and not rejected:
-        raise SourceError(f"{tree.root}: expected {NAME} with a picture per line; found none")
-    spare = sorted(keys - {"file_name", "objects", *_CLASSES})
-    notes = [f"{NAME}: keys that are not used: {', '.join(spare)}"] if spare else []
-    return listed.listing(tree, entries, options, rejected=rejected, notes=notes)
+                row = json.loads(line)
+            except (ValueError, RecursionError) as error:
+                rejected.append((where, "corrupt_annotation", f"{where}: {error}"))
+                continue
+            if not _file(row):
+                detail = f"{where}: expected an object with file_name"
+                rejected.append((where, "corrupt_annotation", detail))
+                continue
+            unused |= {*row} - {"file_name", "image", "objects", "width", "height"}
+            unused -= {*_CLASS, *_TEXTS}
+            try:
+                pages.append(_page(name, where, row))
+            except ValueError as error:
+                rejected.append((_file(row), "corrupt_annotation", f"{where}: {error}"))
+    if not pages:
+        raise SourceError(f"{tree.root}: expected metadata.jsonl with file_name, found none")
+    notes = [f"keys that are not used: {', '.join(sorted(unused))[:200]}"] if unused else []
+    return annotated.listing(tree, pages, options, rejected=rejected, notes=notes)
 
 
 def _names(tree: files.Tree) -> list[str]:
-    return [name for name in tree.names if posixpath.basename(name) == NAME]
+    names = annotated.json_names(tree, ".jsonl")
+    return [n for n in names if n.rpartition("/")[2].lower() == "metadata.jsonl"]
 
 
-def _entry(where: str, line: str, folder: str) -> listed.Entry:
-    """Raises BadSample."""
-    try:
-        row = json.loads(line)
-        picture = posixpath.normpath(posixpath.join(folder, row["file_name"]))
-        objects = _objects(where, row["objects"]) if row.get("objects") else ()
-        said = next((row[key] for key in _CLASSES if row.get(key) is not None), ())
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise BadSample("corrupt_annotation", f"{where}: not understood: {error!r:.80}") from None
-    classes = said if isinstance(said, list) else [said] if said != () else []
-    return listed.Entry(picture, where, objects, tuple(map(str, classes)))
+def _file(row: Any) -> str:
+    name = row.get("file_name", row.get("image")) if isinstance(row, dict) else None
+    return name.strip() if isinstance(name, str) else ""
 
 
-def _objects(where: str, objects: Any) -> tuple[listed.Object, ...]:
-    boxes = objects["bbox"]
-    names = next((objects[k] for k in ("categories", "category", "label") if k in objects), None)
-    names = ["object"] * len(boxes) if names is None else names
+def _page(name: str, where: str, row: dict) -> Page:
+    """Raises ValueError."""
+    shapes, faults = [], []
+    for number, (box, label) in enumerate(_objects(row.get("objects"))):
+        try:
+            shapes.append(Shape(label, annotated.from_corner(annotated.numbers(box, 4))))
+        except ValueError as error:
+            faults.append(("bad_box", f"{where}: object {number}: {error}"))
+    classes = [c for key in _CLASS for c in _list(row.get(key))]
+    captions = [c for key in _TEXTS for c in _list(row.get(key))]
+    return Page(
+        _file(row),
+        name,
+        tuple(shapes),
+        tuple(filter(None, map(annotated.text, classes))),
+        tuple(filter(None, map(annotated.text, captions))),
+        annotated.whole(row.get("height"), row.get("width")),
+        layout.split_of(name),
+        tuple(faults),
+    )
+
+
+def _objects(content: Any) -> list[tuple[Any, str]]:
+    """(bbox, class) of a dictionary of lists, or of a list of dictionaries. Raises ValueError."""
+    if content is None:
+        return []
+    if isinstance(content, list):
+        rows = [row if isinstance(row, dict) else {} for row in content]
+        return [(row.get("bbox"), _named(row)) for row in rows]
+    boxes = content.get("bbox") if isinstance(content, dict) else None
+    if not isinstance(boxes, list):
+        raise ValueError("expected objects with a list bbox")
+    key = next((key for key in _NAMES if isinstance(content.get(key), list)), None)
+    names = content[key] if key else ["object"] * len(boxes)
     if len(names) != len(boxes):
-        detail = f"{where}: {len(boxes)} boxes and {len(names)} categories"
-        raise BadSample("corrupt_annotation", detail)
-    found = []
-    for name, box in zip(names, boxes, strict=True):
-        x, y, w, h = listed.numbers(where, box)
-        found.append(listed.Object(str(name), (y, x, y + h, x + w)))
-    return tuple(found)
+        raise ValueError(f"{len(boxes)} boxes and {len(names)} {key}")
+    return list(zip(boxes, map(annotated.text, names), strict=True))
+
+
+def _named(row: dict) -> str:
+    return next((annotated.text(row[key]) for key in _NAMES if key in row), "object")
+
+
+def _list(value: Any) -> list:
+    return value if isinstance(value, list) else [] if value is None else [value]

@@ -1,78 +1,91 @@
-"""KITTI: label_2/NAME.txt beside image_2/NAME.png, an object per line.
+"""KITTI: one .txt per picture in label_2 (or labels), an object per line of 15 or 16 values.
 
-A line is type, truncated (0 to 1), occluded (0 to 3), alpha, left, top, right, bottom in pixels
-from 0, and seven numbers in three dimensions, of which nothing is kept; some files end with a
-score. "DontCare" marks a region where nothing was labelled: it is left out, and told.
-Format: https://www.cvlibs.net/datasets/kitti/eval_object.php
+type truncated occluded alpha left top right bottom, then the 3D box and the score, which are not
+read. Corners are counted from 0 and taken as continuous pixels, as detectors and FiftyOne take
+them. DontCare regions have no class: they are left out with the warning "ignored_region". Pictures
+lie in image_2 (also data, images) beside the folder of labels. Splits: training, testing, or a
+hash.
+
+Format: the readme of https://www.cvlibs.net/datasets/kitti/eval_object.php
 """
 
 from __future__ import annotations
 
-import collections
-import itertools
 import posixpath
-from collections.abc import Iterator
 
 from convoy.data.files import files
 from convoy.data.sample import BadSample, Listing
-from convoy.data.sources import Options, SourceError, layout, listed
+from convoy.data.sources import Options, SourceError, annotated
+from convoy.data.sources.annotated import Page, Shape, read
+from convoy.data.sources.number import finite
 
-FOLDERS = ("label_2", "label_02", "label_3", "labels", "label")
-NOTHING = "DontCare"
-_PROBE = 5
+__all__ = ["detect", "read", "scan"]
 
-read = listed.read
+_LABELS = ("label_2", "label_3", "labels", "label")
+_PICTURES = {"label_2": ("image_2",), "label_3": ("image_3",)}
+_OTHERS = ("data", "images", "image", "img")
+_IGNORED = "DontCare"
 
 
 def detect(tree: files.Tree) -> bool:
-    """Texts of KITTI's lines under a folder of its name."""
-    for name in itertools.islice(_names(tree), _PROBE):
-        try:
-            lines = listed.text_of(tree, name).split("\n")
-            if any(_object(name, line) for line in lines[:3] if line.strip()):
-                return bool(layout.pictures(tree))
-        except BadSample:
-            continue
-    return False
+    """A .txt of such lines in a folder of labels, and pictures."""
+    if not any(map(files.is_picture, tree.names)):
+        return False
+    found = list(annotated.beginning(tree, _names(tree)))
+    return bool(found) and all(_row(rows[0]) is not None for rows in found)
 
 
 def scan(path, options: Options = Options()) -> Listing:
-    """Lists the picture of every text. Raises SourceError."""
+    """Lists the picture of every label file. Raises SourceError."""
     tree = files.tree(path)
-    entries, rejected, counts = [], [], collections.Counter()
-    for name in _names(tree):
-        stem = posixpath.splitext(posixpath.basename(name))[0]
-        objects = []
+    names = _names(tree)
+    pictures = {posixpath.splitext(n)[0]: n for n in tree.names if files.is_picture(n)}
+    pages, rejected = [], []
+    for name in names:
+        folder, stem = posixpath.dirname(name), posixpath.splitext(posixpath.basename(name))[0]
+        above, kind = posixpath.split(folder)
+        places = [posixpath.join(above, f, stem) for f in (*_PICTURES.get(kind, ()), *_OTHERS)]
+        picture = next((pictures[place] for place in places if place in pictures), None)
         try:
-            for number, line in enumerate(listed.text_of(tree, name).split("\n"), start=1):
-                if line.strip():
-                    found = _object(f"{name} line {number}", line)
-                    counts[found.name] += 1
-                    objects.append(found)
+            page = _page(picture or f"{places[0]}.png", name, annotated.lines(tree, name))
         except BadSample as error:
-            rejected.append((stem, error.reason, error.detail))
+            rejected.append((picture or name, error.reason, error.detail))
             continue
-        seen = tuple(item for item in objects if item.name != NOTHING)
-        entries.append(listed.Entry(stem, name, seen, split=layout.split_of(name)))
-    if not entries and not rejected:
-        raise SourceError(f"{tree.root}: expected label_2/*.txt beside image_2; found none")
-    regions = counts[NOTHING]
-    notes = [f"{regions} regions {NOTHING}: left out, nothing is labelled there"] if regions else []
-    return listed.listing(tree, entries, options, rejected=rejected, notes=notes)
+        pages.append(page)
+    if not names:
+        raise SourceError(
+            f"{tree.root}: expected label_2/000000.txt with image_2/000000.png, found no label file"
+        )
+    return annotated.listing(tree, pages, options, rejected=rejected)
 
 
-def _names(tree: files.Tree) -> Iterator[str]:
-    for name in tree.names:
-        *folders, base = name.split("/")
-        if base.endswith(".txt") and folders and folders[-1] in FOLDERS:
-            yield name
+def _names(tree: files.Tree) -> list[str]:
+    names = (n for n in tree.names if n.lower().endswith(".txt") and "/." not in n)
+    return [n for n in names if posixpath.basename(posixpath.dirname(n)).lower() in _LABELS]
 
 
-def _object(where: str, line: str) -> listed.Object:
-    """Raises BadSample."""
-    cells = line.split()
-    if len(cells) not in (15, 16):
-        detail = f"{where}: expected KITTI's 15 or 16 cells, got {len(cells)}"
-        raise BadSample("corrupt_annotation", detail)
-    truncated, _, _, left, top, right, bottom, *_ = listed.numbers(where, cells[1:])
-    return listed.Object(cells[0], (top, left, bottom, right), truncated=truncated > 0)
+def _page(picture: str, name: str, rows: list[str]) -> Page:
+    shapes, faults = [], []
+    for number, line in enumerate(rows, start=1):
+        if not line.strip():
+            continue
+        shape = _row(line)
+        if shape is None:
+            raise BadSample(
+                "corrupt_annotation",
+                f"{name} line {number}: expected a type and 14 or 15 numbers, got {line[:80]!r}",
+            )
+        if shape.name == _IGNORED:
+            faults.append(("ignored_region", f"{name} line {number}: {_IGNORED}"))
+        else:
+            shapes.append(shape)
+    return Page(picture, name, tuple(shapes), faults=tuple(faults), found=True)
+
+
+def _row(line: str) -> Shape | None:
+    kind, *rest = line.split() or [""]
+    values = list(map(finite, rest))
+    if len(values) not in (14, 15) or None in values or finite(kind) is not None:
+        return None
+    left, top, right, bottom = values[3:7]
+    return Shape(kind, (top, left, bottom, right), truncated=values[0] > 0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from convoy.data.sources import SourceError
 
@@ -25,3 +25,10 @@ def label_by_number(
             f"set; expected {len(names)} names in its order, or some of {', '.join(names[:10])}"
         )
     return tuple(wanted), tuple(wanted[: len(names)])
+
+
+def in_order(names: Iterable[str]) -> tuple[str, ...]:
+    """Sorted; as numbers where all are."""
+    names = set(names)
+    numbers = all(name.isdecimal() and len(name) < 19 for name in names)
+    return tuple(sorted(names, key=(lambda name: (int(name), name)) if numbers else str))

@@ -1,113 +1,171 @@
-"""Supervisely: PROJECT/DATASET/img/NAME.jpg with DATASET/ann/NAME.jpg.json.
+"""Supervisely: meta.json, and for each data set a folder img with ann/PICTURE.json of each picture.
 
-{"size": {"height", "width"}, "objects": [{"classTitle", "geometryType", "points": {"exterior":
-[[x, y], ...], "interior": [...]}}]}. Rectangles and polygons, in continuous pixels from 0, are
-objects (holes of polygons are filled, and told); other geometries are left out, and told. `tags`
-are the classes of pictures where nothing has objects. Splits are named by data sets.
-Format: https://docs.supervisely.com/data-organization/00_ann_format_navi
+Points are indices of pixels, so that both corners of a rectangle are inside it: continuous corners
+are [top, left, bottom + 1, right + 1]. Outlines run through the centers of their pixels. Bitmaps
+are masks at an origin. Points, lines and cuboids are left out with a warning. Where no picture has
+an object, the tags of the pictures are their classes. Classes are those of meta.json, in its order.
+A data set called train, val, ... is a split, others are not; they are no classes.
+
+Format: https://developer.supervisely.com/getting-started/supervisely-annotation-format
 """
 
 from __future__ import annotations
 
-import collections
-import itertools
-from collections.abc import Iterator
+import base64
+import binascii
+import io
+import posixpath
+import zlib
 from typing import Any
 
+import numpy as np
+import PIL.Image
+
+from convoy.data import masks
 from convoy.data.files import files
+from convoy.data.images import images
 from convoy.data.sample import BadSample, Listing
-from convoy.data.sources import Options, SourceError, layout, listed
+from convoy.data.sources import Options, SourceError, annotated
+from convoy.data.sources.annotated import Page, Shape, read
 
-_PROBE = 5
+__all__ = ["detect", "read", "scan"]
 
-read = listed.read
+_MOST = 1 << 26  # bytes of a bitmap when unpacked
 
 
 def detect(tree: files.Tree) -> bool:
-    """A JSON of Supervisely's objects in a folder ann."""
-    for name in itertools.islice(_names(tree), _PROBE):
-        try:
-            if _is_annotation(listed.json_of(tree, name)):
-                return bool(layout.pictures(tree))
-        except BadSample:
-            continue
-    return False
+    """A JSON file with a size and objects in a folder ann."""
+    return annotated.any_json(tree, _is_ours, _names(tree)) if _names(tree) else False
 
 
 def scan(path, options: Options = Options()) -> Listing:
-    """Lists the picture of every JSON. Raises SourceError."""
+    """Lists the picture of every file of a folder ann. Raises SourceError."""
     tree = files.tree(path)
-    entries, rejected, left = [], [], collections.Counter()
-    for name in _names(tree):
-        folder, _, base = name.rpartition("/")
-        top = folder.rpartition("/")[0]
-        picture = f"{top}/img/{base[: -len('.json')]}".lstrip("/")
-        try:
-            content = listed.json_of(tree, name)
-            if not _is_annotation(content):
-                raise BadSample("corrupt_annotation", f"{name}: no size and objects in it")
-            entries.append(_entry(name, picture, content, left))
-        except BadSample as error:
-            rejected.append((picture, error.reason, error.detail))
-    if not entries and not rejected:
-        raise SourceError(f"{tree.root}: expected ann/*.json beside img/; found none")
-    kinds = [f"{count} {kind}" for kind, count in sorted(left.items())]
-    notes = [f"geometries that are left out or filled: {', '.join(kinds)}"] if kinds else []
-    labels = _titles(tree, {item.name for entry in entries for item in entry.objects})
-    return listed.listing(tree, entries, options, rejected=rejected, labels=labels, notes=notes)
+    rejected: list[tuple[str, str, str]] = []
+    pages, others = [], 0
+    pictures = {n for n in tree.names if files.is_picture(n)}
+    for name, content in annotated.contents(tree, _names(tree), lambda _: True, rejected):
+        picture = _picture(name, pictures)
+        if not _is_ours(content):
+            detail = f"{name}: expected an object with size and a list of objects"
+            rejected.append((picture, "corrupt_annotation", detail))
+            continue
+        pages.append(_page(picture, name, content))
+    if not pages:
+        raise SourceError(
+            f"{tree.root}: expected Supervisely's meta.json with DATASET/ann/PICTURE.json and "
+            "DATASET/img, found none"
+        )
+    objects = any(page.shapes for page in pages)
+    notes = [f"{others} files of folders ann are not Supervisely's"] if others else []
+    names = _classes(tree, "classes", "title") if objects else _classes(tree, "tags", "name")
+    return annotated.listing(tree, pages, options, names=names, rejected=rejected, notes=notes)
 
 
-def _names(tree: files.Tree) -> Iterator[str]:
-    for name in tree.names:
-        folders = name.split("/")[:-1]
-        if name.endswith(".json") and folders and folders[-1] == "ann":
-            yield name
+def _names(tree: files.Tree) -> list[str]:
+    names = annotated.json_names(tree)
+    return [n for n in names if posixpath.basename(posixpath.dirname(n)).lower() == "ann"]
 
 
-def _titles(tree: files.Tree, found: set[str]) -> tuple[str, ...]:
-    """Classes in the order of the project's meta.json, if it has all that were found."""
-    for name in tree.names:
-        if name.rpartition("/")[2] == "meta.json":
-            try:
-                content = listed.json_of(tree, name)
-                titles = tuple(str(row["title"]) for row in content["classes"])
-            except (BadSample, KeyError, TypeError):
-                continue
-            if found <= set(titles):
-                return titles if found else ()
-    return ()
-
-
-def _is_annotation(content: Any) -> bool:
+def _is_ours(content: Any) -> bool:
     return (
         isinstance(content, dict)
-        and isinstance(content.get("size"), dict)
         and isinstance(content.get("objects"), list)
+        and isinstance(content.get("size"), dict)
     )
 
 
-def _entry(where: str, picture: str, content: dict, left: collections.Counter) -> listed.Entry:
-    """Raises BadSample."""
+def _classes(tree: files.Tree, kind: str, key: str) -> tuple[str, ...]:
+    """Of meta.json; () where it is missing or damaged: those found are the classes then."""
+    names = [n for n in annotated.json_names(tree) if posixpath.basename(n).lower() == "meta.json"]
+    for _, content in annotated.contents(tree, names, lambda c: isinstance(c, dict), []):
+        rows = content.get(kind)
+        found = [annotated.text(row.get(key)) for row in rows if isinstance(row, dict)] if (
+            isinstance(rows, list)) else []  # fmt: skip
+        return tuple(dict.fromkeys(filter(None, found)))
+    return ()
+
+
+def _picture(name: str, pictures: set[str]) -> str:
+    """PICTURE.json of ann is of img/PICTURE; of old projects, of img/PICTURE with an ending."""
+    folder = posixpath.join(posixpath.dirname(posixpath.dirname(name)), "img")
+    base = posixpath.join(folder, posixpath.splitext(posixpath.basename(name))[0])
+    ends = (base, *(base + ending for ending in files.PICTURES))
+    return next((end for end in ends if end in pictures), base)
+
+
+def _page(picture: str, name: str, content: dict) -> Page:
+    shapes, faults = [], []
+    for number, item in enumerate(content["objects"]):
+        where = f"{name}: object {number}"
+        if not isinstance(item, dict):
+            faults.append(("bad_segmentation", f"{where} is no object"))
+            continue
+        try:
+            shape = _shape(item)
+        except ValueError as error:
+            faults.append(("bad_segmentation", f"{where}: {error}"))
+            continue
+        if shape is None:
+            kind = str(item.get("geometryType"))[:40]
+            faults.append(("unsupported_shape", f"{where}: a {kind!r} has no area"))
+        else:
+            shapes.append(shape)
+    size = annotated.whole(content["size"].get("height"), content["size"].get("width"))
+    tags = content.get("tags")
+    tags = [tag.get("name") for tag in tags if isinstance(tag, dict)] if isinstance(
+        tags, list) else []  # fmt: skip
+    classes = tuple(filter(None, map(annotated.text, tags)))
+    return Page(picture, name, tuple(shapes), classes, size=size, faults=tuple(faults), found=True)
+
+
+def _shape(item: dict) -> Shape | None:
+    """None for what has no area. Raises ValueError."""
+    kind, name = item.get("geometryType"), annotated.text(item.get("classTitle"))
+    if kind == "bitmap":
+        return _bitmap(name, item.get("bitmap"))
+    if kind not in ("rectangle", "polygon"):
+        return None
+    points = item.get("points")
+    if not isinstance(points, dict):
+        raise ValueError("expected points")
+    ring = _ring(points.get("exterior"))
+    xs, ys = ring[0::2], ring[1::2]
+    if not xs:
+        raise ValueError("no points")
+    box = min(ys), min(xs), max(ys) + 1, max(xs) + 1
+    if kind == "rectangle":
+        return Shape(name, box)
+    holes = points.get("interior")
+    holes = [_ring(hole) for hole in holes] if isinstance(holes, list) else []
+    rings = [tuple(v + 0.5 for v in ring) for ring in (ring, *holes)]
+    return Shape(name, box, tuple(rings[:1]), tuple(rings[1:]))
+
+
+def _ring(points: Any) -> tuple[float, ...]:
+    """Raises ValueError."""
+    if not isinstance(points, list):
+        raise ValueError("expected a list of points")
+    return tuple(value for point in points for value in annotated.numbers(point, 2))
+
+
+def _bitmap(name: str, content: Any) -> Shape:
+    """Raises ValueError."""
+    if not isinstance(content, dict) or not isinstance(content.get("data"), str):
+        raise ValueError("a bitmap without data")
+    x, y = (int(value) for value in annotated.numbers(content.get("origin"), 2))
     try:
-        sides = [content["size"][key] for key in ("height", "width")]
-        height, width = listed.numbers(where, sides)
-        classes = tuple(str(tag["name"]) for tag in content.get("tags") or ())
-        objects = []
-        for row in content["objects"]:
-            kind, name = row.get("geometryType"), str(row["classTitle"])
-            if kind not in ("rectangle", "polygon"):
-                left[str(kind)] += 1
-                continue
-            exterior = [value for point in row["points"]["exterior"] for value in point]
-            if kind == "polygon":
-                left["holes of polygons"] += bool(row["points"].get("interior"))
-                objects.append(listed.polygon(where, name, exterior))
-                continue
-            x0, y0, x1, y1 = listed.numbers(where, exterior)
-            box = (min(y0, y1), min(x0, x1), max(y0, y1), max(x0, x1))
-            objects.append(listed.Object(name, box))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise BadSample("corrupt_annotation", f"{where}: not understood: {error!r:.80}") from None
-    left += collections.Counter()  # none of 0
-    split = layout.split_of(picture)
-    return listed.Entry(picture, where, tuple(objects), classes, (height, width), split)
+        data = base64.b64decode(content["data"], validate=True)
+        data = zlib.decompressobj().decompress(data, _MOST)
+        images.inspect(data)
+        picture = PIL.Image.open(io.BytesIO(data))
+        pixels = np.asarray(picture.convert("RGBA"))[..., 3] if picture.mode in (
+            "RGBA", "LA", "P") else np.asarray(picture.convert("L"))  # fmt: skip
+    except (binascii.Error, zlib.error, BadSample, OSError) as error:
+        raise ValueError(f"a damaged bitmap: {error}") from None
+    runs = masks.to_rle(pixels)
+    if not pixels.any():
+        raise ValueError("an empty bitmap")
+    rows, columns = np.nonzero(pixels.any(1))[0], np.nonzero(pixels.any(0))[0]
+    box = (y + rows[0], x + columns[0], y + rows[-1] + 1, x + columns[-1] + 1)
+    return Shape(name, tuple(map(float, box)), runs=(y, x, *pixels.shape, runs["counts"]))

@@ -35,8 +35,8 @@ from convoy.data.sources.split import hashed_split
 
 _PROBE = 5  # files looked into by detect
 _PROBE_BYTES = 1 << 26  # ... none larger than this
-_CLASS_NAMES = ("name", "label", "class", "type", "category", "object")
-_OBJECT = "object"
+CLASS_NAMES = ("name", "label", "class", "type", "category", "object")
+OBJECT = "object"
 _HEAD = ("filename", "file_attributes", "region_shape_attributes", "region_attributes")
 
 
@@ -72,7 +72,7 @@ def scan(path, options: Options = Options()) -> Listing:
     attribute = _choose(rows, "files" if by_file else "regions", notes)
     names = {name for row in rows for name in _values(row, attribute)}
     if not names and regions:
-        attribute, names = None, {_OBJECT}
+        attribute, names = None, {OBJECT}
     references = []
     for source_id, (name, entry) in entries.items():
         split = coco_json.split_of(name) or hashed_split(source_id, options.holdout, options.seed)
@@ -104,7 +104,7 @@ def read(reference: Reference, labels, *, max_pixels=images.MAX_PIXELS, warn=ign
     drawn = []
     for region in entry["regions"]:
         where = f"{reference.source_id}: region {len(drawn)}"
-        names = [_OBJECT]
+        names = [OBJECT]
         if attribute:
             names = sorted(_values(_attributes(region, "region_attributes"), attribute)) or [""]
         if len(names) > 1:
@@ -274,7 +274,7 @@ def _choose(rows: list[dict], owner: str, notes: list[str]) -> str | None:
     if len(counts) <= 1:
         return next(iter(counts), None)
     usual = [
-        name for usual_name in _CLASS_NAMES for name in sorted(counts) if name.lower() == usual_name
+        name for usual_name in CLASS_NAMES for name in sorted(counts) if name.lower() == usual_name
     ]
     chosen = usual[0] if usual else min(counts, key=lambda name: (-counts[name], name))
     notes.append(f"of the attributes of {owner}, {sorted(counts)}, {chosen!r} gives the class")

@@ -95,10 +95,10 @@ def test_a_sample_that_is_lost_fails_the_ingest(tmp_path):
 ANNOTATIONS = {
     "kitti": {"training/label_2/{stem}.txt": "Car 0.00 0 -1.58 587.01 173.33 614.12 200.12"},
     "supervisely": {"ds/ann/{base}.json": '{"objects": []}'},
-    "oidv4": {"{folder}/Label/{stem}.txt": "Apple 10.0 4.0 30.0 14.0"},
+    "words": {"{folder}/Tag/{stem}.txt": "an apple at the left"},
     "matlab": {"annotations.mat": "MATLAB 5.0"},
     "landmarks": {"{folder}/{stem}.pts": "version: 1\nn_points: 68"},
-    "one list": {"boxes.txt": "{name}\n1\n10 4 20 10 0 0 0 0 0 0\n"},
+    "one list": {"boxes.txt": "{name} 10 4 20 10 apple\n"},
     "one table": {"boxes.csv": "file,what\n{base},is this\n"},
     "json lines": {"all.jsonl": '{{"image": "{base}", "boxes": [[1, 2, 3, 4]]}}\n'},
     "xml": {"all.xml": '<images><image file="{name}"><box top="1"/></image></images>'},
@@ -156,7 +156,8 @@ def test_files_that_a_reader_uses_are_not_told(tmp_path, name):
     tree, found, listing = example_gen.listed(tmp_path, Params(format=name, scale=2))
     opened = account.opened(tree, listing, found, found=False)
     assert opened.unused == ()
-    assert all(numbers for numbers in opened.pictures.values())
+    left = [picture for picture, numbers in opened.pictures.items() if not numbers]
+    assert len(left) == (name == "label_studio")  # of a task that nobody annotated
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -9,7 +9,7 @@ import struct
 import numpy as np
 import PIL.Image
 
-from tests.data import build
+from tests.data import annotation_sets, build
 
 
 def picture(seed=0, kind="JPEG", **options):
@@ -196,108 +196,8 @@ def digits_devkit():
     return {f"VOC2007/{name}": data for name, data in voc().items()}
 
 
-def cvat():
-    box = '<box label="cup" xtl="2" ytl="3" xbr="8" ybr="9" occluded="0" z_order="0"/>'
-    shape = '<polygon label="jug" points="2.0,2.0;8.0,2.0;8.0,7.0;2.0,7.0"/>'
-    turned = '<box label="cup" xtl="2" ytl="4" xbr="10" ybr="6" rotation="90"/>'
-    rows = [
-        f'<image id="0" name="1.jpg" width="12" height="10" subset="Train">{box}{shape}</image>',
-        f'<image id="1" name="2.jpg" width="12" height="10" subset="Validation">{turned}'
-        '<points label="cup" points="1,1"/><tag label="jug"/></image>',
-    ]
-    whole = f"<annotations><version>1.1</version>{''.join(rows)}</annotations>"
-    return {
-        "annotations.xml": f'<?xml version="1.0" encoding="utf-8"?>\n{whole}'.encode(),
-        "images/1.jpg": picture(1),
-        "images/2.jpg": picture(2),
-    }
-
-
-def datumaro():
-    def content(name, *rows):
-        image = {"path": f"{name}.jpg", "size": [10, 12]}
-        labels = [{"name": "cup", "parent": ""}, {"name": "jug", "parent": ""}]
-        item = {"id": name, "annotations": [{"id": 0, "group": 0, **row} for row in rows]}
-        return text(
-            {
-                "info": {},
-                "categories": {"label": {"labels": labels}},
-                "items": [{**item, "image": image}],
-            }
-        )
-
-    box = {"type": "bbox", "label_id": 0, "bbox": [2, 3, 6, 6], "attributes": {"is_crowd": True}}
-    shape = {"type": "polygon", "label_id": 1, "points": [2, 2, 8, 2, 8, 7, 2, 7]}
-    return {
-        "annotations/train.json": content("1", box, shape),
-        "annotations/validation.json": content("2", {"type": "caption", "caption": "a cup"}),
-        "images/train/1.jpg": picture(1),
-        "images/validation/2.jpg": picture(2),
-    }
-
-
-def supervisely():
-    def content(*rows):
-        return text({"size": {"height": 10, "width": 12}, "tags": [], "objects": list(rows)})
-
-    def shape(kind, title, *points):
-        corners = {"exterior": [list(point) for point in points], "interior": []}
-        return {"classTitle": title, "geometryType": kind, "points": corners}
-
-    box = shape("rectangle", "jug", (8, 9), (2, 3))
-    return {
-        "meta.json": text({"classes": [{"title": "jug"}, {"title": "cup"}], "tags": []}),
-        "ds/ann/1.jpg.json": content(box, shape("polygon", "cup", *SQUARE)),
-        "ds/ann/2.jpg.json": content(shape("point", "cup", (1, 1))),
-        "ds/img/1.jpg": picture(1),
-        "ds/img/2.jpg": picture(2),
-    }
-
-
-def kitti():
-    car = "Car 0.5 1 -1.6 2.00 3.00 8.00 9.00 1.5 1.6 3.9 1.0 1.7 20.0 -1.5"
-    nothing = "DontCare -1 -1 -10 1.0 1.0 4.0 4.0 -1 -1 -1 -1000 -1000 -1000 -10"
-    return {
-        "training/label_2/000001.txt": f"{car}\n{nothing}\n".encode(),
-        "training/label_2/000002.txt": b"",
-        "training/image_2/000001.png": picture(1, "PNG"),
-        "training/image_2/000002.png": picture(2, "PNG"),
-        "testing/image_2/000001.png": picture(3, "PNG"),
-    }
-
-
-def wider():
-    rows = ["0--Parade/1.jpg", "2", "2 3 6 6 0 0 0 0 0 0", "1 1 3 4 0 0 0 1 0 0"]
-    rows += ["0--Parade/2.jpg", "0", "0 0 0 0 0 0 0 0 0 0", ""]
-    return {
-        "wider_face_split/wider_face_train_bbx_gt.txt": "\n".join(rows).encode(),
-        "WIDER_train/images/0--Parade/1.jpg": picture(1),
-        "WIDER_train/images/0--Parade/2.jpg": picture(2),
-    }
-
-
-def oid_toolkit():
-    return {
-        "train/Cup/Label/1.txt": b"Cup 2.0 3.0 8.0 9.0\nTea pot 1 1 4.5 5\n",
-        "train/Cup/1.jpg": picture(1),
-        "train/Tea pot/Label/1.txt": b"Cup 2.0 3.0 8.0 9.0\nTea pot 1 1 4.5 5\n",
-        "train/Tea pot/1.jpg": picture(1),
-        "validation/Cup/Label/2.txt": b"Cup 0 0 5 5\n",
-        "validation/Cup/2.jpg": picture(2),
-    }
-
-
-def huggingface():
-    row = {"bbox": [[2, 3, 6, 6], [1, 1, 3, 4]], "categories": [0, 4], "id": [7, 8]}
-    rows = [{"file_name": "1.jpg", "objects": row, "note": "x"}, {"file_name": "2.jpg"}]
-    return {
-        "train/metadata.jsonl": b"\n".join(map(text, rows)),
-        "train/1.jpg": picture(1),
-        "train/2.jpg": picture(2),
-    }
-
-
 SETS = {
+    **annotation_sets.SETS,
     "digits": digits_devkit,
     "tiny_imagenet": tiny_imagenet,
     "imagenet": imagenet,
@@ -310,13 +210,6 @@ SETS = {
     "yolo": yolo,
     "labelme": labelme,
     "via": via,
-    "cvat": cvat,
-    "datumaro": datumaro,
-    "supervisely": supervisely,
-    "kitti": kitti,
-    "wider": wider,
-    "oid_toolkit": oid_toolkit,
-    "huggingface": huggingface,
     "csv": csv,
     "keypoints": keypoints,
     "masks": masks,

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from convoy import models
 from convoy.models import paste
 from convoy.models.detection import two_stage
 from convoy.models.instance import task
@@ -188,3 +189,11 @@ def test_the_mask_of_a_cut_box_is_of_what_is_left():
     values = 1 / (1 + np.exp(-np.arange(28.0)))
     expected = np.interp(at, np.arange(28), values)
     np.testing.assert_allclose(found["masks"][0, 0, 5], expected, atol=1e-5)
+
+
+def test_its_counts_are_faster_rcnn_s_and_the_mask_head_s():
+    """Four 3x3 convolutions and a deconvolution of 256, 21 masks; of one region of 14x14 bins."""
+    ours, boxes = models.describe("mask_rcnn"), models.describe("faster_rcnn")
+    convs, deconv, logits = 4 * 9 * 256 * 256, 4 * 256 * 256, 256 * 21
+    assert ours.params - boxes.params == convs + deconv + logits + 5 * 256 + 21
+    assert ours.macs - boxes.macs == 14 * 14 * (convs + deconv) + 28 * 28 * logits

@@ -1,69 +1,18 @@
-"""Mask R-CNN against torchvision's, whose results instance_reference.py wrote."""
+"""Mask R-CNN's counts and files are torchvision's."""
 
 from __future__ import annotations
 
-import functools
-
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from convoy import models
-from convoy.models.keras_internals import train_part
 from convoy.models.weights import load
-from tests.models.test_parity import GOLDEN, assert_close, fill
 from tests.models.test_parity_two_stage import BODY, as_torch, torch_name
 from tests.models.test_weights_torch import write_safetensors
 from tests.models.weightless import weightless
 from tests.parity import formula
 
-TORCHVISION = np.load(GOLDEN / "instance_torchvision.npz")
 CLASSES = 4
-GIVEN = np.float32([[3.5, 10.25, 60.0, 41.0], [0.0, 0.0, 96.0, 96.0], [40.0, 50.0, 44.0, 95.5]])
-
-
-def stored(name: str, size, key: str) -> np.ndarray:
-    return TORCHVISION[f"{name}_{size[0]}x{size[1]}_{key}"]
-
-
-@functools.lru_cache(1)
-def answered(name: str, size):
-    """(the task, its outputs for two pictures)."""
-    task = models.build_task(name, num_classes=CLASSES, input_size=size)
-    fill(task.model)
-    for part in ("rpn_box", "roi_box"):  # as two_stage_reference.py's CALM
-        layer = task.model.get_layer(part)
-        layer.set_weights([0.1 * weight for weight in layer.get_weights()])
-    return task, task.model(formula.pictures(2, *size), training=False)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["mask_rcnn_resnet50_fpn", "mask_rcnn_resnet101_fpn"])
-@pytest.mark.parametrize("size", [(96, 96), (128, 160)])
-def test_boxes_and_then_masks_equal_torchvisions(name, size):
-    """What was found, its masks, and all classes' masks of given boxes."""
-    task, outputs = answered(name, size)
-    found = task.decode(outputs, score_threshold=0.05, iou_threshold=0.5, max_detections=100)
-    for index in range(2):
-        boxes, scores, labels, masks = (
-            stored(name, size, f"{key}{index}") for key in ("boxes", "scores", "labels", "masks")
-        )
-        assert len(boxes) >= 6
-        assert int(tf.reduce_sum(tf.cast(found["valid"][index], tf.int32))) == len(boxes)
-        count = len(boxes)
-        np.testing.assert_allclose(found["scores"][index, :count], scores, atol=1e-4)
-        np.testing.assert_array_equal(found["classes"][index, :count] + 1, labels)
-        np.testing.assert_allclose(found["boxes"][index, :count], boxes[:, [1, 0, 3, 2]], atol=1e-3)
-        ours = tf.sigmoid(found["masks"][index, : len(masks)])
-        np.testing.assert_allclose(ours, masks, atol=1e-4)
-    pool = task.model.get_layer("mask_pool")
-    maps, boxes = list(pool.input[0]), pool.input[1]
-    inside = train_part([task.model.input], maps, [formula.pictures(2, *size)[:1]])
-    logits = train_part(
-        [*maps, boxes], task.model.get_layer("mask_apart").output, [*inside, GIVEN[None]]
-    )
-    assert_close(logits[0], stored(name, size, "given"))
-
 
 OWN = {
     **{f"mask_conv{i}": f"roi_heads.mask_head.{i - 1}.0" for i in range(1, 5)},

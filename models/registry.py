@@ -1,7 +1,7 @@
 """Networks by name. Reading the tables imports neither Keras nor TensorFlow; building does.
 
-The tables are literal: rows_classification.py, rows_detection.py, rows_segmentation.py and
-rows_text.py. A row's module is imported when the network is built:
+The tables are literal: rows_classification.py, rows_detection.py, rows_segmentation.py,
+rows_instance.py and rows_text.py. A row's module is imported when the network is built:
 
     build(variant, preprocess, num_classes=, **options) -> keras.Model; num_classes=None gives its
         backbone, {"s4": ..., "s8": ..., ...}
@@ -19,7 +19,14 @@ import fnmatch
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from convoy.models import rows_classification, rows_detection, rows_segmentation, rows_text, tasks
+from convoy.models import (
+    rows_classification,
+    rows_detection,
+    rows_instance,
+    rows_segmentation,
+    rows_text,
+    tasks,
+)
 from convoy.models.rows import Row
 from convoy.models.spec import ModelInfo, Preprocess, Sentence, Task
 
@@ -27,7 +34,13 @@ if TYPE_CHECKING:
     import keras
 
 
-MODELS = rows_classification.ROWS | rows_detection.ROWS | rows_segmentation.ROWS | rows_text.ROWS
+MODELS = (
+    rows_classification.ROWS
+    | rows_detection.ROWS
+    | rows_segmentation.ROWS
+    | rows_instance.ROWS
+    | rows_text.ROWS
+)
 # What can be asked of a network or a task, and the value that asks for nothing. Rows of networks
 # (Family.options) and of tasks (TaskRow.options) say which of them have a use for it.
 OPTIONS: dict[str, Any] = {

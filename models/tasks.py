@@ -91,6 +91,17 @@ TASKS = {
         tiles="boxes",
         needs="object",
     ),
+    "instance": TaskRow(
+        "convoy.models.instance.task",
+        "instance",
+        ("boxes", "masks"),
+        "image",
+        (*(f"mask_{name}" for name in _BOXES[:12]), "APr50", "APr70", *_BOXES),
+        "mask_AP50",
+        limits=("score_threshold", "iou_threshold", "max_detections"),
+        priors=True,
+        picture_scores=False,
+    ),
     "segmentation": TaskRow(
         "convoy.models.segmentation.task",
         "segmentation",

@@ -28,6 +28,7 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
+from convoy.models.paste import paste as paste  # of answers with masks
 from convoy.serving import questions, warmup
 from convoy.serving.manager import versions_of
 from convoy.serving.questions import Question

@@ -10,11 +10,15 @@ from tests.test_arrows import FILES, ROOT
 PLACES = (
     "models/tasks.py",
     "models/rows_",
-    *(f"models/{name}/" for name in ("classification", "detection", "segmentation", "text")),
+    *(
+        f"models/{name}/"
+        for name in ("classification", "detection", "instance", "segmentation", "text")
+    ),
     "pipeline/tasks/",
 )
 # The same word for something else.
 OTHERS = {
+    "pipeline/evaluation/coco.py": "a key of COCO's JSON",
     "data/exports/coco.py": "a key of COCO's JSON",
     "data/input/input.py": "a field of the annotation",
     "data/input/parse.py": "a field of the annotation",

@@ -25,7 +25,7 @@ ONE = {
     "torch": {
         r"resnet\d+_v2": "timm",
         "resnet200": "timm",
-        "alexnet_owt|googlenet_bn.*|retinanet.*|faster_rcnn.*": "torchvision",
+        "alexnet_owt|googlenet_bn.*|retinanet.*|(fast|m)[a-z]*_rcnn_.*_fpn": "torchvision",
     },
 }
 # What stands in the page around the tables: before each, a heading of it.

@@ -29,7 +29,7 @@ import keras
 
 from convoy.models import anchors, fpn, layers
 from convoy.models.classification import mobilenet
-from convoy.models.detection import two_stage
+from convoy.models.detection import rpn, two_stage
 from convoy.models.roi import RoIAlign, RoIPool
 from convoy.models.spec import ModelInfo, Task
 
@@ -46,6 +46,8 @@ PYRAMID_SIDES = {"s4": 32, "s8": 64, "s16": 128, "s32": 256, "s64": 512}
 MINIMUM = 64
 # Of a small input's hundreds of anchors few are positive: among fewer samples they count for more.
 FEW = two_stage.Plan(rpn_samples=64, roi_samples=64)
+PYRAMID_PLAN = two_stage.Plan(roi_samples=512, roi_beta=1 / 9)
+PYRAMID_PROPOSALS = {"train": (2000, 2000), "test": (1000, 1000), "min_side": 1e-3}
 CAFFE_PROPOSALS = {"train": (12_000, 2_000), "test": (6_000, 300), "min_side": 16}
 
 
@@ -73,7 +75,7 @@ def caffe(variant: str, info: ModelInfo, backbone, num_classes: int, dropout: fl
     (x,) = layers.maps_of(variant, backbone, ("s16",))
     level = caffe_level(x)
     vgg = variant == "faster_rcnn_vgg16"
-    first = two_stage.rpn([x], [level], 512 if vgg else 256, paired=True)
+    first = rpn.rpn([x], [level], 512 if vgg else 256, paired=True)
 
     def start(_, fan_in):
         return {"kernel_initializer": layers.GLOROT if vgg else layers.gaussian(0.01)}
@@ -93,32 +95,30 @@ def caffe_level(x) -> anchors.Level:
 
 def on_pyramid(variant: str, info: ModelInfo, backbone, num_classes: int) -> Task:
     """torchvision's fasterrcnn_resnet50_fpn."""
+    first, head, levels, _ = pyramid_parts(variant, info, backbone, num_classes)
+    plan = PYRAMID_PLAN
+    return two_stage.two_stage(backbone.input, first, head, levels, info, plan, **PYRAMID_PROPOSALS)
+
+
+def pyramid_parts(variant: str, info: ModelInfo, backbone, num_classes: int) -> tuple:
+    """(first, head, levels) of `two_stage.two_stage`, and [maps], their scales, of the regions."""
     two_stage.freeze_norms(backbone)
     strides = ("s4", "s8", "s16", "s32")
     maps = dict(zip(strides, layers.maps_of(variant, backbone, strides), strict=True))
     maps = fpn.pooled(fpn.fpn(maps))
     levels = [pyramid_level(x, PYRAMID_SIDES[s], info.preprocess.size) for s, x in maps.items()]
-    first = two_stage.rpn(list(maps.values()), levels, 256, paired=False)
+    first = rpn.rpn(list(maps.values()), levels, 256, paired=False)
 
     def start(_, fan_in):
         return layers.torch_start(fan_in)
 
+    read, scales = [maps[s] for s in strides], (1 / 4, 1 / 8, 1 / 16, 1 / 32)
+
     def head(rois):
-        scales = (1 / 4, 1 / 8, 1 / 16, 1 / 32)
-        pooled = RoIAlign(7, scales, 2, name="roi_pool")([maps[s] for s in strides], rois)
+        pooled = RoIAlign(7, scales, 2, name="roi_pool")(read, rois)
         return two_stage.dense_head(pooled, (1024, 1024), num_classes, 0.0, start, start)
 
-    return two_stage.two_stage(
-        backbone.input,
-        first,
-        head,
-        levels,
-        info,
-        two_stage.Plan(roi_samples=512, roi_beta=1 / 9),
-        train=(2000, 2000),
-        test=(1000, 1000),
-        min_side=1e-3,
-    )
+    return first, head, levels, (read, scales)
 
 
 def pyramid_level(x, side: int, size: tuple[int, int]) -> anchors.Level:
@@ -134,10 +134,16 @@ def pyramid_level(x, side: int, size: tuple[int, int]) -> anchors.Level:
 
 def on_any(variant, info: ModelInfo, backbone, num_classes: int, width: float, dropout) -> Task:
     """Our own."""
+    first, head, levels, _ = own_parts(variant, info, backbone, num_classes, width, dropout)
+    return two_stage.two_stage(backbone.input, first, head, levels, info, FEW)
+
+
+def own_parts(variant, info: ModelInfo, backbone, num_classes: int, width: float, dropout) -> tuple:
+    """As `pyramid_parts`, of one map of stride 16."""
     (x,) = layers.maps_of(variant, backbone, ("s16",))
     level = relative_level(x, info.preprocess.size)
     x = mobilenet.conv(x, int(256 * width), name="reduce")
-    first = two_stage.rpn([x], [level], int(256 * width), paired=False)
+    first = rpn.rpn([x], [level], int(256 * width), paired=False)
 
     def start(_, fan_in):
         return {"kernel_initializer": layers.HE}
@@ -147,7 +153,7 @@ def on_any(variant, info: ModelInfo, backbone, num_classes: int, width: float, d
         widths = (int(1024 * width),) * 2
         return two_stage.dense_head(pooled, widths, num_classes, dropout, start)
 
-    return two_stage.two_stage(backbone.input, first, head, [level], info, FEW)
+    return first, head, [level], ([x], (scale_of(level),))
 
 
 def relative_level(x, size: tuple[int, int]) -> anchors.Level:

@@ -20,7 +20,7 @@ import keras
 
 from convoy.models import layers
 from convoy.models.classification import mobilenet, resnet
-from convoy.models.detection import faster_rcnn, two_stage
+from convoy.models.detection import faster_rcnn, rpn, two_stage
 from convoy.models.roi import PSRoIPool
 from convoy.models.spec import ModelInfo, Task
 
@@ -44,13 +44,13 @@ def build(
     if variant == "rfcn":
         level, proposals = faster_rcnn.relative_level(x, size), {}
         scale = faster_rcnn.scale_of(level)
-        first = two_stage.rpn([x], [level], int(256 * width), paired=False)
+        first = rpn.rpn([x], [level], int(256 * width), paired=False)
         x = mobilenet.conv(x, int(1024 * width), name="reduce")
     else:
         two_stage.freeze_norms(backbone)
         level, proposals = faster_rcnn.caffe_level(x), {"train": (6_000, 300), "min_side": 16}
         proposals["test"], scale = (6_000, 300), 1 / 16
-        first = two_stage.rpn([x], [level], 512, paired=True)
+        first = rpn.rpn([x], [level], 512, paired=True)
         x = resnet.dilated(x, backbone.name)
         x = _conv(x, 1024, "reduce", activation="relu")
     whole = variant != "rfcn"

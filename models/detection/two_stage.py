@@ -60,64 +60,6 @@ class Plan:
     hardest: bool = False  # of all regions those with the largest loss learn, not random ones
 
 
-@keras.saving.register_keras_serializable("convoy")
-class Objectness(keras.layers.Layer):
-    """[B, H, W, 2 A], background of A anchors before object of A -> [B, H W A], their difference.
-
-    The softmax of two logits is the sigmoid of it.
-    """
-
-    def call(self, x):
-        half = x.shape[-1] // 2
-        return ops.reshape(x[..., half:] - x[..., :half], (-1, self._rows(x.shape)))
-
-    def compute_output_shape(self, input_shape):
-        return (input_shape[0], self._rows(input_shape))
-
-    @staticmethod
-    def _rows(shape) -> int:
-        return shape[1] * shape[2] * shape[3] // 2
-
-
-def rpn(maps: Sequence, levels: Sequence[anchors.Level], filters: int, *, paired: bool):
-    """The region proposal network on maps of any number: ([B, N] logits, [B, N, 4] codes).
-
-    A 3x3 convolution and two of 1x1, the same for all maps. paired: two logits per anchor, as in
-    Caffe, else one. All start as N(0, 0.01), as the paper's section 3.1.3 says.
-    """
-    per_cell = len(levels[0].shapes)
-
-    def conv(filters, kernel, name, **options):
-        start = layers.gaussian(0.01)
-        return keras.layers.Conv2D(
-            filters, kernel, padding="same", kernel_initializer=start, name=name, **options
-        )
-
-    shared = conv(filters, 3, "rpn_conv", activation="relu")
-    classify = conv(per_cell * (2 if paired else 1), 1, "rpn_cls", dtype="float32")
-    regress = conv(4 * per_cell, 1, "rpn_box", dtype="float32")
-    logits, codes = [], []
-    for index, (x, level) in enumerate(zip(maps, levels, strict=True), start=1):
-        x = shared(x)
-        if paired:
-            rows = Objectness(dtype="float32", name=f"rpn_cls_rows{index}")
-        else:
-            rows = keras.layers.Reshape(
-                (level.count,), dtype="float32", name=f"rpn_cls_rows{index}"
-            )
-        logits.append(rows(classify(x)))
-        reshape = keras.layers.Reshape(
-            (level.count, 4), dtype="float32", name=f"rpn_box_rows{index}"
-        )
-        codes.append(reshape(regress(x)))
-    if len(levels) == 1:
-        return logits[0], codes[0]
-    return tuple(
-        keras.layers.Concatenate(axis=1, dtype="float32", name=f"{name}_all")(parts)
-        for name, parts in (("rpn_cls", logits), ("rpn_box", codes))
-    )
-
-
 def fast_start(key: str, fan_in: int) -> dict:
     """How Fast R-CNN's last layers start: N(0, 0.01) for classes, N(0, 0.001) for boxes (4.1)."""
     return {"kernel_initializer": layers.gaussian({"cls": 0.01, "box": 0.001}[key])}
@@ -169,15 +111,7 @@ def two_stage(
     to maps are layers of models/roi.py; proposals: options of `Proposals`.
     """
     size, num_classes = info.preprocess.size, info.num_classes
-    logits, codes = first
-    regions, scores = Proposals(levels, size, name="proposals", **proposals)(logits, codes)
-    outputs = {
-        "rpn_cls": logits,
-        "rpn_box": codes,
-        "proposals": regions,
-        "objectness": scores,
-        **head(regions),
-    }
+    outputs = outputs_of(first, head, levels, size, **proposals)
     boxes = anchors.priors(levels)
     return detector(
         keras.Model(image, outputs, name=info.name),
@@ -191,6 +125,19 @@ def two_stage(
     )
 
 
+def outputs_of(first: tuple, head: Callable, levels, size: tuple[int, int], **proposals) -> dict:
+    """The outputs of the two stages, symbolic; arguments as `two_stage` has them."""
+    logits, codes = first
+    regions, scores = Proposals(levels, size, name="proposals", **proposals)(logits, codes)
+    return {
+        "rpn_cls": logits,
+        "rpn_box": codes,
+        "proposals": regions,
+        "objectness": scores,
+        **head(regions),
+    }
+
+
 def sampled(model, batch, *, plan: Plan) -> dict:
     """The outputs in training: of the anchors, and of regions that the batch's objects chose.
 
@@ -198,11 +145,21 @@ def sampled(model, batch, *, plan: Plan) -> dict:
     head learns from before there are good proposals. R or roi_samples rows, and beside cls and box:
     rpn_used [B, N], roi_used [B, S] bool; roi_label [B, S] int32; roi_code [B, S, 4].
     """
+    outputs, *_ = learning(model, batch, plan=plan)
+    return outputs
+
+
+def learning(model, batch, *, plan: Plan) -> tuple[dict, list, list, keras.KerasTensor]:
+    """(`sampled`'s outputs, the maps that regions are cut from, their values, regions [B, S, 4]).
+
+    The maps are symbolic, for `train_part` of what else learns from them.
+    """
     proposals = model.get_layer("proposals")
     regions, _ = proposals.output
     pools = [layer for layer in model.layers if isinstance(layer, Regions)]
-    maps = {id(x): x for pool in pools for x in inbound_nodes(pool)[0].input_tensors}
-    maps = [x for key, x in maps.items() if key != id(regions)]
+    reads = [inbound_nodes(pool)[0].input_tensors for pool in pools]
+    reads = [tensors for tensors in reads if any(x is regions for x in tensors)]
+    maps = list({id(x): x for tensors in reads for x in tensors if x is not regions}.values())
     outputs = {key: model.output[key] for key in ("rpn_cls", "rpn_box")}
     wanted = {**outputs, "found": proposals.output, "maps": maps}
     first = train_part([model.input], wanted, [batch["image"]])
@@ -226,7 +183,7 @@ def sampled(model, batch, *, plan: Plan) -> dict:
     rois = ops.stop_gradient(rois)
     heads = {key: model.output[key] for key in ("cls", "box")}
     second = train_part([*maps, regions], heads, [*first["maps"], rois])
-    return {
+    outputs = {
         "rpn_cls": first["rpn_cls"],
         "rpn_box": first["rpn_box"],
         "rpn_used": used,
@@ -235,6 +192,7 @@ def sampled(model, batch, *, plan: Plan) -> dict:
         "roi_label": ops.maximum(label, 0),
         "roi_code": ops.stop_gradient(code),
     }
+    return outputs, maps, first["maps"], rois
 
 
 def _noise(generator):

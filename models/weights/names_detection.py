@@ -21,6 +21,10 @@ _OLD = {
     r"(head\.(?:classification|regression)_head\.conv)\.4": r"\1.2.0",
     r"(head\.(?:classification|regression)_head\.conv)\.6": r"\1.3.0",
     r"(rpn\.head\.conv)": r"\1.0.0",
+    r"(roi_heads\.mask_head)\.mask_fcn1": r"\1.0.0",
+    r"(roi_heads\.mask_head)\.mask_fcn2": r"\1.1.0",
+    r"(roi_heads\.mask_head)\.mask_fcn3": r"\1.2.0",
+    r"(roi_heads\.mask_head)\.mask_fcn4": r"\1.3.0",
 }
 
 
@@ -50,6 +54,17 @@ def faster_rcnn_torch(layer: str) -> str | None:
         "roi_box": "roi_heads.box_predictor.bbox_pred",
     }
     return fixed.get(layer) or _pyramid_torch(layer)
+
+
+def mask_rcnn_torch(layer: str) -> str | None:
+    """torchvision's MaskRCNN on a ResNet with a pyramid."""
+    if parts := re.fullmatch(r"mask_conv(\d)", layer):
+        return f"roi_heads.mask_head.{int(parts[1]) - 1}.0"
+    fixed = {
+        "mask_deconv": "roi_heads.mask_predictor.conv5_mask",
+        "mask_logits": "roi_heads.mask_predictor.mask_fcn_logits",
+    }
+    return fixed.get(layer) or faster_rcnn_torch(layer)
 
 
 def _pyramid_torch(layer: str) -> str | None:

@@ -71,6 +71,13 @@ SOURCES = {
         Source("inception_v3_aux", per_layer(names_inception.inception_v3_torch), r"AuxLogits\..*"),
         Source("inception_resnet_v2", per_layer(names_inception.inception_resnet_torch)),
         Source(
+            "mask_rcnn_resnet(50|101)_fpn",
+            per_layer(names_detection.mask_rcnn_torch),
+            preprocess=TORCH,
+            prepare=names_detection.torchvision,
+            mark=r"backbone\..*",
+        ),
+        Source(
             "faster_rcnn_resnet50_fpn",
             per_layer(names_detection.faster_rcnn_torch),
             preprocess=TORCH,

@@ -17,6 +17,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
+from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval, Params
 
@@ -35,9 +36,13 @@ _BITS = (1 << np.arange(NUM_THRESHOLDS)).astype(np.uint16)
 
 
 class CocoEvaluation:
-    """COCO's evaluation picture by picture: per detection its score, its class and 17 bytes."""
+    """COCO's evaluation picture by picture: per detection its score, its class and 17 bytes.
 
-    def __init__(self, num_classes: int):
+    kind: "bbox", or "segm" of objects and detections with masks.
+    """
+
+    def __init__(self, num_classes: int, kind: str = "bbox"):
+        self._kind = kind
         # Detections, picture by picture, of each class in falling order of score.
         self._scores, self._classes = Column(np.float32), Column(np.int32)
         self._ranks = Column(np.uint8)  # among those of its class and picture, from 0
@@ -45,13 +50,21 @@ class CocoEvaluation:
         self._correct, self._ignored = Column(np.uint16, NUM_SIZES), Column(np.uint16, NUM_SIZES)
         self._num_truth = np.zeros((num_classes, NUM_SIZES), np.int64)  # objects that count
 
-    def update(self, sample: Sample, detections: Detections) -> None:
+    def update(self, sample: Sample, detections: Detections, masks=None) -> None:
+        """masks, of "segm": (each object's, each detection's) in COCO's run-length encoding."""
         truth, answered = _annotations(sample), _results(detections)
+        if masks is not None:
+            for annotation, mask in zip(truth, masks[0], strict=True):
+                annotation["segmentation"] = mask
+            for annotation, mask in zip(answered, masks[1], strict=True):
+                annotation |= {"segmentation": mask, "area": float(coco_mask.area(mask))}
+        size = sample.height, sample.width
         present = sorted({item["category_id"] for item in (*truth, *answered)})
         if not present:
             return
         with contextlib.redirect_stdout(io.StringIO()):
-            evaluator = COCOeval(_indexed(present, truth), _indexed(present, answered), "bbox")
+            known = (_indexed(present, rows, size) for rows in (truth, answered))
+            evaluator = COCOeval(*known, self._kind)
             evaluator.evaluate()
         for number, k in enumerate(present):
             sizes = evaluator.evalImgs[number * NUM_SIZES : (number + 1) * NUM_SIZES]
@@ -158,11 +171,11 @@ def _annotation(box: np.ndarray, k: int, number: int) -> dict[str, Any]:
     }
 
 
-def _indexed(categories: Sequence[int], annotations: list[dict[str, Any]]) -> COCO:
-    """One picture as pycocotools takes it."""
+def _indexed(categories: Sequence[int], annotations: list[dict[str, Any]], size) -> COCO:
+    """One picture of (height, width) as pycocotools takes it."""
     coco = COCO()
     coco.dataset = {
-        "images": [{"id": 0}],
+        "images": [{"id": 0, "height": size[0], "width": size[1]}],
         "categories": [{"id": k} for k in categories],
         "annotations": annotations,
     }

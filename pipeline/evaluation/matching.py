@@ -96,18 +96,19 @@ def flags(sample: Sample) -> tuple[np.ndarray, np.ndarray]:
 
 
 def of_picture(
-    sample: Sample, boxes: np.ndarray, classes: np.ndarray, iou: float
+    sample: Sample, boxes: np.ndarray, classes: np.ndarray, iou: float, shared=None
 ) -> tuple[np.ndarray, np.ndarray]:
     """(the object of its class [D] that each detection overlaps most, -1 below `iou`; [D] bool).
 
     True is a detection that is ignored: its object is difficult, or, having none, it lies inside a
-    crowd of its class by at least `iou` of its area.
+    crowd of its class by at least `iou` of its area. shared: [D, N] overlaps, as `overlap` gives
+    them; None = those of the boxes.
     """
     difficult, crowd = flags(sample)
     count = len(classes)
     if not count or not len(sample.boxes):
         return np.full(count, -1), np.zeros(count, bool)
-    shared = overlap(boxes, sample.boxes, crowd)
+    shared = overlap(boxes, sample.boxes, crowd) if shared is None else np.array(shared, float)
     shared[np.asarray(classes)[:, None] != np.asarray(sample.classes)[None]] = 0
     single = np.where(crowd[None], 0, shared)
     nearest = single.argmax(axis=1)
@@ -134,11 +135,12 @@ class Matching:
         self._objects = Column(np.int32)  # nearest one in the whole set, -1 where none is near
         self._ignored = Column(bool)
 
-    def update(self, sample: Sample, detections: Detections) -> None:
+    def update(self, sample: Sample, detections: Detections, shared=None) -> None:
+        """shared: [D, N] overlaps of something else than boxes."""
         difficult, crowd = flags(sample)
         truth_classes = np.asarray(sample.classes, np.int64)
         np.add.at(self._num_truth, truth_classes[~(difficult | crowd)], 1)
-        found, ignored = of_picture(sample, detections.boxes, detections.classes, self._iou)
+        found, ignored = of_picture(sample, detections.boxes, detections.classes, self._iou, shared)
         self._objects.extend(np.where(found >= 0, found + self._num_objects, -1))
         self._ignored.extend(ignored)
         self._num_objects += len(truth_classes)

@@ -66,6 +66,23 @@ DETECTORS = {
             "*/sampling_state": Law("any"),
         },
     ),
+    ("mask_rcnn",): row(
+        "faster_rcnn's; torchvision's for masks: kaiming_normal_ by fan-out",
+        # A quarter of the width: sqrt(2 / (9 * 64)), sqrt(2 / (4 * 64))
+        {"mask_conv1/kernel": 0.058926, "mask_deconv/kernel": 0.088388},
+        laws={
+            "rpn_*/kernel": normal(0.01),
+            "roi_cls/kernel": normal(0.01),
+            "roi_box/kernel": normal(0.001),
+            "fc*/kernel": HE,
+            "mask_deconv/kernel": Law(
+                "normal", lambda shape: math.sqrt(2 / (shape[0] * shape[1] * shape[2]))
+            ),
+            "mask_*/kernel": HE_FAN_OUT,
+            "*/kernel": GLOROT,
+            "*/sampling_state": Law("any"),
+        },
+    ),
     ("rfcn",): row(
         "mobilenet_v1's; the authors' prototxt: N(0, 0.01)",
         {"rpn_conv/kernel": 0.01, "cls_maps/kernel": 0.01},

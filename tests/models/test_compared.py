@@ -28,10 +28,15 @@ GOLDEN = TESTS.parent / "golden"
 COMPARISONS = {"assert_close", "assert_heads"}  # one of them ends every test of parity
 CASE = re.compile(r"(\w+?)_(?:logits_)?(\d+)x(\d+)(?:_\w+)?")  # as in the .npz: network, size
 # In tests/models/test_learning*.py, or too large for it; their parts were compared.
-LEARNT = {"ssd", "ssd_mobilenet_v1", "faster_rcnn", "rfcn", "zf_caffe", "fcn"}
+LEARNT = {"ssd", "ssd_mobilenet_v1", "faster_rcnn", "mask_rcnn", "rfcn", "zf_caffe", "fcn"}
 LEARNT |= {"rcnn_alexnet", "sliding_window", "sppnet_zf5"}
 LEARNT |= {"rfcn_resnet50", "rfcn_resnet101"}
-PADDED = {"faster_rcnn_resnet50_fpn"}  # torchvision makes odd sizes multiples of 32
+LEARNT |= {"mask_rcnn_resnet50_fpn", "mask_rcnn_resnet101_fpn"}
+PADDED = {
+    "faster_rcnn_resnet50_fpn",
+    "mask_rcnn_resnet50_fpn",
+    "mask_rcnn_resnet101_fpn",
+}  # torchvision makes odd sizes multiples of 32
 
 Size = tuple[int, int]
 

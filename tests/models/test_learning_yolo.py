@@ -29,9 +29,18 @@ def scenes(tmp_path_factory):
 
 
 def learnt(
-    name: str, samples, taught, steps: int = STEPS, size: tuple[int, int] = SIZE, **options
+    name: str,
+    samples,
+    taught,
+    steps: int = STEPS,
+    size: tuple[int, int] = SIZE,
+    masks=None,
+    **options,
 ) -> tuple[models.spec.Task, tf.Tensor, tf.Tensor]:
-    """The task after training on pictures of `samples` and objects of `taught`; its inputs."""
+    """The task after training on pictures of `samples` and objects of `taught`; its inputs.
+
+    masks: a sample -> [8, *size] uint8, of tasks that learn them.
+    """
     keras.utils.set_random_seed(0)
     task = models.build_task(name, num_classes=10, input_size=size, **options)
     fitted = [
@@ -46,7 +55,10 @@ def learnt(
         boxes = np.pad(sample.boxes, [[0, 8 - len(sample.boxes)], [0, 0]]) * scale + shift
         classes = np.pad(sample.classes, [0, 8 - len(sample.classes)])
         valid = np.arange(8) < len(sample.boxes)
-        rows.append(task.encode({"boxes": boxes, "classes": classes, "valid": valid}))
+        annotation = {"boxes": boxes, "classes": classes, "valid": valid}
+        if masks is not None:
+            annotation["masks"] = masks(sample)
+        rows.append(task.encode(annotation))
     targets = {key: tf.stack([row[key] for row in rows]) for key in rows[0]}
     rate = keras.optimizers.schedules.CosineDecay(1e-3, steps)
     optimizer = keras.optimizers.Adam(rate, global_clipnorm=10.0)

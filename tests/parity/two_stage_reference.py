@@ -96,6 +96,18 @@ def swapped(values, shape):
 
 
 @torch.no_grad()
+def arrange(state) -> None:
+    """The boxes of a filled network as ours has them, and calm; fc6 by its inputs' order."""
+    for layer in BOXES:
+        for variable in ("weight", "bias"):
+            tensor = state[f"{layer}.{variable}"]
+            values = CALM * swapped(tensor.numpy(), tuple(tensor.shape))
+            tensor.copy_(torch.from_numpy(values))
+    fc6 = state["roi_heads.box_head.fc6.weight"]  # ours sees (h, w, c), torch (c, h, w)
+    fc6.copy_(fc6.reshape(-1, 7, 7, 256).permute(0, 3, 1, 2).reshape(fc6.shape).clone())
+
+
+@torch.no_grad()
 def results(torchvision, size) -> dict:
     """Of two pictures of `size`: what the stages say, and the detections."""
     network = torchvision.models.detection.fasterrcnn_resnet50_fpn(
@@ -106,15 +118,7 @@ def results(torchvision, size) -> dict:
         max_size=max(size),
     ).eval()
     fill(network, name_of)
-    state = network.state_dict()
-    for layer in BOXES:
-        for variable in ("weight", "bias"):
-            tensor = state[f"{layer}.{variable}"]
-            values = CALM * swapped(tensor.numpy(), tuple(tensor.shape))
-            tensor.copy_(torch.from_numpy(values))
-    fc6 = state["roi_heads.box_head.fc6.weight"]  # ours sees (h, w, c), torch (c, h, w)
-    fc6.copy_(fc6.reshape(-1, 7, 7, 256).permute(0, 3, 1, 2).reshape(fc6.shape).clone())
-
+    arrange(network.state_dict())
     pictures = torch.from_numpy(formula.pictures(2, *size).transpose(0, 3, 1, 2)) / 255
     images, _ = network.transform(list(pictures))
     maps = network.backbone(images.tensors)
@@ -134,14 +138,21 @@ def results(torchvision, size) -> dict:
     return values
 
 
-def main() -> None:
-    library, torchvision = import_torchvision()
+def stand_in(library) -> None:
+    """The operators above in place of torchvision's compiled ones, where those do not load."""
+    if library is None:
+        return
     library.impl("nms", nms, "CPU")
     library.impl("roi_align", roi_align, "CPU")
     for module in ("boxes", "roi_align"):  # which look for the compiled operators
         sys.modules[f"torchvision.ops.{module}"]._assert_has_ops = lambda: None
     # The stand-in written in Python reads the border where the compiled one, beyond it, gives 0.
     sys.modules["torchvision.ops.roi_align"]._has_ops = lambda: True
+
+
+def main() -> None:
+    library, torchvision = import_torchvision()
+    stand_in(library)
     arrays = {
         f"{NAME}_{height}x{width}_{key}": np.asarray(value)
         for height, width in SIZES

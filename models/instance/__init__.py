@@ -1,0 +1,1 @@
+"""Boxes, classes and masks of objects."""

@@ -101,6 +101,7 @@ TASKS = {
         limits=("score_threshold", "iou_threshold", "max_detections"),
         priors=True,
         picture_scores=False,
+        needs="object",
     ),
     "segmentation": TaskRow(
         "convoy.models.segmentation.task",

@@ -37,9 +37,9 @@ def test_losses_by_hand():
         {"b": other}, {"a": losses.gram(one), "b": losses.gram(other)}, 3.0, 10.0
     )
     parts = losses.total({"a": one, "b": one}, targets)
-    assert float(parts["content"]) == 3 * 6.5
-    assert float(parts["style"]) == pytest.approx(10 * (0 + expected) / 2)
-    assert float(parts["loss"]) == pytest.approx(float(parts["content"] + parts["style"]))
+    assert float(parts["content_loss"]) == 3 * 6.5
+    assert float(parts["style_loss"]) == pytest.approx(10 * (0 + expected) / 2)
+    assert float(parts["loss"]) == pytest.approx(float(parts["content_loss"] + parts["style_loss"]))
 
 
 def small_network() -> keras.Model:
@@ -179,6 +179,8 @@ def test_the_verb(capfd, trained, two, tmp_path, start):
     assert told["loss"] < told["loss_before"]
     assert told["losses"] == sorted(told["losses"], reverse=True)
     assert told["loss"] == pytest.approx(told["losses"][-1])
+    assert (told["content"], told["style"], told["network"]) == (*map(str, two), "mobilenet_v1")
+    assert told["loss"] == pytest.approx(told["content_loss"] + told["style_loss"])
     assert told["iterations"] == 5 == len(told["losses"])
     assert "iteration 5/5" in err
     assert "[================] 100%" in err

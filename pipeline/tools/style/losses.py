@@ -47,9 +47,9 @@ def style_loss(maps: tf.Tensor, wanted: tf.Tensor) -> tf.Tensor:
 
 
 def total(maps: Mapping[str, tf.Tensor], targets: Targets) -> dict[str, tf.Tensor]:
-    """loss, and its parts content and style, already weighted."""
+    """loss, and its parts content_loss and style_loss, already weighted."""
     content = tf.add_n([content_loss(maps[name], want) for name, want in targets.content.items()])
     each = [style_loss(maps[name], want) for name, want in targets.style.items()]
     content, style = targets.content_weight * content, targets.style_weight * tf.add_n(each)
     style /= len(each)
-    return {"loss": content + style, "content": content, "style": style}
+    return {"loss": content + style, "content_loss": content, "style_loss": style}

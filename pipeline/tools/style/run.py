@@ -65,6 +65,7 @@ def run(
         wanted, painted = (pictures.read(path, size, channels) for path in (content, style))
     chosen = maps.default_layers(task.model)
     content_layer, style_layers = content_layer or chosen[0], style_layers or chosen[1]
+    label = task.info.name
     layers = list(dict.fromkeys([*style_layers, content_layer]))
     model = maps.averaging(task.model, layers, channels)
     del task  # with the layers behind: VGG-19 has 495 MB of them
@@ -82,7 +83,7 @@ def run(
     )
     noise = np.random.default_rng(seed).uniform(0.0, 255.0, wanted.shape)
     first = wanted if start == "content" else noise
-    report = {"content": content, "style": style, "network": model.name, "weights": weights}
+    report = {"content": content, "style": style, "network": label, "weights": weights}
     report |= {"size": list(wanted.shape[1:]), "start": start}
     report |= {"content_layer": content_layer, "style_layers": list(style_layers)}
     found, result = paint(value_and_gradient(normalised, targets), first, iterations, output, every)
@@ -91,7 +92,7 @@ def run(
 
 
 def value_and_gradient(normalised, targets: losses.Targets):
-    """image [1, H, W, C] -> ({loss, content, style}, d loss / d image), as tensors."""
+    """image [1, H, W, C] -> ({loss, content_loss, style_loss}, d loss / d image), as tensors."""
 
     @tf.function(reduce_retracing=True)
     def call(image):

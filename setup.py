@@ -51,6 +51,7 @@ setup(
         "pillow>=10.3",
         "matplotlib>=3.9",
         "numpy>=2.0",
+        "scipy>=1.15",
         "h5py>=3.10",
         "grpcio>=1.70",
         "importlib_resources>=5",  # tensorflow-datasets imports it undeclared

@@ -20,9 +20,13 @@ def _flags(values: flags.FlagValues) -> None:
     side = "Side of the square that occludes, pixels of the input."
     flags.DEFINE_integer("window", None, side, flag_values=values)
     flags.DEFINE_integer("stride", None, "Pixels between its places.", flag_values=values)
+    text = "Only: residual blocks as steps of an ODE, means over one or more IMAGEs."
+    flags.DEFINE_bool("dynamics", False, text, values)
 
 
 def _run(words: list[str], values: flags.FlagValues, _: list[str]) -> dict:
+    if values.dynamics:
+        return _dynamics(words, values)
     if len(words) != 2 or not values.output:
         raise UsageError("expected a folder of trained weights, one picture, and -o DIR")
     if values.random and values.weights is not None:
@@ -49,9 +53,33 @@ def _run(words: list[str], values: flags.FlagValues, _: list[str]) -> dict:
     return report
 
 
+def _dynamics(words: list[str], values: flags.FlagValues) -> dict:
+    if len(words) < 2 or not values.output:
+        raise UsageError("expected a folder of trained weights, pictures, and -o DIR")
+    if values.random and values.weights is not None:
+        raise UsageError("--random and --weights: give one of them, both set all weights")
+    for name in ("layer", "class", "window", "stride"):
+        if values[name].value is not None:
+            raise UsageError(f"--dynamics: --{name} is of the other pictures, leave it out")
+    from convoy.pipeline.tools.explain import dynamics
+
+    output = pathlib.Path(values.output)
+    options = {"random": values.random, "weights": values.weights}
+    report = dynamics.run(words[0], words[1:], output, **options)
+    for row in report["blocks"]:
+        print(" ".join(f"{name} {_short(value)}" for name, value in row.items()))
+    for path in report["pictures"]:
+        print(path)
+    return report
+
+
+def _short(value) -> str:
+    return "-" if value is None else value if isinstance(value, str) else f"{value:.4f}"
+
+
 VERB = Verb(
     "look inside: filters, feature maps, occlusion map and Grad-CAM of one picture",
-    "MODEL IMAGE -o DIR [--weights imagenet|PATH|URL] [--layer NAME] [--class NAME]",
+    "MODEL IMAGE -o DIR [--weights imagenet|PATH|URL] [--layer NAME] [--class NAME] [--dynamics]",
     (
         "convoy explain runs/folder_classification a.jpg -o out --layer stage3_block6_relu",
         "convoy explain resnet50 a.jpg -o out --weights imagenet --class tabby --json",

@@ -18,6 +18,7 @@ from convoy.pipeline.commands import (
     prune,
     recipes,
     serve,
+    style,
     ui,
     validate,
 )
@@ -39,5 +40,6 @@ VERBS = {
     "predict": predict.VERB,
     "benchmark": benchmark.VERB,
     "explain": explain.VERB,
+    "style": style.VERB,
     "models": models.VERB,
 }

@@ -22,7 +22,7 @@ class Progress:
         self.rows: list[dict] = []
         self._clock = time.perf_counter()
         self._step = 0
-        self._open_line = False
+        self._line = Line()
 
     def resume(self, step: int) -> None:
         """Forgets rows after `step`, which will be made again."""
@@ -53,10 +53,10 @@ class Progress:
         self.rows.append({**row, **losses})
         remaining_s = (self.total_steps - step) * self.batch_size / speed
         shown = " ".join(f"{name} {value:.4f}" for name, value in losses.items())
-        self._show(
-            f"{_bar(step / self.total_steps)} epoch {row['epoch']:.2f} step {step}/"
+        self._line.show(
+            f"{bar(step / self.total_steps)} epoch {row['epoch']:.2f} step {step}/"
             f"{self.total_steps} {shown} lr {rate:.2e} {speed:.1f} examples/s "
-            f"ETA {_duration(remaining_s)}",
+            f"ETA {duration(remaining_s)}",
             passing=True,
         )
         self.start()
@@ -65,11 +65,11 @@ class Progress:
         """An evaluation on the validation split is done."""
         self.rows.append({"kind": "val", **self._position(step), **metrics})
         values = " ".join(f"{k} {v:.4f}" for k, v in metrics.items() if v is not None)
-        self._show(f"val at step {step}: {values} {note}".rstrip())
+        self._line.show(f"val at step {step}: {values} {note}".rstrip())
         self.start()
 
     def say(self, text: str) -> None:
-        self._show(text)
+        self._line.show(text)
 
     def seconds(self) -> float:
         """Time spent training, over all resumes."""
@@ -83,27 +83,35 @@ class Progress:
     def _position(self, step: int) -> dict:
         return {"step": step, "epoch": round(step * self.batch_size / self.epoch_size, 4)}
 
-    def _show(self, line: str, passing: bool = False) -> None:
-        """A passing line is overwritten by the next one on a terminal."""
+
+class Line:
+    """A line on standard error; on a terminal a passing one is overwritten by the next."""
+
+    def __init__(self):
+        self._open = False
+
+    def show(self, text: str, passing: bool = False) -> None:
         terminal = sys.stderr.isatty()
-        if terminal and self._open_line:
+        if terminal and self._open:
             sys.stderr.write("\r\033[K")
         end = "" if terminal and passing else "\n"
-        sys.stderr.write(line + end)
+        sys.stderr.write(text + end)
         sys.stderr.flush()
-        self._open_line = terminal and passing
+        self._open = terminal and passing
 
 
 def _finite(value):
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _bar(part: float, width: int = 16) -> str:
+def bar(part: float, width: int = 16) -> str:
+    """`part` of 1 done, as [====    ]  50%."""
     filled = round(part * width)
     return f"[{'=' * filled}{' ' * (width - filled)}] {part:4.0%}"
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """H:MM:SS."""
     minutes, seconds = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{seconds:02d}"

@@ -22,8 +22,27 @@ from convoy.models.restoration import bicubic
 from convoy.pipeline.evaluation.restoration import Closeness, prepared
 
 
+def listed(folder: str) -> list[pathlib.Path]:
+    return sorted(path for path in pathlib.Path(folder).iterdir() if path.suffix != ".txt")
+
+
+def opened(path: pathlib.Path, scale: int) -> PIL.Image.Image:
+    """RGB, its sides cut to multiples of the scale."""
+    picture = PIL.Image.open(io.BytesIO(path.read_bytes())).convert("RGB")
+    width, height = (side // scale * scale for side in picture.size)
+    return picture.crop((0, 0, width, height))
+
+
 def luma(picture: PIL.Image.Image) -> np.ndarray:
-    return prepared(np.asarray(picture.convert("RGB")), 0)
+    """float32 [H, W], whole numbers."""
+    return prepared(np.asarray(picture), 0).astype(np.float32)
+
+
+def reduced(path: pathlib.Path, scale: int) -> tuple[np.ndarray, np.ndarray]:
+    """(Y float32 [H, W], it reduced, not rounded)."""
+    truth = luma(opened(path, scale))
+    size = tuple(side // scale for side in truth.shape)
+    return truth, bicubic.resize(tf.constant(truth[..., None]), size).numpy()[..., 0]
 
 
 def enlarged(small: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -34,19 +53,12 @@ def enlarged(small: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 def main(folder: str, scale: str = "3") -> None:
     factor = int(scale)
     by_paper, of_records = Closeness(factor), Closeness(factor)
-    paths = sorted(path for path in pathlib.Path(folder).iterdir() if path.suffix != ".txt")
+    paths = listed(folder)
     for path in paths:
-        picture = PIL.Image.open(io.BytesIO(path.read_bytes())).convert("RGB")
-        width, height = (side // factor * factor for side in picture.size)
-        picture = picture.crop((0, 0, width, height))
-        truth = luma(picture)
-        small = bicubic.resize(
-            tf.constant(truth[..., None], tf.float32), (height // factor, width // factor)
-        ).numpy()[..., 0]
+        truth, small = reduced(path, factor)
         by_paper.update(truth, enlarged(small, truth.shape))
-        of_records.update(
-            truth, enlarged(luma(super_resolution.shrink(picture, factor)), truth.shape)
-        )
+        rounded = luma(super_resolution.shrink(opened(path, factor), factor))
+        of_records.update(truth, enlarged(rounded, truth.shape))
     for name, numbers in (("the papers' steps", by_paper), ("records", of_records)):
         found = numbers.result()
         print(f"{name}: PSNR {found['PSNR']:.3f} dB, SSIM {found['SSIM']:.4f}, {len(paths)} files")

@@ -14,7 +14,7 @@ from convoy.pipeline.evaluation.records import detections_of
 from convoy.pipeline.report import overlay
 from convoy.pipeline.report.chosen import EvenlySpread as Chosen
 from convoy.pipeline.tasks import Shown, detection
-from convoy.pipeline.tasks.detection import named, summary
+from convoy.pipeline.tasks.detection import summary
 
 __all__ = ["Chosen", "Metrics", "draw", "named", "row", "show", "summary"]
 STRENGTH = 0.5  # of an object's colour over the picture
@@ -43,12 +43,20 @@ class Metrics:
 
 def row(answer) -> dict:
     """A detector's, and masks: 28 x 28 bytes each, row by row, 255 for a probability of 1."""
+    return {**detection.row(answer), "masks_28x28": _packed(answer)}
+
+
+def named(answer) -> dict:
+    """A detector's, and with each its mask as in `row`, which `serving.client.paste` draws."""
+    found = detection.named(answer)["detections"]
+    masks = zip(found, _packed(answer), strict=True)
+    return {"detections": [{**each, "mask_28x28": mask} for each, mask in masks]}
+
+
+def _packed(answer) -> list[str]:
     count = int(answer["num_detections"])
     masks = np.round(np.asarray(answer["masks"][:count]) * 255).astype(np.uint8)
-    return {
-        **detection.row(answer),
-        "masks_28x28": [base64.b64encode(mask.tobytes()).decode() for mask in masks],
-    }
+    return [base64.b64encode(mask.tobytes()).decode() for mask in masks]
 
 
 def draw(image, answer, score):

@@ -38,7 +38,7 @@ def lines(counts: dict) -> list[str]:
         f"format {counts['format']}: {counts['records']} records ({splits}), "
         f"{counts['objects']} objects, {len(classes)} classes: {shown}"
     ]
-    if counts["pictures"]:
+    if counts["pictures"] and any(counts["pictures"].values()):  # a reader may have no files
         pictures = {key: f"{value} {key.replace('_', ' ')}" for key, value in
                     counts["pictures"].items()}  # fmt: skip
         found = pictures.pop("found")

@@ -43,6 +43,9 @@ def sample(name="p", label=1, image=b"") -> Sample:
     about = {"labels": classes, "boxes": boxes, "classes": classes}
     about |= {"difficult": flags, "crowd": flags, "text": f"sentence {name}"}
     about["segmentation"] = encoded(Image.fromarray(TRUE))
+    mask = np.zeros((60, 80), np.uint8)
+    mask[10:50, 10:50] = 1
+    about["masks"] = (encoded(Image.fromarray(mask)),)
     return Sample(name, "val", image, 60, 80, **about)
 
 
@@ -67,6 +70,14 @@ ANSWERS = {
         "classes": np.array([1, 2, 0]),
         "class_names": np.array([b"bee", b"cat", b""], object),
         "num_detections": np.int32(2),
+    },
+    "instance": {
+        "boxes": np.array([[10, 10, 50, 50], [0, 0, 9.126, 8], [0, 0, 0, 0]], np.float32),
+        "scores": np.array([0.87654, 0.25, 0], np.float32),
+        "classes": np.array([1, 2, 0]),
+        "class_names": np.array([b"bee", b"cat", b""], object),
+        "num_detections": np.int32(2),
+        "masks": np.stack([np.full((28, 28), value, np.float32) for value in (1.0, 0.6, 0.0)]),
     },
     "segmentation": {
         "label_map_bytes": encoded(Image.fromarray(FOUND)),
@@ -96,6 +107,8 @@ ROWS = {
     },
     "segmentation": {"fractions": [0.75, 0, 0.25]},
 }
+ROWS["instance"] = ROWS["detection"]
+MASKS = [base64.b64encode(bytes([value]) * 784).decode() for value in (255, 153)]
 NAMED = {
     "classification": {"class": "bee", "scores": BEST["scores"].tolist()},
     "text": {"class": "bee", "scores": BEST["scores"].tolist()},
@@ -113,12 +126,19 @@ NAMED = {
     },
     "segmentation": {"classes": {"ant": 0.75, "cat": 0.25}},
 }
+NAMED["instance"] = {
+    "detections": [
+        {**found, "mask_28x28": mask}
+        for found, mask in zip(NAMED["detection"]["detections"], MASKS, strict=True)
+    ]
+}
 SAID = {
     "classification": "bee 0.75",
     "text": "bee 0.75",
     "localization": "bee 0.75",
     "multilabel": "cat, ant",
     "detection": "",
+    "instance": "",
     "segmentation": "ant 75%, cat 25%",
 }
 
@@ -130,6 +150,8 @@ def test_lines_json_and_words_by_hand(task):
     if task == "segmentation":
         data = base64.b64decode(row.pop("label_map_png"))
         np.testing.assert_array_equal(Image.open(io.BytesIO(data)), FOUND)
+    if task == "instance":
+        assert row.pop("masks_28x28") == MASKS
     assert {*row} == {*ROWS[task]}
     for name, values in ROWS[task].items():
         np.testing.assert_allclose(np.ravel(row[name]), np.ravel(values), atol=1e-6)

@@ -21,6 +21,7 @@ from convoy.models.registry import MODELS
 from convoy.pipeline.config import Train
 from convoy.pipeline.training import optimizers
 from convoy.serving import export
+from tests.models.settled import filled, settle
 from tests.models.smallest import CASES, DEEP, QUICK
 from tests.models.test_parity import fill
 from tests.models.weightless import weightless
@@ -44,7 +45,14 @@ HALVES = [
     for pair in [(name, policy)]
 ]
 OF_KINDS = [name if name in KINDS else pytest.param(name, marks=pytest.mark.slow) for name in CASES]
-RANKED = ("proposals", "objectness")  # as many as a picture has, the others are 0 for all
+RANKED = (
+    "proposals",
+    "objectness",
+    "found",
+    "found_scores",
+    "found_classes",
+    "masks",
+)  # as many as a picture has, the others are 0 for all
 SCALES = 16  # of the loss, at most: from 2**15, where the trainer begins, down to 1
 
 LIMITS = dict(score_threshold=0.01, iou_threshold=0.45, max_detections=20, suppression="hard")
@@ -64,7 +72,7 @@ def task(request):
     """One network of each row; a test that trains it puts its statistics back."""
     task = built(request.param)
     fill(task.model)
-    settle(task)
+    settle(task.model, inputs(task, 4))
     if task.stacked:
         balance(task)
         return task
@@ -85,24 +93,6 @@ def balance(task) -> None:
     *_, last = (layer for layer in task.model.layers if layer.name.endswith("logits"))
     means = np.asarray(task.model(inputs(task, 4))).mean(axis=(0, 1, 2))
     last.bias.assign(last.bias - means)
-
-
-def settle(task) -> None:
-    """BatchNorm's statistics as after a training: those of four inputs.
-
-    With those of the formula the mobile networks would answer the same to every picture. Variances
-    below the layer's mean are raised to it: of the four or eight numbers of the last maps some are
-    almost equal, and dividing by their deviation enlarges rounding a hundred times.
-    """
-    norms = [x for x in task.model.layers if isinstance(x, keras.layers.BatchNormalization)]
-    momenta = [layer.momentum for layer in norms]
-    for layer in norms:
-        layer.momentum = 0.0
-    task.model(inputs(task, 4), training=True)
-    for layer, momentum in zip(norms, momenta, strict=True):
-        layer.momentum = momentum
-        variance = layer.moving_variance.numpy()
-        layer.moving_variance.assign(np.maximum(variance, variance.mean()))
 
 
 def inputs(task, count: int) -> np.ndarray | list[np.ndarray]:
@@ -173,6 +163,8 @@ def targets(task, count: int):
     if "segmentation" in tasks.TASKS[task.info.task].fields:
         size = task.info.preprocess.inside.size
         given["segmentation"] = np.uint8(np.indices(size).sum(0) // 3 % task.info.num_classes)
+    if "masks" in tasks.TASKS[task.info.task].fields:
+        given["masks"] = filled(given["boxes"], task.info.preprocess.size)
     rows = [task.encode({**given, "labels": label}) for label in labels]
     return tf.nest.map_structure(lambda *leaves: tf.stack(leaves), *rows)
 
@@ -230,7 +222,7 @@ def test_one_input_equals_its_row_in_a_batch(task):
     names = sorted(together) if isinstance(together, dict) else [""]
     outputs = zip(names, tf.nest.flatten(together), tf.nest.flatten(alone), strict=True)
     for name, a, b in outputs:
-        assert a.dtype == tf.float32
+        assert a.dtype == (tf.int32 if name == "found_classes" else tf.float32)
         # Each class, and each prior, sees the input: a dead head would answer the same to all.
         changes = np.ptp(a, axis=0)
         if name not in RANKED:

@@ -1,0 +1,32 @@
+"""Networks and targets as a training leaves and meets them, for tests of all networks."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+
+
+def settle(model: keras.Model, seen) -> None:
+    """BatchNorm's statistics as after a training: those of the inputs `seen`.
+
+    With those of the formula the mobile networks would answer the same to every picture. Variances
+    below the layer's mean are raised to it: of the four or eight numbers of the last maps some are
+    almost equal, and dividing by their deviation enlarges rounding a hundred times.
+    """
+    norms = [x for x in model.layers if isinstance(x, keras.layers.BatchNormalization)]
+    momenta = [layer.momentum for layer in norms]
+    for layer in norms:
+        layer.momentum = 0.0
+    model(seen, training=True)
+    for layer, momentum in zip(norms, momenta, strict=True):
+        layer.momentum = momentum
+        variance = layer.moving_variance.numpy()
+        layer.moving_variance.assign(np.maximum(variance, variance.mean()))
+
+
+def filled(boxes, size) -> np.ndarray:
+    """uint8 [M, H, W]: the pixels of each box."""
+    rows, columns = np.ogrid[: size[0], : size[1]]
+    edges = (boxes[:, index, None, None] for index in range(4))
+    top, left, bottom, right = edges
+    return np.uint8((rows >= top) & (rows < bottom) & (columns >= left) & (columns < right))

@@ -90,7 +90,9 @@ def scan(path, options: Options = Options()) -> Listing:
     for table in tables:
         if not table.columns:
             tree.pass_over(table.name, table.why)
-    unused = len(set(picture_names) - {name for _, name in groups})
+    _contradiction(tree, groups, multi_label)
+    refused = {name for name, *_ in rejected}
+    unused = len(set(picture_names) - {name for _, name in groups} - refused)
     if unused:
         notes.append(f"{unused} pictures are in no table, and are not used")
     notes += [
@@ -203,10 +205,39 @@ def _annotation(rows: list, labels, relative: bool, multi_label: bool):
     return (None, False, tuple(names)), None
 
 
+def _contradiction(tree, groups, multi_label: bool) -> None:
+    """Raises SourceError where two tables say different classes of a picture without boxes."""
+    if multi_label:
+        return
+    for (_, name), rows in groups.items():
+        said = {where.rpartition(" row ")[0]: {c for c, _ in found} for where, _, found in rows}
+        boxed = any(box for _, _, found in rows for _, box in found)
+        first, *others = said.items()
+        for other, classes in others:
+            if not boxed and classes and first[1] and classes != first[1]:
+                raise SourceError(
+                    f"{tree.root}: {first[0]} says {', '.join(sorted(first[1]))} of {name}, and "
+                    f"{other} says {', '.join(sorted(classes))}: leave one of the tables out"
+                )
+
+
 def _two_ways(tables: list[Table]) -> list[Told]:
     """Cells of boxes by the rule of csv_boxes.settle, and -1 beside 0 and 1."""
     told = [Told(f"rows of {t.name}", len(t.rows), t.ambiguous) for t in tables if t.ambiguous]
     for table in tables:
+        box, label = table.columns.box, table.columns.label
+        bare = [
+            row
+            for _, row in table.rows
+            if box
+            and label >= 0
+            and len(row) >= table.count
+            and row[label]
+            and not any(row[index] for index in box.columns)
+        ]
+        if bare:
+            why = "a class without a box: taken as pictures without an object"
+            told.append(Told(f"rows of {table.name}", len(bare), why))
         places = [i for i, _ in table.columns.flags]
         cells = {row[i] for _, row in table.rows for i in places if i < len(row)}
         if places and cells & {"-1", "-1.0"} and cells & {"0", "0.0"}:
@@ -238,9 +269,13 @@ def _separator(tables: list[Table]) -> str | None:
         for _, row in table.rows
         if table.columns.label < len(row)
     }
-    for separator in "|;,":
+    for separator in "|;":
         if any(separator in cell for cell in cells):
             return separator
+    # Names have commas, too ("tench, Tinca tinca"): several classes where each is one elsewhere.
+    parts = {part.strip() for cell in cells for part in cell.split(",")}
+    if any("," in cell for cell in cells) and (parts <= cells or 2 * len(parts) <= len(cells)):
+        return ","
     joined = {cell for cell in cells if " " in cell}
     parts = {part for cell in cells for part in cell.split()}
     if joined and (parts <= cells or 2 * len(parts) <= len(cells)):

@@ -36,6 +36,7 @@ _CELLS = ("bbox", "box", "boundingbox", "bboxes", "boxes", "xywh", "xyxy", "coor
 _PARTS = re.compile(
     r"[xy](min|max|[0-9]|cent(er|re)|mid)?|(min|max|cent(er|re)|top|bottom|left|right)[xy]?"
     r"|c[xy]|[xy]c|[wh]|d[xy]|bbox.*|box.*|boundingbox.*|rect.*|xywh|xyxy"
+    r"|(col|column|row)(min|max|start|end)|[xy](start|end|from|to)|(start|end)[xy]"
 )
 
 

@@ -324,10 +324,11 @@ def _writing(counts) -> float:
     workers: dict[str, list[dict]] = {}
     for count in counts:
         workers.setdefault(count["worker"], []).append(count)
-    return max(
+    spans = (
         max(count["ended"] for count in own) - min(count["started"] for count in own)
         for own in workers.values()
     )
+    return max(spans, default=0.0)  # nothing is written where every sample is rejected
 
 
 def _added(histograms: Iterable[Mapping[str, int]]) -> dict[str, int]:

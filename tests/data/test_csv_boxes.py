@@ -91,7 +91,11 @@ def test_sides_in_a_cell_that_could_be_corners_are_told(tmp_path):
 
 @pytest.mark.parametrize(
     ("header", "columns"),
-    [("image,class,x_a,y_a,dx,dy", "dx, dy"), ("image,class,left,top", "left, top")],
+    [
+        ("image,class,x_a,y_a,dx,dy", "dx, dy"),
+        ("image,class,left,top", "left, top"),
+        ("image,class,col_min,row_min,col_max", "col_min, row_min, col_max"),
+    ],
 )
 def test_parts_of_boxes_that_are_not_understood_are_refused(header, columns, tmp_path):
     with_pictures(tmp_path, "a.jpg", t_csv=f"{header}\na.jpg,cup" + ",3" * (header.count(",") - 1))
@@ -197,3 +201,40 @@ def test_minus_one_beside_0_is_told(tmp_path):
     assert samples["b.jpg"].labels.tolist() == [1]
     (told,) = listing.ambiguous
     assert "unsure" in told.why
+
+
+def test_a_name_with_a_comma_is_one_class(tmp_path):
+    rows = ["image,label", 'a.jpg,"tench, Tinca tinca"', "b.jpg,cock", "c.jpg,cock"]
+    with_pictures(tmp_path, "a.jpg", "b.jpg", "c.jpg", t_csv="\n".join(rows))
+    listing, samples, _ = all_samples(tmp_path)
+    assert listing.labels == ("cock", "tench, Tinca tinca")
+    assert samples["a.jpg"].labels.tolist() == [1]
+    rows = ["image,label", 'a.jpg,"cat,dog"', "b.jpg,cat", "c.jpg,dog"]
+    with_pictures(tmp_path, t_csv="\n".join(rows))
+    listing, samples, _ = all_samples(tmp_path)
+    assert listing.labels == ("cat", "dog")
+    assert samples["a.jpg"].labels.tolist() == [0, 1]
+
+
+def test_tables_that_contradict_each_other_are_refused(tmp_path):
+    tables = {"a_csv": "image,label\na.jpg,cat\n", "b_csv": "image,label\na.jpg,dog\n"}
+    with_pictures(tmp_path, "a.jpg", **tables)
+    with pytest.raises(SourceError, match=r"a.csv says cat of a.jpg, and b.csv says dog"):
+        csv.scan(tmp_path)
+
+
+def test_a_class_without_a_box_is_told(tmp_path):
+    rows = "image,label,xmin,ymin,xmax,ymax\na.jpg,cat,,,,\nb.jpg,dog,10,5,30,25\n"
+    with_pictures(tmp_path, "a.jpg", "b.jpg", t_csv=rows)
+    listing, samples, _ = all_samples(tmp_path)
+    assert len(samples["a.jpg"].boxes) == 0
+    (told,) = listing.ambiguous
+    assert (told.count, "without a box" in told.why) == (1, True)
+
+
+def test_a_rejected_picture_is_in_a_table(tmp_path):
+    rows = "image,label,xmin,ymin,xmax,ymax\na.jpg,cat,n/a,5,30,25\nb.jpg,dog,10,5,30,25\n"
+    with_pictures(tmp_path, "a.jpg", "b.jpg", t_csv=rows)
+    listing = csv.scan(tmp_path)
+    assert [name for name, *_ in listing.rejected] == ["a.jpg"]
+    assert not listing.notes

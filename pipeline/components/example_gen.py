@@ -150,7 +150,7 @@ def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Pat
     manifest["beam_seconds"] = round(time.monotonic() - started, 3)  # with starting workers
     manifest["writing_seconds"] = round(_writing(counts), 3)
     manifest["cpu_seconds"] = round(sum(c["cpu_seconds"] for c in counts), 3)  # of that
-    manifest["peak_mb"] = max(c["peak_mb"] for c in counts)  # of a worker's process, MiB
+    manifest["peak_mb"] = max((c["peak_mb"] for c in counts), default=0)  # of a worker, MiB
     try:
         _check_rejected(rejected, len(references) + len(listing.rejected), params, workdir)
         _check_splits(manifest, rejected)

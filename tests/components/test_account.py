@@ -183,3 +183,13 @@ def test_the_sum_holds_over_sets_with_junk(tmp_path, seed):
     assert counts.pop("found") == found == sum(counts.values())
     pictures = [row for row in manifest["unused"] if row["what"] == "pictures"]
     assert sum(row["count"] for row in pictures) == counts["unused"]
+
+
+def test_a_set_whose_every_sample_is_rejected_says_why(tmp_path):
+    """Two pictures of each name: nothing is written, and the message has the reason."""
+    build.written(tmp_path / "set", {"data.yaml": "names: [cat]\ntrain: images\n"})
+    for number in range(2):
+        files_ = {f"images/{number}.{ending}": build.picture() for ending in ("jpg", "png")}
+        build.written(tmp_path / "set", {**files_, f"labels/{number}.txt": "0 0.5 0.5 0.2 0.2\n"})
+    with pytest.raises(IngestError, match=r"4 of 4 samples cannot be used.*ambiguous_picture"):
+        example_gen.run({"source": tmp_path / "set"}, Params(format="yolo"), tmp_path / "records")

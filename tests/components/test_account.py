@@ -192,4 +192,6 @@ def test_a_set_whose_every_sample_is_rejected_says_why(tmp_path):
         files_ = {f"images/{number}.{ending}": build.picture() for ending in ("jpg", "png")}
         build.written(tmp_path / "set", {**files_, f"labels/{number}.txt": "0 0.5 0.5 0.2 0.2\n"})
     with pytest.raises(IngestError, match=r"4 of 4 samples cannot be used.*ambiguous_picture"):
-        example_gen.run({"source": tmp_path / "set"}, Params(format="yolo"), tmp_path / "records")
+        example_gen.run(
+            {"source": tmp_path / "set"}, Params(format="yolo", splits=()), tmp_path / "records"
+        )

@@ -207,6 +207,14 @@ def beginning(tree: files.Tree, names: Iterable[str]) -> Iterator[list[str]]:
             return
 
 
+def any_lines(tree: files.Tree, names: Iterable[str], row: Callable[[str], Any]) -> bool:
+    """Whether there are pictures, and each of the first texts begins with a line that is a row."""
+    if not any(map(files.is_picture, tree.names)):
+        return False
+    found = list(beginning(tree, names))
+    return bool(found) and all(row(rows[0]) is not None for rows in found)
+
+
 def numbers(values: Any, count: int | None = None) -> tuple[float, ...]:
     """A list of numbers of pixels. Raises ValueError."""
     if not isinstance(values, (list, tuple)) or (count is not None and len(values) != count):

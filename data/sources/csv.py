@@ -31,6 +31,7 @@ from convoy.data.sources import Options, SourceError, csv_boxes, csv_table, igno
 from convoy.data.sources.csv_table import Table
 from convoy.data.sources.layout import pictures, split_of
 from convoy.data.sources.number import finite
+from convoy.data.sources.numbered import in_order
 from convoy.data.sources.split import SPLITS, hashed_split
 
 OBJECT = "object"  # the class of boxes without one
@@ -304,5 +305,4 @@ def _labels(tables: list[Table], groups: Iterable[list]) -> tuple[str, ...]:
         for _, row in table.rows
         if len(row) >= table.count and row[table.columns.label]
     }
-    numbers = all(name.isdecimal() for name in names)
-    return tuple(sorted(names, key=(lambda name: (int(name), name)) if numbers else str))
+    return in_order(names)

@@ -16,10 +16,9 @@ import posixpath
 import re
 from collections.abc import Sequence
 from typing import NamedTuple
-from urllib.parse import unquote
 
 from convoy.data.files import files
-from convoy.data.sources import SourceError, csv_boxes
+from convoy.data.sources import SourceError, csv_boxes, stated
 from convoy.data.sources.csv_boxes import CORNERS, key_of
 from convoy.data.sources.layout import split_in, split_of
 from convoy.data.sources.split import SPLITS
@@ -60,15 +59,23 @@ class Index:
 
     def find(self, text: str, folder: str, split: str | None = None) -> str | None:
         """The picture that a cell of a table in `folder` means."""
+        for name in stated.alternatives(text):
+            same = self._named(name, folder, split)
+            if same:
+                return same[0] if len(same) == 1 else None
+        return None
+
+    def _named(self, text: str, folder: str, split: str | None) -> list[str]:
+        """The picture of that name, or all that may be meant."""
         parts = [p for p in text.replace("\\", "/").split("/") if p not in ("", ".")]
         if not parts:
-            return None
+            return []
         below = [p for p in parts if p != ".."]
         ends = ("/".join(below[i:]) for i in range(len(below)))
         near = posixpath.normpath(posixpath.join(folder, *parts))
         matches = [name for name in (near, *ends) if name in self._names]
         if matches:
-            return matches[0]
+            return matches[:1]
         base = parts[-1]
         stem = posixpath.splitext(base)[0] if files.is_picture(base) else base
         same = self._bases.get(base) or self._bases.get(stem) or []
@@ -78,12 +85,7 @@ class Index:
             lambda name: name.startswith(f"{folder}/"),
         ):
             same = [name for name in same if narrow(name)] or same
-        if len(same) == 1:
-            return same[0]
-        # Label Studio's uploads are 1f2e3d4c-NAME, its local files ?d=FOLDER/NAME in an address.
-        plain = unquote(text).rpartition("?d=")[2]
-        plain = re.sub(r"(^|/)[0-9a-f]{8}-(?=[^/]+$)", r"\1", plain)
-        return self.find(plain, folder, split) if not same and plain != text else None
+        return same
 
 
 class Columns(NamedTuple):

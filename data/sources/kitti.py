@@ -29,10 +29,7 @@ _IGNORED = "DontCare"
 
 def detect(tree: files.Tree) -> bool:
     """A .txt of such lines in a folder of labels, and pictures."""
-    if not any(map(files.is_picture, tree.names)):
-        return False
-    found = list(annotated.beginning(tree, _names(tree)))
-    return bool(found) and all(_row(rows[0]) is not None for rows in found)
+    return annotated.any_lines(tree, _names(tree), _row)
 
 
 def scan(path, options: Options = Options()) -> Listing:

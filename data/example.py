@@ -62,6 +62,7 @@ FEATURES: dict[str, tuple[str, int | None]] = {
     "image/proposal/bbox/ymax": ("float", None),
     "image/proposal/bbox/xmax": ("float", None),
     "image/caption/string": ("bytes", None),
+    "image/frames/encoded": ("bytes", None),  # those beside it in a film, empty = itself; or none
     "image/target/encoded": ("bytes", None),  # the second picture of a pair, or none
     "text/string": ("bytes", None),  # a sentence; such a record has no image/encoded
 }
@@ -87,6 +88,7 @@ def encode(sample: Sample, labels: Sequence[str], sha256: str | None = None) -> 
         "image/class/text": [_bytes(labels[index]) for index in sample.labels.tolist()],
         "image/segmentation/class/encoded": [sample.segmentation] if sample.segmentation else [],
         "image/caption/string": [_bytes(caption) for caption in sample.captions],
+        "image/frames/encoded": sample.frames,
         "image/target/encoded": [sample.target] if sample.target else [],
         "text/string": [_bytes(sample.text)] if sample.text else [],
     }
@@ -200,6 +202,7 @@ def decode(record: bytes) -> Sample:
         part_owners=np.array(values["image/object/part/object"], np.int64),
         proposals=_boxes(values, "image/proposal/bbox", height, width),
         captions=tuple(_text([caption]) for caption in values["image/caption/string"]),
+        frames=tuple(values["image/frames/encoded"]),
         target=b"".join(values["image/target/encoded"]),
         text=_text(values["text/string"]),
         **flags,

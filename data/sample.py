@@ -99,6 +99,7 @@ class Sample:
     part_owners: np.ndarray = _empty(0, dtype=np.int64)  # [P] the object that a part belongs to
     proposals: np.ndarray = _empty(0, 4)  # [R, 4] pixels, by rank: see data/proposals.py
     captions: tuple[str, ...] = ()
+    frames: tuple[bytes, ...] = ()  # encoded, of a film: two before, two behind; b"" = the picture
     target: bytes = b""  # encoded second picture: the sharp one of a pair; empty = none
     text: str = ""
 

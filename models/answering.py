@@ -25,6 +25,8 @@ def answering(
     """
     names = tf.constant(list(labels))
     answer_of = (task.stacked if stacked else None) or task.answer
+    if task.around:
+        network = task.around(network)
     if task.at_once:
         network = in_pieces(network, task.at_once)
 

@@ -72,8 +72,11 @@ def warp(
 def fit(image: tf.Tensor, preprocess: Preprocess, size: tuple[int, int]):
     """Fits one decoded picture, uint8 or float [H, W, C], into the network's input.
 
-    Returns (float32 image [size[0], size[1], C], matrix [3, 3] from source to input pixels).
+    Returns (float32 image [size[0], size[1], C], matrix [3, 3] from source to input pixels); of a
+    network for whole pictures the picture as it is.
     """
+    if preprocess.whole:
+        return tf.cast(image, tf.float32), tf.eye(3)
     if margin := preprocess.margin:
         inside = dataclasses.replace(preprocess, size=tuple(size)).inside
         fitted, matrix = fit(image, inside, inside.size)

@@ -23,8 +23,10 @@ class Preprocess:
     `(x[channel_order] * scale - mean) / std` from these values.
     """
 
-    size: tuple[int, int]  # default input (height, width), pixels
-    resize: str = "stretch"  # "stretch" | "crop" (short side, then centre) | "letterbox" (pad)
+    size: tuple[int, int]  # default input (height, width), pixels; "whole": what a step learns of
+    # "stretch" | "crop" (short side, then centre) | "letterbox" (pad) | "whole": pictures of any
+    # size stay as they are
+    resize: str = "stretch"
     crop_pct: float = 1.0  # "crop": the centre crop is this part of the resized short side
     scale: float = 1.0
     mean: tuple[float, ...] = (0.0,)  # after scale, in channel_order
@@ -39,6 +41,11 @@ class Preprocess:
     @property
     def shape(self) -> tuple[int, ...]:
         return (*self.size, self.channels)
+
+    @property
+    def whole(self) -> bool:
+        """Whether pictures keep their size, whatever it is."""
+        return self.resize == "whole"
 
     @property
     def inside(self) -> Preprocess:
@@ -129,6 +136,8 @@ class Task:
                 (height, width), both None for text; names [K] is a string tensor. TensorFlow
     stacked:    `answer` of pictures of one size, where it differs: maps [B, H, W, ...] that
                 `answer`, whose pictures may have any size, encodes one by one
+    around:     of a model that sees something else than pictures: (a form of it) -> what is called
+                with the batch's inputs in its place, where it is served and evaluated
     difference: (expected, received, **limits) -> how far two batches of answers are apart, as one
                 number that `export.tolerance` bounds; NumPy
     reads:      the outputs that `decode` reads, where the model gives a dict; the others serve
@@ -141,7 +150,9 @@ class Task:
     takes:      names of what the model is given beside the picture, after it in a list: inputs of
                 these names in batches, requests and signatures. "proposals" [B, R, 4] float32 are
                 boxes, those of a request in pixels of the picture sent, those of the model in
-                pixels of its input; rows without area are none. The network's row names them
+                pixels of its input; rows without area are none. "frames" are the two pictures
+                before and the two behind it in a film: [B, 4] encoded ones of a request, "" the
+                picture itself; [B, H, W, 12] of the model. The network's row names them
     fitted:     of a network with layers that are fitted after its training
     windows:    [N, 4] boxes in pixels of the model's input that it is given with every picture, as
                 `proposals` that nobody sends
@@ -157,6 +168,7 @@ class Task:
     answer: Callable
     difference: Callable
     stacked: Callable | None = None
+    around: Callable | None = None
     reads: tuple[str, ...] = ()
     wiring: Callable = on_pictures
     tokens: Callable | None = None

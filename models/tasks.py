@@ -31,7 +31,7 @@ class TaskRow(NamedTuple):
     tiles: str = ""
     label_map: str = "labels"  # of the records: the file and the manifest's key of class names
     # What is learnt cannot be without: "class" of every sample, "object" of some picture that is
-    # trained on; "" = all may be without.
+    # trained on, "target", the restored picture, of every sample; "" = all may be without.
     needs: str = ""
 
 
@@ -114,6 +114,18 @@ TASKS = {
         picture_scores=False,
         tiles="maps",
         label_map="segmentation_labels",
+    ),
+    "restoration": TaskRow(
+        "convoy.models.restoration.task",
+        "restoration",
+        ("target",),
+        "image",
+        ("PSNR", "SSIM"),
+        "PSNR",
+        options=("scale",),
+        modes=("scratch",),
+        picture_scores=False,
+        needs="target",
     ),
     "text": TaskRow(
         "convoy.models.text.task",

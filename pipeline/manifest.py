@@ -74,3 +74,10 @@ def class_names(records: pathlib.Path, task: str) -> tuple[str, ...]:
             f"{task} learns. Its sources are those with label pictures: docs/data.md"
         )
     return labels.read(path)
+
+
+def scale_of(records: pathlib.Path) -> int:
+    """Sides of the records' target pictures in sides of their pictures."""
+    manifest = manifest_of(records)
+    enlarges = manifest.get("format") == "super_resolution"
+    return int(manifest["params"]["scale"]) if enlarges else 1

@@ -71,6 +71,8 @@ def model_card(
 def _input(info: ModelInfo, report: Mapping[str, Any]) -> str:
     if isinstance(info.preprocess, Sentence):
         return f"- input: sentences, of which the first {info.preprocess.words} words are seen"
+    if info.preprocess.whole:
+        return "- input: pictures of any size, as they are"
     height, width = report["input_size"]
     return f"- input: {height} x {width} pixels, pictures fitted by {info.preprocess.resize!r}"
 

@@ -111,7 +111,8 @@ def predict_rest(
     """
     arrays = questions.inputs(images, input_name)
     columns = {key: values.tolist() for key, values in arrays.items()}
-    columns[input_name] = [{"b64": base64.b64encode(i).decode()} for i in arrays[input_name]]
+    for key in {input_name} | ({*columns} & {*questions.STRINGS}):
+        columns[key] = _as_base64(columns[key])
     path = f"/v1/models/{name}" + (f"/versions/{version}" if version is not None else "")
     document = rest(connection, "POST", f"{path}:predict", {"inputs": columns})
     return {key: _array(value) for key, value in document["outputs"].items()}
@@ -165,6 +166,13 @@ def _array(value: Any) -> np.ndarray:
     return array.astype(np.float32) if array.dtype.kind == "f" else array
 
 
+def _as_base64(value: Any) -> Any:
+    """Bytes, or lists of them, as TensorFlow Serving's JSON has them."""
+    if isinstance(value, list):
+        return [_as_base64(item) for item in value]
+    return {"b64": base64.b64encode(value).decode()}
+
+
 def _is_binary(value: Any) -> bool:
     while isinstance(value, list) and value:
         value = value[0]
@@ -186,7 +194,8 @@ def load_local(model: str | os.PathLike) -> Callable[[Sequence[bytes | Question]
     """
     servable = Servable(_newest(model))
     types = {key: info.dtype for key, info in servable.signature(DEFAULT).inputs.items()}
-    (input_name,) = (key for key, kind in types.items() if kind == tf.string.as_datatype_enum)
+    strings = {key for key, kind in types.items() if kind == tf.string.as_datatype_enum}
+    (input_name,) = strings - {*questions.STRINGS}
     takes = sorted(set(types) - {input_name})
 
     def answer(images: Sequence[bytes | Question]) -> Answers:

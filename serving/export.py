@@ -61,7 +61,7 @@ def export(
 
     samples: encoded pictures, or sentences, to measure, compare and warm up with; at least one.
     Those of a task that takes more are Questions.
-    input_size: of pictures (height, width) in pixels, of sentences (length,).
+    input_size: of pictures (height, width) in pixels, None for any; of sentences (length,).
     precision: "auto" | "float32" | "bfloat16": which forms compete.
     tolerance: largest `task.difference` from the float32 network in memory.
     name: the model's name in warm-up requests.

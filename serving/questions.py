@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+
+STRINGS = ("frames",)  # of what is given: encoded pictures
+FRAMES = 4  # two before and two behind
 
 
 class Question(NamedTuple):
     """One row of a request."""
 
     payload: bytes  # an encoded picture, or a sentence in UTF-8
-    given: Mapping[str, np.ndarray] = {}  # by models.spec.Task.takes, e.g. proposals [R, 4]
+    # By models.spec.Task.takes: proposals [R, 4]; frames, four encoded pictures, b"" = the payload.
+    given: Mapping[str, Any] = {}
 
 
 def question(item: bytes | Question) -> Question:
@@ -26,8 +30,8 @@ def inputs(
     """The arrays of a batch by the names of a signature's inputs.
 
     takes: names that the model is given beside the payload; None = those that the questions have.
-    Rows of one batch are filled up with rows of 0, one at least: such a row is no proposal. Raises
-    ValueError for a question that lacks one.
+    Rows of one batch are filled up with rows of 0, one at least: such a row is no proposal. Without
+    frames the payload stands for all four. Raises ValueError for a question that lacks proposals.
     """
     questions = [question(item) for item in items]
     if takes is None:
@@ -36,6 +40,9 @@ def inputs(
     payloads[:] = [each.payload for each in questions]
     arrays = {input_name: payloads}
     for name in takes:
+        if name in STRINGS:
+            arrays[name] = _strings(name, questions)
+            continue
         missing = [index for index, each in enumerate(questions) if name not in each.given]
         if missing:
             raise ValueError(
@@ -48,6 +55,17 @@ def inputs(
             row[: len(values)] = values
         arrays[name] = filled
     return arrays
+
+
+def _strings(name: str, questions: Sequence[Question]) -> np.ndarray:
+    """[B, FRAMES] bytes."""
+    filled = np.full((len(questions), FRAMES), b"", object)
+    for row, each in zip(filled, questions, strict=True):
+        given = list(each.given.get(name, ()))
+        if given and len(given) != FRAMES:
+            raise ValueError(f"{name}: expected {FRAMES} encoded pictures, got {len(given)}")
+        row[: len(given)] = given
+    return filled
 
 
 def _rows(name: str, values) -> np.ndarray:

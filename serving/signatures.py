@@ -5,10 +5,12 @@ serving_default  `image_bytes` string [B]: JPEG, PNG, BMP or GIF (its first fram
                  of a network for sentences `text` string [B] in UTF-8
 serving_tensor   `image` uint8 [B, H, W, 3]: RGB, any H and W; not of a network for sentences
 
-A network on given proposals has a further input in both:
+A network that is given something beside the picture has a further input in both:
 proposals        float32 [B, R, 4]: ymin, xmin, ymax, xmax in pixels of the pictures sent; R is the
                  same for all pictures of a request, 10,000 at most. They are cut to the picture;
                  rows that have no area then, such as rows of 0, are none
+frames           string [B, 4]: the two pictures before and the two behind it in a film, encoded,
+                 "" for the picture itself; of serving_tensor uint8 [B, H, W, 12]
 
 What is answered is `answer` of the task (models/TASK/task.py): named outputs, batch first; of
 serving_tensor its `stacked`, where it has one. A task without pictures has serving_default alone.
@@ -27,6 +29,7 @@ from convoy.models import boxes, resize, tasks
 from convoy.models.answering import answering
 from convoy.models.spec import Preprocess, Task, seen
 from convoy.serving.decoding import decode_picture
+from convoy.serving.questions import FRAMES
 from convoy.serving.servable import DEFAULT, TENSOR
 
 MOST_PROPOSALS = 10_000  # per picture: Selective Search's quality finds no more of most
@@ -91,11 +94,46 @@ def _pictures(task: Task, answer: Callable, stacked: Callable, input_size: tuple
         return answered(prepare, image, given, stacked)
 
     def answered(fitting, pictures, given, answer):
+        if preprocess.whole:
+            return one_by_one(whole_of(fitting, answer), (pictures, given))
         image, matrix, size = tf.map_fn(fitting, pictures, fn_output_signature=shapes)
-        placed = {name: PLACE[name](each, matrix, input_size) for name, each in given.items()}
+        placed = {n: place_proposals(each, matrix, input_size) for n, each in given.items()}
         return answer(seen(image, placed, task.takes), matrix, size)
 
+    def whole_of(fitting, answer):
+        """What answers one picture and what is given beside it, as a batch of one."""
+
+        def call(asked):
+            picture, given = asked
+            image, matrix, size = fitting(picture)
+            beside = {name: beside_of(frames, image)[None] for name, frames in given.items()}
+            return answer(seen(image[None], beside, task.takes), matrix[None], size[None])
+
+        return call
+
+    def beside_of(frames, image):
+        if frames.dtype != tf.string:
+            return tf.cast(frames, tf.float32)
+        return frames_of(frames, image, preprocess.channels)
+
     return _functions(task, encoded, raw)
+
+
+def one_by_one(answer: Callable, pictures) -> dict:
+    """The answers to pictures of any sizes, each asked about alone; stacked, batch first."""
+
+    def first(picture):
+        return {name: value[0] for name, value in answer(picture).items()}
+
+    taken = tf.nest.map_structure(lambda x: tf.TensorSpec(x.shape[1:], x.dtype), pictures)
+    traced = tf.function(first, autograph=False).get_concrete_function(taken)
+    given = {name: tf.TensorSpec(x.shape, x.dtype) for name, x in traced.structured_outputs.items()}
+    return tf.map_fn(
+        lambda picture: traced(*tf.nest.flatten(picture)),
+        pictures,
+        fn_output_signature=given,
+        parallel_iterations=1,
+    )
 
 
 def _functions(task: Task, encoded: Callable, raw: Callable) -> dict:
@@ -111,6 +149,18 @@ def _functions(task: Task, encoded: Callable, raw: Callable) -> dict:
         @tf.function(autograph=False, input_signature=[pixels])
         def serving_tensor(image):
             return raw(image, {})
+
+    elif task.takes == ("frames",):
+        names = tf.TensorSpec([None, FRAMES], tf.string, name="frames")
+        values = tf.TensorSpec([None, None, None, 3 * FRAMES], tf.uint8, name="frames")
+
+        @tf.function(autograph=False, input_signature=[strings, names])
+        def serving_default(image_bytes, frames):
+            return encoded(image_bytes, {"frames": frames})
+
+        @tf.function(autograph=False, input_signature=[pixels, values])
+        def serving_tensor(image, frames):
+            return raw(image, {"frames": frames})
 
     else:
         (given,) = (tf.TensorSpec([None, None, 4], tf.float32, name=each) for each in task.takes)
@@ -155,7 +205,31 @@ def place_proposals(proposals: tf.Tensor, matrices: tf.Tensor, size: tuple[int, 
     return tf.pad(tf.where(finite, placed, 0.0), [[0, 0], [0, 1], [0, 0]])
 
 
-PLACE = {"proposals": place_proposals}  # of models.spec.Task.takes
+def frames_of(frames: tf.Tensor, image: tf.Tensor, channels: int) -> tf.Tensor:
+    """float32 [H, W, FRAMES * C] of the encoded frames [FRAMES] beside a picture [H, W, C].
+
+    "" is the picture itself. One of another size is refused.
+    """
+
+    def decoded(encoded, index):
+        picture = tf.cast(decode_picture(encoded, index, channels), tf.float32)
+        same = tf.reduce_all(tf.equal(tf.shape(picture), tf.shape(image)))
+        text = "expected frames of the size of their picture (height, width, channels), got"
+        check = tf.debugging.Assert(same, [text, tf.shape(picture), "beside", tf.shape(image)])
+        with tf.control_dependencies([check]):
+            return tf.identity(picture)
+
+    def one(pair):
+        return tf.cond(tf.strings.length(pair[0]) > 0, lambda: decoded(*pair), lambda: image)
+
+    found = tf.map_fn(
+        one,
+        (frames, tf.range(FRAMES)),
+        fn_output_signature=tf.TensorSpec([None, None, channels], tf.float32),
+    )
+    size = tf.shape(image)[:2]
+    joined = tf.reshape(tf.transpose(found, [1, 2, 0, 3]), [size[0], size[1], FRAMES * channels])
+    return tf.ensure_shape(joined, [None, None, FRAMES * channels])
 
 
 def _sentences(task: Task, answer: Callable) -> dict:

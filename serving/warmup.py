@@ -64,8 +64,9 @@ def request(
         tensor = message.inputs[key]
         if values.dtype == object:  # strings take no detour over NumPy's copies
             tensor.dtype = tf.string.as_datatype_enum
-            tensor.tensor_shape.dim.add().size = len(values)
-            tensor.string_val.extend(values)
+            for side in values.shape:
+                tensor.tensor_shape.dim.add().size = side
+            tensor.string_val.extend(values.ravel())
         else:
             tensor.CopyFrom(tf.make_tensor_proto(values))
     return message
@@ -74,7 +75,8 @@ def request(
 def questions_of(request: predict_pb2.PredictRequest) -> tuple[str, list[Question]]:
     """(name of the input that holds pictures or sentences, the rows) of a recorded request."""
     arrays = {key: tf.make_ndarray(tensor) for key, tensor in request.inputs.items()}
-    (name,) = (key for key, values in arrays.items() if values.dtype == object)
+    strings = (key for key, values in arrays.items() if values.dtype == object)
+    (name,) = (key for key in strings if key not in questions.STRINGS)
     payloads = arrays.pop(name)
     return name, [
         Question(payload, {key: values[index] for key, values in arrays.items()})

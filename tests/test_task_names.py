@@ -12,7 +12,9 @@ PLACES = (
     "models/rows_",
     *(
         f"models/{name}/"
-        for name in ("classification", "detection", "instance", "segmentation", "text")
+        for name in (
+            *("classification", "detection", "instance", "restoration", "segmentation", "text"),
+        )
     ),
     "pipeline/tasks/",
 )

@@ -65,6 +65,19 @@ def random_window(height, width, policy: Augment, draws, aspect, boxes=None, val
     return window
 
 
+def part_matrix(height, width, size: tuple[int, int], draws) -> tf.Tensor:
+    """[B, 3, 3] shifts that bring a part of `size` of each picture to the corner, by whole pixels.
+
+    height, width [B]; draws [B, 2], uniform. A side that is shorter than the part stays at 0.
+    """
+    sides = tf.stack([height, width], -1)
+    most = tf.cast(tf.maximum(sides - tf.constant(size, sides.dtype), 0), tf.float32)
+    shift = -tf.minimum(tf.floor(draws * (most + 1.0)), most)
+    zero, one = tf.zeros_like(shift[:, 0]), tf.ones_like(shift[:, 0])
+    rows = [[one, zero, shift[:, 1]], [zero, one, shift[:, 0]], [zero, zero, one]]
+    return tf.stack([tf.stack(row, -1) for row in rows], -2)
+
+
 def _expand(policy: Augment, draws) -> tf.Tensor:
     """The picture lies anywhere on a canvas of both sides times 1 .. expand_factor."""
     factor = 1.0 + (policy.expand_factor - 1.0) * draws[:, 1]

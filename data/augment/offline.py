@@ -55,6 +55,7 @@ def augment_copy(
         boxes=planned["boxes"].numpy(),
         keypoints=planned["keypoints"].numpy() if sample.keypoints.size else sample.keypoints,
         segmentation=_labels(sample.segmentation, row, size, render.IGNORE),
+        frames=tuple(_frame(frame, policy, row, size) for frame in sample.frames),
         target=_target(sample, row, size),
         areas=sample.areas * abs(float(geometry.determinant(row["matrix"])))
         if len(sample.areas)
@@ -158,6 +159,14 @@ def _target(sample: Sample, row: plan.Plan, size) -> bytes:
     image = _decoded(sample.target)
     moved = render.pair(image, row, size, size, tuple(image.shape[:2]))
     return tf.io.encode_png(_whole(moved)).numpy()
+
+
+def _frame(encoded: bytes, policy: Augment, row: plan.Plan, size) -> bytes:
+    """A frame changed as its picture is; b"" stands for that."""
+    if not encoded:
+        return b""
+    drawn = _drawn(_decoded(encoded), policy, row, size)
+    return tf.io.encode_jpeg(drawn, quality=JPEG_QUALITY).numpy()
 
 
 def _labels(png: bytes, row: plan.Plan, size, fill: int) -> bytes:

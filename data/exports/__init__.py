@@ -133,6 +133,7 @@ def unsupported(sample: Sample, *kept: str) -> dict[str, int]:
         "parts": len(sample.part_boxes),
         "captions": len(sample.captions),
         "picture_labels": len({*sample.labels.tolist()} - {*sample.classes.tolist()}),
+        "frames": len(sample.frames),
         "targets": int(bool(sample.target)),
         "texts": int(bool(sample.text)),
     }

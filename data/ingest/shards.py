@@ -37,7 +37,9 @@ from convoy.data.sources import source
 
 SPREAD = 8  # at least this many shards per split, so that workers and readers share it
 SPREAD_SAMPLES = 32  # ... as long as each holds this many samples
-LISTED_LACKING = 5  # samples without a class, and without an object, that are named
+LACKED = ("class", "object", "target")  # what a task may need of a sample
+WITHOUT = tuple(f"without_{what}" for what in LACKED)  # counts of samples
+LISTED_LACKING = 5  # samples without each of these that are named
 LISTED_WARNINGS = 200  # warnings listed per shard; all are counted
 
 
@@ -185,7 +187,7 @@ class Tally:
         self.objects = collections.Counter()  # class -> boxes
         self.images_sha256: list[tuple[str, str]] = []  # (source_id, sha256) of each record
         self.source_ids: list[str] = []  # of each sample, its copies left out
-        self.lacking: dict[str, list[str]] = {"class": [], "object": []}  # what -> source_ids
+        self.lacking: dict[str, list[str]] = {what: [] for what in LACKED}  # -> source_ids
         self.proposed = collections.Counter()  # objects by the overlap that a proposal reaches
 
     def warn(self, source_id: str, reason: str, detail: str) -> None:
@@ -199,7 +201,8 @@ class Tally:
         self.numbers["image_bytes"] += len(sample.image)
         self.objects.update(sample.classes.tolist())
         self.images.update({*sample.labels.tolist(), *sample.classes.tolist()})
-        for what, there in (("class", len(sample.labels)), ("object", len(sample.boxes))):
+        found = (len(sample.labels), len(sample.boxes), len(sample.target))
+        for what, there in zip(LACKED, found, strict=True):
             if not there:
                 self.numbers[f"without_{what}"] += 1
                 self.lacking[what] = [*self.lacking[what], sample.source_id][:LISTED_LACKING]
@@ -216,7 +219,7 @@ class Tally:
 
     def counts(self, labels: Sequence[str]) -> dict[str, Any]:
         names = ("read", "records", "copies", "objects", "image_bytes", "proposals")
-        names += ("without_class", "without_object")
+        names += WITHOUT
         return {
             **{name: self.numbers[name] for name in names},
             "images_by_class": {name: self.images[i] for i, name in enumerate(labels)},

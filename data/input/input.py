@@ -24,7 +24,7 @@ from convoy.data.as_written import as_written
 from convoy.data.augment import crops, draws, geometry, mix, plan, render, search, window
 from convoy.data.augment.noise import FILL
 from convoy.data.augment.policy import Augment
-from convoy.data.input import parse, proposed
+from convoy.data.input import film, parse, proposed
 from convoy.data.input.order import endless
 from convoy.models.resize import fit, fit_matrix, mirrored
 from convoy.models.spec import Preprocess, Sentence
@@ -52,7 +52,7 @@ class Stream:
     keypoints: int = 0  # K, see `keypoints_of`
     keypoint_pairs: tuple[tuple[int, int], ...] = ()  # (left, right), swapped by a mirrored picture
     max_proposals: int = 0  # rows of "proposals" that a training picture has, see proposed.given_of
-    target_scale: int = 1  # restoration: sides of the target picture in sides of the input
+    target_scale: int = 1  # sides of the target picture in sides of the input
 
     @property
     def together(self) -> int:
@@ -108,11 +108,9 @@ def training_batches(
             f"train.batch_size {stream.batch_size} gives each of {pipelines} workers {rows} rows: "
             f"this augmentation mixes {stream.together} at a time, of which it must be a multiple"
         )
-    size = count(stream.records, stream.split)
-    first = start_step * stream.batch_size
     raw = endless(
         shards(stream.records, stream.split),
-        *divmod(first, size),
+        *divmod(start_step * stream.batch_size, count(stream.records, stream.split)),
         seed=stream.seed,
         buffer=stream.shuffle_buffer,
     )
@@ -160,14 +158,16 @@ def evaluation_batches(stream: Stream) -> tf.data.Dataset:
         size = tf.shape(image)[:2]
         image, matrix = fit(image, stream.preprocess, stream.preprocess.size)
         row = {"image": image, "matrix": matrix, "size": size, "serialized": serialized}
+        if "frames" in stream.fields:
+            row["frames"] = film.of_record(serialized, image, decode)
         if "proposals" in stream.fields:
             row["proposals"] = proposed.fitted(serialized, size, matrix, stream.preprocess.size)
         return row
 
     rows = files.map(as_written(prepare), num_parallel_calls=tf.data.AUTOTUNE)
-    padded = "proposals" in stream.fields  # as many as each picture has
-    batches = rows.padded_batch(stream.batch_size) if padded else rows.batch(stream.batch_size)
-    return batches.prefetch(2)
+    # As many proposals as each picture has.
+    joined = rows.padded_batch if "proposals" in stream.fields else rows.batch
+    return joined(stream.batch_size).prefetch(2)
 
 
 def planned_block(stream: Stream, serialized: tf.Tensor, epoch: tf.Tensor) -> dict:
@@ -178,7 +178,7 @@ def planned_block(stream: Stream, serialized: tf.Tensor, epoch: tf.Tensor) -> di
     parsed = parse.block(serialized, stream.fields, stream.keypoints)
     key = draws.key_for(stream.seed, parsed["source_id"], epoch)
     if "captions" in parsed:
-        parsed["caption"] = _random_caption(
+        parsed["caption"] = parse.one_caption(
             parsed["captions"], draws.uniform(key, "caption", 1)[:, 0]
         )
     if not parse.has_picture(stream.fields):
@@ -197,7 +197,7 @@ def planned_block(stream: Stream, serialized: tf.Tensor, epoch: tf.Tensor) -> di
         boxes=parsed.get("boxes"),
         valid=parsed.get("valid"),
     )
-    made["matrix"] = _onto_input(stream, *shape) @ made["matrix"]
+    made["matrix"] = _onto_input(stream, key, *shape) @ made["matrix"]
     if geometry.straight(policy):
         snapped = window.snap(made["matrix"], *shape, size)
         made["matrix"] = snapped.matrix
@@ -226,6 +226,10 @@ def training_example(stream: Stream, row: dict) -> dict:
         example["image"] = _image(stream, row)
     if "proposals" in row:
         example["proposals"] = row["proposals"]
+    if "frames" in row:
+        example["frames"] = film.beside(
+            example["image"], row["frames"], lambda frame: _image(stream, {**row, "encoded": frame})
+        )
     if "search" in row:
         image = example["image"]
         example["image"] = search.searched(image, stream.augment, stream.fields, row["search"])
@@ -245,11 +249,13 @@ def decode(encoded: tf.Tensor, channels: int) -> tf.Tensor:
     return image
 
 
-def _onto_input(stream: Stream, height, width) -> tf.Tensor:
+def _onto_input(stream: Stream, key, height, width) -> tf.Tensor:
     """[B, 3, 3] from the canvas of the picture's size onto the network's input."""
     preprocess = stream.preprocess.inside
     if crops.fills(stream.augment):
         preprocess = dataclasses.replace(preprocess, resize="stretch")
+    if preprocess.whole:
+        return crops.part_matrix(height, width, preprocess.size, draws.uniform(key, "part", 2))
     return fit_matrix(height, width, preprocess, preprocess.size)
 
 
@@ -342,9 +348,3 @@ def _annotation(stream: Stream, row: dict) -> dict:
         image = decode(row["target"], stream.preprocess.channels)
         annotation["target"] = render.pair(image, made, shape, size, larger)
     return annotation
-
-
-def _random_caption(captions: tf.Tensor, draw: tf.Tensor) -> tf.Tensor:
-    """[B] one of each row's captions [B, CAPTIONS] that are not empty."""
-    counts = tf.reduce_sum(tf.cast(captions != "", tf.float32), -1)
-    return tf.gather(captions, tf.cast(draw * counts, tf.int32), batch_dims=1)

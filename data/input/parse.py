@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+FRAMES = 4  # two before and two behind
 CAPTIONS = 5  # that a picture keeps; COCO's have 5, a few 6 or 7
 
 _STRING = tf.io.FixedLenFeature([], tf.string)
@@ -35,6 +36,7 @@ FIELDS = {
     "masks": {"image/object/mask": _STRINGS},
     "segmentation": {"image/segmentation/class/encoded": _STRINGS},
     "keypoints": {**dict.fromkeys(_POINT[:2], _FLOATS), _POINT[2]: _NUMBERS},
+    "frames": {"image/frames/encoded": _STRINGS},
     "target": {"image/target/encoded": _STRING},
     "proposals": dict.fromkeys(_PROPOSED, _FLOATS),
     "captions": {"image/caption/string": _STRINGS},
@@ -55,7 +57,7 @@ def block(serialized: tf.Tensor, fields: tuple[str, ...], keypoints: int = 0) ->
     (valid: no padding, no crowd; learn: nor difficult); masks [B, N] PNGs or ""; segmentation,
     target, sentence [B]; keypoints [B, N, K, (y, x, visibility)] in parts of the sides; proposals
     [B, P, 4] in parts of the sides, by rank, P >= 1 the most in the block, rows of 0 behind a
-    picture's last; captions [B, CAPTIONS].
+    picture's last; frames [B, FRAMES] encoded or "", the picture itself; captions [B, CAPTIONS].
     """
     features = dict(PICTURE if has_picture(fields) else _SOURCE_ID)
     for field in fields:
@@ -82,6 +84,8 @@ def block(serialized: tf.Tensor, fields: tuple[str, ...], keypoints: int = 0) ->
         parsed["proposals"] = tf.stack(edges, axis=-1)
     if "segmentation" in fields:
         parsed["segmentation"] = _padded(columns["image/segmentation/class/encoded"], 1)[:, 0]
+    if "frames" in fields:
+        parsed["frames"] = _padded(columns["image/frames/encoded"], FRAMES)
     if "target" in fields:
         parsed["target"] = columns["image/target/encoded"]
     if "captions" in fields:
@@ -89,6 +93,12 @@ def block(serialized: tf.Tensor, fields: tuple[str, ...], keypoints: int = 0) ->
     if "sentence" in fields:
         parsed["sentence"] = columns["text/string"]
     return parsed
+
+
+def one_caption(captions: tf.Tensor, draw: tf.Tensor) -> tf.Tensor:
+    """[B] one of each row's captions [B, CAPTIONS] that are not empty, by draw [B], uniform."""
+    counts = tf.reduce_sum(tf.cast(captions != "", tf.float32), -1)
+    return tf.gather(captions, tf.cast(draw * counts, tf.int32), batch_dims=1)
 
 
 def _objects(columns: dict) -> dict:

@@ -3,21 +3,27 @@
 Folders (or ends of names) say which is which: blur/sharp, input/target, low/high, LR/HR,
 noisy/clean, rain/norain, hazy/clear and their like, below or above folders of splits, and below
 folders of scenes (`train/GOPR0372/blur`). Without splits, pairs are split by a hash of the
-source_id, which is the degraded picture's name.
+source_id, which is the degraded picture's name; the pictures of a film, where there are several,
+by that of its folder.
 
 Sample.image is the degraded picture, Sample.target the clean one, of the same size once both are
-upright. A small picture with its large one is another task: the reader super_resolution makes
-such pairs out of the large ones.
+upright. Of a film, data.frames: 5, it also has the pictures beside it in the degraded one's folder,
+as data/frames.py orders and lays them. A small picture with its large one is another task: the
+reader super_resolution makes such pairs out of the large ones.
 """
 
 from __future__ import annotations
 
+import collections
 import io
 import re
+from collections.abc import Iterable
+from typing import NamedTuple
 
 import numpy as np
 import PIL.Image
 
+from convoy.data import frames
 from convoy.data.files import files
 from convoy.data.images import images
 from convoy.data.objects import sample_of
@@ -91,15 +97,15 @@ def scan(path, options: Options = Options()) -> Listing:
             f"sharp, input and target, or noisy and clean; found "
             f"{', '.join(tree.folders()) or 'no folder'}"
         )
-    references = [
-        Reference(
-            first,
-            split or hashed_split(first, options.holdout, options.seed),
-            tree.where(first),
-            tree.where(second),
-        )
-        for first, second, split in pairs.matched
-    ]
+    names = [name for name, *_ in pairs.matched] + [name for name, _ in pairs.firsts_alone]
+    beside = _films(names) if options.frames > 1 else {}
+    apart = len({*map(_film_of, beside)}) > 1  # else one film would be one split
+    references = []
+    for first, second, split in pairs.matched:
+        hashed = hashed_split(_film_of(first) if apart else first, options.holdout, options.seed)
+        near = tuple(map(tree.where, beside.get(first, ())))
+        annotation = Second(tree.where(second), near, options.align) if near else tree.where(second)
+        references.append(Reference(first, split or hashed, tree.where(first), annotation))
     references.sort(key=lambda reference: (reference.split, reference.source_id))
     rejected = [
         (name, reason, f"{name}: no {half} picture of its name")
@@ -115,18 +121,68 @@ def scan(path, options: Options = Options()) -> Listing:
 def read(reference: Reference, labels, *, max_pixels=images.MAX_PIXELS, warn=ignore) -> Sample:
     """One pair. Raises BadSample: bad_pair where the sizes differ."""
     picture = images.load(reference.image, max_pixels)
+    given = reference.annotation
+    second = given if isinstance(given, Second) else Second(given)
     try:
-        target = images.load(reference.annotation, max_pixels)
+        target = images.load(second.target, max_pixels)
     except BadSample as error:
         raise BadSample("bad_pair", f"{error.reason}: {error.detail}") from None
     if (picture.height, picture.width) != (target.height, target.width):
         raise BadSample(
             "bad_pair",
             f"{reference.source_id} has {picture.width}x{picture.height} pixels, "
-            f"{files.name_of(reference.annotation)} {target.width}x{target.height}; expected "
+            f"{files.name_of(second.target)} {target.width}x{target.height}; expected "
             "equal sizes (for larger targets give the large pictures to super_resolution)",
         )
-    return sample_of(reference, picture, target=target.image)
+    beside = _beside(reference, picture.image, max_pixels, warn) if second.frames else ()
+    return sample_of(reference, picture, target=target.image, frames=beside)
+
+
+def _beside(reference: Reference, picture: bytes, max_pixels: int, warn) -> tuple[bytes, ...]:
+    """The frames beside a picture; where one cannot be used, which is told, the picture itself."""
+    found = []
+    for where in reference.annotation.frames:
+        try:
+            found.append(
+                picture if where == reference.image else images.load(where, max_pixels).image
+            )
+        except BadSample as error:
+            warn("bad_frame", f"{error.reason}: {error.detail}")
+            found.append(picture)
+    laid, failed = frames.laid(found, picture, reference.annotation.align)
+    if failed:
+        detail = f"{reference.source_id}: {failed} of {len(found)} frames beside it"
+        warn("not_aligned", f"{detail} have too little in common with it: they stay as they are")
+    other = sum(not each for each, own in zip(laid, found, strict=True) if own != picture)
+    if other:
+        detail = f"{reference.source_id}: {other} of {len(found)} frames beside it"
+        warn("frame_size", f"{detail} have another size: it stands for them")
+    return tuple(b"" if each == picture else each for each in laid)
+
+
+class Second(NamedTuple):
+    """What belongs to a degraded picture."""
+
+    target: files.Where
+    frames: tuple[files.Where, ...] = ()
+    align: str = "none"
+
+
+def _film_of(name: str) -> str:
+    return name.rpartition("/")[0]
+
+
+def _films(names: Iterable[str]) -> dict[str, list[str]]:
+    """name -> the names beside it in its folder."""
+    folders = collections.defaultdict(list)
+    for name in names:
+        folders[_film_of(name)].append(name)
+    beside = {}
+    for film in folders.values():
+        film.sort(key=frames.order)
+        for index, name in enumerate(film):
+            beside[name] = [film[place] for place in frames.neighbours(index, len(film))]
+    return beside
 
 
 def _pairs(tree: files.Tree) -> layout.Pairs:

@@ -12,33 +12,33 @@ import tensorflow as tf
 
 from convoy.models.restoration import bicubic, color
 
-STRIP = 1 << 20  # pixels of Y that the network sees at once, without the rows around them
+STRIP = 1 << 20  # pixels that the network sees at once, without the rows around them
 
 
 def enlarged(
     image: tf.Tensor, scale: int, network: Callable, margin: int, strip: int = STRIP
 ) -> tf.Tensor:
-    """uint8 [H, W, 3] -> uint8 [H * scale, W * scale, 3].
+    """[H, W, 3] of 0..255 -> float32 [H * scale, W * scale, 3], not rounded or cut to 0..255.
 
-    network: Y [1, h, w, 1] of 0..255 -> the same size; an output looks at `margin` pixels on each
-    side at most. Values are rounded, half up, and cut to 0..255.
+    network: RGB [1, h, w, 3] of 0..255 -> Y [1, h, w, 1]; an output looks at `margin` pixels on
+    each side at most.
     """
-    size = tf.shape(image)[:2] * scale
-    large = bicubic.resize(tf.cast(image, tf.float32), size)
-    y = restored(color.luma(large)[..., None], network, margin, strip)[..., 0]
-    colors = tf.stack(color.channels(y, *color.chroma(large)), axis=-1)
-    return tf.cast(tf.clip_by_value(tf.floor(colors + 0.5), 0.0, 255.0), tf.uint8)
+    large = tf.cast(image, tf.float32)
+    if scale > 1:
+        large = bicubic.resize(large, tf.shape(image)[:2] * scale)
+    y = strips(large, network, margin, strip)[..., 0]
+    return tf.stack(color.channels(y, *color.chroma(large)), axis=-1)
 
 
-def restored(y: tf.Tensor, network: Callable, margin: int, strip: int = STRIP) -> tf.Tensor:
-    """Y [H, W, 1] -> [H, W, 1] through the network, a strip of about `strip` pixels at a time."""
-    height, width = tf.shape(y)[0], tf.shape(y)[1]
+def strips(image: tf.Tensor, network: Callable, margin: int, strip: int = STRIP) -> tf.Tensor:
+    """[H, W, C] -> [H, W, 1] through the network, a strip of about `strip` pixels at a time."""
+    height, width = tf.shape(image)[0], tf.shape(image)[1]
     rows = tf.clip_by_value(strip // width, 1, height)
 
     def one(first, lines):
         end = tf.minimum(first + rows, height)
         above = tf.maximum(first - margin, 0)
-        seen = y[above : tf.minimum(end + margin, height)]
+        seen = image[above : tf.minimum(end + margin, height)]
         found = network(seen[None])[0][first - above : end - above]
         return end, lines.write(first // rows, found)
 

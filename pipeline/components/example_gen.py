@@ -55,6 +55,8 @@ class Params(pydantic.BaseModel):
     image_sets: str = ""
     ignore: int | None = None
     scale: int = 4
+    frames: int = 1
+    align: str = "none"
     exif: str = "auto"
     copies: int = 0
     augment: Augment = Augment()
@@ -81,6 +83,8 @@ def params_of(recipe: Recipe) -> Params:
         image_sets=data.image_sets,
         ignore=data.ignore,
         scale=data.scale,
+        frames=data.frames,
+        align=data.align,
         exif=data.exif,
         copies=ingest.copies,
         augment=ingest.augment,
@@ -190,6 +194,8 @@ def listed(path: pathlib.Path | str, params: Params) -> tuple[files.Tree | None,
         image_sets=params.image_sets,
         ignore=params.ignore,
         scale=params.scale,
+        frames=params.frames,
+        align=params.align,
         name=name.partition(":")[2],
     )
     listing = source(name).scan(where, options)
@@ -277,13 +283,12 @@ def _manifest(planned, counts, rejected, references, names, params: Params) -> d
     for split in params.splits:
         own = [count for count in counts if count["split"] == split]
         sums = ("records", "copies", "objects", "read", "image_bytes", "file_bytes")
-        sums += ("without_class", "without_object")
         splits[split] = {
-            **{name: sum(count[name] for count in own) for name in sums},
+            **{name: sum(count[name] for count in own) for name in (*sums, *shards.WITHOUT)},
             "rejected": sum(len(count["rejected"]) for count in own),
             "lacking": {
                 what: [i for count in own for i in count["lacking"][what]][: shards.LISTED_LACKING]
-                for what in ("class", "object")
+                for what in shards.LACKED
             },
             "images_by_class": _added(count["images_by_class"] for count in own),
             "objects_by_class": _added(count["objects_by_class"] for count in own),

@@ -14,6 +14,7 @@ from convoy.data.example import decode
 from convoy.data.input.input import shards
 from convoy.data.sample import Sample
 from convoy.models import tasks
+from convoy.models.spec import Preprocess
 from convoy.pipeline.artifacts import write_json
 from convoy.pipeline.config import Export, Recipe, Section
 from convoy.pipeline.networks import network
@@ -46,7 +47,7 @@ def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Pat
         task,
         model,
         labels=labels,
-        input_size=getattr(preprocess, "size", preprocess.shape),
+        input_size=_input_size(preprocess),
         **{name: getattr(params.export, name) for name in limits},
         precision=params.export.precision,
         tolerance=params.export.tolerance,
@@ -63,6 +64,13 @@ def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Pat
     write_json(model / "assets.extra" / SOURCE, source)
 
 
+def _input_size(preprocess) -> tuple[int | None, ...]:
+    """Of pictures (height, width), each None where any goes; of sentences (length,)."""
+    if not isinstance(preprocess, Preprocess):
+        return preprocess.shape
+    return (None, None) if preprocess.whole else preprocess.size
+
+
 def _data(examples: pathlib.Path) -> dict:
     manifest = json.loads((examples / "manifest.json").read_text())
     return {split: counts["records"] for split, counts in manifest["splits"].items()}
@@ -74,8 +82,10 @@ def _numbers(evaluation: pathlib.Path) -> dict:
 
 
 def _made(examples: pathlib.Path) -> dict:
-    """How the records' proposals were made: those of later pictures are made likewise."""
+    """How the records' proposals or frames were made: those of later pictures are made likewise."""
     manifest = json.loads((examples / "manifest.json").read_text())
+    if manifest["params"].get("frames", 1) > 1:
+        return {"frames": {"align": manifest["params"]["align"]}}
     if "proposals" not in manifest:
         return {}
     own = {name: manifest["params"][name] for name in ("max_proposals", "edge_model")}
@@ -83,8 +93,9 @@ def _made(examples: pathlib.Path) -> dict:
 
 
 def payload(sample: Sample) -> Question:
-    """What a request may hold of a sample: its picture, or its sentence, and its proposals."""
-    return Question(sample.image or sample.text.encode(), {"proposals": sample.proposals})
+    """What a request may hold of a sample: its picture, or its sentence, and what is beside it."""
+    given = {"proposals": sample.proposals, "frames": sample.frames}
+    return Question(sample.image or sample.text.encode(), given)
 
 
 def payloads(examples: pathlib.Path, split: str, limit: int) -> list[Question]:

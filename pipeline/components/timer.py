@@ -14,6 +14,7 @@ import platform
 from collections.abc import Callable, Mapping
 
 from convoy import models
+from convoy.models.spec import seen
 from convoy.pipeline.artifacts import write_json
 from convoy.pipeline.config import Export, Model, Recipe, Section, Train
 from convoy.pipeline.evaluation import predict
@@ -89,7 +90,10 @@ def _random(task) -> dict:
     shape = task.info.preprocess.shape
     image = np.random.default_rng(0).uniform(0, 255, (1, *shape)).astype(np.float32)
     matrix, size = np.eye(3, dtype=np.float32)[None], np.int32([shape[:2]])
-    return {name: tf.constant(v) for name, v in zip(FIELDS, (image, matrix, size), strict=True)}
+    row = dict(zip(FIELDS, (image, matrix, size), strict=True))
+    if "frames" in task.takes:
+        row["frames"] = np.concatenate([image] * 4, axis=-1)
+    return {name: tf.constant(value) for name, value in row.items()}
 
 
 def _calls(task, labels, limits, batches) -> dict[str, Callable]:
@@ -97,11 +101,15 @@ def _calls(task, labels, limits, batches) -> dict[str, Callable]:
     import tensorflow as tf
 
     answer = predict.predictor(task, labels, limits)
-    alone = tf.function(lambda image: task.model(image, training=False), autograph=False)
+    alone = tf.function(
+        lambda batch: task.model(seen(batch["image"], batch, task.takes), training=False),
+        autograph=False,
+        reduce_retracing=True,
+    )
     turns = {name: itertools.cycle(batches) for name in ("network", "answer")}
 
     def run_network():
-        for output in tf.nest.flatten(alone(next(turns["network"])["image"])):
+        for output in tf.nest.flatten(alone(next(turns["network"]))):
             output.numpy()
 
     def run_answer():

@@ -25,7 +25,7 @@ from convoy.pipeline import tasks
 from convoy.pipeline.artifacts import write_json
 from convoy.pipeline.config import Model, Recipe, Section, Train
 from convoy.pipeline.evaluation import predict
-from convoy.pipeline.manifest import class_names
+from convoy.pipeline.manifest import class_names, scale_of
 from convoy.pipeline.networks import network
 from convoy.pipeline.training import class_weights, head, longer, loop, stages, strategy
 
@@ -68,7 +68,8 @@ def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Pat
     where = strategy.build(params.train.strategy)
     learnt = table.row(params.task).options
     words = vocabulary(inputs["examples"], params.train_split) if VOCABULARY in learnt else ()
-    built_for = {"task": params.task, "vocabulary": words}
+    scale = scale_of(inputs["examples"])
+    built_for = {"task": params.task, "vocabulary": words, "scale": scale}
     model = network.with_source_widths(params.model)
     weights = weights_of(inputs["examples"], params, labels)
     with where.scope():
@@ -94,6 +95,7 @@ def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Pat
         batch_size=params.train.batch_size,
         max_boxes=params.train.max_boxes,
         shuffle_buffer=params.train.shuffle_buffer,
+        target_scale=scale,
         **given_of(inputs["examples"], task.takes),
     )
     parameters = _learn(task, stream, params, model, labels, workdir, where, inputs.get("features"))

@@ -37,9 +37,14 @@ def stream_of(task: Task, records: pathlib.Path, split: str, batch_size: int) ->
         fields=(*tasks.row(task.info.task).fields, *task.takes),
         preprocess=task.info.preprocess,
         encode=task.encode,
-        batch_size=batch_size,
+        batch_size=1 if whole(task) else batch_size,
         **given_of(records, task.takes),
     )
+
+
+def whole(task: Task) -> bool:
+    """Whether its pictures keep their sizes, so that no two of them make a batch."""
+    return getattr(task.info.preprocess, "whole", False)
 
 
 def predictor(

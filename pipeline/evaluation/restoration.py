@@ -24,19 +24,20 @@ MOST = 100.0
 class Closeness:
     """Means of PSNR and SSIM, picture by picture; keeps sums alone."""
 
-    def __init__(self, border: int = 0):
-        self._border = border
+    def __init__(self):
         self._psnr = self._ssim = 0.0
         self._pictures = self._measured = 0
 
-    def update(self, truth: np.ndarray, found: np.ndarray) -> None:
-        """uint8 [H, W, 3] or gray [H, W]. Raises ValueError for other sizes, or no pixel left."""
-        one, other = (prepared(pixels, self._border) for pixels in (truth, found))
-        self._psnr += psnr(one, other)
+    def update(self, truth: np.ndarray, found: np.ndarray, border: int = 0) -> float:
+        """uint8 [H, W, 3] or gray [H, W] -> PSNR. Raises ValueError for sizes, or no pixel left."""
+        one, other = (prepared(pixels, border) for pixels in (truth, found))
+        found_psnr = psnr(one, other)
+        self._psnr += found_psnr
         self._pictures += 1
         if min(one.shape) >= TAPS:
             self._ssim += ssim(one, other)
             self._measured += 1
+        return found_psnr
 
     def result(self) -> dict:
         """PSNR in dB, SSIM; None without a picture (SSIM: of 11 pixels or more on each side)."""

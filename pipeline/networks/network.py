@@ -37,11 +37,13 @@ def build(
     task: str | None = None,
     vocabulary: Sequence[str] = (),
     class_weights: Sequence[float] = (),
+    scale: int = 1,
 ) -> Task:
     """A fresh network for these classes, its weights drawn from `seed`, in train.precision.
 
     task: the recipe's; None = what the network is made for. class_weights: of the loss; a network
-    that does not learn needs none. Raises ValueError for another task.
+    that does not learn needs none. scale: of the records' targets. Raises ValueError for another
+    task.
     """
     keras.config.set_dtype_policy(train.precision)
     keras.utils.set_random_seed(seed)
@@ -56,6 +58,7 @@ def build(
         **{name: getattr(train, name) for name in OF_TRAIN},
         vocabulary=tuple(vocabulary),
         class_weights=tuple(class_weights),
+        scale=scale,
     )
     if model.widths:
         built = with_model(built, pruning.narrowed(built.model, model.widths))
@@ -130,6 +133,7 @@ def describe(
     *,
     task: str | None = None,
     vocabulary: Sequence[str] = (),
+    scale: int = 1,
 ) -> None:
     """Writes what `load` needs beside the weights."""
     used = ("mode", "feature_scale", "precision", "label_smoothing", "label_loss")
@@ -140,6 +144,7 @@ def describe(
             "task": task or models.describe(model.name).task,
             "labels": list(labels),
             "train": {name: getattr(train, name) for name in used},
+            "scale": scale,
         },
     )
     if vocabulary:
@@ -161,7 +166,7 @@ def _described(path: pathlib.Path, precision: str | None = None, more: int = 0) 
     train = Train(**{**meta["train"], **({"precision": precision} if precision else {})})
     known = path / VOCABULARY
     vocabulary = known.read_text().splitlines() if known.exists() else ()
-    options = {"task": meta.get("task"), "vocabulary": vocabulary}
+    options = {"task": meta.get("task"), "vocabulary": vocabulary, "scale": meta.get("scale", 1)}
     labels = [*meta["labels"], *(f"{n} more" for n in range(1, more + 1))]
     return build(Model(**meta["model"]), labels, train, **options)
 

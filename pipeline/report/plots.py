@@ -26,6 +26,7 @@ __all__ = [  # pictures come from overlay.py; who plots needs both
     "draw",
     "errors_by_kind",
     "gallery",
+    "histogram",
     "png",
     "pr_curves",
     "sheet",
@@ -219,6 +220,18 @@ def errors_by_kind(costs: Mapping[str, float | None], counts: Mapping[str, int])
         axes.spines[["top", "right"]].set_visible(False)
     panels[0].set_yticks(range(len(costs)), list(costs), fontsize=9)
     panels[0].invert_yaxis()
+    return figure
+
+
+def histogram(values: Sequence[float], title: str) -> Figure:
+    """How many values lie where, in 20 bins; a line at 0."""
+    figure = Figure(figsize=(9, 3), layout="constrained")
+    axes = figure.add_subplot()
+    axes.hist(values, bins=20, color=_line_color(0))
+    axes.axvline(0, color="black", linewidth=0.8)
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_title(title, fontsize=10, loc="left")
+    axes.spines[["top", "right"]].set_visible(False)
     return figure
 
 

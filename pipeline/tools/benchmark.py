@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Hashable, Sequence
 
 from convoy import models
+from convoy.models import spec
 from convoy.models.spec import Preprocess
 from convoy.pipeline.errors import UsageError
 
@@ -112,6 +113,11 @@ def measure(
         )
     keras.config.set_dtype_policy(precision)
     task = models.build_task(name, input_size=size)
+    if task.takes or (task.around and task.wiring is not spec.on_pictures):
+        raise ValueError(
+            f"benchmark: {name} learns from more than the pictures of a batch; expected a network "
+            "that sees pictures alone"
+        )
     pixels = task.info.preprocess.shape
     layers = structure.lines(task.model)
     row = {

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import PIL.Image
 
+from convoy.data import frames
 from convoy.data.images.images import load, upright
 from convoy.data.proposals import propose
 from convoy.data.sample import BadSample
@@ -45,9 +46,9 @@ def run(
     module, request = tasks.of(task), table_row(task).request
     output.mkdir(parents=True, exist_ok=True)
 
-    def answered_picture(path: str, target: pathlib.Path) -> tuple[dict, str]:
+    def answered_picture(path: str, target: pathlib.Path, beside) -> tuple[dict, str]:
         picture = load(path).image
-        answered = answer(picture)
+        answered = answer(picture, beside)
         module.draw(picture, answered, score).save(target)
         row = {request: str(pathlib.Path(path)), "picture": str(target), **module.named(answered)}
         for folder, content in module.files(answered).items() if hasattr(module, "files") else ():
@@ -64,9 +65,10 @@ def run(
 
     rows: list[dict] = []
     if request == "image":
-        for path, target in _places(words, output):
+        for index, (path, target) in enumerate(_places(words, output)):
+            beside = [words[place] for place in frames.neighbours(index, len(words))]
             try:
-                row, line = answered_picture(path, target)
+                row, line = answered_picture(path, target, beside)
             except (BadSample, OSError, ValueError) as error:
                 # A bad sample's detail begins with the file's name.
                 line = error.detail if isinstance(error, BadSample) else f"{path}: {error}"
@@ -95,22 +97,23 @@ def answers(
     task, answer = opened(served(pathlib.Path(model)), tile, views.check_words(tta))
     request = table_row(task).request
     rows = []
-    for item in inputs:
+    for index, item in enumerate(inputs):
+        beside = [inputs[place] for place in frames.neighbours(index, len(inputs))]
         if request == "image":
-            payload = upright(item).image if isinstance(item, bytes) else load(str(item)).image
+            payload = _picture(item)
         else:
             payload = item if isinstance(item, bytes) else str(item).encode()
-        rows.append(answer(payload))
+        rows.append(answer(payload, beside))
     return rows
 
 
 def opened(
     model: pathlib.Path, tiles: views.Tile | None = None, tta: Sequence[str | float] = ()
-) -> tuple[str, Callable[[bytes], dict]]:
+) -> tuple[str, Callable[..., dict]]:
     """(the task of an exported model, what it answers of one picture or sentence).
 
-    tta: "flip" and scales. Raises ValueError for a task whose
-    answers about views do not become one.
+    Of a film's picture it is also given those beside it, data.frames.neighbours. tta: "flip" and
+    scales. Raises ValueError for a task whose answers about views do not become one.
     """
     report = client.report_of(model)
     task = report["task"]
@@ -124,20 +127,38 @@ def opened(
     ask = views.of_model(model)
     ask = views.augmented(ask, tta, joining) if tta else ask
     ask = views.tiled(ask, tiles, joining) if tiles else ask
-    return task, lambda payload: ask(views.pixels(payload)[None])[0]
+    return task, lambda payload, _=(): ask(views.pixels(payload)[None])[0]
 
 
-def _whole(model: pathlib.Path, report: dict) -> Callable[[bytes], dict]:
+def _whole(model: pathlib.Path, report: dict) -> Callable[..., dict]:
     """What the model answers of a whole picture, the names of all classes where it gives none."""
-    made = (report.get("takes") or {}).get("proposals")
+    takes = report.get("takes") or {}
+    made = takes.get("proposals")
     ask = client.load_local(model)
     names = np.array([label.encode() for label in client.labels_of(model)], object)
 
-    def answer(payload: bytes) -> dict:
-        asked = Question(payload, {"proposals": _proposals(payload, made)}) if made else payload
+    def answer(payload: bytes, beside: Sequence = ()) -> dict:
+        given = {"proposals": _proposals(payload, made)} if made else {}
+        if takes.get("frames"):  # learnt of frames; else of pictures alone
+            near = [_picture_or(payload, item) for item in beside]
+            given["frames"], _ = frames.laid(near, payload, takes["frames"]["align"])
+        asked = Question(payload, given) if given else payload
         return {"class_names": names} | {key: row[0] for key, row in ask([asked]).items()}
 
     return answer
+
+
+def _picture(item) -> bytes:
+    """The encoded picture, upright, of bytes or a path. Raises BadSample."""
+    return upright(item).image if isinstance(item, bytes) else load(str(item)).image
+
+
+def _picture_or(other: bytes, item) -> bytes:
+    """The encoded picture, or the other where it cannot be read."""
+    try:
+        return _picture(item)
+    except BadSample:
+        return other
 
 
 def _proposals(picture: bytes, made: dict) -> np.ndarray:

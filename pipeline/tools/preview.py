@@ -2,7 +2,8 @@
 
 The pictures come out of the trainer's own input: augmented, fitted into the network's input, mixed
 where the recipe asks for it, with their targets encoded. Shown are boxes with the names of their
-classes, and, where the records hold them, masks, keypoints and segmentation; below each picture its
+classes, and, where the records hold them, masks, keypoints, segmentation and, at the right of it,
+the picture that is to become of it; below each picture its
 labels (with their shares where pictures are mixed), for detectors how many priors learn an object,
 and its source_id.
 """
@@ -22,7 +23,7 @@ from convoy.data.sample import Sample
 from convoy.models import tasks
 from convoy.pipeline.artifacts import write_bytes, write_json
 from convoy.pipeline.config import Recipe
-from convoy.pipeline.manifest import class_names, manifest_of
+from convoy.pipeline.manifest import class_names, manifest_of, scale_of
 from convoy.pipeline.networks import network
 from convoy.pipeline.report import overlay
 
@@ -34,7 +35,8 @@ def run(recipe: Recipe, records: pathlib.Path, output: pathlib.Path, batches: in
     """Draws DIR/batch1.png and so on; returns what `--json` prints. Raises ValueError."""
     manifest = manifest_of(records)
     labels = class_names(records, recipe.task)
-    task = network.build(recipe.model, labels, recipe.train, recipe.seed, task=recipe.task)
+    made_for = {"task": recipe.task, "scale": scale_of(records)}
+    task = network.build(recipe.model, labels, recipe.train, recipe.seed, **made_for)
     stream = stream_of(recipe, records, task)
     output.mkdir(parents=True, exist_ok=True)
     pictures, descriptions = [], []
@@ -64,6 +66,7 @@ def stream_of(recipe: Recipe, records: pathlib.Path, task) -> Stream:
         "batch_size": recipe.train.batch_size,
         "max_boxes": recipe.train.max_boxes,
         "shuffle_buffer": recipe.train.shuffle_buffer,
+        "target_scale": scale_of(records),
         **keypoints_of(records),
         **given_of(records, task.takes),
     }
@@ -95,6 +98,8 @@ def draw(row: dict, labels, segmentation_labels=()) -> Image.Image:
         shade = np.array(overlay.color(k), np.float32)
         blend = (0.5 * picture + 0.5 * shade).astype(np.uint8)
         picture = np.where(mask[..., None] > 0, blend, picture)
+    if "target" in targets:
+        picture = _beside(picture, targets["target"])
     scale = max(1, -(-CELL_PX // min(picture.shape[:2])))
     large = Image.fromarray(picture).resize(
         (picture.shape[1] * scale, picture.shape[0] * scale), Image.Resampling.NEAREST
@@ -105,6 +110,13 @@ def draw(row: dict, labels, segmentation_labels=()) -> Image.Image:
     if "keypoints" in targets:
         _draw_points(large, targets["keypoints"][valid] * [scale, scale, 1])
     return overlay.caption(large, "  ".join((*_notes(describe(row, labels)), row["source_id"])))
+
+
+def _beside(picture: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """The picture, its pixels as large as they are in the target, and the target at its right."""
+    factor = len(target) // len(picture)
+    large = np.kron(picture, np.ones((factor, factor, 1), np.uint8))
+    return np.hstack([large, np.clip(np.round(target), 0, 255).astype(np.uint8)])
 
 
 def describe(row: dict, labels) -> dict:

@@ -68,7 +68,7 @@ def check_annotation(manifest: Mapping[str, Any], recipe: Recipe) -> None:
     """
     what = tasks.row(recipe.task).needs
     data = recipe.data
-    splits = (data.train, data.val, data.test) if what == "class" else (data.train,)
+    splits = (data.train,) if what == "object" else (data.train, data.val, data.test)
     for split in dict.fromkeys(name for name in splits if name):
         counts = manifest["splits"].get(split, {})
         without, records = counts.get(f"without_{what}", 0), counts.get("records", 0)
@@ -82,7 +82,12 @@ def check_annotation(manifest: Mapping[str, Any], recipe: Recipe) -> None:
         )
 
 
-NEEDS = {"class": "samples that each have a class", "object": "pictures with objects"}
+NEEDS = {
+    "class": "samples that each have a class",
+    "object": "pictures with objects",
+    "target": "pictures that each have what they shall become, by the readers pairs and "
+    "super_resolution",
+}
 
 
 def _source_of(valid: pathlib.Path) -> str:

@@ -52,13 +52,13 @@ def enlarged(small: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 def main(folder: str, scale: str = "3") -> None:
     factor = int(scale)
-    by_paper, of_records = Closeness(factor), Closeness(factor)
+    by_paper, of_records = Closeness(), Closeness()
     paths = listed(folder)
     for path in paths:
         truth, small = reduced(path, factor)
-        by_paper.update(truth, enlarged(small, truth.shape))
+        by_paper.update(truth, enlarged(small, truth.shape), factor)
         rounded = luma(super_resolution.shrink(opened(path, factor), factor))
-        of_records.update(truth, enlarged(rounded, truth.shape))
+        of_records.update(truth, enlarged(rounded, truth.shape), factor)
     for name, numbers in (("the papers' steps", by_paper), ("records", of_records)):
         found = numbers.result()
         print(f"{name}: PSNR {found['PSNR']:.3f} dB, SSIM {found['SSIM']:.4f}, {len(paths)} files")

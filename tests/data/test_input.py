@@ -219,12 +219,13 @@ def test_classification_gets_the_labels_of_the_picture(digits_records):
 
 
 def written(folder, **changed):
-    """A folder of records holding one gray 20 x 40 picture with the given objects."""
-    image = tf.io.encode_png(tf.fill([20, 40, 3], tf.constant(90, tf.uint8))).numpy()
+    """A folder of records holding one gray 20 x 40 picture, or another, with the given objects."""
+    gray = tf.io.encode_png(tf.fill([20, 40, 3], tf.constant(90, tf.uint8))).numpy()
     boxes = np.array(changed.pop("boxes", np.zeros([0, 4])), np.float32)
     flags = {name: np.zeros(len(boxes), bool) for name in ("difficult", "truncated", "crowd")}
     sample = Sample(
-        "only", "train", image, 20, 40, boxes=boxes, classes=np.arange(len(boxes)),
+        "only", "train", changed.pop("image", gray), 20, 40,
+        boxes=boxes, classes=np.arange(len(boxes)),
         **{**flags, **changed},
     )  # fmt: skip
     with open(folder / "train-00000-of-00001.tfrecord", "wb") as file:

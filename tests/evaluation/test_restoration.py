@@ -56,10 +56,11 @@ def test_gray_is_taken_as_it_is():
 
 def test_means_of_pictures_not_of_pixels():
     """A large picture with an error of 1 and a small one with an error of 2."""
-    numbers = Closeness(border=1)
+    numbers = Closeness()
     assert numbers.result()["PSNR"] is None
-    numbers.update(np.full((40, 50), 9, np.uint8), np.full((40, 50), 10, np.uint8))
-    numbers.update(np.full((5, 5), 9, np.uint8), np.full((5, 5), 11, np.uint8))
+    numbers.update(np.full((40, 50), 9, np.uint8), np.full((40, 50), 10, np.uint8), 1)
+    one = numbers.update(np.full((5, 5), 9, np.uint8), np.full((5, 5), 11, np.uint8), 1)
+    assert one == pytest.approx(20 * math.log10(255 / 2))
     found = numbers.result()
     expected = (20 * math.log10(255) + 20 * math.log10(255 / 2)) / 2
     assert found["PSNR"] == pytest.approx(expected)
@@ -72,6 +73,6 @@ def test_other_sizes_and_nothing_left_are_named():
     with pytest.raises(ValueError, match="expected a restored picture of 31x24 px, got 30x24"):
         psnr(np.zeros((24, 31)), np.zeros((24, 30)))
     with pytest.raises(ValueError, match=r"more than 6 px on each side.*got 6x9"):
-        Closeness(3).update(np.zeros((9, 6), np.uint8), np.zeros((9, 6), np.uint8))
+        Closeness().update(np.zeros((9, 6), np.uint8), np.zeros((9, 6), np.uint8), 3)
     with pytest.raises(ValueError, match="11 px or more on each side, got 31x10"):
         ssim(np.zeros((10, 31)), np.zeros((10, 31)))

@@ -35,6 +35,7 @@ def encoded(picture: Image.Image) -> bytes:
 FOUND = np.zeros((60, 80), np.uint8)
 FOUND[:30, 40:] = 2
 TRUE = np.where(np.arange(80) == 40, np.uint8(255), FOUND)
+RESTORED = np.random.default_rng(0).integers(0, 256, (60, 80, 3)).astype(np.uint8)
 
 
 def sample(name="p", label=1, image=b"") -> Sample:
@@ -42,6 +43,7 @@ def sample(name="p", label=1, image=b"") -> Sample:
     classes, flags = np.array([label]), np.zeros(1, bool)
     about = {"labels": classes, "boxes": boxes, "classes": classes}
     about |= {"difficult": flags, "crowd": flags, "text": f"sentence {name}"}
+    about["target"] = encoded(Image.fromarray(RESTORED))
     about["segmentation"] = encoded(Image.fromarray(TRUE))
     mask = np.zeros((60, 80), np.uint8)
     mask[10:50, 10:50] = 1
@@ -84,6 +86,7 @@ ANSWERS = {
         "class_fractions": np.array([0.75, 0, 0.25], np.float32),
         "class_names": np.array([b"ant", b"bee", b"cat"], object),  # where a model is asked
     },
+    "restoration": {"image_bytes": encoded(Image.fromarray(RESTORED))},
 }
 
 
@@ -106,6 +109,7 @@ ROWS = {
         "classes": [1, 2],
     },
     "segmentation": {"fractions": [0.75, 0, 0.25]},
+    "restoration": {"height": 60, "width": 80},
 }
 ROWS["instance"] = ROWS["detection"]
 MASKS = [base64.b64encode(bytes([value]) * 784).decode() for value in (255, 153)]
@@ -125,6 +129,7 @@ NAMED = {
         ]
     },
     "segmentation": {"classes": {"ant": 0.75, "cat": 0.25}},
+    "restoration": {"height": 60, "width": 80},
 }
 NAMED["instance"] = {
     "detections": [
@@ -140,6 +145,7 @@ SAID = {
     "detection": "",
     "instance": "",
     "segmentation": "ant 75%, cat 25%",
+    "restoration": "80x60 px",
 }
 
 
@@ -216,7 +222,7 @@ def test_the_report_shows_the_chosen(task):
         metrics.update(*pair)
         chosen.update(*pair)
     numbers = metrics.result()
-    assert numbers[TASKS[task].gate] == pytest.approx(1.0)
+    assert numbers[TASKS[task].gate] == pytest.approx({"PSNR": 100.0}.get(TASKS[task].gate, 1.0))
     pairs = chosen.pairs()
     assert [item.source_id for item, _ in pairs] == ["p0", "p2", "p4"]
     shown = module.show(metrics, numbers, pairs)
@@ -288,3 +294,29 @@ def test_metrics_and_drawings_need_no_tensorflow():
         "sys.exit(any(name in sys.modules for name in ('tensorflow', 'keras')))"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_what_restoration_gains_by_hand():
+    """Of 3 x as large pictures: the answer is one too bright, the picture sent is black."""
+    from convoy.pipeline.evaluation.restoration import prepared, psnr
+    from convoy.pipeline.tasks import restoration
+
+    truth = np.full((60, 60, 3), 100, np.uint8)
+    near = np.full((60, 60, 3), 101, np.uint8)
+    dark = np.zeros((20, 20, 3), np.uint8)
+    pictures = {name: encoded(Image.fromarray(v)) for name, v in
+                (("image", dark), ("target", truth), ("found", near))}  # fmt: skip
+    one = Sample("a", "val", pictures["image"], 20, 20, target=pictures["target"])
+    metrics = restoration.Metrics(("picture",))
+    metrics.update(one, {"image_bytes": pictures["found"]})
+    tiny = encoded(Image.fromarray(np.zeros((2, 2, 3), np.uint8)))
+    small = encoded(Image.fromarray(np.zeros((6, 6, 3), np.uint8)))
+    metrics.update(Sample("b", "val", tiny, 2, 2, target=small), {"image_bytes": small})
+    numbers = metrics.result()
+    # Y of gray g is 16 + 219 g / 255: 102 of 100, 103 of 101, 16 of 0.
+    assert numbers["PSNR"] == pytest.approx(20 * np.log10(255 / 1))
+    assert numbers["PSNR_before"] == pytest.approx(20 * np.log10(255 / (102 - 16)))
+    assert (numbers["better"], numbers["pictures"], numbers["too_small"]) == (1, 1, 1)
+    with pytest.raises(ValueError, match="a: expected a restored picture of 54x54 px, got 14x14"):
+        metrics.update(one, {"image_bytes": pictures["image"]})
+    assert psnr(*(prepared(values, 3) for values in (truth, near))) == numbers["PSNR"]

@@ -46,10 +46,9 @@ CIFAR = (32, {1: 32, 2: 16, 4: 8})
 FCN = (64, {4: 66, 8: 33, 16: 17, 32: 9})
 FCN_ALEXNET = (64, {4: 64, 8: 32, 16: 16, 32: 8})
 UNET = (188, {1: 184, 2: 88, 4: 40, 8: 16, 16: 4})
-DILATED = "needs num_classes: it has no maps by stride"
 # Caffe's anchors learn only inside the picture: the square one of 128 px fits at one height here.
 WHOLE_ANCHORS = (144, 208)
-SENTENCE = "needs num_classes: it has no maps by stride"
+NO_MAPS = "needs num_classes: it has no maps by stride"
 WORDS = {"vocabulary": ("the", "film", "is", "good", "bad"), "max_words": 7, "num_classes": 3}
 # fmt: off
 CASES = {
@@ -165,12 +164,16 @@ CASES = {
     "segnet_basic": pictures(32, 45, 64, {2**n: 64 // 2**n for n in (1, 2, 3, 4)}, width=0.25),
     "unet": pictures(188, 204, *UNET, width=0.125),
     "unet_same": pictures(32, 45, 64, {2**n: 64 // 2**n for n in range(5)}, width=0.125),
-    "dilated_frontend_vgg16": Case({"input_size": (380, 389), "num_classes": 5}, no_maps=DILATED),
-    "dilation8_vgg16": Case({"input_size": (380, 389), "num_classes": 5}, no_maps=DILATED),
-    "text_cnn_rand": Case(WORDS, no_maps=SENTENCE),
-    "text_cnn_static": Case(WORDS, no_maps=SENTENCE),
-    "text_cnn_nonstatic": Case(WORDS, no_maps=SENTENCE),
-    "text_cnn_multichannel": Case(WORDS, no_maps=SENTENCE),
+    "dilated_frontend_vgg16": Case({"input_size": (380, 389), "num_classes": 5}, no_maps=NO_MAPS),
+    "dilation8_vgg16": Case({"input_size": (380, 389), "num_classes": 5}, no_maps=NO_MAPS),
+    "dbn": Case({"input_size": (16, 24), "width": 0.125}, no_maps=NO_MAPS),
+    "srcnn_915": Case({"input_size": (17, 20)}, no_maps=NO_MAPS),
+    "srcnn_935": Case({"input_size": (17, 20)}, no_maps=NO_MAPS),
+    "srcnn_955": Case({"input_size": (17, 20)}, no_maps=NO_MAPS),
+    "text_cnn_rand": Case(WORDS, no_maps=NO_MAPS),
+    "text_cnn_static": Case(WORDS, no_maps=NO_MAPS),
+    "text_cnn_nonstatic": Case(WORDS, no_maps=NO_MAPS),
+    "text_cnn_multichannel": Case(WORDS, no_maps=NO_MAPS),
 }
 # fmt: on
 # The smallest of each family, and variants with layers of their own.
@@ -207,6 +210,8 @@ QUICK = (
     "segnet_basic",
     "unet",
     "unet_same",
+    "dbn",
+    "srcnn_915",
     "text_cnn_rand",
 )
 # Families whose smallest network still has hundreds of layers, as many weights as VGG, or runs once

@@ -32,7 +32,7 @@ NAMES = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) f
 KINDS = (
     *("lenet5", "lm_resnet20", "mobilenet_v1", "googlenet_bn_aux", "spp_net_zf5"),
     *("ssd_mobilenet_v1", "yolov3_tiny", "faster_rcnn", "sliding_window"),
-    *("segnet_basic", "text_cnn_rand"),
+    *("segnet_basic", "srcnn_915", "text_cnn_rand"),
 )
 # A CPU computes float16 slowly, seconds per network.
 IN_FLOAT16 = ("lenet5", "lm_resnet20", "mobilenet_v1", "ssd_mobilenet_v1", "segnet_basic")
@@ -45,14 +45,8 @@ HALVES = [
     for pair in [(name, policy)]
 ]
 OF_KINDS = [name if name in KINDS else pytest.param(name, marks=pytest.mark.slow) for name in CASES]
-RANKED = (
-    "proposals",
-    "objectness",
-    "found",
-    "found_scores",
-    "found_classes",
-    "masks",
-)  # as many as a picture has, the others are 0 for all
+# As many as a picture has, the others are 0 for all.
+RANKED = ("proposals", "objectness", "found", "found_scores", "found_classes", "masks")
 SCALES = 16  # of the loss, at most: from 2**15, where the trainer begins, down to 1
 
 LIMITS = dict(score_threshold=0.01, iou_threshold=0.45, max_detections=20, suppression="hard")
@@ -73,7 +67,7 @@ def task(request):
     task = built(request.param)
     fill(task.model)
     settle(task.model, inputs(task, 4))
-    if task.stacked:
+    if "segmentation" in tasks.TASKS[task.info.task].fields:
         balance(task)
         return task
     if task.windows is not None:  # of a spread of 1: small windows hardly differ
@@ -100,7 +94,7 @@ def inputs(task, count: int) -> np.ndarray | list[np.ndarray]:
     if task.tokens:
         return task.tokens(sentences(count)).numpy()
     images = fitted(task, raw(task, count))[0].numpy()
-    return spec.seen(images, {"proposals": proposals(task, count)}, given(task))
+    return spec.seen(images, {name: beside(task, name, count) for name in given(task)}, given(task))
 
 
 def raw(task, count: int) -> tf.Tensor:
@@ -130,6 +124,13 @@ def proposals(task, count: int) -> np.ndarray:
     boxes = np.concatenate([low, low + np.random.default_rng(1).uniform(0.2, 0.4, (24, 2))], 1)
     boxes[-4:] = 0
     return np.float32(np.tile(boxes * [height, width, height, width], (count, 1, 1)))
+
+
+def beside(task, name: str, count: int) -> np.ndarray:
+    """What the model is given beside `count` pictures of its own size."""
+    if name == "proposals":
+        return proposals(task, count)
+    return np.float32(np.floor(formula.pictures(count, *task.info.preprocess.size, 12)))
 
 
 def rows(batch, part: slice):
@@ -163,6 +164,8 @@ def targets(task, count: int):
     if "segmentation" in tasks.TASKS[task.info.task].fields:
         size = task.info.preprocess.inside.size
         given["segmentation"] = np.uint8(np.indices(size).sum(0) // 3 % task.info.num_classes)
+    if "target" in tasks.TASKS[task.info.task].fields:
+        given["target"] = tf.constant(formula.pictures(1, *task.info.preprocess.size, 3)[0])
     if "masks" in tasks.TASKS[task.info.task].fields:
         given["masks"] = filled(given["boxes"], task.info.preprocess.size)
     rows = [task.encode({**given, "labels": label}) for label in labels]
@@ -245,6 +248,7 @@ def test_the_saved_model_answers_as_the_network(task, tmp_path):
     """The float32 form of the export, of a batch size that its graph does not know."""
     labels = [f"class {index}" for index in range(task.info.num_classes)]
     size = getattr(task.info.preprocess, "size", task.info.preprocess.shape)
+    size = (None, None) if task.around else size
     exported = without_heads(task)
     build = {"labels": labels, "input_size": size, **limits(task)}
     export.save(exported, tmp_path / "m", "float32", **build)
@@ -255,8 +259,10 @@ def test_the_saved_model_answers_as_the_network(task, tmp_path):
         expected = task.answer(task.decode(outputs), None, None, tf.constant(labels))
     else:
         sent = raw(task, 4)[:3]  # of those that its statistics are of
-        given = {name: tf.constant(proposals(task, 3)) for name in task.takes}
-        found = served["serving_tensor"](image=sent, **given)
+        given = {name: tf.constant(beside(task, name, 3)) for name in task.takes}
+        kinds = {"frames": tf.uint8}
+        asked = {name: tf.cast(x, kinds.get(name, x.dtype)) for name, x in given.items()}
+        found = served["serving_tensor"](image=sent, **asked)
         expected = answers(exported, sent, labels, given)
     found, expected = ({k: v.numpy() for k, v in each.items()} for each in (found, expected))
     assert set(found) == set(expected)
@@ -279,7 +285,8 @@ def answers(task, sent: tf.Tensor, labels, given) -> dict[str, tf.Tensor]:
     seen = spec.seen(images, given, task.takes)
     if task.windows is not None:
         seen = [seen, tf.constant(np.tile(task.windows, (len(images), 1, 1)))]
-    outputs = task.model(seen, training=False)
+    network = task.around(task.model) if task.around else task.model
+    outputs = network(seen, training=False) if network is task.model else network(seen)
     sizes = tf.constant([task.info.preprocess.size] * len(sent))
     decoded = task.decode(outputs, **limits(task))
     return (task.stacked or task.answer)(decoded, matrices, sizes, tf.constant(labels))

@@ -22,13 +22,13 @@ DBN = Family(
 )
 # The paper's sub-images.
 PART_33 = Preprocess(size=(33, 33), resize="whole")
-PART_128 = Preprocess(size=(128, 128), resize="whole")
+PART_128 = Preprocess(size=(128, 128), resize="whole", scale=1 / 255)
 
 # fmt: off
 ROWS = {
     "dbn": Row(DBN, 15_305_291, 9_886_318_592, 1, PART_128),
     "srcnn_915": Row(SRCNN, 8_129, 4_872_800, 1, PART_33),
-    "srcnn_935": Row(SRCNN, 24_513, 0, 1, PART_33),
-    "srcnn_955": Row(SRCNN, 57_281, 0, 1, PART_33),
+    "srcnn_935": Row(SRCNN, 24_513, 13_279_328, 1, PART_33),
+    "srcnn_955": Row(SRCNN, 57_281, 26_050_400, 1, PART_33),
 }
 # fmt: on

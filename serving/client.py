@@ -115,7 +115,17 @@ def predict_rest(
         columns[key] = _as_base64(columns[key])
     path = f"/v1/models/{name}" + (f"/versions/{version}" if version is not None else "")
     document = rest(connection, "POST", f"{path}:predict", {"inputs": columns})
-    return {key: _array(value) for key, value in document["outputs"].items()}
+    outputs = document["outputs"]
+    if not isinstance(outputs, dict):  # the name of a single output is left out
+        outputs = {_only_output(connection, path): outputs}
+    return {key: _array(value) for key, value in outputs.items()}
+
+
+def _only_output(connection: http.client.HTTPConnection, path: str) -> str:
+    """The name of the one output that a model has."""
+    signatures = rest(connection, "GET", f"{path}/metadata")["metadata"]["signature_def"]
+    (name,) = signatures["signature_def"][DEFAULT]["outputs"]
+    return name
 
 
 def status_rest(connection: http.client.HTTPConnection, name: str) -> dict[int, dict[str, Any]]:

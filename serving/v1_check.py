@@ -2,10 +2,10 @@
 
     python -I v1_check.py SAVED_MODEL REQUEST.json ANSWER.npz
 
-REQUEST.json: {"samples": [base64, ...], "given": {input: nested lists}}; the samples are for the
-input of strings. ANSWER.npz: one array an output, and `modules`, the top-level modules that were
-loaded. Nothing of this project is imported: what only works where the network's code is at hand
-fails here.
+REQUEST.json: {"samples": [base64, ...], "given": {input: nested lists of numbers, or of base64}};
+the samples are for the other input. ANSWER.npz: one array per output, and `modules`, the top-level
+modules that were loaded. Nothing of this project is imported: what only works where the network's
+code is at hand fails here.
 """
 
 from __future__ import annotations
@@ -13,6 +13,9 @@ from __future__ import annotations
 import base64
 import json
 import sys
+
+
+STRING = 7  # tensorflow.DT_STRING
 
 
 def main(model: str, request: str, answer: str) -> None:
@@ -27,9 +30,11 @@ def main(model: str, request: str, answer: str) -> None:
         graph = tf.compat.v1.saved_model.load(session, ["serve"], model)
         signature = graph.signature_def["serving_default"]
         feed = {
-            info.name: np.array(given[key], np.float32)
-            if key in given
-            else np.array(samples, object)
+            info.name: np.array(samples, object)
+            if key not in given
+            else np.array(given[key], np.float32)
+            if info.dtype != STRING
+            else np.array([[base64.b64decode(text) for text in row] for row in given[key]], object)
             for key, info in signature.inputs.items()
         }
         outputs = session.run({k: info.name for k, info in signature.outputs.items()}, feed)

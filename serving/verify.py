@@ -43,7 +43,12 @@ def verify(
         request, answer = pathlib.Path(folder, "request.json"), pathlib.Path(folder, "answer.npz")
         arrays = questions.inputs(samples, PAYLOAD)
         encoded = [base64.b64encode(sample).decode() for sample in arrays.pop(PAYLOAD)]
-        given = {name: values.tolist() for name, values in arrays.items()}
+        given = {
+            name: [[base64.b64encode(text).decode() for text in row] for row in values]
+            if name in questions.STRINGS
+            else values.tolist()
+            for name, values in arrays.items()
+        }
         request.write_text(json.dumps({"samples": encoded, "given": given}))
         process = subprocess.run(
             [sys.executable, "-I", str(SCRIPT), str(path), str(request), str(answer)],

@@ -28,7 +28,7 @@ NORM = {"epsilon": 1e-3, "momentum": 0.9}
 
 @keras.saving.register_keras_serializable("convoy")
 class Stack(keras.layers.Layer):
-    """[image [B, H, W, 3], frames [B, H, W, 12]] of 0..255 -> [B, H, W, 15] / 255 by time."""
+    """[image [B, H, W, 3], frames [B, H, W, 12]] -> [B, H, W, 15], by time."""
 
     def __init__(self, **kwargs):
         super().__init__(**{"dtype": "float32", **kwargs})
@@ -36,7 +36,7 @@ class Stack(keras.layers.Layer):
     def call(self, inputs):
         image, frames = inputs
         half = frames.shape[-1] // 2
-        return ops.concatenate([frames[..., :half], image, frames[..., half:]], axis=-1) / 255.0
+        return ops.concatenate([frames[..., :half], image, frames[..., half:]], axis=-1)
 
     def compute_output_shape(self, input_shape):
         image, frames = input_shape
@@ -79,18 +79,19 @@ def build(
             f"{variant}: expected sides that are multiples of {STRIDE}, got {height}x{width_px}: "
             "it halves the picture three times and adds what it saw before"
         )
-    image = keras.Input(preprocess.shape, dtype="float32", name="image")
+    image, middle = layers.image_input(preprocess)
     frames = keras.Input((*preprocess.size, 3 * FRAMES), dtype="float32", name="frames")
-    return keras.Model([image, frames], graph(image, frames, width), name=variant)
+    beside = keras.layers.Rescaling(preprocess.scale, dtype="float32", name="scale")(frames)
+    return keras.Model([image, frames], graph(middle, beside, width), name=variant)
 
 
-def graph(image, frames, width: float):
-    """The layers, from two inputs of one size to the picture."""
+def graph(middle, beside, width: float):
+    """The layers, from the picture and the frames beside it, of 0..1, to the sharp picture."""
 
     def of(filters: int) -> int:
         return max(1, int(width * filters))
 
-    x = f0 = conv(Stack(name="stack")([image, frames]), of(64), "f0", kernel=5)
+    x = f0 = conv(Stack(name="stack")([middle, beside]), of(64), "f0", kernel=5)
     x = conv(x, of(64), "d1", stride=2)
     x = conv(x, of(128), "f1")
     x = f2 = conv(x, of(128), "f2")
@@ -112,8 +113,7 @@ def graph(image, frames, width: float):
     start = layers.torch_start(9 * x.shape[-1])
     x = keras.layers.Conv2D(3, 3, name="f15", **start)(x)
     x = layers.BatchNorm(**NORM, name="f15_norm")(x)
-    reference = keras.layers.Rescaling(1 / 255, dtype="float32", name="middle")(image)
-    x = keras.layers.Add(dtype="float32", name="sum")([x, reference])
+    x = keras.layers.Add(dtype="float32", name="sum")([x, middle])
     x = keras.layers.Activation("sigmoid", dtype="float32", name="sigmoid")(x)
     return keras.layers.Rescaling(255.0, dtype="float32", name="values")(x)
 

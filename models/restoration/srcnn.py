@@ -82,7 +82,7 @@ def build(variant: str, preprocess: Preprocess, *, num_classes: int | None = 1) 
         variant, preprocess.size, minimum=least, why="nothing would be left of a map"
     )
     image = keras.Input(preprocess.shape, dtype="float32", name="image")
-    x = Brightness(name="brightness")(image)
+    x = Brightness(name="normalize")(image)
     for number, (filters, kernel) in enumerate(zip(FILTERS, KERNELS[variant], strict=True), 1):
         last = number == len(FILTERS)
         x = keras.layers.Conv2D(

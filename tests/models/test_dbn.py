@@ -14,10 +14,8 @@ from convoy.models import count
 from convoy.models.restoration import dbn
 from convoy.serving import client, export, signatures, warmup
 from convoy.serving.questions import Question
-from tests.models.test_parity import GOLDEN, assert_close, fill
+from tests.models.test_parity import fill
 from tests.models.weightless import weightless
-from tests.parity import formula
-from tests.parity.restoration import EVERY, SIZES, WIDTHS
 
 
 def test_counts_are_exact():
@@ -25,16 +23,6 @@ def test_counts_are_exact():
     model = weightless("dbn")
     assert count.params(model) == 15_305_291
     assert model.count_params() == 15_315_055
-
-
-@pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("name", ["dbn_quarter", pytest.param("dbn", marks=pytest.mark.slow)])
-def test_equals_pytorch(name, size):
-    model = fill(models.build("dbn", input_size=size, width=WIDTHS[name]))
-    stack = formula.pictures(1, *size, 15)
-    image, frames = stack[..., 6:9], np.concatenate([stack[..., :6], stack[..., 9:]], axis=-1)
-    found = np.asarray(model([image, frames], training=False))[0, :: EVERY[0], :: EVERY[1]]
-    assert_close(found, np.load(GOLDEN / "restoration.npz")[f"{name}_{size[0]}x{size[1]}"])
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,6 @@ import base64
 import json
 import sys
 
-
 STRING = 7  # tensorflow.DT_STRING
 
 

@@ -42,7 +42,8 @@ def run(recipe: str, top: pathlib.Path, *overrides: str):
 def stored(result, split: str):
     records = pathlib.Path(result["artifacts"]["example_gen"])
     (shard,) = shards(records, split)
-    return [decode(record) for record in tfrecord.read(shard)]
+    samples = [decode(record) for record in tfrecord.read(shard)]
+    return sorted(samples, key=lambda sample: sample.source_id)
 
 
 def asked_three_ways(job, name: str, questions) -> list[list[np.ndarray]]:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import pathlib
 from collections.abc import Mapping
 
+from convoy.pipeline import versions
 from convoy.pipeline.artifacts import Artifact
-from convoy.pipeline.components import pusher
 from convoy.pipeline.errors import ConfigError
 from convoy.pipeline.job import Job
 from convoy.pipeline.networks import trained
@@ -69,8 +69,8 @@ def pushed(job: Job, declared: Inputs) -> Inputs:
     A training is not compared with itself. What it was compared with when it was pushed stays its
     comparison, so that a rerun is all cache.
     """
-    version = pusher.newest(job.model_dir, but=declared["model"].key)
-    return {"pushed": job.model_dir / str(version)} if version else {}
+    version = versions.newest(job.model_dir, but=declared["model"].key)
+    return {} if version is None else {"pushed": versions.folders(job.model_dir)[version]}
 
 
 def raw(job: Job, declared: Inputs) -> Inputs:

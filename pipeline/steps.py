@@ -19,6 +19,7 @@ import importlib
 import json
 import os
 import pathlib
+import tempfile
 import types
 
 from convoy.pipeline import chosen, closure, outside
@@ -30,6 +31,7 @@ from convoy.pipeline.job import Job
 from convoy.pipeline.manifest import lines, manifest_of, summary
 from convoy.pipeline.store import execute, of_files
 from convoy.pipeline.validation import data_checks, recipe_checks
+from convoy.pipeline.versions import folders
 
 NAMES = (
     "example_gen",
@@ -44,6 +46,7 @@ NAMES = (
 )
 
 CHECKS = ("statistics_gen", "schema_gen", "example_validator")
+TURNS = 3  # at most, that the gate decides while others push
 BEHIND_THE_GATE = ("exporter", "infra_validator", "pusher")
 
 
@@ -55,6 +58,27 @@ def run(job: Job, upto: str) -> dict:
     """
     _prepare(job, upto)
     result: dict = {"run_dir": str(job.run_dir), "model_dir": str(job.model_dir), "pushed": False}
+    try:
+        _run(job, upto, result)
+    except Refused as refusal:
+        _keep(job, {**result, "refused": str(refusal)})
+        raise
+    _keep(job, result)
+    if not job.plan and not job.follows:
+        closure.keep(_parsed_sources(job))
+    return result
+
+
+def _keep(job: Job, result: dict) -> None:
+    """Completes the result of a run, and writes it where later commands look."""
+    result["cached"] = [name for name, artifact in job.done.items() if artifact.cached]
+    result["artifacts"] = {name: str(artifact.path) for name, artifact in job.done.items()}
+    result["metrics"] = _metrics(job)
+    if not job.plan and not job.follows:
+        write_json(job.run_dir / "result.json", result)
+
+
+def _run(job: Job, upto: str, result: dict) -> None:
     for name in needed(upto):
         if name in BEHIND_THE_GATE and not job.plan:
             _check_gate(job)
@@ -69,13 +93,6 @@ def run(job: Job, upto: str) -> dict:
                 result.update(AFTERWARDS[name](job))
             if name == "trainer" and job.follows:
                 break
-    result["cached"] = [name for name, artifact in job.done.items() if artifact.cached]
-    result["artifacts"] = {name: str(artifact.path) for name, artifact in job.done.items()}
-    result["metrics"] = _metrics(job)
-    if not job.plan and not job.follows:
-        write_json(job.run_dir / "result.json", result)
-        closure.keep(_parsed_sources(job))
-    return result
 
 
 def check_store(run_dir: pathlib.Path, store: pathlib.Path | None) -> None:
@@ -159,11 +176,25 @@ def _prepare(job: Job, upto: str) -> None:
     closure.recall(_parsed_sources(job))
     if job.plan:
         return
+    if "pusher" in needed(upto):
+        _check_writable(job.model_dir)  # not only after hours of training
     job.run_dir.mkdir(parents=True, exist_ok=True)
     write_bytes(job.run_dir / "config.yaml", dump(job.recipe).encode())
     if job.store and not (job.run_dir / "artifacts").exists():  # for later runs of the recipe
         target = os.path.relpath(job.store, job.run_dir)
         (job.run_dir / "artifacts").symlink_to(target, target_is_directory=True)
+
+
+def _check_writable(folder: pathlib.Path) -> None:
+    """Raises UsageError where a model could not be pushed to."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".writable-"):
+            pass
+    except OSError as error:
+        raise UsageError(
+            f"push.model_dir {folder}: expected a folder that can be written to: {error.strerror}"
+        ) from None
 
 
 def _parsed_sources(job: Job) -> pathlib.Path:
@@ -215,13 +246,33 @@ def _push(job: Job) -> dict:
     if job.plan:
         job.tell("pusher: would push a blessed model")
         return {}
-    inputs = {name: job.done[source].path for name, source in pusher.INPUTS.items()}
-    pusher.run(inputs, pusher.params_of(job.recipe, job.model_dir), job.run_dir)
+    again = {}
+    for turn in range(TURNS):
+        inputs = {name: job.done[source].path for name, source in pusher.INPUTS.items()}
+        try:
+            pusher.run(inputs, pusher.params_of(job.recipe, job.model_dir), job.run_dir)
+            break
+        except pusher.Overtaken as news:
+            if turn + 1 == TURNS:
+                raise Refused(f"not pushed: {news}, {TURNS} times in a row; run again") from None
+            job.tell(f"pusher: {news}: the gate decides again")
+            again = _decide_again(job)
     pushed = json.loads((job.run_dir / "pushed.json").read_text())
-    path = job.model_dir / str(pushed["version"])
+    path = folders(job.model_dir)[pushed["version"]]
     job.tell(f"pusher: {pusher.summary(pushed)} {path}")
     versions = {key: pushed[key] for key in ("version", "new", "newest", "returned_from")}
-    return {"pushed": True, "pushed_path": str(path), **versions}
+    return {**again, "pushed": True, "pushed_path": str(path), **versions}
+
+
+def _decide_again(job: Job) -> dict:
+    """Compares with what is pushed now, as entries of the result. Raises Refused."""
+    for name in ("evaluator", "exporter", "infra_validator"):
+        job.done.pop(name)
+    make(job, "evaluator")
+    told = _evaluated(job)
+    _check_gate(job)
+    make(job, "infra_validator")
+    return told
 
 
 def _metrics(job: Job) -> dict:

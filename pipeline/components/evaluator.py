@@ -24,6 +24,7 @@ from convoy.pipeline.config import Evaluate, Export, Recipe, Section, dump
 from convoy.pipeline.evaluation import gate, predict, pushed, views
 from convoy.pipeline.networks import network
 from convoy.pipeline.report.summary import write_summary
+from convoy.pipeline.versions import identity
 from convoy.serving import client
 
 INPUTS = {"examples": "example_gen", "model": "trainer"}
@@ -85,7 +86,9 @@ def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Pat
     notes = [note, how and f"Measured with {how}, which the served model does without."]
     verdict = dataclasses.replace(verdict, reasons=[*verdict.reasons, *filter(None, notes)])
     write_json(workdir / "metrics.json", numbers)
-    write_json(workdir / "gate.json", {**dataclasses.asdict(verdict), "summary": str(verdict)})
+    against = identity(inputs["pushed"]) if "pushed" in inputs else ""
+    told = {"summary": str(verdict), "against": against}  # which version it was compared with
+    write_json(workdir / "gate.json", {**dataclasses.asdict(verdict), **told})
     shown = module.show(metrics, numbers, chosen.pairs())
     write_summary(
         workdir / "report.html",

@@ -6,14 +6,17 @@ Output: pushed.json. The version is copied aside and renamed: a server sees all 
 The same export is never there twice, whichever recipes share the base path. Where an older version
 holds it, that one is renamed to the newest number if the gate found it better than the version that
 is newest now, or if that one is the same training exported otherwise; where it is only as good, the
-newest one stays, so that two equal recipes do not take turns every night.
+newest one stays, so that two equal recipes do not take turns every night. A version whose files are
+no longer what was pushed holds no export: it is named, and the export becomes a new version.
+
+The gate's decision holds for the version that it was compared with. Where another one was pushed
+since, nothing is pushed (Overtaken), and whoever runs the steps asks the gate again.
 """
 
 from __future__ import annotations
 
 import fcntl
 import hashlib
-import json
 import os
 import pathlib
 import shutil
@@ -23,6 +26,7 @@ from typing import NamedTuple
 from convoy.pipeline.artifacts import write_json
 from convoy.pipeline.config import Push, Recipe, Section
 from convoy.pipeline.errors import Refused
+from convoy.pipeline.versions import MARK, SOURCE, folders, identity, newest, read, trainer_of
 
 INPUTS = {
     "export": "exporter",
@@ -30,8 +34,10 @@ INPUTS = {
     "infra_validation": "infra_validator",
 }
 ASIDE = ".partial-"  # servers ignore folders whose name is no number
-MARK = "assets.extra/pushed.json"
-SOURCE = "assets.extra/source.json"  # which training and which export it is: the exporter's
+
+
+class Overtaken(RuntimeError):
+    """Another version was pushed since the gate decided; its decision no longer holds."""
 
 
 class Params(Section):
@@ -46,6 +52,7 @@ class Pushed(NamedTuple):
     new: bool  # it was copied there now
     newest: int  # version of the base path, the one that is served
     returned_from: int | None = None  # the number that the version had until now
+    damaged: int | None = None  # a version that would hold it, had its files not changed since
 
 
 def params_of(recipe: Recipe, model_dir: pathlib.Path) -> Params:
@@ -55,13 +62,14 @@ def params_of(recipe: Recipe, model_dir: pathlib.Path) -> Params:
 
 
 def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Path) -> None:
-    """Pushes. Raises Refused where the model is not blessed or not verified."""
+    """Pushes. Raises Refused where the model is not blessed or not verified, and Overtaken."""
     model = inputs["export"] / "saved_model"
     check(model, inputs["evaluation"], inputs["infra_validation"])
     base = pathlib.Path(params.push.model_dir) / params.name
-    gain = _read(inputs["evaluation"] / "gate.json").get("gain") or 0.0
-    pushed = push(model, base, keep=params.push.keep, better=gain > 0)
-    path = str((base / str(pushed.version)).resolve())
+    gate = read(inputs["evaluation"] / "gate.json")
+    better, against = (gate.get("gain") or 0.0) > 0, gate.get("against")
+    pushed = push(model, base, keep=params.push.keep, better=better, against=against)
+    path = str(folders(base)[pushed.version].resolve())
     report = {"name": params.name, **pushed._asdict(), "path": path}
     write_json(workdir / "pushed.json", report)
 
@@ -70,7 +78,9 @@ def summary(pushed: Mapping) -> str:
     """One clause for people about a pushed.json; the version's path follows."""
     version, newest, before = (pushed[key] for key in ("version", "newest", "returned_from"))
     if pushed["new"]:
-        return "new version"
+        damaged = pushed["damaged"]
+        changed = f" (version {damaged} held it, but its files have changed since)"
+        return "new version" + changed * (damaged is not None)
     if before is not None:
         return f"this very export was version {before} and is the newest again, version {version}"
     if version != newest:
@@ -80,11 +90,11 @@ def summary(pushed: Mapping) -> str:
 
 def check(model: pathlib.Path, evaluation: pathlib.Path, infra: pathlib.Path) -> None:
     """Raises Refused unless gate.json blesses and verified.json verifies this very SavedModel."""
-    gate = _read(evaluation / "gate.json")
+    gate = read(evaluation / "gate.json")
     if gate.get("blessed") is not True:
         reason = gate.get("summary") or f"{evaluation / 'gate.json'} has no blessing"
         raise Refused(f"not pushed: {reason}")
-    verified = _read(infra / "verified.json")
+    verified = read(infra / "verified.json")
     if verified.get("verified") is not True:
         raise Refused(f"not pushed: {infra / 'verified.json'} does not verify the export")
     if verified.get("digest") != content_digest(model):
@@ -94,73 +104,84 @@ def check(model: pathlib.Path, evaluation: pathlib.Path, infra: pathlib.Path) ->
         )
 
 
-def push(model: pathlib.Path, base: pathlib.Path, *, keep: int, better: bool = False) -> Pushed:
+def push(
+    model: pathlib.Path,
+    base: pathlib.Path,
+    *,
+    keep: int,
+    better: bool = False,
+    against: str | None = None,
+) -> Pushed:
     """Copies a SavedModel to base/VERSION, unless a version holds this very export already.
 
-    better: than the newest version, so that an older one that holds it becomes the newest. The
-    newest `keep` versions stay. Two pushers of one base path take turns.
+    better: than the newest version, so that an older one that holds it becomes the newest. against:
+    `identity` of the newest version of another training when the gate decided, "" of none; None =
+    not asked. The newest `keep` versions stay. Two pushers of one base path take turns. Raises
+    Overtaken.
     """
     base.mkdir(parents=True, exist_ok=True)
     with open(base / ".lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         for leftover in base.glob(f"{ASIDE}*"):  # of pushes that were killed
             shutil.rmtree(leftover)
-        digest = content_digest(model)
-        last = max(versions(base), default=0)
-        existing = _existing(model, base, digest)
+        _check_still(model, base, against)
+        digest, found = content_digest(model), folders(base)
+        last = max(found, default=0)
+        existing, damaged = _existing(model, found, digest)
         if existing is None:
             _copy(model, base, last + 1, digest)
-            pushed = Pushed(last + 1, True, last + 1)
-        elif existing != last and (
-            better or trainer_of(base / str(last)) == trainer_of(model) != ""
-        ):
-            _return(base, existing, last + 1)
+            pushed = Pushed(last + 1, True, last + 1, damaged=damaged)
+        elif existing != last and (better or trainer_of(found[last]) == trainer_of(model) != ""):
+            _return(found[existing], last + 1)
             pushed = Pushed(last + 1, False, last + 1, existing)
         else:
             pushed = Pushed(existing, False, last)
-        for old in sorted(versions(base))[:-keep]:
+        kept = folders(base)
+        for old in sorted(kept)[:-keep]:
             if old == pushed.version:
                 continue  # what the result names stays
             aside = base / f"{ASIDE}old-{old}"
-            os.rename(base / str(old), aside)  # goes all at once, too
+            os.rename(kept[old], aside)  # goes all at once, too
             shutil.rmtree(aside)
     return pushed
 
 
-def newest(base: pathlib.Path, *, but: str = "") -> int | None:
-    """The newest version under a base path that is not of the training `but`, None without one."""
-    if not base.is_dir():
-        return None
-    numbers = [n for n in versions(base) if not but or trainer_of(base / str(n)) != but]
-    return max(numbers, default=None)
+def _check_still(model: pathlib.Path, base: pathlib.Path, against: str | None) -> None:
+    """Raises Overtaken where the gate did not see the version that is newest now."""
+    number = newest(base, but=trainer_of(model))
+    now = "" if number is None else identity(folders(base)[number])
+    if against is not None and now != against:
+        raise Overtaken(
+            f"{base}: version {number} is of another training than the one that the gate compared "
+            "with"
+            if number is not None
+            else f"{base}: the version that the gate compared with is gone"
+        )
 
 
-def trainer_of(version: pathlib.Path) -> str:
-    """Key of the training that a SavedModel came from, "" where it does not say."""
-    return _read(version / SOURCE).get("trainer", "")
+def _existing(
+    model: pathlib.Path, found: Mapping[int, pathlib.Path], digest: str
+) -> tuple[int | None, int | None]:
+    """The newest version with the same content, or of the same export of the same training.
+
+    (it, None), or (None, such a version whose files are no longer those that were pushed).
+    """
+    source, damaged = read(model / SOURCE), None
+    for number in sorted(found, reverse=True):
+        pushed = read(found[number] / MARK).get("digest")
+        same = source.get("export") and read(found[number] / SOURCE) == source
+        if same or pushed == digest:
+            if pushed is None or content_digest(found[number]) == pushed:
+                return number, None
+            damaged = damaged or number
+    return None, damaged
 
 
-def _existing(model: pathlib.Path, base: pathlib.Path, digest: str) -> int | None:
-    """The newest version with the same content, or of the same export of the same training."""
-    source = _read(model / SOURCE)
-    for number in sorted(versions(base), reverse=True):
-        version = base / str(number)
-        same = source.get("export") and _read(version / SOURCE) == source
-        if same or _read(version / MARK).get("digest") == digest:
-            return number
-    return None
-
-
-def _return(base: pathlib.Path, version: int, number: int) -> None:
+def _return(version: pathlib.Path, number: int) -> None:
     """Renames a version, so that servers load it under the new number."""
-    mark = base / str(version) / MARK
-    write_json(mark, {**_read(mark), "version": number})
-    os.rename(base / str(version), base / str(number))
-
-
-def versions(base: pathlib.Path) -> list[int]:
-    """Numbers of the versions under a base path."""
-    return [int(child.name) for child in base.iterdir() if child.name.isdigit() and child.is_dir()]
+    mark = version / MARK
+    write_json(mark, {**read(mark), "version": number})
+    os.rename(version, version.with_name(str(number)))
 
 
 def content_digest(model: pathlib.Path) -> str:
@@ -193,10 +214,3 @@ def _copy(model: pathlib.Path, base: pathlib.Path, version: int, digest: str) ->
         os.fsync(folder)
     finally:
         os.close(folder)
-
-
-def _read(path: pathlib.Path) -> dict:
-    try:
-        return json.loads(path.read_text())
-    except FileNotFoundError:
-        return {}

@@ -14,6 +14,8 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from pydantic import Field
+
 from convoy.data import tfrecord
 from convoy.data.augment.policy import Augment
 from convoy.data.example import decode
@@ -33,6 +35,7 @@ INPUTS = {"examples": "example_gen", "features": "feature_gen"}
 NOT_RUN = ("convoy.pipeline.report*",)  # drawings of the task: the validation asks for scores
 GROWS = longer
 
+PACE = ("checkpoint_minutes", "log_steps", "keep")
 VOCABULARY = "vocabulary"  # the option of a task that learns from words
 
 
@@ -46,9 +49,14 @@ class Params(Section):
     augment: Augment
     train: Train
     limits: dict[str, Any]  # of decoding, where there is a split to validate on
+    # Of `train`, in no key: how often is saved and told changes no weight, and a training that was
+    # stopped goes on whatever they are.
+    pace: dict[str, Any] = Field({}, exclude=True)
 
 
 def params_of(recipe: Recipe) -> Params:
+    usual = Train()
+    pace = {name: getattr(recipe.train, name) for name in PACE}
     return Params(
         task=recipe.task,
         seed=recipe.seed,
@@ -57,13 +65,16 @@ def params_of(recipe: Recipe) -> Params:
         metric=recipe.evaluate.metric or table.row(recipe.task).gate,
         model=recipe.model,
         augment=recipe.augment,
-        train=recipe.train,
+        train=recipe.train.model_copy(update={name: getattr(usual, name) for name in PACE}),
+        pace=pace,
         limits=predict.limits_of(recipe.task, recipe.export) if recipe.data.val else {},
     )
 
 
 def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Path) -> None:
     """Trains until done. Raises errors.Interrupted on SIGTERM with everything saved in workdir."""
+    train = params.train.model_copy(update=params.pace)
+    params = params.model_copy(update={"train": train})
     labels = class_names(inputs["examples"], params.task)
     where = strategy.build(params.train.strategy)
     learnt = table.row(params.task).options

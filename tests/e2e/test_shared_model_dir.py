@@ -11,7 +11,8 @@ import yaml
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from convoy.pipeline import config, steps
+from convoy.pipeline import config, errors, steps, versions
+from convoy.pipeline.components import pusher
 
 pytestmark = pytest.mark.slow
 
@@ -73,3 +74,63 @@ def test_nights_of_two_recipes(recipes, tmp_path):
     assert third["version"] == third["newest"] - (0 if returns else 1)
     versions = sorted(path.name for path in (tmp_path / "served" / "shared").iterdir())
     assert versions == [".lock", *(["2", "3"] if returns else ["1", "2"])]
+
+
+def pushes_between(job, model: pathlib.Path) -> None:
+    """Another run pushes `model` into the job's folder once, after the job's gate has decided."""
+    said = job.tell
+
+    def tell(line: str) -> None:
+        said(line)
+        if line.startswith("infra_validator:") and not job.model_dir.joinpath("1").exists():
+            pusher.push(model, job.model_dir, keep=9)
+
+    job.tell = tell
+
+
+def test_what_another_run_pushes_meanwhile_is_compared_with(recipes, tmp_path):
+    """The gate decides again before the push, and what it refuses then is not pushed."""
+    elsewhere = recipes["B"].push.model_copy(update={"model_dir": str(tmp_path / "elsewhere")})
+    other = steps.Job(recipes["B"].model_copy(update={"push": elsewhere}))
+    steps.run(other, "pusher")
+    model = other.done["exporter"].path / "saved_model"
+
+    job = steps.Job(recipes["A"])
+    pushes_between(job, model)
+    result = steps.run(job, "pusher")
+    assert (result["pushed"], result["version"]) == (True, 2)
+    gate = json.loads((job.done["evaluator"].path / "gate.json").read_text())
+    assert gate["against"] == versions.identity(job.model_dir / "1")
+    assert gate["gain"] is not None
+
+    strict = recipes["A"].evaluate.model_copy(update={"min_gain": 2.0})
+    push = recipes["A"].push.model_copy(update={"model_dir": str(tmp_path / "strict")})
+    recipe = recipes["A"].model_copy(update={"evaluate": strict, "push": push})
+    job = steps.Job(recipe)
+    pushes_between(job, model)
+    with pytest.raises(errors.Refused, match="is not enough"):
+        steps.run(job, "pusher")
+    assert versions.versions(job.model_dir) == [1]
+    kept = json.loads((job.run_dir / "result.json").read_text())
+    assert kept["pushed"] is False
+    assert "is not enough" in kept["refused"]
+    assert kept["metrics"]["top1"] is not None
+
+
+def test_a_changed_pace_goes_on_with_the_same_training(recipes):
+    job = steps.Job(recipes["A"])
+    trained = steps.run(job, "trainer")["artifacts"]["trainer"]
+    paced = {"checkpoint_minutes": 1.0, "log_steps": 3, "keep": 5}
+    train = recipes["A"].train.model_copy(update=paced)
+    again = steps.run(steps.Job(recipes["A"].model_copy(update={"train": train})), "trainer")
+    assert again["artifacts"]["trainer"] == trained
+    assert "trainer" in again["cached"]
+
+
+def test_a_folder_that_cannot_be_pushed_to_is_named_before_work_is_done(recipes, tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    push = recipes["A"].push.model_copy(update={"model_dir": str(tmp_path / "file")})
+    job = steps.Job(recipes["A"].model_copy(update={"push": push}))
+    with pytest.raises(errors.UsageError, match=r"push\.model_dir .*can be written to"):
+        steps.run(job, "pusher")
+    assert not job.artifacts.exists()

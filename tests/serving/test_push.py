@@ -11,7 +11,7 @@ import sys
 
 import pytest
 
-from convoy.pipeline import errors
+from convoy.pipeline import errors, versions
 from convoy.pipeline.components import infra_validator, pusher
 from convoy.pipeline.config import Push
 from convoy.serving import client, warmup
@@ -126,7 +126,7 @@ def exports(tmp_path) -> dict[str, pathlib.Path]:
     for name, (trainer, export, content) in made.items():
         (tmp_path / name / "assets.extra").mkdir(parents=True)
         (tmp_path / name / "saved_model.pb").write_bytes(content)
-        write(tmp_path / name / pusher.SOURCE, {"trainer": trainer, "export": export})
+        write(tmp_path / name / versions.SOURCE, {"trainer": trainer, "export": export})
     return {name: tmp_path / name for name in made}
 
 
@@ -134,13 +134,11 @@ def pushes(exports, tmp_path, *names: str, **options) -> list[tuple]:
     """What came of each push into one folder; "A!" = the gate found A better than the newest."""
     base = tmp_path / "served" / "shared"
     return [
-        tuple(
-            pusher.push(
-                exports[name.removesuffix("!")],
-                base,
-                **{"keep": 9, "better": name.endswith("!"), **options},
-            )
-        )
+        pusher.push(
+            exports[name.removesuffix("!")],
+            base,
+            **{"keep": 9, "better": name.endswith("!"), **options},
+        )[:4]
         for name in names
     ]
 
@@ -154,7 +152,7 @@ def test_no_export_is_pushed_twice(exports, tmp_path):
     held_by_1, held_by_2 = (1, False, 2, None), (2, False, 2, None)
     assert found == [NEW_1, NEW_2, held_by_2, held_by_1, held_by_2, held_by_1, held_by_2]
     base = tmp_path / "served" / "shared"
-    assert sorted(pusher.versions(base)) == [1, 2]
+    assert sorted(versions.versions(base)) == [1, 2]
     assert pusher.summary(pusher.Pushed(*found[3])._asdict()) == (
         "already there (version 2 is newer, and this one is not better)"
     )
@@ -165,9 +163,9 @@ def test_an_older_version_that_is_better_returns(exports, tmp_path):
     again = (3, False, 3, None)
     assert found == [NEW_1, NEW_2, (3, False, 3, 1), again, again, (2, False, 3, None)]
     base = tmp_path / "served" / "shared"
-    assert sorted(pusher.versions(base)) == [2, 3]
+    assert sorted(versions.versions(base)) == [2, 3]
     assert (base / "3" / "saved_model.pb").read_bytes() == b"a"
-    assert json.loads((base / "3" / pusher.MARK).read_text())["version"] == 3
+    assert json.loads((base / "3" / versions.MARK).read_text())["version"] == 3
     assert pusher.summary(pusher.Pushed(*found[2])._asdict()) == (
         "this very export was version 1 and is the newest again, version 3"
     )
@@ -182,14 +180,57 @@ def test_a_change_of_the_export_that_is_taken_back_serves_again(exports, tmp_pat
 def test_the_version_that_is_named_stays(exports, tmp_path):
     pushes(exports, tmp_path, "A", "B", "A otherwise")
     assert pushes(exports, tmp_path, "B", keep=1) == [(2, False, 3, None)]
-    assert sorted(pusher.versions(tmp_path / "served" / "shared")) == [2, 3]
+    assert sorted(versions.versions(tmp_path / "served" / "shared")) == [2, 3]
 
 
 def test_the_newest_version_of_another_training(exports, tmp_path):
     base = tmp_path / "served" / "shared"
-    assert pusher.newest(base) is None
+    assert versions.newest(base) is None
     pushes(exports, tmp_path, "A", "B", "A otherwise")
-    assert [pusher.newest(base, but=key) for key in ("", "a", "b", "c")] == [3, 2, 3, 3]
+    assert [versions.newest(base, but=key) for key in ("", "a", "b", "c")] == [3, 2, 3, 3]
+
+
+def test_a_version_whose_files_have_changed_is_named_and_pushed_anew(exports, tmp_path):
+    base = tmp_path / "served" / "shared"
+    pushes(exports, tmp_path, "A", "B")
+    (base / "1" / "saved_model.pb").write_bytes(b"damaged")
+    pushed = pusher.push(exports["A"], base, keep=9)
+    assert pushed == (3, True, 3, None, 1)
+    assert (base / "3" / "saved_model.pb").read_bytes() == b"a"
+    assert pusher.summary(pushed._asdict()) == (
+        "new version (version 1 held it, but its files have changed since)"
+    )
+    assert pusher.push(exports["A"], base, keep=9) == (3, False, 3, None, None)
+
+
+def test_numbers_with_zeros_before_them(exports, tmp_path):
+    """As people name versions by hand, and TensorFlow Serving takes them."""
+    base = tmp_path / "served" / "shared"
+    shutil.copytree(exports["B"], base / "0001")
+    shutil.copytree(exports["A otherwise"], base / "0007")
+    assert versions.folders(base) == {1: base / "0001", 7: base / "0007"}
+    assert versions.newest(base, but="a") == 1
+    assert pushes(exports, tmp_path, "A", keep=2) == [(8, True, 8, None)]
+    assert sorted(path.name for path in base.iterdir()) == [".lock", "0007", "8"]
+    assert pushes(exports, tmp_path, "A otherwise!") == [(9, False, 9, 7)]
+    assert sorted(path.name for path in base.iterdir()) == [".lock", "8", "9"]
+
+
+def test_what_was_pushed_since_the_gate_decided_holds_the_push_up(exports, tmp_path):
+    base = tmp_path / "served" / "shared"
+    pusher.push(exports["A"], base, keep=9, against="")
+    seen = versions.identity(base / "1")
+    with pytest.raises(pusher.Overtaken, match="version 1 is of another training"):
+        pusher.push(exports["B"], base, keep=9, against="")  # it saw an empty folder
+    assert sorted(versions.versions(base)) == [1]
+    pusher.push(exports["A otherwise"], base, keep=9, against="")  # its own training does not count
+    with pytest.raises(pusher.Overtaken, match="version 2 is of another training"):
+        pusher.push(exports["B"], base, keep=9, against=seen)
+    shutil.rmtree(base / "2")
+    assert pusher.push(exports["B"], base, keep=9, against=seen).version == 2
+    shutil.rmtree(base / "1")
+    with pytest.raises(pusher.Overtaken, match="that the gate compared with is gone"):
+        pusher.push(exports["B"], base, keep=9, against=seen)
 
 
 def test_the_gates_gain_lets_an_older_version_return(inputs, tmp_path):
@@ -251,7 +292,7 @@ def test_a_killed_push_leaves_no_version_and_the_next_one_cleans_up(inputs, tmp_
     process.send_signal(signal.SIGKILL)
     process.wait()
     process.stdout.close()
-    assert pusher.versions(base) == []
+    assert versions.versions(base) == []
     assert [p.name for p in base.iterdir() if p.name != ".lock"] == [".partial-1"]
     assert push(inputs, tmp_path)["version"] == 1
     assert sorted(p.name for p in base.iterdir()) == [".lock", "1"]
@@ -275,4 +316,4 @@ def test_two_pushers_take_turns(inputs, tmp_path):
     ]
     found = sorted(int(process.communicate()[0]) for process in processes)
     assert found == [1, 2]
-    assert sorted(pusher.versions(base)) == [1, 2]
+    assert sorted(versions.versions(base)) == [1, 2]

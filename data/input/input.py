@@ -26,6 +26,7 @@ from convoy.data.augment.noise import FILL
 from convoy.data.augment.policy import Augment
 from convoy.data.input import film, parse, proposed
 from convoy.data.input.order import endless
+from convoy.data.input.stored import count, shards
 from convoy.models.resize import fit, fit_matrix, mirrored
 from convoy.models.spec import Preprocess, Sentence
 
@@ -58,24 +59,6 @@ class Stream:
     def together(self) -> int:
         """How many rows the augmentation mixes, see mix.rows_together."""
         return mix.rows_together(self.augment, self.fields)
-
-
-def count(records: pathlib.Path, split: str) -> int:
-    """Records of a split, by the manifest."""
-    manifest = json.loads((pathlib.Path(records) / "manifest.json").read_text())
-    if split not in manifest["splits"]:
-        raise ValueError(
-            f"split {split!r} is not in {records}: it holds {', '.join(sorted(manifest['splits']))}"
-        )
-    return int(manifest["splits"][split]["records"])
-
-
-def shards(records: pathlib.Path, split: str) -> list[str]:
-    """Record files of a split, sorted."""
-    paths = sorted(str(path) for path in pathlib.Path(records).glob(f"{split}-*.tfrecord"))
-    if not paths:
-        raise FileNotFoundError(f"no {split}-*.tfrecord in {records}: run `convoy ingest` first")
-    return paths
 
 
 def keypoints_of(records: pathlib.Path) -> dict:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import collections
 import json
+import pathlib
+import shutil
 
 import keras
 import numpy as np
@@ -272,3 +274,23 @@ def test_one_record_fills_batches_for_ever(tmp_path):
 def test_flipped_boxes_follow_the_picture(tmp_path):
     found = targets(written(tmp_path, boxes=BOXES[:1]), augment=Augment(flip_horizontal=1.0))
     np.testing.assert_allclose(found["boxes"][0], [0, 24, 16, 32], atol=1e-4)
+
+
+def test_records_that_are_missing_or_cut_are_named(digits_records, tmp_path):
+    folder = tmp_path / "records"
+    shutil.copytree(digits_records, folder)
+    first, second, *_ = shards(folder, "train")
+    whole = pathlib.Path(second).read_bytes()
+    for wrong in (b"", whole[:-100]):
+        pathlib.Path(second).write_bytes(wrong)
+        with pytest.raises(FileNotFoundError, match=r"the manifest says .* some are cut"):
+            shards(folder, "train")
+    pathlib.Path(second).write_bytes(whole)
+    assert len(shards(folder, "train")) >= 3
+    pathlib.Path(first).unlink()
+    with pytest.raises(
+        FileNotFoundError, match=r"1 of . record files .* are missing, such as train-0"
+    ):
+        take(training_batches(stream(folder)), 1)
+    with pytest.raises(ValueError, match="split 'none' is not in"):
+        count(folder, "none")

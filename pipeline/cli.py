@@ -94,7 +94,8 @@ def _fail(error: BaseException, code: int, as_json: bool, with_traceback: bool) 
     )
     print(f"convoy: {word}: {message}", file=sys.stderr)
     if as_json:
-        print(json.dumps({"error": message, "exit_code": code}), flush=True)
+        result = {"error": message, "exit_code": code, **getattr(error, "result", {})}
+        print(json.dumps(result, default=str), flush=True)
     return code
 
 

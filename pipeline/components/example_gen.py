@@ -27,7 +27,7 @@ from absl import logging
 from convoy.data import example, labels
 from convoy.data.augment.policy import Augment
 from convoy.data.files import files
-from convoy.data.ingest import account, duplicates, prepare, shards, tfds_metadata
+from convoy.data.ingest import account, duplicates, prepare, shards, tally, tfds_metadata
 from convoy.data.ingest.shards import IngestError, Shard, Work
 from convoy.data.sample import Listing, Reference
 from convoy.data.sources import Options, SourceError, detect, source
@@ -102,7 +102,7 @@ def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Pat
     tree, format_name, listing = listed(inputs["source"], params)
     opened = account.opened(tree, listing, format_name, found=params.format == "auto")
     if not params.splits:
-        params = params.model_copy(update={"format": format_name, "splits": _splits(listing)})
+        params = params.model_copy(update={"format": format_name, "splits": splits_of(listing)})
     names = listing.labels
     references = _references(listing, params, inputs["source"])
     work = Work(
@@ -197,7 +197,7 @@ def listed(path: pathlib.Path | str, params: Params) -> tuple[files.Tree | None,
     return tree, name, prepare.prepared(listing, options, *given)
 
 
-def _splits(listing: Listing) -> tuple[str, ...]:
+def splits_of(listing: Listing) -> tuple[str, ...]:
     """The splits but "trainval" where it only repeats others, as in every VOC devkit."""
     members: dict[str, set[str]] = {}
     for reference in listing.references:
@@ -282,7 +282,7 @@ def _manifest(planned, counts, rejected, references, names, params: Params) -> d
             **{name: sum(count[name] for count in own) for name in sums},
             "rejected": sum(len(count["rejected"]) for count in own),
             "lacking": {
-                what: [i for count in own for i in count["lacking"][what]][: shards.LISTED_LACKING]
+                what: [i for count in own for i in count["lacking"][what]][: tally.LISTED_LACKING]
                 for what in ("class", "object")
             },
             "images_by_class": _added(count["images_by_class"] for count in own),

@@ -28,10 +28,10 @@ def _run(words: list[str], values: flags.FlagValues, _: list[str]) -> dict:
                            for field in dataclasses.fields(Limits)})  # fmt: skip
     except ValueError as error:
         raise UsageError(str(error)) from None
-    from convoy.pipeline.tools import doctor
+    from convoy.pipeline.tools.doctor import examine
 
     try:
-        result = doctor.run(words[0], values.format, limits, values.html, values.fix)
+        result = examine.run(words[0], values.format, limits, values.html, values.fix)
     except Refused as error:
         _show(error.result)
         raise

@@ -11,7 +11,7 @@ import pytest
 from convoy.data.files import files
 from convoy.data.sources import coco, folder
 from convoy.pipeline import cli
-from convoy.pipeline.tools import doctor
+from convoy.pipeline.tools.doctor import examine
 from convoy.pipeline.tools.doctor.limits import Limits
 from tests.data import build
 
@@ -257,7 +257,7 @@ def test_a_picture_of_several_classes_has_no_folder(tmp_path, capfd):
 def test_a_set_of_sentences(tmp_path):
     lines = {f"{name}.txt": "".join(f"{name} {i}\n" for i in range(9)) for name in ("pos", "neg")}
     build.written(tmp_path / "set", lines)
-    result = doctor.run(str(tmp_path / "set"), limits=Limits(max_missing=1))
+    result = examine.run(str(tmp_path / "set"), limits=Limits(max_missing=1))
     assert result["format"] == "text"
     assert sum(result["splits"].values()) == 18
     assert result["alike"] == []

@@ -18,6 +18,7 @@ STREAMS = (
     "search",
     "mix",
     "proposals",
+    "repeats",
 )  # independent numbers
 _GOLDEN = 0x9E3779B97F4A7C15
 

@@ -25,6 +25,7 @@ from convoy.data.augment import crops, draws, geometry, mix, plan, render, searc
 from convoy.data.augment.noise import FILL
 from convoy.data.augment.policy import Augment
 from convoy.data.input import parse, proposed
+from convoy.data.input.balance import Repeats
 from convoy.data.input.order import endless
 from convoy.models.resize import fit, fit_matrix, mirrored
 from convoy.models.spec import Preprocess, Sentence
@@ -52,6 +53,7 @@ class Stream:
     keypoints: int = 0  # K, see `keypoints_of`
     keypoint_pairs: tuple[tuple[int, int], ...] = ()  # (left, right), swapped by a mirrored picture
     max_proposals: int = 0  # rows of "proposals" that a training picture has, see proposed.given_of
+    repeats: Repeats | None = None  # training: rare classes are read more often; None = all once
     target_scale: int = 1  # restoration: sides of the target picture in sides of the input
 
     @property
@@ -108,13 +110,14 @@ def training_batches(
             f"train.batch_size {stream.batch_size} gives each of {pipelines} workers {rows} rows: "
             f"this augmentation mixes {stream.together} at a time, of which it must be a multiple"
         )
-    size = count(stream.records, stream.split)
+    size = stream.repeats.reads if stream.repeats else count(stream.records, stream.split)
     first = start_step * stream.batch_size
     raw = endless(
         shards(stream.records, stream.split),
         *divmod(first, size),
         seed=stream.seed,
         buffer=stream.shuffle_buffer,
+        repeats=stream.repeats,
     )
     if pipelines > 1:
         raw = raw.batch(stream.batch_size, drop_remainder=True)
@@ -178,7 +181,7 @@ def planned_block(stream: Stream, serialized: tf.Tensor, epoch: tf.Tensor) -> di
     parsed = parse.block(serialized, stream.fields, stream.keypoints)
     key = draws.key_for(stream.seed, parsed["source_id"], epoch)
     if "captions" in parsed:
-        parsed["caption"] = _random_caption(
+        parsed["caption"] = parse.random_caption(
             parsed["captions"], draws.uniform(key, "caption", 1)[:, 0]
         )
     if not parse.has_picture(stream.fields):
@@ -342,9 +345,3 @@ def _annotation(stream: Stream, row: dict) -> dict:
         image = decode(row["target"], stream.preprocess.channels)
         annotation["target"] = render.pair(image, made, shape, size, larger)
     return annotation
-
-
-def _random_caption(captions: tf.Tensor, draw: tf.Tensor) -> tf.Tensor:
-    """[B] one of each row's captions [B, CAPTIONS] that are not empty."""
-    counts = tf.reduce_sum(tf.cast(captions != "", tf.float32), -1)
-    return tf.gather(captions, tf.cast(draw * counts, tf.int32), batch_dims=1)

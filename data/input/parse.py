@@ -119,3 +119,9 @@ def _padded(ragged: tf.RaggedTensor, width) -> tf.Tensor:
     missing = width - tf.shape(dense)[1]
     fill = "" if dense.dtype == tf.string else tf.zeros([], dense.dtype)
     return tf.pad(dense, [[0, 0], [0, missing]], constant_values=fill)
+
+
+def random_caption(captions: tf.Tensor, draw: tf.Tensor) -> tf.Tensor:
+    """[B] one of each row's captions [B, CAPTIONS] that are not empty."""
+    counts = tf.reduce_sum(tf.cast(captions != "", tf.float32), -1)
+    return tf.gather(captions, tf.cast(draw * counts, tf.int32), batch_dims=1)

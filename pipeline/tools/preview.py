@@ -25,6 +25,7 @@ from convoy.pipeline.config import Recipe
 from convoy.pipeline.manifest import class_names, manifest_of
 from convoy.pipeline.networks import network
 from convoy.pipeline.report import overlay
+from convoy.pipeline.training import class_weights
 
 SHOWN = 16  # pictures per batch
 CELL_PX = 320  # least side of a drawn picture
@@ -64,6 +65,9 @@ def stream_of(recipe: Recipe, records: pathlib.Path, task) -> Stream:
         "batch_size": recipe.train.batch_size,
         "max_boxes": recipe.train.max_boxes,
         "shuffle_buffer": recipe.train.shuffle_buffer,
+        "repeats": class_weights.repeats_of(
+            records, recipe.data.train, class_names(records, recipe.task), recipe.train.balance
+        ),
         **keypoints_of(records),
         **given_of(records, task.takes),
     }

@@ -19,6 +19,7 @@ from convoy.data.sources import leftover
 CHOICES = {
     "frame_upright": "labelled in the picture as EXIF turns it",
     "frame_stored": "labelled in the picture as it is stored, before EXIF turns it",
+    "swapped_corners": "boxes whose corners are in another order: taken as the same box",
     "scaled_boxes": "annotated in another size of equal sides: scaled to the picture",
 }
 

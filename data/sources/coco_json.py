@@ -221,7 +221,7 @@ class Pictures:
         return len(self._names)
 
     def __contains__(self, name: str) -> bool:
-        return name in self._tree
+        return name in self._tree and files.is_picture(name)
 
     def folders(self, file: CocoFile) -> list[str]:
         """Where its file names may begin, the likeliest first."""

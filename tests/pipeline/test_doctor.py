@@ -156,7 +156,7 @@ BOXES = {  # xmin, ymin, xmax, ymax, as VOC: 1-based, inclusive
     "1": [("cat", (1, 1, 20, 20)), ("dog", (30, 10, 50, 30))],
     "2": [("cat", (11, 11, 30, 30)), ("cat", (11, 11, 30, 30))],  # twice
     "3": [("cat", (11, 11, 30, 30)), ("dog", (11, 11, 30, 30))],  # which?
-    "4": [("dog", (41, 21, 70, 30)), ("cat", (5, 5, 4, 4))],  # reaches outside; has no area
+    "4": [("dog", (41, 21, 70, 30)), ("cat", (5, 5, 5, 9))],  # reaches outside; has no area
     "5": [("cat", (5, 5, 7, 30)), ("dog", (1, 1, 60, 40))],  # tiny; huge
 }
 

@@ -14,6 +14,7 @@ from convoy.pipeline.validation.checks import Check, check
 # Warnings of readers after which the object is still there, or was never one.
 CHANGED = {
     "clipped_box": "boxes reach outside their picture, and are cut at its border",
+    "swapped_corners": "boxes name their corners in another order; put in order",
     "scaled_boxes": "pictures are annotated in another size, and their boxes scaled",
     "frame_upright": "pictures are turned by EXIF; taken as labelled upright",
     "frame_stored": "pictures are turned by EXIF; taken as labelled as they are stored",

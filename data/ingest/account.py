@@ -13,7 +13,7 @@ from typing import Any
 from convoy.data.files import files
 from convoy.data.ingest.shards import IngestError
 from convoy.data.sample import Listing, Reference, Told
-from convoy.data.sources import leftover
+from convoy.data.sources import leftover, second
 
 # Reasons of warnings that are choices: what was taken where a data set can be read in two ways.
 CHOICES = {
@@ -32,6 +32,7 @@ class Account:
     rejected: set[str]  # pictures that the reader's listing rejects
     references: Sequence[Reference]
     unused: tuple[Told, ...]  # what is no picture
+    ambiguous: tuple[Told, ...] = ()  # what could be read in another way, beside the listing's
 
 
 def opened(tree: files.Tree | None, listing: Listing, format_name: str, found: bool) -> Account:
@@ -57,10 +58,12 @@ def opened(tree: files.Tree | None, listing: Listing, format_name: str, found: b
                 claimed.add(name)
     rejected = {row[0] for row in listing.rejected} & pictures.keys()
     left = leftover.unused_files(tree, claimed)
+    twice: list[Told] = []
     if found:
         leftover.check(tree, format_name, left)
+        twice = second.look(tree, format_name, listing, left, claimed)
     unused = (*listing.unused, *leftover.told_files(tree, left))
-    return Account(pictures, rejected, listing.references, unused)
+    return Account(pictures, rejected, listing.references, unused, tuple(twice))
 
 
 def closed(

@@ -29,6 +29,7 @@ SOURCES = {
     "coco": "convoy.data.sources.coco",
     "mpii": "convoy.data.sources.mpii",
     "cvat": "convoy.data.sources.cvat",
+    "createml": "convoy.data.sources.createml",
     "datumaro": "convoy.data.sources.datumaro",
     "supervisely": "convoy.data.sources.supervisely",
     "label_studio": "convoy.data.sources.label_studio",

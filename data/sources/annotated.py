@@ -140,17 +140,24 @@ def read(reference: Reference, labels, *, max_pixels=images.MAX_PIXELS, warn=ign
     return objects.sample(captions=page.captions)
 
 
-def by_stem(tree: files.Tree) -> dict[str, list[str]]:
-    """Name without its ending -> the pictures of that name."""
-    stems: dict[str, list[str]] = collections.defaultdict(list)
-    for name in tree.names:
-        if files.is_picture(name):
-            stems[posixpath.splitext(name)[0]].append(name)
-    return stems
+class Stems:
+    """Pictures by their names without endings, or by these in other upper and lower case."""
+
+    def __init__(self, tree: files.Tree):
+        self._exact: dict[str, list[str]] = collections.defaultdict(list)
+        self._folded: dict[str, list[str]] = collections.defaultdict(list)
+        for name in filter(files.is_picture, tree.names):
+            stem = posixpath.splitext(name)[0]
+            self._exact[stem].append(name)
+            self._folded[stem.casefold()].append(name)
+
+    def get(self, stem: str) -> list[str]:
+        """The pictures of this very name, else those in another case."""
+        return self._exact.get(stem) or self._folded.get(stem.casefold(), [])
 
 
 def one_of(
-    stems: dict[str, list[str]], places: Iterable[Sequence[str]], source: str
+    stems: Stems, places: Iterable[Sequence[str]], source: str
 ) -> tuple[str | None, list[tuple[str, str, str]]]:
     """(the picture that an annotation is of, rows of pictures to reject).
 
@@ -158,7 +165,7 @@ def one_of(
     pictures none is taken. None and no row: there is no picture.
     """
     for alike in places:
-        found = sorted({name for place in alike for name in stems.get(place, ())})
+        found = sorted({name for place in alike for name in stems.get(place)})
         if len(found) == 1:
             return found[0], []
         if found:

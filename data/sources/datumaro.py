@@ -31,7 +31,7 @@ def scan(path, options: Options = Options()) -> Listing:
     tree = files.tree(path)
     rejected: list[tuple[str, str, str]] = []
     pages, labels = [], []
-    stems = annotated.by_stem(tree)
+    stems = annotated.Stems(tree)
     for name, content in annotated.contents(tree, annotated.json_names(tree), _is_ours, rejected):
         names = _labels(content)
         labels += names
@@ -70,7 +70,7 @@ def _labels(content: dict) -> list[str]:
     ]
 
 
-def _page(name: str, item: dict, names: list[str], stems: dict[str, list[str]]):
+def _page(name: str, item: dict, names: list[str], stems: annotated.Stems):
     """(the Page, rows of pictures that it may all be of)."""
     media = item.get("image") if isinstance(item.get("image"), dict) else item.get("media")
     media = media if isinstance(media, dict) else {}

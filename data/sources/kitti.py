@@ -37,7 +37,7 @@ def scan(path, options: Options = Options()) -> Listing:
     """Lists the picture of every label file. Raises SourceError."""
     tree = files.tree(path)
     names = _names(tree)
-    stems = annotated.by_stem(tree)
+    stems = annotated.Stems(tree)
     pages, rejected = [], []
     for name in names:
         folder, stem = posixpath.dirname(name), posixpath.splitext(posixpath.basename(name))[0]

@@ -27,7 +27,7 @@ def detect(tree: files.Tree) -> bool:
 def scan(path, options: Options = Options()) -> Listing:
     """Lists the picture of every label file. Raises SourceError."""
     tree = files.tree(path)
-    stems = annotated.by_stem(tree)
+    stems = annotated.Stems(tree)
     names = _names(tree)
     if not names:
         raise SourceError(f"{tree.root}: expected CLASS/Label/*.txt beside CLASS/*.jpg, found none")

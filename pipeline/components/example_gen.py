@@ -141,7 +141,11 @@ def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Pat
     warnings = [(*row, count["split"]) for count in counts for row in count["warnings"]]
     unseen = prepare.unseen(counts, params.labels)
     manifest["unused"] += [dataclasses.asdict(told) for told in unseen]
-    choices = (*listing.ambiguous, *account.choices(manifest["warnings"], warnings))
+    choices = (
+        *listing.ambiguous,
+        *opened.ambiguous,
+        *account.choices(manifest["warnings"], warnings),
+    )
     manifest["ambiguous"] = [dataclasses.asdict(told) for told in choices]
     if params.proposals != "none":
         manifest["proposals"] = {"method": params.proposals, **_proposals(counts, params)}

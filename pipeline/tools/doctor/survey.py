@@ -107,7 +107,11 @@ def survey(data: Found, limits: Limits) -> Survey:
         warnings.update(count["warned"])
     told = {
         "unused": unused,
-        "ambiguous": (*data.listing.ambiguous, *account.choices(warnings, warned)),
+        "ambiguous": (
+            *data.listing.ambiguous,
+            *data.account.ambiguous,
+            *account.choices(warnings, warned),
+        ),
     }
     return Survey(
         statistics=_statistics(data, partials, pictures, told),

@@ -24,6 +24,19 @@ CHOICES = {
 }
 
 
+# Reasons of warnings after which the object is still there, or was never one; others lose it.
+CHANGES = {
+    "clipped_box": "boxes reach outside their picture, and are cut at its border",
+    "swapped_corners": "boxes name their corners in another order; put in order",
+    "scaled_boxes": "pictures are annotated in another size, and their boxes scaled",
+    "frame_upright": "pictures are turned by EXIF; taken as labelled upright",
+    "frame_stored": "pictures are turned by EXIF; taken as labelled as they are stored",
+    "ignored_region": "regions are marked to be ignored",
+    "bad_keypoints": "objects have keypoints that cannot be read",
+    "bad_caption": "captions cannot be read",
+}
+
+
 @dataclasses.dataclass
 class Account:
     """The pictures of a data set and which references need them; made before anything is read."""
@@ -122,4 +135,25 @@ def choices(warned: dict[str, int], warnings: Iterable[Sequence[str]]) -> tuple[
         )
         for reason in CHOICES
         if warned.get(reason)
+    )
+
+
+def check_objects(
+    splits: Iterable[Mapping[str, Any]],
+    warned: Mapping[str, int],
+    warnings: Sequence[Sequence[str]],
+) -> None:
+    """Raises IngestError where there are objects, and every one of them is left out.
+
+    splits: of the manifest; warnings: rows of source_id, reason, detail. One object is never fatal.
+    """
+    lost = {reason: count for reason, count in warned.items() if reason not in CHANGES}
+    kept = any(split["objects"] or any(split["images_by_class"].values()) for split in splits)
+    if kept or sum(lost.values()) < 2:
+        return
+    listed = ", ".join(f"{reason} ({count})" for reason, count in lost.items())
+    example = next((f"{row[0]}: {row[2]}" for row in warnings if row[1] in lost), "")
+    raise IngestError(
+        f"no object can be used, of {sum(lost.values())} that are annotated: {listed}. For example "
+        f"{example}. Repair the annotations, or the names of the classes"
     )

@@ -158,6 +158,8 @@ def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Pat
     try:
         _check_rejected(rejected, len(references) + len(listing.rejected), params, workdir)
         _check_splits(manifest, rejected)
+        if not params.labels and params.max_rejected < 1:  # nobody asked for some, or for any
+            account.check_objects(manifest["splits"].values(), manifest["warnings"], warnings)
     except IngestError:
         _remove_unreferenced(workdir, ())
         _write_rows(workdir / "rejected.jsonl", rejected)
@@ -214,7 +216,7 @@ def splits_of(listing: Listing) -> tuple[str, ...]:
 
 def _references(listing: Listing, params: Params, where) -> list[Reference]:
     """The references of the splits that the recipe names; each must have some."""
-    existing = collections.Counter(reference.split for reference in listing.references)
+    existing = collections.Counter(r.split for r in listing.references)
     empty = [split for split in params.splits if not existing[split]]
     if empty:
         listed = ", ".join(f"{split} ({count})" for split, count in sorted(existing.items()))

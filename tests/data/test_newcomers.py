@@ -8,6 +8,7 @@ import pytest
 
 from convoy.data.files import files
 from convoy.data.ingest import account
+from convoy.data.ingest.shards import IngestError
 from convoy.data.sources import SourceError, detect, source
 from convoy.pipeline.components import example_gen
 from convoy.pipeline.components.example_gen import Params
@@ -307,3 +308,44 @@ def test_createml_is_read_by_its_name_and_by_its_form(tmp_path):
     ]
     assert [s.boxes.tolist() for s in read] == [[[9, 15, 21, 25]], [], []]
     assert warned == ["bad_box", "bad_box", "empty_box"]
+
+
+def test_a_set_whose_every_object_is_left_out_says_why(tmp_path):
+    content = {f"images/{i}.jpg": photo(i) for i in range(4)} | {"classes.txt": "a\nb\n"}
+    build.written(
+        tmp_path / "set", content | {f"labels/{i}.txt": "7 .5 .5 .2 .2\n" for i in range(4)}
+    )
+    params = Params(splits=(), beam=("--direct_num_workers=1",))
+    with pytest.raises(
+        IngestError, match=r"no object can be used, of 4 .*: unknown_class \(4\)"
+    ) as e:
+        example_gen.run({"source": tmp_path / "set"}, params, tmp_path / "out")
+    assert "'number 7' is not among the labels" in str(e.value)
+    some = params.model_copy(update={"labels": ("b",)})  # asked for: told, not refused
+    example_gen.run({"source": tmp_path / "set"}, some, tmp_path / "some")
+    assert summary(tmp_path / "some")["warnings"] == {"unknown_class": 4}
+
+
+def test_two_folders_of_label_pictures(tmp_path):
+    flat = build.encoded(PIL.Image.fromarray(np.eye(40, 60, dtype=np.uint8)), "PNG")
+    content = {f"images/{i}.jpg": photo(i) for i in range(4)}
+    content |= {f"labels/{i}.png": flat for i in range(4)} | {"mask/0.png": flat}
+    build.written(tmp_path, content)
+    name, listing, _ = opened(tmp_path)
+    assert (name, len(listing.references)) == ("segmentation", 4)
+    assert listing.rejected == (
+        ("mask/0.png", "second_annotation",
+         "mask/0.png: images/0.jpg has the label picture labels/0.png"),
+    )  # fmt: skip
+    build.written(tmp_path, {f"mask/{i}.png": flat for i in range(4)})
+    with pytest.raises(SourceError, match="those of labels or those of mask, which has 4 of the"):
+        opened(tmp_path)
+
+
+def test_what_is_there_is_said_where_no_layout_is_known(tmp_path):
+    build.written(tmp_path, {"a/0.jpg": photo(0), "a/1.jpg": photo(1), "x.json": "[]"})
+    with pytest.raises(SourceError, match=r"among its 3 files, such as a/0.jpg, x.json; say which"):
+        detect(tmp_path)
+    build.written(tmp_path, {"x.json": json.dumps([{"image": "0.jpg", "annotations": []}])})
+    with pytest.raises(SourceError, match=r"Label Studio's .*; 1 tasks have no annotation"):
+        opened(tmp_path)

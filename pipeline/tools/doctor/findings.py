@@ -4,24 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from convoy.data.ingest.account import CHANGES
 from convoy.data.statistics.partial import EXAMPLES
 from convoy.pipeline.config import Validate
 from convoy.pipeline.tools.doctor.limits import Limits
 from convoy.pipeline.tools.doctor.survey import Picture, Survey
 from convoy.pipeline.validation import checks
 from convoy.pipeline.validation.checks import Check, check
-
-# Warnings of readers after which the object is still there, or was never one.
-CHANGED = {
-    "clipped_box": "boxes reach outside their picture, and are cut at its border",
-    "swapped_corners": "boxes name their corners in another order; put in order",
-    "scaled_boxes": "pictures are annotated in another size, and their boxes scaled",
-    "frame_upright": "pictures are turned by EXIF; taken as labelled upright",
-    "frame_stored": "pictures are turned by EXIF; taken as labelled as they are stored",
-    "ignored_region": "regions are marked to be ignored",
-    "bad_keypoints": "objects have keypoints that cannot be read",
-    "bad_caption": "captions cannot be read",
-}
 
 
 def of_survey(
@@ -90,7 +79,7 @@ def _of_reading(survey: Survey, limits: Limits) -> Iterator[Check]:
         examples=[example for reason in reasons for example in survey.examples[reason]][:EXAMPLES],
     )
     objects = sum(map(checks.objects, survey.statistics["splits"].values()))
-    lost = {r: count for r, count in survey.warnings.items() if r not in CHANGED}
+    lost = {r: count for r, count in survey.warnings.items() if r not in CHANGES}
     for reason, count in lost.items():
         yield check(
             f"left out: {reason}",
@@ -99,7 +88,7 @@ def _of_reading(survey: Survey, limits: Limits) -> Iterator[Check]:
             f"{count:,} objects, labels or lines are not used, beside {objects:,} objects that are",
             examples=survey.examples.get(reason, ()),
         )
-    for reason, text in CHANGED.items():
+    for reason, text in CHANGES.items():
         if count := survey.warnings.get(reason, 0):
             examples = survey.examples.get(reason, ())
             yield check(f"changed: {reason}", count, None, f"{count:,} {text}", examples=examples)

@@ -26,7 +26,7 @@ _NAMES = ("classes.txt", "obj.names", "_darknet.labels", "predefined_classes.txt
 _SPECIAL = re.compile(
     r"(?i)(.*/)?(classes|predefined_classes|readme.*|notes|train|val|valid|test)\.txt"
 )
-_MASKS = frozenset(("mask", "masks", "groundtruth", "gt", "segmentation", "segmentations"))
+_MASKS = frozenset(("mask", "masks", "groundtruth", "gt", "segmentations"))
 _FOLDERS = ("images", "image", "jpegimages", "imgs", "img")  # beside "labels"
 _MOST_CLASSES = 100_000
 

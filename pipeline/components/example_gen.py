@@ -137,10 +137,9 @@ def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Pat
     manifest = _manifest(planned, counts, rejected, references, names, params)
     manifest["format"] = format_name
     manifest["pictures"], unused = account.closed(opened, params.splits, counts)
-    manifest["unused"] = [dataclasses.asdict(told) for told in unused]
     warnings = [(*row, count["split"]) for count in counts for row in count["warnings"]]
-    unseen = prepare.unseen(counts, params.labels)
-    manifest["unused"] += [dataclasses.asdict(told) for told in unseen]
+    unused = (*unused, *prepare.unseen(counts, params.labels))
+    manifest["unused"] = [dataclasses.asdict(told) for told in unused]
     choices = (
         *listing.ambiguous,
         *opened.ambiguous,

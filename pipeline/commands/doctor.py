@@ -46,7 +46,9 @@ def _show(result: dict) -> None:
             examples = f" (e.g. {row['examples'][0]})" if row["examples"] else ""
             line = f"{row['verdict']:<8} {row['name']}: {row['text']}{examples}"
             print(line.encode("utf-8", "backslashreplace").decode())
-    if "fix" in result:
+    if "error" in result.get("fix", {}):
+        print(f"not repaired: {result['fix']['error']}")
+    elif "fix" in result:
         print(f"{result['fix']['output']}; what was changed: {result['fix']['changes']}")
     if "html" in result:
         print(result["html"])

@@ -10,6 +10,7 @@ from typing import Any
 
 import PIL.Image
 
+from convoy.data.exports import ExportError
 from convoy.data.ingest.shards import IngestError
 from convoy.data.sample import BadSample
 from convoy.data.sources import SourceError, source
@@ -65,15 +66,22 @@ def run(
         **seen.statistics["told"],
         "limits": dataclasses.asdict(limits),
     }  # fmt: skip
+    problem = None
     if out:
-        result["fix"] = repair.fix(data, seen, train, judges, str(place.absolute()), out)
+        try:
+            result["fix"] = repair.fix(data, seen, train, judges, str(place.absolute()), out)
+        except ExportError as error:  # what was found is told all the same
+            problem, result["fix"] = error, {"error": str(error)}
     page = {
         "cards": {**records, **{name.replace("_", " "): n for name, n in seen.accounted.items()}},
         "alike": _galleries(data, seen) if html else [],
         "repaired": result.get("fix", {}).get("changed", {}),
         **(_content(seen, rows, train, judges) if html else {}),
     }
-    return _concluded(path, rows, html, result, page)
+    result = _concluded(path, rows, html, result, page)
+    if problem:
+        raise problem
+    return result
 
 
 def _content(seen: Survey, rows: list[Check], train: str, judges: list[str]) -> dict[str, Any]:

@@ -166,7 +166,7 @@ def format_for(survey: Survey) -> str:
         return any(name in split["features"] for split in splits)
 
     if have("image/target/encoded") or have("text/string"):
-        raise ExportError("--fix: pairs of pictures and texts have no repaired form; see the page")
+        raise ExportError("--fix: pairs of pictures, and texts, have no repaired form")
     if any(split["label_maps"] for split in splits):
         return "voc"
     if any(

@@ -28,7 +28,8 @@ from convoy.pipeline.config import Model, Recipe, Section, Train
 from convoy.pipeline.evaluation import predict
 from convoy.pipeline.manifest import class_names
 from convoy.pipeline.networks import network
-from convoy.pipeline.training import class_weights, head, longer, loop, stages, strategy
+from convoy.pipeline.training import class_weights, head, longer, loop, reading, stages, strategy
+from convoy.pipeline.training.reading import UNDECODABLE
 
 INPUTS = {"examples": "example_gen", "features": "feature_gen"}
 NOT_RUN = ("convoy.pipeline.report*",)  # drawings of the task: the validation asks for scores
@@ -103,6 +104,8 @@ def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Pat
     parameters = _learn(task, stream, params, model, labels, workdir, where, inputs.get("features"))
     training = {"mode": params.train.mode, "learnt": parameters}
     training.update(params=task.info.params, macs=task.info.macs, network=task.info.name)
+    if lost := {k for path in workdir.rglob(UNDECODABLE) for k in reading.read(path.parent)}:
+        training["undecodable"] = sorted(lost)  # another record was read instead of each
     write_json(workdir / "training.json", training)
 
 

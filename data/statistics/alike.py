@@ -3,8 +3,8 @@
 Two are alike where their perceptual hashes (64 bits, the lowest frequencies of the cosine
 transform, by the library imagehash) differ in few bits, and their gray thumbnails of 16 x 16
 pixels correlate. The hash finds candidates fast, the thumbnail throws out those that only have the
-same layout of light and dark. A picture without contrast has no hash worth the name and is left
-out. Memory: 264 bytes per picture.
+same layout of light and dark. A picture without contrast, or below 32 pixels, has no hash worth the name
+and is left out. Memory: 264 bytes per picture.
 
 Pairs are found without comparing all with all: where hashes of 64 bits differ in at most d bits,
 one of d + 1 bands of bits is equal (the pigeonhole principle).
@@ -26,15 +26,16 @@ from convoy.data.statistics import looks
 BITS = 64  # of a hash
 SIDE = 16  # pixels per side of a thumbnail
 PRINT = np.dtype([("hash", "u8"), ("thumbnail", "u1", (SIDE * SIDE,))])
+LEAST_PX = 32  # of the shorter side: what the hash is made of; strokes on 28 x 28 are all alike
 LEAST_CONTRAST = 4.0  # standard deviation of the thumbnail's gray values
 LEAST_CORRELATION = 0.95  # of two thumbnails; at 0.9 equal poses of other people pass
 _BLOCK = 2048  # pictures that are compared with as many at once
 
 
 def fingerprint(encoded: bytes) -> np.void | None:
-    """A PRINT of an encoded picture; None: it does not decode, or has no contrast."""
+    """A PRINT of an encoded picture; None: it does not decode, is too small, or has no contrast."""
     decoded = looks.gray(encoded)
-    if decoded is None:
+    if decoded is None or min(decoded[1]) < LEAST_PX:
         return None
     small = decoded[0].resize((SIDE, SIDE), PIL.Image.Resampling.BOX)
     pixels = np.asarray(small, np.uint8)

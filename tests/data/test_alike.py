@@ -58,6 +58,8 @@ def test_what_has_no_hash():
     flat = PIL.Image.new("RGB", (50, 40), (90, 120, 30))
     assert alike.fingerprint(build.encoded(flat, "PNG")) is None
     assert alike.fingerprint(b"no picture") is None
+    assert alike.fingerprint(build.picture(31, 60)) is None
+    assert alike.fingerprint(build.picture(32, 60)) is not None
     assert alike.groups(np.zeros(0, alike.PRINT), 8) == []
     with pytest.raises(ValueError, match="0 to 63 bits, got 64"):
         alike.groups(np.zeros(0, alike.PRINT), 64)

@@ -45,7 +45,8 @@ def classes(tmp_path):
     content |= {
         "train/cat/copy.jpg": build.picture(seed=1),  # of train/cat/1.jpg
         "val/cat/leak.jpg": build.picture(seed=2),  # of train/cat/2.jpg
-        "val/cat/small.jpg": half(build.picture(seed=12)),  # of train/dog/2.jpg
+        "train/dog/2.jpg": build.picture(80, 120, seed=12),
+        "val/cat/small.jpg": half(build.picture(80, 120, seed=12)),
         "train/dog/same.jpg": build.picture(seed=4),  # of train/cat/4.jpg
         "train/cat/broken.jpg": b"\xff\xd8\xff nothing",
     }
@@ -261,3 +262,11 @@ def test_a_set_of_sentences(tmp_path):
     assert result["format"] == "text"
     assert sum(result["splits"].values()) == 18
     assert result["alike"] == []
+
+
+def test_pictures_without_any_class_are_clean(tmp_path, capfd):
+    content = {f"train/{i}.png": build.picture(seed=i, kind="PNG") for i in range(3)}
+    build.written(tmp_path / "set", content)
+    code, result, _ = run(capfd, tmp_path / "set")
+    assert (code, result["format"]) == (0, "pictures")
+    assert not any("class" in name for name in rows(result))

@@ -32,10 +32,13 @@ def of_survey(
         *checks.of_told(statistics),
         *checks.of_splits(statistics, train, judges, of_records),
         *_of_alike(survey, train, judges, limits),
-        *checks.of_classes(statistics, train, of_records),
-        *_of_missing(statistics, judges),
-        *_of_labels(survey, labels, limits),
     ]
+    if any(picture.classes for picture in survey.pictures):  # else nothing is classified
+        rows += [
+            *checks.of_classes(statistics, train, of_records),
+            *_of_missing(statistics, judges),
+            *_of_labels(survey, labels, limits),
+        ]
     if any(map(checks.objects, statistics["splits"].values())):
         rows += [
             *checks.of_objects(statistics, train, judges, of_records),

@@ -79,7 +79,7 @@ class Repaired:
         for reference in self.data.references(split):
             why = self.left_out.get((split, reference.source_id))
             if why:
-                self._change(split, reference.source_id, "sample left out", *why)
+                self.change(split, reference.source_id, "sample left out", *why)
             else:
                 references.append(reference)
         by_id = {reference.source_id: reference for reference in references}
@@ -89,24 +89,25 @@ class Repaired:
             where = by_id[sample.source_id].image
             if where and sample.image != files.read(where):
                 why = "turned upright, or of a kind that not all programs read"
-                self._change(split, sample.source_id, "picture encoded anew", "encoded", why)
+                self.change(split, sample.source_id, "picture encoded anew", "encoded", why)
             rows = self.twice.get((split, sample.source_id), [])
             for row in rows:
                 name = self.labels[int(sample.classes[row])]
                 detail = f"object {row} ({name}) lies on an equal one"
-                self._change(split, sample.source_id, "object left out", "twice", detail)
+                self.change(split, sample.source_id, "object left out", "twice", detail)
             self.written[split] += 1
             yield keep_objects(sample, ~np.isin(np.arange(len(sample.boxes)), rows))
         self._drain(split, tally)
         for source_id, reason, detail in tally.rejected:
-            self._change(split, source_id, "sample left out", reason, detail)
+            self.change(split, source_id, "sample left out", reason, detail)
 
     def _drain(self, split: str, tally: Tally) -> None:
         for source_id, reason, detail in tally.warnings:
-            self._change(split, source_id, "object left out or changed", reason, detail)
+            self.change(split, source_id, "object left out or changed", reason, detail)
         tally.warnings.clear()
 
-    def _change(self, split: str, source_id: str, what: str, reason: str, detail: str) -> None:
+    def change(self, split: str, source_id: str, what: str, reason: str, detail: str) -> None:
+        """Lists one."""
         row = {"split": split, "source_id": source_id, "change": what}
         self.changes.append({**row, "reason": reason, "detail": detail})
 
@@ -124,7 +125,7 @@ def fix(
         data, left_out(survey.pictures, train, judges), twice(survey), [], collections.Counter()
     )
     for source_id, reason, detail in data.listing.rejected:
-        repaired._change("", source_id, "sample left out", reason, detail)
+        repaired.change("", source_id, "sample left out", reason, detail)
     aside = out.with_name(f".{out.name}.{os.getpid()}.tmp")
     shutil.rmtree(aside, ignore_errors=True)
     (aside / "data").mkdir(parents=True)

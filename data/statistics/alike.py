@@ -3,8 +3,8 @@
 Two are alike where their perceptual hashes (64 bits, the lowest frequencies of the cosine
 transform, by the library imagehash) differ in few bits, and their gray thumbnails of 16 x 16
 pixels correlate. The hash finds candidates fast, the thumbnail throws out those that only have the
-same layout of light and dark. A picture without contrast, or below 32 pixels, has no hash worth the name
-and is left out. Memory: 264 bytes per picture.
+same layout of light and dark. A picture without contrast, or below 32 pixels, has no hash worth
+the name and is left out. Memory: 264 bytes per picture.
 
 Pairs are found without comparing all with all: where hashes of 64 bits differ in at most d bits,
 one of d + 1 bands of bits is equal (the pigeonhole principle).

@@ -68,8 +68,9 @@ def test_parts_of_a_repeat_are_drawn(records):
     assert {2, 3} <= set(one)
 
 
-def test_it_goes_on_where_it_was(records, start=5):
+def test_it_goes_on_where_it_was(records):
     """The batches before and after the end of a pass of 36."""
+    start = 5
     busy = {"augment": Augment(flip_horizontal=0.5, brightness=0.2, shift=0.1)}
     whole = batches(records, EQUAL, 7, **busy)
     resumed = batches(records, EQUAL, 2, start=start, **busy)

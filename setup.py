@@ -45,6 +45,7 @@ setup(
         # plain package, whose files lie in the same place: the lock, installed without resolving,
         # leaves it out. Where both were installed, data/proposals.py says what to do.
         "opencv-contrib-python-headless<5",
+        "imagehash>=4.3",
         "jinja2>=3.1",
         "pydantic>=2.7",
         "PyYAML>=6",

@@ -22,7 +22,7 @@ class Objects:
     Raises BadSample size_mismatch.
 
     Left out with a warning: an object of an unknown class, with corners that enclose nothing, or
-    wholly outside. Boxes are cut at the border.
+    wholly outside. Boxes are cut at the border, corners in another order put in order, and told.
     """
 
     def __init__(
@@ -112,7 +112,7 @@ class Objects:
         if None in box:
             self._warn("missing_box", f"{self._where}: {name} has no complete box")
             return None
-        ymin, xmin, ymax, xmax = box
+        ymin, xmin, ymax, xmax = self._ordered(name, *box)
         if ymax > ymin and xmax > xmin:
             if ymin >= 0 and xmin >= 0 and ymax <= self.height and xmax <= self.width:
                 return ymin, xmin, ymax, xmax
@@ -125,6 +125,14 @@ class Objects:
         corners = f"[{ymin:g}, {xmin:g}, {ymax:g}, {xmax:g}]"
         self._warn(reason, f"{self._where}: {name} {corners} {fault}")
         return cut if reason == "clipped_box" else None
+
+    def _ordered(self, name: str, ymin, xmin, ymax, xmax) -> tuple[float, float, float, float]:
+        """The same two corners, the upper left first: some tools write the one drawn first."""
+        if (ymax < ymin or xmax < xmin) and ymax != ymin and xmax != xmin:
+            corners = f"[{ymin:g}, {xmin:g}, {ymax:g}, {xmax:g}]"
+            self._warn("swapped_corners", f"{self._where}: {name} {corners}: corners put in order")
+            return min(ymin, ymax), min(xmin, xmax), max(ymin, ymax), max(xmin, xmax)
+        return ymin, xmin, ymax, xmax
 
     def sample(self, **extra) -> Sample:
         """The Sample; `extra` are further fields of it, for the upright picture."""

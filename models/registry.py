@@ -54,7 +54,7 @@ OPTIONS: dict[str, Any] = {
     "priors": "voc",  # of an SSD of the paper: "voc" | "coco", the data set for whose sizes
     "head": "own",  # or "weldon": evidence of its last map's positions instead of its own layers
     "label_smoothing": 0.0,
-    "class_weights": (),  # of pixels, one number per class; () = 1 each
+    "class_weights": (),  # in the loss, one number per class; () = 1 each
     "dice": 0.0,  # weight of Dice's loss beside the cross entropy of pixels
     "border_weight": 0.0,  # of the gaps between objects: U-Net's w0
     "label_loss": "sigmoid",  # of several classes per picture: "sigmoid" | "softmax"

@@ -51,7 +51,7 @@ TASKS = {
         "image",
         _CLASSES,
         "top1",
-        options=("label_smoothing",),
+        options=("label_smoothing", "class_weights"),
         modes=("scratch", "fine_tune", "extract"),
         heads=("own", "weldon"),
         views="mean",
@@ -134,7 +134,7 @@ TASKS = {
         "text",
         _CLASSES,
         "top1",
-        options=("label_smoothing", "vocabulary"),
+        options=("label_smoothing", "class_weights", "vocabulary"),
         needs="class",
     ),
 }

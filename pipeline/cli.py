@@ -94,7 +94,8 @@ def _fail(error: BaseException, code: int, as_json: bool, with_traceback: bool) 
     )
     print(f"convoy: {word}: {message}", file=sys.stderr)
     if as_json:
-        print(json.dumps({"error": message, "exit_code": code}), flush=True)
+        result = {"error": message, "exit_code": code, **getattr(error, "result", {})}
+        print(json.dumps(result, default=str), flush=True)
     return code
 
 
@@ -108,7 +109,8 @@ def _overview(verbs: dict[str, Verb]) -> str:
 def _help(name: str, verb: Verb, values: flags.FlagValues) -> str:
     lines = [f"convoy {name}: {verb.summary}", "", f"  convoy {name} {verb.usage}", "", "Flags:"]
     for flag in _flags(values):
-        default = "" if flag.default in (None, False, "", []) else f" (default {flag.default})"
+        none = flag.default is None or flag.default is False or flag.default in ("", [])
+        default = "" if none else f" (default {flag.default})"
         lines.append(f"  --{flag.name:<18} {flag.help}{default}")
     lines += ["", "Examples:", *(f"  {example}" for example in verb.examples)]
     if verb.passes_flags:

@@ -173,7 +173,12 @@ class Train(Section):
     ema: float | None = Field(None, gt=0, lt=1)  # decay of the averaged weights; None = off
     label_smoothing: float = Field(0.0, ge=0, lt=1)  # classification, text, YOLOv4
     label_loss: Literal["sigmoid", "softmax"] = "sigmoid"  # multilabel
-    class_weights: Literal["none", "median"] | tuple[Weight, ...] = "none"  # segmentation
+    # Of the classes in the loss: auto = n / (K n_c), of label maps median; or by name, others 1
+    class_weights: Literal["none", "auto", "median"] | tuple[Weight, ...] | dict[str, Weight] = (
+        "none"
+    )
+    # How often a record is read: (n_max / n_c) ** balance times, of its rarest class; 1 = all alike
+    balance: float = Field(0.0, ge=0, le=1)
     dice: float = Field(0.0, ge=0)  # segmentation: weight of Dice's loss beside the cross entropy
     border_weight: float = Field(0.0, ge=0)  # segmentation: U-Net's w0, its paper's is 10
     eval_epochs: float = Field(1.0, gt=0)  # epochs between evaluations on `data.val`

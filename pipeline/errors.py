@@ -22,9 +22,13 @@ class ConfigError(ValueError):
 
 
 class Refused(RuntimeError):
-    """The data is not valid, or the gate refuses the model."""
+    """The data is not valid, or the gate refuses the model. `result`: what --json prints too."""
 
     exit_code = REFUSED
+
+    def __init__(self, message: str, result: dict | None = None):
+        super().__init__(message)
+        self.result = result or {}
 
 
 class Interrupted(RuntimeError):

@@ -25,6 +25,9 @@ def summary(records: pathlib.Path) -> dict:
         "classes": manifest["labels"],
         "splits": {name: split["records"] for name, split in splits.items()},
         **{key: manifest.get(key) for key in ("format", "pictures")},
+        # Samples that two splits share, {"train+val": 3}, and pictures of the same bytes likewise.
+        "overlap": manifest.get("overlap", {}),
+        "duplicates": manifest.get("duplicates", {}).get("pictures", {}),
         **{key: manifest.get(key, []) for key in TOLD},
     }
 
@@ -47,6 +50,11 @@ def lines(counts: dict) -> list[str]:
         if counts[reasons]:
             listed = ", ".join(f"{reason} {count}" for reason, count in counts[reasons].items())
             told.append(f"{name}: {listed}; see {name}.jsonl")
+    told += [f"in several splits: {count} samples of {splits.replace('+', ' and ')}, by their ids"
+             for splits, count in counts["overlap"].items()]  # fmt: skip
+    for splits, count in counts["duplicates"].items():
+        where = splits.replace("+", " and ")
+        told.append(f"the same picture under another id: {count} in {where}")
     for key in ("unused", "ambiguous"):
         for row in counts[key]:
             examples = f" (e.g. {', '.join(row['examples'])})" if row["examples"] else ""

@@ -19,6 +19,7 @@ STREAMS = (
     "mix",
     "proposals",
     "part",
+    "repeats",
 )  # independent numbers
 _GOLDEN = 0x9E3779B97F4A7C15
 

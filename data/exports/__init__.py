@@ -31,6 +31,7 @@ FORMATS = {
     "coco": "convoy.data.exports.coco",
     "voc": "convoy.data.exports.voc",
     "yolo": "convoy.data.exports.yolo",
+    "folder": "convoy.data.exports.folder",
 }
 Report = Callable[[str, int], None]
 

@@ -8,9 +8,10 @@ inside a tar are listed as folders of their name (ILSVRC2012_img_train.tar).
 from __future__ import annotations
 
 import bisect
+import copy
 import os
 import posixpath
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from convoy.data.files.archives import (
@@ -100,6 +101,14 @@ class Tree:
     def pass_over(self, name: str, why: str) -> None:
         """Of a file that a reader looked into and does not use."""
         self.passed_over[name] = why
+
+    def only(self, names: Iterable[str]) -> Tree:
+        """These files alone, of which none is opened yet."""
+        part = copy.copy(self)
+        part._places = {name: self._places[name] for name in names}
+        part.names = sorted(part._places)
+        part.opened, part.passed_over = set(), {}
+        return part
 
     def forget(self) -> None:
         """What was opened before, when the format was looked for."""

@@ -13,13 +13,27 @@ from typing import Any
 from convoy.data.files import files
 from convoy.data.ingest.shards import IngestError
 from convoy.data.sample import Listing, Reference, Told
-from convoy.data.sources import leftover
+from convoy.data.sources import leftover, second
 
 # Reasons of warnings that are choices: what was taken where a data set can be read in two ways.
 CHOICES = {
     "frame_upright": "labelled in the picture as EXIF turns it",
     "frame_stored": "labelled in the picture as it is stored, before EXIF turns it",
+    "swapped_corners": "boxes whose corners are in another order: taken as the same box",
     "scaled_boxes": "annotated in another size of equal sides: scaled to the picture",
+}
+
+
+# Reasons of warnings after which the object is still there, or was never one; others lose it.
+CHANGES = {
+    "clipped_box": "boxes reach outside their picture, and are cut at its border",
+    "swapped_corners": "boxes name their corners in another order; put in order",
+    "scaled_boxes": "pictures are annotated in another size, and their boxes scaled",
+    "frame_upright": "pictures are turned by EXIF; taken as labelled upright",
+    "frame_stored": "pictures are turned by EXIF; taken as labelled as they are stored",
+    "ignored_region": "regions are marked to be ignored",
+    "bad_keypoints": "objects have keypoints that cannot be read",
+    "bad_caption": "captions cannot be read",
 }
 
 
@@ -31,6 +45,7 @@ class Account:
     rejected: set[str]  # pictures that the reader's listing rejects
     references: Sequence[Reference]
     unused: tuple[Told, ...]  # what is no picture
+    ambiguous: tuple[Told, ...] = ()  # what could be read in another way, beside the listing's
 
 
 def opened(tree: files.Tree | None, listing: Listing, format_name: str, found: bool) -> Account:
@@ -56,10 +71,12 @@ def opened(tree: files.Tree | None, listing: Listing, format_name: str, found: b
                 claimed.add(name)
     rejected = {row[0] for row in listing.rejected} & pictures.keys()
     left = leftover.unused_files(tree, claimed)
+    twice: list[Told] = []
     if found:
         leftover.check(tree, format_name, left)
+        twice = second.look(tree, format_name, listing, left, claimed)
     unused = (*listing.unused, *leftover.told_files(tree, left))
-    return Account(pictures, rejected, listing.references, unused)
+    return Account(pictures, rejected, listing.references, unused, tuple(twice))
 
 
 def closed(
@@ -118,4 +135,25 @@ def choices(warned: dict[str, int], warnings: Iterable[Sequence[str]]) -> tuple[
         )
         for reason in CHOICES
         if warned.get(reason)
+    )
+
+
+def check_objects(
+    splits: Iterable[Mapping[str, Any]],
+    warned: Mapping[str, int],
+    warnings: Sequence[Sequence[str]],
+) -> None:
+    """Raises IngestError where there are objects, and every one of them is left out.
+
+    splits: of the manifest; warnings: rows of source_id, reason, detail. One object is never fatal.
+    """
+    lost = {reason: count for reason, count in warned.items() if reason not in CHANGES}
+    kept = any(split["objects"] or any(split["images_by_class"].values()) for split in splits)
+    if kept or sum(lost.values()) < 2:
+        return
+    listed = ", ".join(f"{reason} ({count})" for reason, count in lost.items())
+    example = next((f"{row[0]}: {row[2]}" for row in warnings if row[1] in lost), "")
+    raise IngestError(
+        f"no object can be used, of {sum(lost.values())} that are annotated: {listed}. For example "
+        f"{example}. Repair the annotations, or the names of the classes"
     )

@@ -24,7 +24,9 @@ from convoy.data.as_written import as_written
 from convoy.data.augment import crops, draws, geometry, mix, plan, render, search, window
 from convoy.data.augment.noise import FILL
 from convoy.data.augment.policy import Augment
-from convoy.data.input import film, parse, proposed
+from convoy.data.input import broken, film, parse, proposed
+from convoy.data.input.balance import Repeats
+from convoy.data.input.broken import Broken
 from convoy.data.input.order import endless
 from convoy.data.input.stored import count, shards
 from convoy.models.resize import fit, fit_matrix, mirrored
@@ -53,6 +55,8 @@ class Stream:
     keypoints: int = 0  # K, see `keypoints_of`
     keypoint_pairs: tuple[tuple[int, int], ...] = ()  # (left, right), swapped by a mirrored picture
     max_proposals: int = 0  # rows of "proposals" that a training picture has, see proposed.given_of
+    repeats: Repeats | None = None  # training: rare classes are read more often; None = all once
+    broken: Broken | None = None  # training: records that cannot be decoded
     target_scale: int = 1  # sides of the target picture in sides of the input
 
     @property
@@ -91,12 +95,7 @@ def training_batches(
             f"train.batch_size {stream.batch_size} gives each of {pipelines} workers {rows} rows: "
             f"this augmentation mixes {stream.together} at a time, of which it must be a multiple"
         )
-    raw = endless(
-        shards(stream.records, stream.split),
-        *divmod(start_step * stream.batch_size, count(stream.records, stream.split)),
-        seed=stream.seed,
-        buffer=stream.shuffle_buffer,
-    )
+    raw = raw_records(stream, start_step)
     if pipelines > 1:
         raw = raw.batch(stream.batch_size, drop_remainder=True)
         own = slice(pipeline * rows, (pipeline + 1) * rows)
@@ -121,6 +120,18 @@ def training_batches(
     options = tf.data.Options()
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
     return batches.prefetch(2).with_options(options)
+
+
+def raw_records(stream: Stream, start_step: int) -> tf.data.Dataset:
+    """(serialized, epoch) of training, for ever, from the first record of a step on."""
+    size = stream.repeats.reads if stream.repeats else count(stream.records, stream.split)
+    return endless(
+        shards(stream.records, stream.split),
+        *divmod(start_step * stream.batch_size, size),
+        seed=stream.seed,
+        buffer=stream.shuffle_buffer,
+        repeats=stream.repeats,
+    )
 
 
 def evaluation_batches(stream: Stream) -> tf.data.Dataset:
@@ -158,10 +169,11 @@ def planned_block(stream: Stream, serialized: tf.Tensor, epoch: tf.Tensor) -> di
 
     Nothing is decoded. The rows are what `training_example` takes.
     """
+    serialized = broken.replaced(serialized, stream.broken)
     parsed = parse.block(serialized, stream.fields, stream.keypoints)
     key = draws.key_for(stream.seed, parsed["source_id"], epoch)
     if "captions" in parsed:
-        parsed["caption"] = parse.one_caption(
+        parsed["caption"] = parse.random_caption(
             parsed["captions"], draws.uniform(key, "caption", 1)[:, 0]
         )
     if not parse.has_picture(stream.fields):
@@ -285,16 +297,7 @@ def _moved_objects(stream: Stream, parsed: dict, made: plan.Plan) -> dict:
         packed[name] = tf.where(
             valid, values, tf.zeros([], values.dtype) if values.dtype != tf.string else ""
         )
-    return {name: _filled_up(values, stream.max_boxes) for name, values in packed.items()}
-
-
-def _filled_up(values: tf.Tensor, rows: int) -> tf.Tensor:
-    """[B, n <= rows, ...] -> [B, rows, ...], with 0, False or ""."""
-    missing = rows - tf.shape(values)[1]
-    padding = [[0, 0], [0, missing]] + [[0, 0]] * (values.shape.rank - 2)
-    fill = "" if values.dtype == tf.string else tf.zeros([], values.dtype)
-    padded = tf.pad(values, padding, constant_values=fill)
-    return tf.ensure_shape(padded, [None, rows, *values.shape[2:]])
+    return {name: parse.filled_up(values, stream.max_boxes) for name, values in packed.items()}
 
 
 def _annotation(stream: Stream, row: dict) -> dict:
@@ -323,7 +326,7 @@ def _annotation(stream: Stream, row: dict) -> dict:
         masks = tf.map_fn(
             lambda png: moved(png, 0, 255), pngs, fn_output_signature=tf.TensorSpec(size, tf.uint8)
         )
-        annotation["masks"] = _filled_up(masks[None], stream.max_boxes)[0]
+        annotation["masks"] = parse.filled_up(masks[None], stream.max_boxes)[0]
     if "segmentation" in row:
         annotation["segmentation"] = moved(row["segmentation"], render.IGNORE, 1)
     if "target" in row:

@@ -95,12 +95,6 @@ def block(serialized: tf.Tensor, fields: tuple[str, ...], keypoints: int = 0) ->
     return parsed
 
 
-def one_caption(captions: tf.Tensor, draw: tf.Tensor) -> tf.Tensor:
-    """[B] one of each row's captions [B, CAPTIONS] that are not empty, by draw [B], uniform."""
-    counts = tf.reduce_sum(tf.cast(captions != "", tf.float32), -1)
-    return tf.gather(captions, tf.cast(draw * counts, tf.int32), batch_dims=1)
-
-
 def _objects(columns: dict) -> dict:
     classes = columns["image/object/class/label"]
     most = tf.maximum(tf.cast(tf.reduce_max(classes.row_lengths()), tf.int32), 1)
@@ -129,3 +123,18 @@ def _padded(ragged: tf.RaggedTensor, width) -> tf.Tensor:
     missing = width - tf.shape(dense)[1]
     fill = "" if dense.dtype == tf.string else tf.zeros([], dense.dtype)
     return tf.pad(dense, [[0, 0], [0, missing]], constant_values=fill)
+
+
+def random_caption(captions: tf.Tensor, draw: tf.Tensor) -> tf.Tensor:
+    """[B] one of each row's captions [B, CAPTIONS] that are not empty."""
+    counts = tf.reduce_sum(tf.cast(captions != "", tf.float32), -1)
+    return tf.gather(captions, tf.cast(draw * counts, tf.int32), batch_dims=1)
+
+
+def filled_up(values: tf.Tensor, rows: int) -> tf.Tensor:
+    """[B, n <= rows, ...] -> [B, rows, ...], with 0, False or ""."""
+    missing = rows - tf.shape(values)[1]
+    padding = [[0, 0], [0, missing]] + [[0, 0]] * (values.shape.rank - 2)
+    fill = "" if values.dtype == tf.string else tf.zeros([], values.dtype)
+    padded = tf.pad(values, padding, constant_values=fill)
+    return tf.ensure_shape(padded, [None, rows, *values.shape[2:]])

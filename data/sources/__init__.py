@@ -29,6 +29,7 @@ SOURCES = {
     "coco": "convoy.data.sources.coco",
     "mpii": "convoy.data.sources.mpii",
     "cvat": "convoy.data.sources.cvat",
+    "createml": "convoy.data.sources.createml",
     "datumaro": "convoy.data.sources.datumaro",
     "supervisely": "convoy.data.sources.supervisely",
     "label_studio": "convoy.data.sources.label_studio",
@@ -93,10 +94,12 @@ def detect(path) -> str:
             return BY_NAMES[1]
         if source(name).detect(tree):
             return name
+    kinds = {name.rpartition(".")[2].lower(): name for name in reversed(tree.names)}
+    some = ", ".join(sorted(kinds.values())[:5]) or "none"
     raise SourceError(
-        f"{tree.root}: no known layout among its {len(tree.names)} files, such as "
-        f"{', '.join(tree.names[:3]) or 'none'}; say which with --format or data.format: "
-        f"{', '.join(sorted(SOURCES))}. docs/data.md shows each layout"
+        f"{tree.root}: no known layout among its {len(tree.names)} files, such as {some}; say "
+        f"which with --format or data.format: {', '.join(sorted(SOURCES))}. docs/data.md shows "
+        "each layout"
     )
 
 

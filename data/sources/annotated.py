@@ -96,7 +96,8 @@ def listing(
     beside = sum(bool(page.classes) for page in pages) if shaped else 0
     if beside:
         notes.append(f"classes of {beside} whole pictures are not used, as there are objects")
-    alone = len(finder) - sum(name in tree for name in by_picture)
+    told = {*by_picture, *(row[0] for row in rejected)}
+    alone = len(finder) - sum(name in finder for name in told)
     if alone > 0:
         notes.append(f"{alone} pictures are in no annotation, and are not used")
     references.sort(key=lambda reference: (reference.split, reference.source_id))
@@ -137,6 +138,40 @@ def read(reference: Reference, labels, *, max_pixels=images.MAX_PIXELS, warn=ign
             crowd=shape.crowd,
         )
     return objects.sample(captions=page.captions)
+
+
+class Stems:
+    """Pictures by their names without endings, or by these in other upper and lower case."""
+
+    def __init__(self, tree: files.Tree):
+        self._exact: dict[str, list[str]] = collections.defaultdict(list)
+        self._folded: dict[str, list[str]] = collections.defaultdict(list)
+        for name in filter(files.is_picture, tree.names):
+            stem = posixpath.splitext(name)[0]
+            self._exact[stem].append(name)
+            self._folded[stem.casefold()].append(name)
+
+    def get(self, stem: str) -> list[str]:
+        """The pictures of this very name, else those in another case."""
+        return self._exact.get(stem) or self._folded.get(stem.casefold(), [])
+
+
+def one_of(
+    stems: Stems, places: Iterable[Sequence[str]], source: str
+) -> tuple[str | None, list[tuple[str, str, str]]]:
+    """(the picture that an annotation is of, rows of pictures to reject).
+
+    places: names without endings, the likeliest first; of equally likely ones that are several
+    pictures none is taken. None and no row: there is no picture.
+    """
+    for alike in places:
+        found = sorted({name for place in alike for name in stems.get(place)})
+        if len(found) == 1:
+            return found[0], []
+        if found:
+            detail = f"{source} could be of {' or of '.join(found)}; keep one of them"
+            return None, [(name, "ambiguous_picture", detail) for name in found]
+    return None, []
 
 
 def json_names(tree: files.Tree, ending: str = ".json") -> list[str]:
@@ -240,9 +275,9 @@ def whole(*values: Any) -> tuple[int, ...] | None:
 
 
 def from_corner(values: Sequence[float]) -> tuple[float, ...]:
-    """(x, y, width, height) -> (ymin, xmin, ymax, xmax)."""
+    """(x, y, width, height) -> (ymin, xmin, ymax, xmax); a side below 0 encloses nothing."""
     x, y, width, height = values
-    return y, x, y + height, x + width
+    return y, x, y + max(height, 0.0), x + max(width, 0.0)
 
 
 def _picture(finder: coco_json.Pictures, page: Page) -> str:

@@ -83,7 +83,7 @@ def scan(path, options: Options = Options()) -> Listing:
     used = [file for file, _ in placed]
     labels, grouping = coco_labels.labels(used, notes)
     why = "all between 0 and 1: taken as parts of the picture's size"
-    ambiguous += [Told("boxes", f.boxes, why, (f.name,)) for f in used if f.relative]
+    ambiguous += [Told("boxes", f.boxes.count, why, (f.name,)) for f in used if f.boxes.relative]
     segments = [file for file in used if "segments" in file.kinds]
     lost = sum(name in pictures for name in unclear)  # rejected, not left out
     notes += _unlisted(len(pictures) - lost, entries, segments)
@@ -268,7 +268,7 @@ def _references(tree, entries, layout) -> list[Reference]:
                 for category in sorted(file.used[key], key=coco_json.order_of)
                 if category in file.categories
             )
-            parts.append((interned.setdefault(names, names), tuple(rows), file.relative))
+            parts.append((interned.setdefault(names, names), tuple(rows), file.boxes.relative))
             left[file.name, key] -= 1
             if not left[file.name, key]:  # else another split needs them, too
                 del file.rows[key]

@@ -15,6 +15,7 @@ import re
 from convoy.data.files import files, json_stream
 from convoy.data.files.files import SourceError
 from convoy.data.sources import stated
+from convoy.data.sources.coco_boxes import Boxes
 from convoy.data.sources.split import SPLITS
 
 # COCO-WholeBody's further lists of keypoints, in the order that makes its 133 points.
@@ -41,14 +42,7 @@ class CocoFile:
     whole_body: bool = False
     rejected: list[tuple[str, str, str]] = dataclasses.field(default_factory=list)
     unclear: dict[str, list[str]] = dataclasses.field(default_factory=dict)  # id -> its file_names
-    boxes: int = 0
-    largest: float = 0.0  # number in a box
-    fractions: bool = False  # whether a box has any
-
-    @property
-    def relative(self) -> bool:
-        """Whether boxes are parts of the picture's size, as Azure ML writes them."""
-        return self.boxes > 0 and self.largest <= 1 and self.fractions
+    boxes: Boxes = dataclasses.field(default_factory=Boxes)
 
 
 def is_coco(tree: files.Tree, name: str) -> bool:
@@ -89,6 +83,7 @@ def load(tree: files.Tree, name: str) -> CocoFile:
         for index in bad[key]:
             detail = f"{name}: {key}[{index}] is no object with {fields} of its own"
             file.rejected.append((f"{name}#{key}[{index}]", "corrupt_annotation", detail))
+    _refuse_corners(tree, file)
     for key in file.unclear:
         del file.images[key]
         file.rows.pop(key, None)
@@ -97,6 +92,17 @@ def load(tree: files.Tree, name: str) -> CocoFile:
         detail = f"{name}: {rows} annotations of image_id {key}, which is not among its images"
         file.rejected.append((f"{name}#image_id={key}", "missing_image", detail))
     return file
+
+
+def _refuse_corners(tree: files.Tree, file: CocoFile) -> None:
+    sizes = {key: size for key, (_, size) in file.images.items()}
+    if why := file.boxes.corners(sizes):
+        x, y, a, b = file.boxes.kept[0][1]
+        raise SourceError(
+            f"{tree.root}: {file.name}: expected bbox as [x, y, width, height], found two corners "
+            f"[x1, y1, x2, y2]: {why}. Write [{x:g}, {y:g}, {a - x:g}, {b - y:g}] for "
+            f"[{x:g}, {y:g}, {a:g}, {b:g}], and so on"
+        )
 
 
 def key_of(value) -> str | None:
@@ -178,19 +184,12 @@ def _add_row(file: CocoFile, raw: bytes, value: dict) -> bool:
         if isinstance(points, list) and points:
             file.points = max(file.points, len(points) // 3)
         file.kinds.add("keypoints" if points or whole else "objects")
-        _measure(file, value.get("bbox"))
+        file.boxes.add(key, value)
     for row in segments if isinstance(segments, list) else [value]:
         category = key_of(row.get("category_id")) if isinstance(row, dict) else None
         if category is not None and category not in used:
             used.append(category)
     return True
-
-
-def _measure(file: CocoFile, box) -> None:
-    if isinstance(box, list) and box and all(type(edge) in (int, float) for edge in box):
-        file.boxes += 1
-        file.largest = max(file.largest, *map(abs, box))
-        file.fractions |= any(edge % 1 for edge in box)
 
 
 def _file_name(value: dict) -> str:
@@ -221,7 +220,7 @@ class Pictures:
         return len(self._names)
 
     def __contains__(self, name: str) -> bool:
-        return name in self._tree
+        return name in self._tree and files.is_picture(name)
 
     def folders(self, file: CocoFile) -> list[str]:
         """Where its file names may begin, the likeliest first."""

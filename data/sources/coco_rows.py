@@ -127,7 +127,7 @@ def corners(bbox) -> tuple[float, float, float, float] | None:
     if not (isinstance(bbox, list) and len(bbox) == 4 and all(map(_number, bbox))):
         return None
     x, y, width, height = map(float, bbox)
-    return y, x, y + height, x + width
+    return y, x, y + max(height, 0.0), x + max(width, 0.0)
 
 
 def _number(value) -> bool:

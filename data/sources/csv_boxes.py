@@ -97,6 +97,8 @@ def box_of(where: str, cells: Sequence[str], box: Box) -> list[float] | None:
         detail = f"{where}: expected four numbers as the box, got {', '.join(texts)!r}"
         raise BadSample("corrupt_annotation", detail)
     y, x, a, b = found
+    if box.form != CORNERS:
+        a, b = max(a, 0.0), max(b, 0.0)  # a side below 0 encloses nothing
     if box.form == CENTRE:
         return [y - a / 2, x - b / 2, y + a / 2, x + b / 2]
     return [y, x, y + a, x + b] if box.form == SIDES else found

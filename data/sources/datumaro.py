@@ -31,7 +31,7 @@ def scan(path, options: Options = Options()) -> Listing:
     tree = files.tree(path)
     rejected: list[tuple[str, str, str]] = []
     pages, labels = [], []
-    pictures = {posixpath.splitext(n)[0]: n for n in tree.names if files.is_picture(n)}
+    stems = annotated.Stems(tree)
     for name, content in annotated.contents(tree, annotated.json_names(tree), _is_ours, rejected):
         names = _labels(content)
         labels += names
@@ -40,7 +40,9 @@ def scan(path, options: Options = Options()) -> Listing:
                 detail = f"{name}: item {number} has no id"
                 rejected.append((f"{name}#items[{number}]", "corrupt_annotation", detail))
             else:
-                pages.append(_page(name, item, names, pictures))
+                page, unclear = _page(name, item, names, stems)
+                pages += [page] if not unclear else []
+                rejected += unclear
     if not pages:
         raise SourceError(
             f"{tree.root}: expected Datumaro's annotations/SUBSET.json with items, found none"
@@ -68,22 +70,27 @@ def _labels(content: dict) -> list[str]:
     ]
 
 
-def _page(name: str, item: dict, names: list[str], pictures: dict[str, str]) -> Page:
+def _page(name: str, item: dict, names: list[str], stems: annotated.Stems):
+    """(the Page, rows of pictures that it may all be of)."""
     media = item.get("image") if isinstance(item.get("image"), dict) else item.get("media")
     media = media if isinstance(media, dict) else {}
     file = media.get("path") if isinstance(media.get("path"), str) else ""
     key = annotated.text(item.get("id"))
     base, subset = posixpath.dirname(name), posixpath.splitext(posixpath.basename(name))[0]
     top = posixpath.dirname(base)
-    places = [posixpath.normpath(posixpath.join(top, "images", *more, key))
+    places = [[posixpath.normpath(posixpath.join(top, "images", *more, key))]
               for more in ((subset,), ())]  # fmt: skip
-    found = next((pictures[place] for place in places if place in pictures), None)
+    found, unclear = annotated.one_of(stems, places, f"{name}: item {key!r}")
+    stated = [row[0] for row in unclear if file and row[0].endswith(f"/{posixpath.basename(file)}")]
+    if len(stated) == 1:  # its path has the ending
+        found, unclear = stated[0], []
     size = media.get("size")
     size = annotated.whole(*size) if isinstance(size, list) and len(size) == 2 else None
     shapes, faults, classes, captions = _content(name, key, item, names)
-    return Page(found or file or f"{key}.jpg", name, tuple(shapes), tuple(classes),
+    page = Page(found or file or f"{key}.jpg", name, tuple(shapes), tuple(classes),
                 tuple(captions), size, coco_json.split_of(name), tuple(faults),
                 found is not None)  # fmt: skip
+    return page, unclear
 
 
 def _content(name: str, key: str, item: dict, names: list[str]):

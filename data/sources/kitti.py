@@ -3,7 +3,8 @@
 type truncated occluded alpha left top right bottom, then the 3D box and the score, which are not
 read. Corners are counted from 0 and taken as continuous pixels, as detectors and FiftyOne take
 them. DontCare regions have no class: they are left out with the warning "ignored_region". Pictures
-lie in image_2 (also data, images) beside the folder of labels. Splits: training, testing, or a
+lie in image_2 (also data, images) beside the folder of labels; where a label file may be of two,
+both are rejected. Splits: training, testing, or a
 hash.
 
 Format: the readme of https://www.cvlibs.net/datasets/kitti/eval_object.php
@@ -36,15 +37,20 @@ def scan(path, options: Options = Options()) -> Listing:
     """Lists the picture of every label file. Raises SourceError."""
     tree = files.tree(path)
     names = _names(tree)
-    pictures = {posixpath.splitext(n)[0]: n for n in tree.names if files.is_picture(n)}
+    stems = annotated.Stems(tree)
     pages, rejected = [], []
     for name in names:
         folder, stem = posixpath.dirname(name), posixpath.splitext(posixpath.basename(name))[0]
         above, kind = posixpath.split(folder)
-        places = [posixpath.join(above, f, stem) for f in (*_PICTURES.get(kind, ()), *_OTHERS)]
-        picture = next((pictures[place] for place in places if place in pictures), None)
+        places = [[posixpath.join(above, folder, stem) for folder in folders]
+                  for folders in (_PICTURES.get(kind, ()), _OTHERS) if folders]  # fmt: skip
+        picture, unclear = annotated.one_of(stems, places, name)
+        rejected += unclear
+        if unclear:
+            tree.where(name)  # it is used: it tells what is rejected
+            continue
         try:
-            page = _page(picture or f"{places[0]}.png", name, annotated.lines(tree, name))
+            page = _page(picture or f"{places[0][0]}.png", name, annotated.lines(tree, name))
         except BadSample as error:
             rejected.append((picture or name, error.reason, error.detail))
             continue

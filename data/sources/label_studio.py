@@ -49,7 +49,11 @@ def scan(path, options: Options = Options()) -> Listing:
                 continue
             pages.append(_page(name, file, results))
     if not pages:
-        raise SourceError(f"{tree.root}: expected Label Studio's JSON with annotated tasks")
+        found = f"; {empty} tasks have no annotation" if empty else ", found none"
+        raise SourceError(
+            f"{tree.root}: expected Label Studio's JSON with annotated tasks{found}. Of another "
+            "tool? Say which with --format"
+        )
     if several:
         notes.append(f"{several} tasks have several annotations: the first of each is taken")
     if empty:

@@ -40,13 +40,28 @@ def check(tree: files.Tree, format_name: str, left: Iterable[str]) -> None:
     found = annotations(tree, left)
     if not found:
         return
-    groups = "; ".join(f"{told.count} {told.what}, e.g. {told.examples[0]}" for told in found[:5])
+    groups = "; ".join(
+        f"{told.count} {told.what}, e.g. {told.examples[0]}{_begins(tree, told.examples[0])}"
+        for told in found[:5]
+    )
     raise SourceError(
         f"{tree.root}: looks like format {format_name!r}, but holds annotation files that no "
         f"reader knows and that would not be used: {groups}. If the names of the folders alone are "
         f"meant, say so: --format {format_name}, or data.format: {format_name} in a recipe. Else "
         "convert the annotations to a format of docs/data.md"
     )
+
+
+def _begins(tree: files.Tree, name: str) -> str:
+    """What a text begins with, to tell its format by."""
+    if name.rpartition(".")[2].lower() not in _TEXT:
+        return ""
+    try:
+        text = layout.beginning(tree, name, _LOOK_BYTES).decode("utf-8-sig", "replace")
+    except OSError:
+        return ""
+    first = " ".join(text.split())[:60]
+    return f" (it begins {first!r})" if first else ""
 
 
 def unused_files(tree: files.Tree, claimed: set[str]) -> list[str]:

@@ -27,7 +27,7 @@ def detect(tree: files.Tree) -> bool:
 def scan(path, options: Options = Options()) -> Listing:
     """Lists the picture of every label file. Raises SourceError."""
     tree = files.tree(path)
-    pictures = {posixpath.splitext(n)[0]: n for n in tree.names if files.is_picture(n)}
+    stems = annotated.Stems(tree)
     names = _names(tree)
     if not names:
         raise SourceError(f"{tree.root}: expected CLASS/Label/*.txt beside CLASS/*.jpg, found none")
@@ -35,7 +35,12 @@ def scan(path, options: Options = Options()) -> Listing:
     for name in names:
         folder, base = posixpath.split(name)
         stem = posixpath.join(posixpath.dirname(folder), posixpath.splitext(base)[0])
-        picture = pictures.get(stem, f"{stem}.jpg")
+        picture, unclear = annotated.one_of(stems, [[stem]], name)
+        rejected += unclear
+        if unclear:
+            tree.where(name)  # it is used: it tells what is rejected
+            continue
+        picture = picture or f"{stem}.jpg"
         try:
             pages.append(Page(picture, name, _shapes(tree, name), found=True))
         except BadSample as error:

@@ -57,4 +57,8 @@ def listed(tree: files.Tree, options: Options, annotation=None) -> Listing:
         for name in names
     ]
     references.sort(key=lambda reference: (reference.split, reference.source_id))
-    return Listing(tuple(references), options.labels or LABELS)
+    splits = sorted({split for name in names if (split := layout.split_of(name))})
+    note = f"{len(names)} pictures without a class or any annotation"
+    if splits:
+        note += f": {', '.join(splits)} are taken as splits, and hold no folders of classes"
+    return Listing(tuple(references), options.labels or LABELS, notes=() if annotation else (note,))

@@ -44,12 +44,13 @@ _SKIPPED = re.compile(r"(?i).+_(?:color|instanceIds|instanceTrainIds|polygons|vi
 def detect(tree: files.Tree) -> bool:
     """Label pictures, at least half of which have a picture.
 
-    Raises SourceError where a folder of another name may hold the labels, such as DRIVE's
-    1st_manual beside the masks of the field of view.
+    Raises SourceError where another folder may hold the labels, such as DRIVE's 1st_manual beside
+    the masks of the field of view, or a second folder of label pictures.
     """
     if any(name.lower().endswith(".xml") for name in tree.names):
         return False
     pairs = _pairs(tree)
+    _check_twice(tree, pairs)
     if not pairs.matched or len(pairs.matched) < len(pairs.seconds_alone):
         return False
     _check_other_labels(tree, pairs)
@@ -146,12 +147,39 @@ def _check_other_labels(tree: files.Tree, pairs: layout.Pairs) -> None:
             )
 
 
+def _labelled(pairs: layout.Pairs) -> dict[tuple, tuple[str, str]]:
+    """(split, name without folders and endings) -> (picture, its label picture)."""
+    return {
+        (split, layout.place(first, WORDS).stem): (first, second)
+        for first, second, split in pairs.matched
+    }
+
+
+def _check_twice(tree: files.Tree, pairs: layout.Pairs) -> None:
+    """Raises SourceError where a folder has a second label picture of half of the pictures."""
+    labelled = _labelled(pairs)
+    second_ones = collections.Counter(
+        posixpath.dirname(name)
+        for name, split in pairs.seconds_alone
+        if (split, layout.place(name, WORDS).stem) in labelled
+    )
+    for folder, count in sorted(second_ones.items()):
+        if 2 * count >= len(pairs.matched):
+            taken = posixpath.dirname(pairs.matched[0][1])
+            raise SourceError(
+                f"{tree.root}: the label pictures may be those of {taken} or those of {folder}, "
+                f"which has {count} of the same names: take one of the folders away"
+            )
+
+
 def _halves(pairs: layout.Pairs) -> tuple[list[tuple[str, str, str]], list[str]]:
     """What is rejected for want of its other half, and notes on splits without any labels."""
-    rejected = [
-        (name, "missing_image", f"{name}: no picture for this label picture")
-        for name, _ in pairs.seconds_alone
-    ]
+    rejected, of_names = [], _labelled(pairs)
+    for name, split in pairs.seconds_alone:
+        reason, detail = "missing_image", "no picture for this label picture"
+        if other := of_names.get((split, layout.place(name, WORDS).stem)):
+            reason, detail = "second_annotation", f"{other[0]} has the label picture {other[1]}"
+        rejected.append((name, reason, f"{name}: {detail}"))
     labelled = {split for _, _, split in pairs.matched}
     bare = collections.Counter(split for _, split in pairs.firsts_alone if split not in labelled)
     rejected += [

@@ -197,6 +197,11 @@ def _notes(tree, found: dict, references: list[Reference], unnumbered: bool) -> 
     rest = sum(tree.where(n) not in used for year in found.values() for n in year.pictures.values())
     if rest:
         yield f"{rest} pictures are in no list of ImageSets: left out"
+    if cased := [name for year in found.values() for name in year.cased]:
+        yield (
+            f"{len(cased)} XML files have their picture's name in other upper and lower case, such "
+            f"as {cased[0]}: taken as its"
+        )
     if unnumbered:
         yield f"no {NAMES}: {CLASS_PNGS[0]} is taken to number the classes in the order given"
 

@@ -25,6 +25,7 @@ class Year(NamedTuple):
     pictures: dict[str, str]
     unclear: frozenset[str] = frozenset()  # keys of several pictures, where the XML names none
     rejected: tuple[tuple[str, str, str], ...] = ()  # these pictures
+    cased: tuple[str, ...] = ()  # XML files that are called so in other upper and lower case alone
 
 
 def find(tree: files.Tree) -> tuple[dict[str, dict[str, str]], dict[str, Year]]:
@@ -74,4 +75,21 @@ def _year(tree: files.Tree, texts: dict[str, str], pictures: dict[str, list[str]
         detail = f"pictures of one name: {', '.join(names)}; {about}"
         reason = "ambiguous_picture" if key in texts else "missing_annotation"
         rejected += [(name, reason, f"{name}: {detail}") for name in names]
-    return Year(texts, chosen, frozenset(unclear), tuple(rejected))
+    texts, cased = _cased(texts, chosen)
+    return Year(texts, chosen, frozenset(unclear), tuple(rejected), cased)
+
+
+def _cased(texts: dict[str, str], pictures: dict[str, str]) -> tuple[dict[str, str], tuple]:
+    """The XML files by the keys of their pictures, where these differ in upper and lower case."""
+    alone: dict[str, list[str]] = {}
+    for key in texts.keys() - pictures.keys():
+        alone.setdefault(key.casefold(), []).append(key)
+    without = [key for key in pictures.keys() - texts.keys()]
+    folded = [key.casefold() for key in without]
+    renamed = {
+        alone[fold][0]: key
+        for key, fold in zip(without, folded, strict=True)
+        if len(alone.get(fold, ())) == 1 and folded.count(fold) == 1
+    }
+    by_key = {renamed.get(key, key): name for key, name in texts.items()}
+    return by_key, tuple(sorted(texts[key] for key in renamed))

@@ -184,7 +184,8 @@ def parse(text: str | bytes, where: str = "annotation") -> Annotation:
         xmin, ymin, xmax, ymax = map(float, corners)
         entry = fields.setdefault(int(number), {})
         entry["label"] = label or entry.get("label", "")
-        entry["box"] = (ymin - top, xmin - left, ymax - top + 1, xmax - left + 1)
+        (ymin, ymax), (xmin, xmax) = _edges(ymin, ymax, top), _edges(xmin, xmax, left)
+        entry["box"] = ymin, xmin, ymax, xmax
     for number, _, name in _MASK.findall(text):
         fields.setdefault(int(number), {})["mask"] = name
     for number, _, points, *_ in _POLYGON.findall(text):
@@ -196,6 +197,11 @@ def parse(text: str | bytes, where: str = "annotation") -> Annotation:
     return Annotation(
         image[1].strip(), stated, {n: _annotated(**fields[n]) for n in sorted(fields)}
     )
+
+
+def _edges(low: float, high: float, first: float) -> tuple[float, float]:
+    """Two pixels, both inclusive, as continuous edges from 0; in the order that they came in."""
+    return (low - first, high - first + 1) if low <= high else (low - first + 1, high - first)
 
 
 def _annotated(label: str = "", box=(None,) * 4, mask: str = "", polygon=()) -> Annotated:

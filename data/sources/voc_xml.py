@@ -131,9 +131,15 @@ def corners(tags: dict, first: int) -> tuple[float | None, ...]:
     ymin, xmin, ymax, xmax = (edges.get(tag) for tag in ("ymin", "xmin", "ymax", "xmax"))
     if None in (ymin, xmin, ymax, xmax):
         return None, None, None, None
-    if ymax <= ymin or xmax <= xmin:  # a corner is a pixel: what encloses none is not a box
+    if ymax == ymin or xmax == xmin:  # a corner is a pixel: what encloses none is not a box
         return ymin, xmin, ymin, xmin
-    return ymin - first, xmin - first, ymax, xmax
+    (ymin, ymax), (xmin, xmax) = _counted(ymin, ymax, first), _counted(xmin, xmax, first)
+    return ymin, xmin, ymax, xmax
+
+
+def _counted(low: float, high: float, first: int) -> tuple[float, float]:
+    """Two edges, `first` taken off the lower one; which is which is left to data/objects.py."""
+    return (low - first, high) if low < high else (low, high - first)
 
 
 def parts(node, first: int) -> list[tuple[str, tuple]]:

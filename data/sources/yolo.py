@@ -66,6 +66,8 @@ def scan(path, options: Options = Options()) -> Listing:
         )
     config = yolo_layout.config(tree)
     labels, alone = yolo_layout.label_files(tree, names)
+    masks_ = set(yolo_layout.masks(labels, names)) if labels else set()
+    names = [name for name in names if name not in masks_]
     numbers = config.names or _numbers(tree, labels)
     if not numbers and not options.labels:
         raise SourceError(
@@ -103,7 +105,10 @@ def scan(path, options: Options = Options()) -> Listing:
         tuple(sorted(rejected)),
         keypoints=tuple(str(i) for i in range(config.keypoints[0])),
         keypoint_pairs=tuple((i, j) for i, j in enumerate(config.flips) if i < j),
-        notes=_notes(config, len(used - labels.keys()), len(set(names) - used)),
+        notes=(
+            *_notes(config, len(used - labels.keys()), len(set(names) - used)),
+            *_notes_of_names(labels, sorted(masks_)),
+        ),
         ambiguous=ambiguous,
     )
 
@@ -258,3 +263,18 @@ def _notes(config, unlabelled: int, unused: int) -> tuple[str, ...]:
     if unused:
         notes.append(f"{unused} pictures are in no split that is named, and are not used")
     return tuple(notes)
+
+
+def _notes_of_names(labels: dict[str, str], masks_: Sequence[str]) -> list[str]:
+    notes = []
+    if cased := yolo_layout.other_case(labels):
+        notes.append(
+            f"{len(cased)} label files have their picture's name in other upper and lower case, as "
+            f"{labels[cased[0]]} of {cased[0]}: taken as its"
+        )
+    if masks_:
+        notes.append(
+            f"{len(masks_)} pictures in a folder of masks, such as {masks_[0]}, have no label "
+            "file: not used, and not taken for pictures without objects"
+        )
+    return notes

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 import posixpath
 import re
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import yaml
@@ -25,6 +26,7 @@ _NAMES = ("classes.txt", "obj.names", "_darknet.labels", "predefined_classes.txt
 _SPECIAL = re.compile(
     r"(?i)(.*/)?(classes|predefined_classes|readme.*|notes|train|val|valid|test)\.txt"
 )
+_MASKS = frozenset(("mask", "masks", "groundtruth", "gt", "segmentations"))
 _FOLDERS = ("images", "image", "jpegimages", "imgs", "img")  # beside "labels"
 _MOST_CLASSES = 100_000
 
@@ -150,6 +152,7 @@ def label_files(tree: files.Tree, pictures: list[str]) -> tuple[dict[str, str], 
             if label and (not _SPECIAL.fullmatch(label) or _numbers_alone(tree, label)):
                 label_of[picture] = label
                 break
+    label_of |= _in_other_case(pictures, texts.values(), label_of)
     left = {n for n in texts.values() if not _SPECIAL.fullmatch(n)} - set(label_of.values())
     alone = sorted(n for n in left if "labels" in n.lower().split("/"))
     stems: dict[str, list[str]] = {}
@@ -163,6 +166,52 @@ def label_files(tree: files.Tree, pictures: list[str]) -> tuple[dict[str, str], 
         else:
             unmatched.append(label)
     return label_of, unmatched
+
+
+def _in_other_case(
+    pictures: list[str], texts: Iterable[str], label_of: dict[str, str]
+) -> dict[str, str]:
+    """Of pictures without a label file, those left over that are called so in another case.
+
+    Tools and systems confuse upper and lower case; what could be of two is left out.
+    """
+    alike: dict[str, list[str]] = {}
+    for name in set(texts) - set(label_of.values()):
+        if not _SPECIAL.fullmatch(name):
+            alike.setdefault(name.casefold(), []).append(name)
+    found: dict[str, str] = {}
+    for picture in pictures if alike else ():
+        if picture not in label_of:
+            fits = (
+                alike.get(c.casefold(), ()) for c in _candidates(posixpath.splitext(picture)[0])
+            )
+            label = next((own[0] for own in fits if len(own) == 1), None)
+            found |= {picture: label} if label else {}
+    return found
+
+
+def other_case(label_of: dict[str, str]) -> list[str]:
+    """Pictures whose label file is called as they are in other upper and lower case alone."""
+    return [
+        picture
+        for picture, label in sorted(label_of.items())
+        if (own := _stem(picture)) != (other := _stem(label)) and own.lower() == other.lower()
+    ]
+
+
+def _stem(name: str) -> str:
+    return posixpath.splitext(posixpath.basename(name))[0]
+
+
+def masks(label_of: dict[str, str], pictures: list[str]) -> list[str]:
+    """Pictures in folders that are called as masks, none of them with a label file."""
+    folders = {posixpath.dirname(picture) for picture in label_of}
+    return [
+        name
+        for name in pictures
+        if (folder := posixpath.dirname(name)) not in folders
+        and _MASKS.intersection(re.split(r"[\W_]+", folder.lower()))
+    ]
 
 
 def shared(label_of: dict[str, str]) -> dict[str, list[str]]:

@@ -26,14 +26,24 @@ class Look:
 
 def look(encoded: bytes) -> Look | None:
     """None: it does not decode."""
-    try:
-        with PIL.Image.open(io.BytesIO(encoded)) as picture:
-            width, height = picture.size
-            channels = len(picture.getbands())
-            picture.draft("L", (SIDE_PX, SIDE_PX))
-            small = picture.convert("L")
-    except Exception:  # PIL's decoders raise whatever comes
+    decoded = gray(encoded)
+    if decoded is None:
         return None
+    small, (width, height), channels = decoded
     small.thumbnail((SIDE_PX, SIDE_PX), PIL.Image.Resampling.BOX)
     pixels = np.asarray(small, np.float64)
     return Look(height, width, channels, float(pixels.mean()), float(pixels.std()))
+
+
+def gray(encoded: bytes) -> tuple[PIL.Image.Image, tuple[int, int], int] | None:
+    """(gray values, (width, height), channels) of a picture; None: it does not decode.
+
+    The gray picture has SIDE_PX or more on its shorter side where the picture has so many.
+    """
+    try:
+        with PIL.Image.open(io.BytesIO(encoded)) as picture:
+            size, channels = picture.size, len(picture.getbands())
+            picture.draft("L", (SIDE_PX, SIDE_PX))
+            return picture.convert("L"), size, channels
+    except Exception:  # PIL's decoders raise whatever comes
+        return None

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from convoy.data.statistics import keys
 from convoy.data.statistics.partial import Partial
+
+# (rows of one or two splits, kind, hashes) -> for each hash the source_ids that have it
+Names = Callable[[Sequence[np.ndarray], str, np.ndarray], list[list[str]]]
 
 
 def files_of(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -20,23 +26,30 @@ def files_of(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
 def summary(
     records: pathlib.Path, manifest: Mapping[str, Any], splits: Mapping[str, Partial]
 ) -> dict[str, Any]:
-    """The statistics as plain values: {"labels", "splits": {..}, "shared": {"train+val": {..}}}."""
+    """As `overview`, of a folder of records."""
     paths = {i: str(records / name) for i, (_, name) in enumerate(files_of(manifest))}
+    return overview(manifest, splits, functools.partial(keys.names, paths=paths))
+
+
+def overview(
+    manifest: Mapping[str, Any], splits: Mapping[str, Partial], names: Names
+) -> dict[str, Any]:
+    """The statistics as plain values: {"labels", "splits": {..}, "shared": {"train+val": {..}}}."""
     return {
         "labels": list(manifest["labels"]),
         "segmentation_labels": list(manifest.get("segmentation_labels", ())),
         # What the ingest told of, see data.sample.Told.
         "told": {key: list(manifest.get(key, ())) for key in ("unused", "ambiguous")},
-        "splits": {name: _split(partial, manifest, paths) for name, partial in splits.items()},
+        "splits": {name: _split(partial, manifest, names) for name, partial in splits.items()},
         "shared": {
-            f"{first}+{second}": _shared(splits, first, second, paths)
+            f"{first}+{second}": _shared(splits, first, second, names)
             for i, first in enumerate(splits)
             for second in list(splits)[i + 1 :]
         },
     }
 
 
-def _split(partial: Partial, manifest: Mapping[str, Any], paths) -> dict[str, Any]:
+def _split(partial: Partial, manifest: Mapping[str, Any], names: Names) -> dict[str, Any]:
     labels, points = manifest["labels"], list(manifest.get("keypoints", ()))
     objects = partial.words.get("image/object/class/text", {})
     repeated = keys.repeated(partial.rows)[: keys.EXAMPLES]
@@ -73,7 +86,7 @@ def _split(partial: Partial, manifest: Mapping[str, Any], paths) -> dict[str, An
         },
         "copies": {
             "records": keys.copies(partial.rows),
-            "examples": keys.names([partial.rows], "image", repeated, paths),
+            "examples": names([partial.rows], "image", repeated),
         },
     }
 
@@ -84,12 +97,10 @@ def _by_label(counts: Mapping[str, int], labels: Sequence[str]) -> dict[str, int
     return {name: counts.get(name, 0) for name in (*labels, *unknown)}
 
 
-def _shared(splits: Mapping[str, Partial], first: str, second: str, paths) -> dict[str, Any]:
+def _shared(splits: Mapping[str, Partial], first: str, second: str, names: Names):
     rows = [splits[first].rows, splits[second].rows]
     hashes = keys.shared(*rows)
-    examples = {
-        kind: keys.names(rows, kind, hashes[kind][: keys.EXAMPLES], paths) for kind in hashes
-    }
+    examples = {kind: names(rows, kind, hashes[kind][: keys.EXAMPLES]) for kind in hashes}
     return {
         **{kind: len(common) for kind, common in hashes.items()},
         "records": {

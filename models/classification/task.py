@@ -11,9 +11,15 @@ from convoy.models.spec import ModelInfo, Task
 
 
 def build(
-    model: keras.Model, info: ModelInfo, label_smoothing: float = 0.0, aux_weight: float = 0.0
+    model: keras.Model,
+    info: ModelInfo,
+    label_smoothing: float = 0.0,
+    class_weights: tuple[float, ...] = (),
+    aux_weight: float = 0.0,
 ) -> Task:
     """Wraps a network of logits [B, K]; `label_smoothing` in [0, 1) is spread over all classes.
+
+    class_weights: one number per class, factors of the loss of its pictures; () = 1 each.
 
     A network with auxiliary heads answers {"logits": [B, K], "aux1": [B, K], ...}; each head's loss
     is added under its own name, times `aux_weight`. Targets are {"label": [B] int} or, of mixed
@@ -26,10 +32,14 @@ def build(
             f"({', '.join(sorted(set(outputs) - {'logits'}))}) would never learn"
         )
 
+    check_weights(class_weights, info.num_classes)
+
     def cross_entropy(targets, logits):
         if "distribution" in targets:
-            return soft_classification(targets["distribution"], logits, label_smoothing)
-        return losses.classification(targets["label"], logits, label_smoothing)
+            each = soft_classification(targets["distribution"], logits, label_smoothing)
+        else:
+            each = losses.classification(targets["label"], logits, label_smoothing)
+        return each * weights_of(targets, class_weights) if class_weights else each
 
     def loss(targets, outputs):
         return of_heads(lambda logits: ops.sum(cross_entropy(targets, logits)), outputs, aux_weight)
@@ -44,6 +54,23 @@ def build(
         difference=difference,
         reads=("logits",),
     )
+
+
+def check_weights(class_weights: tuple[float, ...], num_classes: int) -> None:
+    """Raises ValueError."""
+    if class_weights and len(class_weights) != num_classes:
+        raise ValueError(
+            f"class_weights: expected one number for each of the {num_classes} classes, got "
+            f"{len(class_weights)}"
+        )
+
+
+def weights_of(targets, class_weights: tuple[float, ...]):
+    """[B] of the rows: their class's; of a mixed picture the mean by its classes' shares."""
+    weights = ops.convert_to_tensor(class_weights, "float32")
+    if "distribution" in targets:
+        return ops.sum(ops.cast(targets["distribution"], "float32") * weights, axis=-1)
+    return ops.take(weights, ops.cast(targets["label"], "int32"))
 
 
 def of_heads(summed, outputs, aux_weight: float) -> dict:

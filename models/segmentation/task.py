@@ -19,6 +19,7 @@ import numpy as np
 from keras import ops
 
 from convoy.models import losses
+from convoy.models.classification.task import check_weights
 from convoy.models.segmentation import borders
 from convoy.models.spec import ModelInfo, Task
 
@@ -44,11 +45,7 @@ def build(
         raise ValueError(
             f"{info.name}: a label map holds at most {IGNORE} classes, got {info.num_classes}"
         )
-    if class_weights and len(class_weights) != info.num_classes:
-        raise ValueError(
-            f"class_weights: expected one number for each of the {info.num_classes} classes, got "
-            f"{len(class_weights)}"
-        )
+    check_weights(class_weights, info.num_classes)
     answered = {"margin": info.preprocess.margin}
     return Task(
         model=model,

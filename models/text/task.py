@@ -19,6 +19,7 @@ def build(
     info: ModelInfo,
     vocabulary: Sequence[str] = (),
     label_smoothing: float = 0.0,
+    class_weights: tuple[float, ...] = (),
 ) -> Task:
     """Wraps a network of numbers of words [B, L] int32 -> logits [B, K].
 
@@ -36,7 +37,7 @@ def build(
             "tokens": tokens(annotation["sentence"][None])[0],
         }
 
-    same = pictures.build(model, info, label_smoothing)
+    same = pictures.build(model, info, label_smoothing, class_weights)
     return dataclasses.replace(same, encode=encode, wiring=on_tokens, tokens=tokens)
 
 

@@ -8,6 +8,7 @@ from convoy.pipeline.commands import (
     compare,
     convert,
     digits,
+    doctor,
     explain,
     fetch,
     grid,
@@ -26,6 +27,7 @@ from convoy.pipeline.commands import (
 VERBS = {
     "digits": digits.VERB,
     "fetch": fetch.VERB,
+    "doctor": doctor.VERB,
     "ingest": ingest.VERB,
     "convert": convert.VERB,
     "anchors": anchors.VERB,

@@ -27,7 +27,7 @@ from absl import logging
 from convoy.data import example, labels
 from convoy.data.augment.policy import Augment
 from convoy.data.files import files
-from convoy.data.ingest import account, duplicates, prepare, shards, tfds_metadata
+from convoy.data.ingest import account, duplicates, prepare, shards, tally, tfds_metadata
 from convoy.data.ingest.shards import IngestError, Shard, Work
 from convoy.data.sample import Listing, Reference
 from convoy.data.sources import Options, SourceError, detect, source
@@ -40,6 +40,10 @@ MIB = 1 << 20
 
 class TooManyRejected(IngestError):
     """More samples were rejected than the recipe allows."""
+
+
+# Parameters that readers know by the same names.
+OF_READERS = ("labels", "holdout", "seed", "image_sets", "ignore", "scale", "frames", "align")
 
 
 class Params(pydantic.BaseModel):
@@ -106,7 +110,7 @@ def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Pat
     tree, format_name, listing = listed(inputs["source"], params)
     opened = account.opened(tree, listing, format_name, found=params.format == "auto")
     if not params.splits:
-        params = params.model_copy(update={"format": format_name, "splits": _splits(listing)})
+        params = params.model_copy(update={"format": format_name, "splits": splits_of(listing)})
     names = listing.labels
     references = _references(listing, params, inputs["source"])
     work = Work(
@@ -141,11 +145,14 @@ def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Pat
     manifest = _manifest(planned, counts, rejected, references, names, params)
     manifest["format"] = format_name
     manifest["pictures"], unused = account.closed(opened, params.splits, counts)
-    manifest["unused"] = [dataclasses.asdict(told) for told in unused]
     warnings = [(*row, count["split"]) for count in counts for row in count["warnings"]]
-    unseen = prepare.unseen(counts, params.labels)
-    manifest["unused"] += [dataclasses.asdict(told) for told in unseen]
-    choices = (*listing.ambiguous, *account.choices(manifest["warnings"], warnings))
+    unused = (*unused, *prepare.unseen(counts, params.labels))
+    manifest["unused"] = [dataclasses.asdict(told) for told in unused]
+    choices = (
+        *listing.ambiguous,
+        *opened.ambiguous,
+        *account.choices(manifest["warnings"], warnings),
+    )
     manifest["ambiguous"] = [dataclasses.asdict(told) for told in choices]
     if params.proposals != "none":
         manifest["proposals"] = {"method": params.proposals, **_proposals(counts, params)}
@@ -158,6 +165,8 @@ def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Pat
     try:
         _check_rejected(rejected, len(references) + len(listing.rejected), params, workdir)
         _check_splits(manifest, rejected)
+        if not params.labels and params.max_rejected < 1:  # nobody asked for some, or for any
+            account.check_objects(manifest["splits"].values(), manifest["warnings"], warnings)
     except IngestError:
         _remove_unreferenced(workdir, ())
         _write_rows(workdir / "rejected.jsonl", rejected)
@@ -187,23 +196,14 @@ def listed(path: pathlib.Path | str, params: Params) -> tuple[files.Tree | None,
     name = detect(where) if name == "auto" else name
     if tree:
         tree.forget()  # what other readers looked into
-    options = Options(
-        labels=params.labels,
-        holdout=params.holdout,
-        seed=params.seed,
-        image_sets=params.image_sets,
-        ignore=params.ignore,
-        scale=params.scale,
-        frames=params.frames,
-        align=params.align,
-        name=name.partition(":")[2],
-    )
+    own = {key: getattr(params, key) for key in OF_READERS}
+    options = Options(**own, name=name.partition(":")[2])
     listing = source(name).scan(where, options)
     given = params.exif, params.train, params.splits, str(path)
     return tree, name, prepare.prepared(listing, options, *given)
 
 
-def _splits(listing: Listing) -> tuple[str, ...]:
+def splits_of(listing: Listing) -> tuple[str, ...]:
     """The splits but "trainval" where it only repeats others, as in every VOC devkit."""
     members: dict[str, set[str]] = {}
     for reference in listing.references:
@@ -216,7 +216,7 @@ def _splits(listing: Listing) -> tuple[str, ...]:
 
 def _references(listing: Listing, params: Params, where) -> list[Reference]:
     """The references of the splits that the recipe names; each must have some."""
-    existing = collections.Counter(reference.split for reference in listing.references)
+    existing = collections.Counter(r.split for r in listing.references)
     empty = [split for split in params.splits if not existing[split]]
     if empty:
         listed = ", ".join(f"{split} ({count})" for split, count in sorted(existing.items()))
@@ -284,11 +284,11 @@ def _manifest(planned, counts, rejected, references, names, params: Params) -> d
         own = [count for count in counts if count["split"] == split]
         sums = ("records", "copies", "objects", "read", "image_bytes", "file_bytes")
         splits[split] = {
-            **{name: sum(count[name] for count in own) for name in (*sums, *shards.WITHOUT)},
+            **{name: sum(count[name] for count in own) for name in (*sums, *tally.WITHOUT)},
             "rejected": sum(len(count["rejected"]) for count in own),
             "lacking": {
-                what: [i for count in own for i in count["lacking"][what]][: shards.LISTED_LACKING]
-                for what in shards.LACKED
+                what: [i for count in own for i in count["lacking"][what]][: tally.LISTED_LACKING]
+                for what in tally.LACKED
             },
             "images_by_class": _added(count["images_by_class"] for count in own),
             "objects_by_class": _added(count["objects_by_class"] for count in own),

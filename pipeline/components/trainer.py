@@ -8,6 +8,7 @@ a fine-tuning), and of a text network vocabulary.txt.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import pathlib
 import sys
@@ -29,7 +30,8 @@ from convoy.pipeline.config import Model, Recipe, Section, Train
 from convoy.pipeline.evaluation import predict
 from convoy.pipeline.manifest import class_names, scale_of
 from convoy.pipeline.networks import network
-from convoy.pipeline.training import class_weights, head, longer, loop, stages, strategy
+from convoy.pipeline.training import class_weights, head, longer, loop, reading, stages, strategy
+from convoy.pipeline.training.reading import UNDECODABLE
 
 INPUTS = {"examples": "example_gen", "features": "feature_gen"}
 NOT_RUN = ("convoy.pipeline.report*",)  # drawings of the task: the validation asks for scores
@@ -107,11 +109,16 @@ def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Pat
         max_boxes=params.train.max_boxes,
         shuffle_buffer=params.train.shuffle_buffer,
         target_scale=scale,
+        repeats=class_weights.repeats_of(
+            inputs["examples"], params.train_split, labels, params.train.balance
+        ),
         **given_of(inputs["examples"], task.takes),
     )
     parameters = _learn(task, stream, params, model, labels, workdir, where, inputs.get("features"))
     training = {"mode": params.train.mode, "learnt": parameters}
     training.update(params=task.info.params, macs=task.info.macs, network=task.info.name)
+    if lost := {k for path in workdir.rglob(UNDECODABLE) for k in reading.read(path.parent)}:
+        training["undecodable"] = sorted(lost)  # another record was read instead of each
     write_json(workdir / "training.json", training)
 
 
@@ -138,7 +145,7 @@ def _fit(task, stream: Stream, train: Train, workdir: pathlib.Path, where) -> No
     from convoy.pipeline.training import fitted
 
     task.model.load_weights(workdir / network.WEIGHTS)
-    plain = dataclasses.replace(stream, augment=Augment(), batch_size=1)
+    plain = dataclasses.replace(stream, augment=Augment(), batch_size=1, repeats=None)
     number = count(stream.records, stream.split)
     fitted.fit(task, lambda: training_batches(plain).take(number), train.head_c, _say)
     loop.save_weights(task.model, workdir / network.WEIGHTS)
@@ -164,10 +171,10 @@ def samples(examples: pathlib.Path, split: str) -> Iterator[Sample]:
 
 def weights_of(examples: pathlib.Path, params: Params, labels) -> tuple[float, ...]:
     """Of the classes, as train.class_weights says. Raises ValueError."""
-    asked = params.train.class_weights
-    if asked != "median":
-        return () if asked == "none" else asked
-    return class_weights.median_frequency(samples(examples, params.train_split), len(labels))
+    of_pixels = table.row(params.task).label_map != "labels"
+    maps = functools.partial(samples, examples, params.train_split) if of_pixels else None
+    counts = class_weights.images_by_class(examples, params.train_split)
+    return class_weights.of_records(params.train.class_weights, labels, counts, maps)
 
 
 def _validation(task, stream: Stream, params: Params, labels: list[str], workdir):

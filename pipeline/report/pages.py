@@ -49,6 +49,7 @@ TEMPLATES = (
     pathlib.Path(__file__).with_name("parts.html"),
     pathlib.Path(__file__).with_name("report.html"),
     pathlib.Path(__file__).with_name("validation.html"),
+    pathlib.Path(__file__).with_name("doctor.html"),
     pathlib.Path(__file__).with_name("compare.html"),
     pathlib.Path(__file__).with_name("prune.html"),
     pathlib.Path(__file__).with_name("grid.html"),

@@ -24,7 +24,7 @@ def define(values: flags.FlagValues) -> None:
 def verb(words: list[str], values: flags.FlagValues, _: list[str]) -> dict:
     """What the verb does."""
     if len(words) != 1 or not values.to or not values.output:
-        raise UsageError("expected one folder of records, --to coco, voc or yolo, and -o DIR")
+        raise UsageError(f"expected one folder of records, --to {'|'.join(FORMATS)}, and -o DIR")
     result = run(pathlib.Path(words[0]), values.to, pathlib.Path(values.output))
     for kind, count in result["dropped"].items():
         print(f"dropped: {count} {kind}, which {values.to} cannot hold")

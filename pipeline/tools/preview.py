@@ -26,6 +26,7 @@ from convoy.pipeline.config import Recipe
 from convoy.pipeline.manifest import class_names, manifest_of, scale_of
 from convoy.pipeline.networks import network
 from convoy.pipeline.report import overlay
+from convoy.pipeline.training import class_weights
 
 SHOWN = 16  # pictures per batch
 CELL_PX = 320  # least side of a drawn picture
@@ -67,6 +68,9 @@ def stream_of(recipe: Recipe, records: pathlib.Path, task) -> Stream:
         "max_boxes": recipe.train.max_boxes,
         "shuffle_buffer": recipe.train.shuffle_buffer,
         "target_scale": scale_of(records),
+        "repeats": class_weights.repeats_of(
+            records, recipe.data.train, class_names(records, recipe.task), recipe.train.balance
+        ),
         **keypoints_of(records),
         **given_of(records, task.takes),
     }

@@ -7,7 +7,7 @@ the last valid ones.
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from convoy.models import tasks
 from convoy.pipeline import config, steps
@@ -28,10 +28,7 @@ def run(
     """Statistics, schema and verdict. Raises errors.Refused for data that is not valid."""
     path = pathlib.Path(records).absolute()
     splits = manifest_of(path)["splits"]
-    train = next(
-        (name for name in TRAIN if name in splits), max(splits, key=lambda n: splits[n]["records"])
-    )
-    judges = [name for name in splits if name not in (train, *TRAIN)]
+    train, judges = roles({name: split["records"] for name, split in splits.items()})
     raw = {
         "name": "records",
         "task": tasks.RECORDS_ALONE,
@@ -48,3 +45,9 @@ def run(
     job = steps.Job(config.parse(raw), tell=tell)
     job.done["example_gen"] = Artifact(path, fingerprint(path), cached=True)
     return steps.run(job, "example_validator")
+
+
+def roles(records: Mapping[str, int]) -> tuple[str, list[str]]:
+    """(the training split, those that judge) of splits by their numbers of records."""
+    train = next((name for name in TRAIN if name in records), max(records, key=records.get))
+    return train, [name for name in records if name not in (train, *TRAIN)]

@@ -22,13 +22,14 @@ import numpy as np
 import orbit
 import tensorflow as tf
 
-from convoy.data.input.input import Stream, count, training_batches
+from convoy.data.input.input import Stream, count
 from convoy.models.spec import Task
 from convoy.pipeline.config import Train
 from convoy.pipeline.errors import Interrupted
 from convoy.pipeline.networks.network import WEIGHTS
 from convoy.pipeline.training import checkpoints, optimizers, step
 from convoy.pipeline.training.progress import Progress
+from convoy.pipeline.training.reading import Batches
 from convoy.pipeline.training.strategy import is_chief
 
 
@@ -157,7 +158,7 @@ def _prepare(task, stream: Stream, params: Train, workdir, strategy, metric, sig
         progress.say(f"goes on from step {at} ({restored.name})")
     trainer = Trainer(
         step.build(task, optimizer, params, strategy),
-        _batches(stream, strategy, at),
+        Batches(stream, strategy, at, workdir, progress.say),
         optimizers.rate_of(optimizer),
         at,
         signals,
@@ -234,14 +235,6 @@ def save_weights(model: keras.Model, path: pathlib.Path) -> None:
     aside = path.with_name(f"aside-{os.getpid()}.weights.h5")
     model.save_weights(aside)
     os.replace(aside, path)
-
-
-def _batches(stream: Stream, strategy: tf.distribute.Strategy, first_step: int):
-    if strategy.num_replicas_in_sync == 1:
-        return training_batches(stream, start_step=first_step)
-    return strategy.distribute_datasets_from_function(
-        lambda context: training_batches(stream, start_step=first_step, context=context)
-    )
 
 
 def _run_until(controller: orbit.Controller, target: int) -> dict[str, float]:

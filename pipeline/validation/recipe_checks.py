@@ -41,6 +41,7 @@ def words(recipe: Recipe) -> None:
                 f"ingest.proposals: {part.name} is given proposals, the recipe makes none: set it "
                 "to selective_search, selective_search_quality or edge_boxes"
             )
+    classes(recipe)
     if recipe.evaluate.tta:
         try:
             views.check_task(recipe.task)
@@ -52,6 +53,25 @@ def words(recipe: Recipe) -> None:
         hint = f"did you mean {close[0]!r}? " if close else ""
         raise ValueError(
             f"evaluate.metric {metric!r}: {hint}of {recipe.task} there are {', '.join(allowed)}"
+        )
+
+
+def classes(recipe: Recipe) -> None:
+    """Whether what balances the classes is of use to the task. Raises ValueError."""
+    row, train = tasks.row(recipe.task), recipe.train
+    if train.balance and row.needs != "class":
+        allowed = [name for name, other in tasks.TASKS.items() if other.needs == "class"]
+        raise ValueError(f"train.balance is for {' and '.join(allowed)}, not for {recipe.task}")
+    for key, given in (
+        ("class_weights", train.class_weights != "none"),
+        ("balance", train.balance),
+    ):
+        if given and train.mode == "extract":
+            raise ValueError(f"train.{key} is not used where train.mode is extract: leave it out")
+    if train.class_weights == "median" and row.label_map == "labels":
+        raise ValueError(
+            "train.class_weights: median is of the pixels of label maps; expected auto, weights by "
+            "name, or none"
         )
 
 

@@ -26,29 +26,40 @@ def write_report(
 ) -> None:
     """splits: those of statistics.json that are used, the training split first; boxes: theirs."""
     kind, word = ("blessed", "Valid") if valid else ("refused", "Refused")
-    figures = {
-        "Objects of each class, or pictures where there are no objects": _classes(splits),
-        "Pixels of each class": _pixels(splits),
-        "Pictures": charts.numbers(splits),
-        "Boxes": charts.boxes(boxes),
-        "Where objects are": charts.centers(splits),
-        "Keypoints": charts.keypoints(next(iter(splits.values()))["keypoint_visibility"]),
-    }
+    verdict = {"kind": kind, "word": word, "summary": text}
+    pages.write(path, "validation.html", verdict=verdict, **content(checks, splits, boxes))
+
+
+def content(
+    checks: Sequence[Check],
+    splits: Mapping[str, Mapping[str, Any]],
+    boxes: Mapping[str, np.ndarray],
+) -> dict[str, Any]:
+    """What a page of a data set shows below its verdict; of no splits, the checks alone."""
+    figures = (
+        {}
+        if not splits
+        else {
+            "Objects of each class, or pictures where there are no objects": _classes(splits),
+            "Pixels of each class": _pixels(splits),
+            "Pictures": charts.numbers(splits),
+            "Boxes": charts.boxes(boxes),
+            "Where objects are": charts.centers(splits),
+            "Keypoints": charts.keypoints(next(iter(splits.values()))["keypoint_visibility"]),
+        }
+    )
     shown = [result for result in checks if result.verdict in ORDER and result.examples]
-    pages.write(
-        path,
-        "validation.html",
-        verdict={"kind": kind, "word": word, "summary": text},
-        checks=_checks(checks),
-        examples={result.name: result.examples for result in shown},
-        splits=list(splits),
-        numbers=_rows(splits),
-        charts={
+    return {
+        "checks": _checks(checks),
+        "examples": {result.name: result.examples for result in shown},
+        "splits": list(splits),
+        "numbers": _rows(splits),
+        "charts": {
             caption: pages.uri(plots.png(figure), "png")
             for caption, figure in figures.items()
             if figure is not None
         },
-    )
+    }
 
 
 def _checks(checks: Sequence[Check]) -> dict[str, list]:

@@ -106,6 +106,19 @@ def datumaro():
     }
 
 
+def createml():
+    def row(label, *numbers):
+        sides = dict(zip(("x", "y", "width", "height"), numbers, strict=True))
+        return {"label": label, "coordinates": sides}
+
+    rows = [
+        {"image": "1.jpg", "annotations": [row("cup", 6, 4.5, 6, 5)]},
+        {"image": "2.jpg", "annotations": [row("jug", 5, 5, 8, 8)]},
+    ]
+    pictures = {f"train/{i}.jpg": picture(i) for i in (1, 2)}
+    return {"train/_annotations.createml.json": dumped(rows), **pictures}
+
+
 def kitti():
     rest = "1.65 1.67 3.64 -0.65 1.71 46.70 -1.59\n"
     return {
@@ -203,6 +216,7 @@ SETS = {
     "huggingface": huggingface,
     "via3": via3,
     "cvat": cvat,
+    "createml": createml,
     "datumaro": datumaro,
     "kitti": kitti,
     "supervisely": supervisely,

@@ -82,9 +82,11 @@ def test_bad_objects_are_left_out_and_counted(tmp_path):
     )
     objects += "<object><name>cat</name></object>"
     sample, warned = one(tmp_path, objects, labels=("cat",))
-    np.testing.assert_array_equal(sample.boxes, [[29, 49, 40, 60], [0, 0, 10, 10]])
+    boxes = [[9, 19, 15, 30], [29, 49, 40, 60], [0, 0, 10, 10]]
+    np.testing.assert_array_equal(sample.boxes, boxes)
     assert warned == {
-        "empty_box": 2,
+        "empty_box": 1,
+        "swapped_corners": 1,
         "outside_box": 1,
         "clipped_box": 2,
         "unknown_class": 1,

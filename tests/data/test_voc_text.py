@@ -253,8 +253,8 @@ def test_objects_that_cannot_be_used_are_counted(tmp_path):
     put(tmp_path, "Annotations/a.txt", text("x/PNGImages/a.png", objects))
     _, samples, warned = read_all(tmp_path, labels=("car",))
     (sample,) = samples.values()
-    np.testing.assert_array_equal(sample.boxes, [[0, 0, 9, 9], [29, 49, 40, 60]])
-    assert warned == {"missing_box": 1, "unknown_class": 1, "clipped_box": 1, "empty_box": 1}
+    np.testing.assert_array_equal(sample.boxes, [[0, 0, 9, 9], [29, 49, 40, 60], [4, 4, 9, 9]])
+    assert warned == {"missing_box": 1, "unknown_class": 1, "clipped_box": 1, "swapped_corners": 1}
 
 
 def test_missing_and_damaged_files_are_rejected(tmp_path):

@@ -230,7 +230,7 @@ def test_a_refusal_is_3(capfd, recipe, devkit):
 def test_quick_verbs_import_no_tensorflow(words):
     program = (
         "import sys; from convoy.pipeline import cli; code = cli.main(['convoy', *sys.argv[1:]]);"
-        "names = 'tensorflow', 'keras', 'apache_beam', 'dagster';"
+        "names = 'tensorflow', 'keras', 'apache_beam', 'dagster', 'imagehash';"
         "heavy = [name for name in names if name in sys.modules];"
         "sys.exit(f'imported {heavy}' if heavy else code)"
     )

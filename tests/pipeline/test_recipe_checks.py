@@ -37,6 +37,21 @@ def recipe(tmp_path, **content):
         ),
         ({"task": "text", "model": {"name": "lenet5"}}, "lenet5 is for classification and"),
         (
+            {"model": {"name": "lenet5"}, "train": {"class_weights": "median"}},
+            "train.class_weights: median is of the pixels of label maps; expected auto",
+        ),
+        (
+            {"task": "multilabel", "model": {"name": "lenet5"}, "train": {"balance": 0.5}},
+            "train.balance is for classification and text, not for multilabel",
+        ),
+        (
+            {
+                "model": {"name": "lenet5", "init_from": "run"},
+                "train": {"balance": 1, "mode": "extract"},
+            },
+            "train.balance is not used where train.mode is extract",
+        ),
+        (
             {"model": {"name": "lenet5"}, "train": {"head": "svm"}},
             "train.head: expected linear where train.mode is scratch, got svm",
         ),

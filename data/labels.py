@@ -36,3 +36,17 @@ def write(path: str | os.PathLike, labels: Sequence[str]) -> None:
     aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     aside.write_text("".join(f"{name}\n" for name in check(labels)), encoding="utf-8")
     os.replace(aside, path)
+
+
+def properties(labels: Sequence[str]) -> dict[str, list[int]]:
+    """{property: its classes}, of classes that are called PROPERTY=VALUE. Raises ValueError."""
+    found: dict[str, list[int]] = {}
+    for index, label in enumerate(labels):
+        name, sign, _ = label.partition("=")
+        if not sign:
+            raise ValueError(
+                f"expected classes that are called PROPERTY=VALUE, got {label!r}: name the columns "
+                "of the table in data.attributes"
+            )
+        found.setdefault(name, []).append(index)
+    return found

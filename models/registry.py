@@ -58,6 +58,7 @@ OPTIONS: dict[str, Any] = {
     "dice": 0.0,  # weight of Dice's loss beside the cross entropy of pixels
     "border_weight": 0.0,  # of the gaps between objects: U-Net's w0
     "label_loss": "sigmoid",  # of several classes per picture: "sigmoid" | "softmax"
+    "groups": (),  # classes of each property of a picture, which exclude each other
     "vocabulary": (),  # words of a text network
     "scale": 1,  # sides of a restored picture in sides of the one that is sent
     "max_words": None,  # of a sentence that are seen; None the network's own number

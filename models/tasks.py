@@ -68,6 +68,15 @@ TASKS = {
         limits=("label_threshold", "label_count"),
         heads=("own", "weldon"),
     ),
+    "attributes": TaskRow(
+        "convoy.models.classification.attributes",
+        "classification",
+        ("labels",),
+        "image",
+        ("accuracy", "exact_match", "balanced_accuracy"),
+        "accuracy",
+        options=("groups",),
+    ),
     "localization": TaskRow(
         "convoy.models.classification.localization",
         "classification",

@@ -47,6 +47,7 @@ class Data(Section):
     image_sets: str = ""  # voc: the folder of ImageSets to follow; empty = Main, or what there is
     ignore: int | None = Field(None, ge=0, le=255)  # value of label pictures: "not labelled"
     scale: int = Field(4, ge=2, le=16)  # super-resolution: small picture = large / scale
+    attributes: tuple[str, ...] = ()  # csv: columns of one property each, classes COLUMN=VALUE
     # pairs: 5 = with the two pictures before and the two behind it in its folder, by name
     frames: Literal[1, 5] = 1
     align: Literal["none", "homography"] = "none"  # ... laid onto the picture

@@ -28,6 +28,8 @@ OTHERS = {
     "data/sources/tfds.py": "a field of the sample",
     "pipeline/commands/doctor.py": "the name of a key",
     "pipeline/tools/preview.py": "a field of the annotation",
+    "data/sources/datumaro.py": "a key of Datumaro's JSON",
+    "pipeline/components/example_gen.py": "a key of a recipe's data",
     "data/sources/__init__.py": "a format of data sets",
     "data/sources/csv_table.py": "the name of a column",
     "data/sources/huggingface.py": "the name of a key",

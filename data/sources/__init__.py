@@ -71,6 +71,7 @@ class Options:
     ignore: int | None = None  # value of label pictures that means "not labelled"
     name: str = ""  # tfds: NAME or NAME/CONFIG of the data set
     scale: int = 4  # super-resolution: the small picture is 1 / scale of the large one
+    attributes: tuple[str, ...] = ()  # csv: columns that each hold one property of the picture
     frames: int = 1  # pairs: 5 = with the two pictures before and the two behind in its folder
     align: str = "none"  # of those, see data/frames.py
 

@@ -8,6 +8,8 @@
 * path,label; or path,label1|label2 with "|", ";" or "," between, or blanks where the parts are
   fewer than what they make up.
 * path, then a column of 0 and 1 for each class (Roboflow's _classes.csv).
+* path, then the columns of data.attributes, each one property: the classes are COLUMN=VALUE, an
+  empty cell says nothing of its property.
 
 Rows of one picture belong together. A column Confidence of 0 says that the class was looked for and
 is not there, as in Open Images: such a row gives no class. Splits: a column split or set, else the
@@ -58,7 +60,10 @@ def scan(path, options: Options = Options()) -> Listing:
     tree = files.tree(path)
     picture_names = pictures(tree)
     index = csv_table.Index(tree, picture_names)
-    tables = [csv_table.read(tree, name, index) for name in csv_table.names(tree)]
+    tables = [
+        csv_table.read(tree, name, index, attributes=options.attributes)
+        for name in csv_table.names(tree)
+    ]
     understood = [table for table in tables if table.columns]
     if not understood:
         reasons = "; ".join(f"{table.name}: {table.why}" for table in tables[:5]) or "no table"
@@ -170,6 +175,9 @@ def _row(where: str, cells: list[str], columns, separator: str | None):
         if any(value is None for _, value in flags):
             raise BadSample("corrupt_annotation", f"{where}: expected 0 or 1 for each class")
         return where, None, [(name, None) for name, value in flags if value]
+    if columns.attributes:
+        values = [(name, cells[i]) for i, name in columns.attributes if cells[i]]
+        return where, None, [(f"{name}={value}", None) for name, value in values]
     if columns.json:
         return where, (None, None), csv_boxes.rectangles(where, label) if label else []
     if not columns.box:
@@ -261,7 +269,7 @@ def _confidences(tables: list[Table]) -> tuple[int, int]:
 
 def _separator(tables: list[Table]) -> str | None:
     """What is between the classes of a cell; "\\n" (never there) where columns are the classes."""
-    if any(table.columns.flags for table in tables):
+    if any(table.columns.flags or table.columns.attributes for table in tables):
         return "\n"
     cells = {
         row[table.columns.label]

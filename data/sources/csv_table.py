@@ -98,6 +98,7 @@ class Columns(NamedTuple):
     size: tuple[int, ...] = ()  # height, width of the picture
     split: int = -1
     flags: tuple[tuple[int, str], ...] = ()  # one column per class: 1 = it has it
+    attributes: tuple[tuple[int, str], ...] = ()  # one column per property: its value, "" unknown
     confidence: int = -1  # 0 = looked at, and not there (Open Images)
 
 
@@ -125,8 +126,11 @@ def split_of_table(name: str) -> str | None:
     return split_in(posixpath.splitext(posixpath.basename(name))[0]) or split_of(name)
 
 
-def read(tree: files.Tree, name: str, index: Index, whole: bool = True) -> Table:
-    """The table; `whole` False: its first rows. Raises SourceError for what is no CSV at all."""
+def read(tree: files.Tree, name: str, index: Index, whole: bool = True, attributes=()) -> Table:
+    """The table; `whole` False: its first rows. Raises SourceError for what is no CSV at all.
+
+    attributes: names of columns that each hold one property.
+    """
     where = tree.where(name)
     try:
         if whole or files.length(where) <= _HEAD_BYTES:
@@ -154,7 +158,8 @@ def read(tree: files.Tree, name: str, index: Index, whole: bool = True) -> Table
     if files.is_picture(cell) or (key_of(cell) not in _PICTURE and is_there(cell)):
         columns = _without_header(column, [first, *some])
     else:
-        columns, rows = _by_header(column, first, some), rows[1:]
+        known = _of_attributes(column, first, attributes) if attributes else None
+        columns, rows = known or _by_header(column, first, some), rows[1:]
     if isinstance(columns, str):
         return Table(name, None, rows, len(first), columns)
     ambiguous = ""
@@ -171,6 +176,7 @@ def _spare(columns: Columns, header: list[str], picture: str) -> tuple[str, ...]
         return ()
     used = {columns.picture, columns.label, columns.split, columns.confidence, *columns.size}
     used |= {*(columns.box.columns if columns.box else ()), *(i for i, _ in columns.flags)}
+    used |= {i for i, _ in columns.attributes}
     return tuple(
         text for i, text in enumerate(header) if i not in used and key_of(text) not in _NUMBERS
     )
@@ -303,8 +309,21 @@ def _by_header(column: int, header: list[str], some: list[list[str]]) -> Columns
         return Columns(column, label, split=split, confidence=confidence)
     if len(rest) < 2 or not all(flag(row[i]) is not None for row in some for i in rest if
                                 i < len(row)):  # fmt: skip
-        return "no column of it is called class or label, and not all others hold 0 and 1"
+        return (
+            "no column of it is called class or label, and not all others hold 0 and 1; of columns "
+            "that each hold one property of the picture the names go into data.attributes"
+        )
     return Columns(column, split=split, flags=tuple((i, header[i]) for i in rest))
+
+
+def _of_attributes(column: int, header: list[str], attributes: Sequence[str]) -> Columns | str:
+    """The columns that the recipe names, or which of them are not there."""
+    place = {key_of(cell): i for i, cell in reversed(list(enumerate(header)))}
+    missing = [name for name in attributes if key_of(name) not in place]
+    if missing:
+        return f"it has no column {', '.join(missing)} of data.attributes, but {', '.join(header)}"
+    named = tuple((place[key_of(name)], name) for name in attributes)
+    return Columns(column, split=_first(place, _SPLIT), attributes=named)
 
 
 def _class_column(place: dict[str, int]) -> int:

@@ -43,7 +43,8 @@ class TooManyRejected(IngestError):
 
 
 # Parameters that readers know by the same names.
-OF_READERS = ("labels", "holdout", "seed", "image_sets", "ignore", "scale", "frames", "align")
+OF_READERS = ("labels", "holdout", "seed", "image_sets", "ignore", "scale")
+OF_READERS += ("attributes", "frames", "align")
 
 
 class Params(pydantic.BaseModel):
@@ -59,6 +60,7 @@ class Params(pydantic.BaseModel):
     image_sets: str = ""
     ignore: int | None = None
     scale: int = 4
+    attributes: tuple[str, ...] = ()
     frames: int = 1
     align: str = "none"
     exif: str = "auto"
@@ -82,14 +84,8 @@ def params_of(recipe: Recipe) -> Params:
         format=data.format,
         train=data.train,
         splits=tuple(splits),
-        holdout=data.holdout,
-        labels=data.labels,
-        image_sets=data.image_sets,
-        ignore=data.ignore,
-        scale=data.scale,
-        frames=data.frames,
-        align=data.align,
         exif=data.exif,
+        **{key: getattr(data, key) for key in OF_READERS if key != "seed"},
         copies=ingest.copies,
         augment=ingest.augment,
         shard_mb=ingest.shard_mb,

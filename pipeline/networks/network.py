@@ -12,7 +12,8 @@ import keras
 from absl import logging
 
 from convoy import models
-from convoy.models import pruning
+from convoy.data import labels as label_map
+from convoy.models import pruning, tasks
 from convoy.models.classification import extraction, weldon
 from convoy.models.heads import with_model
 from convoy.models.keras_internals import without_values
@@ -59,11 +60,20 @@ def build(
         vocabulary=tuple(vocabulary),
         class_weights=tuple(class_weights),
         scale=scale,
+        **_groups(model, labels, task),
     )
     if model.widths:
         built = with_model(built, pruning.narrowed(built.model, model.widths))
     _suit_processor(built.model)
     return built
+
+
+def _groups(model: Model, labels: Sequence[str], task: str | None) -> dict:
+    """The classes of each property, of a task that learns properties."""
+    asked = task or models.describe(model.name).task
+    if "groups" not in tasks.row(asked).options:
+        return {}
+    return {"groups": tuple(map(tuple, label_map.properties(labels).values()))}
 
 
 def _suit_processor(network: keras.Model) -> None:
@@ -167,7 +177,7 @@ def _described(path: pathlib.Path, precision: str | None = None, more: int = 0) 
     known = path / VOCABULARY
     vocabulary = known.read_text().splitlines() if known.exists() else ()
     options = {"task": meta.get("task"), "vocabulary": vocabulary, "scale": meta.get("scale", 1)}
-    labels = [*meta["labels"], *(f"{n} more" for n in range(1, more + 1))]
+    labels = [*meta["labels"], *(f"more={n}" for n in range(1, more + 1))]
     return build(Model(**meta["model"]), labels, train, **options)
 
 

@@ -89,7 +89,9 @@ def graph(recipe: Recipe) -> None:
 
     with without_values():  # no weights are drawn
         words = ("a",) if "vocabulary" in tasks.row(recipe.task).options else ()
-        task = network.build(model, ("a", "b"), recipe.train, task=recipe.task, vocabulary=words)
+        task = network.build(
+            model, ("a=1", "a=2"), recipe.train, task=recipe.task, vocabulary=words
+        )
     head = recipe.train.head
     fits = recipe.train.mode == "extract" or (head == "svm" and task.fitted is not None)
     if head != "linear" and not fits:

@@ -152,10 +152,11 @@ def devkit(tmp_path_factory) -> pathlib.Path:
 @pytest.mark.parametrize(
     ("task", "metrics", "changes"),
     [
-        (
+        pytest.param(
             "multilabel",
             {"voc_mAP", "chance_mAP", "exact_match", "F1"},
             {"model": {"name": "lenet5"}, "train": {"label_loss": "softmax"}},
+            marks=pytest.mark.slow,
         ),
         pytest.param(
             "localization",
@@ -201,3 +202,36 @@ def test_pictures_through_the_pipeline(devkit, tmp_path, capsys, task, metrics, 
     for line, (_, answer) in zip(evaluated.splitlines(), one_by_one(samples, answers), strict=True):
         for name, values in tasks.of(task).row(answer).items():
             np.testing.assert_allclose(json.loads(line)[name], values, atol=0.02, err_msg=name)
+
+
+@pytest.mark.slow
+def test_properties_of_pictures(tmp_path, capsys):
+    """Colour and tone of flat pictures, of which some are not known, are learnt and served."""
+    colors = {"red": (200, 30, 30), "green": (30, 200, 30), "blue": (30, 30, 200)}
+    folder, rng = tmp_path / "data", np.random.default_rng(0)
+    folder.mkdir()
+    lines = ["file,color,tone,split"]
+    for i in range(72):
+        color, dark = [*colors][i % 3], bool(i // 3 % 2)
+        pixels = rng.normal(np.array(colors[color]) * (0.4 if dark else 1.0), 12, (32, 32, 3))
+        Image.fromarray(np.uint8(np.clip(pixels, 0, 255))).save(folder / f"{i}.png")
+        known = "" if i % 7 == 0 else "dark" if dark else "light"
+        lines.append(f"{i}.png,{color},{known},{'val' if i % 4 == 3 else 'train'}")
+    (folder / "table.csv").write_text("\n".join(lines) + "\n")
+    recipe = written(
+        tmp_path,
+        task="attributes",
+        data={"format": "csv", "path": str(folder), "attributes": ["color", "tone"]},
+        model={"name": "mobilenet_v1", "input_size": [32, 32], "width": 0.25},
+        train={"batch_size": 18, "epochs": 80, "optimizer": "adamw", "learning_rate": 0.003},
+    )
+    result = steps.run(steps.Job(config.load(recipe)), "pusher")
+    assert result["metrics"]["accuracy"] >= 0.9
+    assert 0.3 < result["metrics"]["most_frequent"] < 0.7
+    report = (pathlib.Path(result["run_dir"]) / "report.html").read_text()
+    assert "<h2>Properties</h2>" in report
+    words = [str(folder / "3.png"), "-o", str(tmp_path / "out"), "--json"]
+    assert cli.main(["convoy", "predict", result["model_dir"], *words]) == errors.OK
+    (row,) = json.loads(capsys.readouterr().out.splitlines()[-1])["predictions"]
+    assert {*row["properties"]} == {"color", "tone"}
+    assert row["properties"]["color"] == "red"

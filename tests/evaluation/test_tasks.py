@@ -19,6 +19,11 @@ from convoy.pipeline.report.chosen import EvenlySpread
 from convoy.pipeline.tasks import detection, segmentation, text
 
 LABELS = ("ant", "bee", "cat")
+PROPERTIES = ("size=small", "size=large", "legs=six")
+
+
+def labels_of(task: str) -> tuple[str, ...]:
+    return PROPERTIES if task == "attributes" else LABELS
 
 
 def png(height=60, width=80) -> bytes:
@@ -87,6 +92,11 @@ ANSWERS = {
         "class_names": np.array([b"ant", b"bee", b"cat"], object),  # where a model is asked
     },
     "restoration": {"image_bytes": encoded(Image.fromarray(RESTORED))},
+    "attributes": {
+        "scores": np.array([0.25, 0.75, 1.0], np.float32),
+        "class_ids": np.array([1, 2]),
+        "class_names": np.array([b"size=large", b"legs=six"], object),
+    },
 }
 
 
@@ -110,6 +120,7 @@ ROWS = {
     },
     "segmentation": {"fractions": [0.75, 0, 0.25]},
     "restoration": {"height": 60, "width": 80},
+    "attributes": {"scores": [0.25, 0.75, 1.0], "classes": [1, 2]},
 }
 ROWS["instance"] = ROWS["detection"]
 MASKS = [base64.b64encode(bytes([value]) * 784).decode() for value in (255, 153)]
@@ -130,6 +141,10 @@ NAMED = {
     },
     "segmentation": {"classes": {"ant": 0.75, "cat": 0.25}},
     "restoration": {"height": 60, "width": 80},
+    "attributes": {
+        "properties": {"size": "large", "legs": "six"},
+        "scores": [0.25, 0.75, 1.0],
+    },
 }
 NAMED["instance"] = {
     "detections": [
@@ -146,6 +161,7 @@ SAID = {
     "instance": "",
     "segmentation": "ant 75%, cat 25%",
     "restoration": "80x60 px",
+    "attributes": "size=large, legs=six",
 }
 
 
@@ -216,7 +232,7 @@ def test_a_label_map_of_another_size_is_named():
 @pytest.mark.parametrize("task", TASKS)
 def test_the_report_shows_the_chosen(task):
     module = tasks.of(task)
-    metrics, chosen = module.Metrics(LABELS), module.Chosen(5, 3)
+    metrics, chosen = module.Metrics(labels_of(task)), module.Chosen(5, 3)
     for n in range(5):
         pair = sample(f"p{n}", image=b"" if task == "text" else png()), ANSWERS[task]
         metrics.update(*pair)

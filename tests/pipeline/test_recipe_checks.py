@@ -15,7 +15,7 @@ from convoy.pipeline.evaluation import (
     segmentation,
     voc,
 )
-from convoy.pipeline.tasks import instance, restoration
+from convoy.pipeline.tasks import attributes, instance, restoration
 from convoy.pipeline.validation import recipe_checks
 
 STAGE = {"epochs": 1, "learning_rate": 0.1}
@@ -146,11 +146,12 @@ def test_the_gates_metrics_are_what_the_evaluation_gives():
     found["text"] = found["classification"]
     found["segmentation"] = segmentation.Pixels(1).result(["a"])
     found["instance"] = instance.Metrics(["a"]).result()
+    found["attributes"] = attributes.Metrics(["a=1"]).result()
     found["restoration"] = restoration.Metrics(["a"]).result()
     other = {"errors_by_kind", "pictures_without_masks", "objects_without_pixels"}
     other |= {"per_class", "confusion", "pictures", "without_object", "chance_mAP", "box_error"}
     other |= {"ignored_pixels", "better", "too_small", "too_small_for_SSIM"}
-    other |= {"PSNR_before", "SSIM_before"}
+    other |= {"PSNR_before", "SSIM_before", "most_frequent", "per_property"}
     assert {task: {*got} - other for task, got in found.items()} == {
         task: {*row.metrics} for task, row in TASKS.items()
     }

@@ -229,7 +229,7 @@ def test_properties_of_pictures(tmp_path, capsys):
     assert result["metrics"]["accuracy"] >= 0.9
     assert 0.3 < result["metrics"]["most_frequent"] < 0.7
     report = (pathlib.Path(result["run_dir"]) / "report.html").read_text()
-    assert "<h2>Properties</h2>" in report
+    assert "<h3>Properties</h3>" in report
     words = [str(folder / "3.png"), "-o", str(tmp_path / "out"), "--json"]
     assert cli.main(["convoy", "predict", result["model_dir"], *words]) == errors.OK
     (row,) = json.loads(capsys.readouterr().out.splitlines()[-1])["predictions"]

@@ -12,7 +12,7 @@ PLACES = (
     "models/rows_",
     *(
         f"models/{name}/"
-        for name in ("classification", "detection", "instance", "segmentation", "text")
+        for name in ("classification", "detection", "instance", "pose", "segmentation", "text")
     ),
     "pipeline/tasks/",
 )
@@ -20,6 +20,8 @@ PLACES = (
 OTHERS = {
     "pipeline/evaluation/coco.py": "a key of COCO's JSON",
     "data/exports/coco.py": "a key of COCO's JSON",
+    "data/exports/voc.py": "the name of an element",
+    "data/sources/voc.py": "the name of an element",
     "data/input/input.py": "a field of the annotation",
     "data/input/parse.py": "a field of the annotation",
     "data/sources/coco_rows.py": "a key of COCO's JSON",

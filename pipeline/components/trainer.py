@@ -17,7 +17,7 @@ from typing import Any
 from convoy.data import tfrecord
 from convoy.data.augment.policy import Augment
 from convoy.data.example import decode
-from convoy.data.input.input import Stream, count, shards, training_batches
+from convoy.data.input.input import Stream, count, keypoints_of, shards, training_batches
 from convoy.data.input.proposed import given_of
 from convoy.data.sample import Sample
 from convoy.models import tasks as table
@@ -94,6 +94,7 @@ def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Pat
         batch_size=params.train.batch_size,
         max_boxes=params.train.max_boxes,
         shuffle_buffer=params.train.shuffle_buffer,
+        **keypoints_of(inputs["examples"]),
         **given_of(inputs["examples"], task.takes),
     )
     parameters = _learn(task, stream, params, model, labels, workdir, where, inputs.get("features"))

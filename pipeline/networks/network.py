@@ -12,7 +12,7 @@ import keras
 from absl import logging
 
 from convoy import models
-from convoy.models import pruning
+from convoy.models import pruning, tasks
 from convoy.models.classification import extraction, weldon
 from convoy.models.heads import with_model
 from convoy.models.keras_internals import without_values
@@ -45,6 +45,8 @@ def build(
     """
     keras.config.set_dtype_policy(train.precision)
     keras.utils.set_random_seed(seed)
+    learnt = tasks.row(task or models.tasks_of(model.name)[0]).options
+    named = {"keypoints": tuple(labels)} if "keypoints" in learnt else {}
     if train.mode == "extract":
         return _extraction(model, labels, train)
     built = models.build_task(
@@ -54,6 +56,7 @@ def build(
         input_size=model.input_size,
         **{name: getattr(model, name) for name in OF_MODEL},
         **{name: getattr(train, name) for name in OF_TRAIN},
+        **named,
         vocabulary=tuple(vocabulary),
         class_weights=tuple(class_weights),
     )

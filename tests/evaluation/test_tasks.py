@@ -16,7 +16,7 @@ from convoy.data.sample import Sample
 from convoy.models.tasks import TASKS
 from convoy.pipeline import tasks
 from convoy.pipeline.report.chosen import EvenlySpread
-from convoy.pipeline.tasks import detection, segmentation, text
+from convoy.pipeline.tasks import detection, pose, segmentation, text
 
 LABELS = ("ant", "bee", "cat")
 
@@ -46,6 +46,7 @@ def sample(name="p", label=1, image=b"") -> Sample:
     mask = np.zeros((60, 80), np.uint8)
     mask[10:50, 10:50] = 1
     about["masks"] = (encoded(Image.fromarray(mask)),)
+    about["keypoints"] = np.array([[[12, 20, 2], [30, 11, 1], [0, 0, 0]]], np.float32)
     return Sample(name, "val", image, 60, 80, **about)
 
 
@@ -79,6 +80,19 @@ ANSWERS = {
         "num_detections": np.int32(2),
         "masks": np.stack([np.full((28, 28), value, np.float32) for value in (1.0, 0.6, 0.0)]),
     },
+    "pose": {  # of the second person the last keypoint was not found
+        "keypoints": np.array(
+            [
+                [[12, 20, 0.9], [30, 11, 0.8], [40, 41.5, 0.7]],
+                [[1.0004, 2, 0.25], [5, 70, 0.5], [0, 0, 0]],
+                np.zeros((3, 3)),
+            ],
+            np.float32,
+        ),
+        "scores": np.array([0.87654, 0.25, 0], np.float32),
+        "num_people": np.int32(2),
+        "class_names": np.array([b"ant", b"bee", b"cat"], object),  # where a model is asked
+    },
     "segmentation": {
         "label_map_bytes": encoded(Image.fromarray(FOUND)),
         "class_fractions": np.array([0.75, 0, 0.25], np.float32),
@@ -106,6 +120,13 @@ ROWS = {
         "classes": [1, 2],
     },
     "segmentation": {"fractions": [0.75, 0, 0.25]},
+    "pose": {
+        "keypoints": [
+            [[12, 20, 0.9], [30, 11, 0.8], [40, 41.5, 0.7]],
+            [[1, 2, 0.25], [5, 70, 0.5], [0, 0, 0]],
+        ],
+        "scores": [0.8765, 0.25],
+    },
 }
 ROWS["instance"] = ROWS["detection"]
 MASKS = [base64.b64encode(bytes([value]) * 784).decode() for value in (255, 153)]
@@ -125,6 +146,22 @@ NAMED = {
         ]
     },
     "segmentation": {"classes": {"ant": 0.75, "cat": 0.25}},
+    "pose": {
+        "people": [
+            {
+                "score": float(np.float32(0.87654)),
+                "keypoints": {
+                    "ant": [12, 20, float(np.float32(0.9))],
+                    "bee": [30, 11, float(np.float32(0.8))],
+                    "cat": [40, 41.5, float(np.float32(0.7))],
+                },
+            },
+            {
+                "score": 0.25,
+                "keypoints": {"ant": [float(np.float32(1.0004)), 2, 0.25], "bee": [5, 70, 0.5]},
+            },
+        ]
+    },
 }
 NAMED["instance"] = {
     "detections": [
@@ -140,6 +177,7 @@ SAID = {
     "detection": "",
     "instance": "",
     "segmentation": "ant 75%, cat 25%",
+    "pose": "2 found",
 }
 
 
@@ -171,6 +209,22 @@ def test_detections_are_drawn_from_a_score_on():
     assert some[49, 10:50].all()  # the lower edge of the first box
     assert not some[0:8, 0].any()
     assert both[0:8, 0].all()  # the left edge of the second
+
+
+def test_people_are_drawn_from_a_score_on():
+    """Three names are no skeleton that is known: dots alone, one per keypoint that was found."""
+    grey = np.asarray(Image.open(io.BytesIO(png())))
+
+    def changed(score):
+        return (np.asarray(pose.draw(png(), ANSWERS["pose"], score)) != grey).any(axis=-1)
+
+    assert not changed(0.9).any()
+    one, both = changed(0.5), changed(0.2)
+    assert [one[12, 20], one[30, 11], one[40, 41]] == [True] * 3
+    assert not one[5, 70]
+    assert both[5, 70]
+    assert both.sum() == pytest.approx(one.sum() / 3 * 5, abs=2)
+    assert not both[0, 0]
 
 
 def test_label_maps_are_drawn_and_written_in_voc_s_colours():

@@ -167,6 +167,11 @@ CASES = {
     "unet_same": pictures(32, 45, 64, {2**n: 64 // 2**n for n in range(5)}, width=0.125),
     "dilated_frontend_vgg16": Case({"input_size": (380, 389), "num_classes": 5}, no_maps=DILATED),
     "dilation8_vgg16": Case({"input_size": (380, 389), "num_classes": 5}, no_maps=DILATED),
+    "openpose_coco": pictures(64, 97),
+    "openpose_mpi": pictures(64, 97),
+    "openpose_mobilenet": pictures(64, 97, width=0.25),
+    "keypoint_regression": pictures(64, 97, backbone="mobilenet_v1", width=0.25),
+    "keypoint_heatmaps": pictures(64, 97, backbone="mobilenet_v1", width=0.25),
     "text_cnn_rand": Case(WORDS, no_maps=SENTENCE),
     "text_cnn_static": Case(WORDS, no_maps=SENTENCE),
     "text_cnn_nonstatic": Case(WORDS, no_maps=SENTENCE),
@@ -207,6 +212,8 @@ QUICK = (
     "segnet_basic",
     "unet",
     "unet_same",
+    "openpose_mobilenet",
+    "keypoint_regression",
     "text_cnn_rand",
 )
 # Families whose smallest network still has hundreds of layers, as many weights as VGG, or runs once

@@ -26,6 +26,7 @@ OTHERS = {
     "data/input/parse.py": "a field of the annotation",
     "data/sources/coco_rows.py": "a key of COCO's JSON",
     "data/sources/tfds.py": "a field of the sample",
+    "pipeline/components/example_validator.py": "a field of the annotation",
     "pipeline/tools/preview.py": "a field of the annotation",
     "data/sources/__init__.py": "a format of data sets",
     "data/sources/csv_table.py": "the name of a column",

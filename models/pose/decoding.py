@@ -219,17 +219,15 @@ def _together(labels, match, limb: tuple[int, int]):
     At once for all pairs: no person can be the first of one such pair and the second of another,
     for it would have both parts, and the other people one of them.
     """
-    count = labels.shape[2]
     first = labels[:, limb[0]]  # [B, C]
     second = tf.gather(labels[:, limb[1]], tf.maximum(match, 0), batch_dims=1)
     has_first = tf.reduce_any(labels[:, :, :, None] == first[:, None, None], 2)  # [B, P, C]
     has_second = tf.reduce_any(labels[:, :, :, None] == second[:, None, None], 2)
     apart = ~tf.reduce_any(has_first & has_second, 1)
     joins = (match >= 0) & apart
-    for index in range(count):
-        renamed = joins[:, index, None, None] & (labels == second[:, index, None, None])
-        labels = tf.where(renamed, first[:, index, None, None], labels)
-    return labels
+    renamed = joins[:, None, None] & (labels[..., None] == second[:, None, None])
+    given = tf.reduce_max(tf.where(renamed, first[:, None, None], -1), -1)  # [B, P, C]
+    return tf.where(given >= 0, given, labels)
 
 
 def assembled(places, scores, labels, matches, worth, bones: Skeleton, most: int) -> dict:

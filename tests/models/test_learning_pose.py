@@ -22,10 +22,10 @@ SIZE = (128, 160)
 MOST = 3  # people of a scene
 
 
-def scenes(numbers) -> tuple[np.ndarray, list[np.ndarray]]:
-    """(pictures [N, *SIZE, 3], people [n, 17, 3] of each), n = numbers[index]."""
+def scenes(numbers, first: int = 0) -> tuple[np.ndarray, list[np.ndarray]]:
+    """(pictures [N, *SIZE, 3], people [n, 17, 3] of each), n = numbers[index]; others by `first`."""
     pictures, people = [], []
-    for index, count in enumerate(numbers):
+    for index, count in enumerate(numbers, start=first):
         rng = np.random.default_rng(index)
         height, step = 100 - 8 * count, SIZE[1] / count
         own = [

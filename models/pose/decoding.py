@@ -44,7 +44,11 @@ def people(heat, paf, bones: Skeleton, stride: int, most: int) -> dict:
     """
     parts = len(bones.parts)
     places, scores = peaks(tf.cast(heat[..., :parts], tf.float32), stride)
-    pairs = limb_scores(tf.cast(paf, tf.float32), places, scores > 0, bones, stride)
+    # As many as the part with the most peaks has, the best of which come first: of 32 it is slow.
+    found = tf.reduce_max(tf.reduce_sum(tf.cast(scores > 0, tf.int32), -1))
+    found = tf.clip_by_value(found, 1, CANDIDATES)
+    valid = scores[:, :, :found] > 0
+    pairs = limb_scores(tf.cast(paf, tf.float32), places[:, :, :found], valid, bones, stride)
     matches, worth = matched(pairs)
     labels = joined(scores > 0, matches, bones)
     return assembled(places, scores, labels, matches, worth, bones, most)
@@ -166,9 +170,11 @@ def _bilinear(fields, at):
 
 
 def matched(pairs) -> tuple[tf.Tensor, tf.Tensor]:
-    """Greedy: [B, L, C, C] -> (of each first peak the second [B, L, C] or -1, the pair's score)."""
-    limbs, count = pairs.shape[1:3]
-    batch = tf.shape(pairs)[0]
+    """Greedy: [B, L, c, c] -> (of each first peak the second [B, L, C] or -1, the pair's score).
+
+    c, which may not be known, is C at most.
+    """
+    limbs, batch, count = pairs.shape[1], tf.shape(pairs)[0], tf.shape(pairs)[2]
 
     def best(step, left, matches, worth):
         flat = tf.reshape(left, [batch, limbs, count * count])
@@ -182,14 +188,17 @@ def matched(pairs) -> tuple[tf.Tensor, tf.Tensor]:
         left = tf.where(row[..., None] | column[..., None, :], 0.0, left)
         return step + 1, left, matches, worth
 
-    none, rows = tf.fill([batch, limbs, count], -1), tf.TensorShape([None, limbs, count])
+    none, rows = tf.fill([batch, limbs, count], -1), tf.TensorShape([None, limbs, None])
     _, _, matches, worth = tf.while_loop(
         lambda step, left, *_: (step < count) & tf.reduce_any(left > 0),
         best,
         (tf.constant(0), pairs, none, tf.zeros_like(none, tf.float32)),
-        (tf.TensorShape([]), tf.TensorShape([None, limbs, count, count]), rows, rows),
+        (tf.TensorShape([]), tf.TensorShape([None, limbs, None, None]), rows, rows),
     )
-    return matches, worth
+    missing = [[0, 0], [0, 0], [0, CANDIDATES - count]]
+    matches = tf.pad(matches, missing, constant_values=-1)
+    whole = [None, limbs, CANDIDATES]
+    return tf.ensure_shape(matches, whole), tf.ensure_shape(tf.pad(worth, missing), whole)
 
 
 def joined(valid, matches, bones: Skeleton):

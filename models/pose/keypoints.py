@@ -37,10 +37,14 @@ def build(
     num_classes: int = 17,
     width: float = 1.0,
 ) -> Task:
-    """Finds `num_classes` keypoints, each once; width is the backbone's."""
+    """Finds `num_classes` keypoints, each once.
+
+    width: factor of the channels of the backbone's layers and of the deconvolutions.
+    """
     if variant == "keypoint_regression":
         return _regression(variant, info, backbone, num_classes)
-    return _heat_maps(variant, info, backbone, num_classes)
+    filters = max(8, int(FILTERS * width))
+    return _heat_maps(variant, info, backbone, num_classes, filters)
 
 
 def _regression(variant: str, info: ModelInfo, backbone: keras.Model, count: int) -> Task:
@@ -76,11 +80,13 @@ def _regression(variant: str, info: ModelInfo, backbone: keras.Model, count: int
     return task.single(model, info, encode=encode, loss=loss, decode=decode)
 
 
-def _heat_maps(variant: str, info: ModelInfo, backbone: keras.Model, count: int) -> Task:
+def _heat_maps(
+    variant: str, info: ModelInfo, backbone: keras.Model, count: int, filters: int
+) -> Task:
     (x,) = layers.maps_of(variant, backbone, ("s32",))
     for index in (1, 2, 3):
         x = keras.layers.Conv2DTranspose(
-            FILTERS,
+            filters,
             4,
             2,
             padding="same",

@@ -135,7 +135,7 @@ def test_a_record_without_keypoints_and_one_with_others():
     got = numbers((empty, answer(np.zeros((0, 3, 3)))), (none, answer([EYES])))
     assert got["AP"] is got["PCK"] is got["NME"] is None
     assert got["without_keypoints"] == 1
-    with pytest.raises(ValueError, match="p: expected 2 keypoints of each of 1 objects.* has 3"):
+    with pytest.raises(ValueError, match=r"p: expected 2 keypoints of each of 1 objects.* has 3"):
         numbers((sample([EYES]), answer([EYES])), names=("a", "b"))
 
 

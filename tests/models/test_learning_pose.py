@@ -23,7 +23,10 @@ MOST = 3  # people of a scene
 
 
 def scenes(numbers, first: int = 0) -> tuple[np.ndarray, list[np.ndarray]]:
-    """(pictures [N, *SIZE, 3], people [n, 17, 3] of each), n = numbers[index]; others by `first`."""
+    """(pictures [N, *SIZE, 3], people [n, 17, 3] of each), n = numbers[index].
+
+    first: another number, other people.
+    """
     pictures, people = [], []
     for index, count in enumerate(numbers, start=first):
         rng = np.random.default_rng(index)

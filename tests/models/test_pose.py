@@ -174,9 +174,7 @@ def test_a_mirrored_person_is_the_mirrored_maps():
     swapped[:, 1] = SIZE[1] * STRIDE - swapped[:, 1]
     one, other = maps_of([own])["heat"], maps_of([swapped])["heat"]
     order = [
-        COCO.parts.index(
-            name.replace("left", "?").replace("right", "left").replace("?", "right")
-        )
+        COCO.parts.index(name.replace("left", "?").replace("right", "left").replace("?", "right"))
         for name in COCO.parts
     ]
     np.testing.assert_allclose(other[:, ::-1][..., [*order, 18]], one, atol=1e-5)

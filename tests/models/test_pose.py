@@ -59,6 +59,21 @@ def test_channels_are_those_of_the_authors_files():
     assert [COCO.limbs[index] for index in COCO.redundant] == [(2, 16), (5, 17)]
 
 
+def test_channels_of_mpi_are_those_of_the_authors_files():
+    """testing/src/connect43LineVec.m of the authors; fields begin at 16 here."""
+    limb_seq = [[1, 2], [2, 3], [3, 4], [4, 5], [2, 6], [6, 7], [7, 8], [2, 15], [15, 12]]
+    limb_seq += [[12, 13], [13, 14], [15, 9], [9, 10], [10, 11]]
+    first = [16, 18, 20, 22, 24, 26, 28, 30, 38, 40, 42, 32, 34, 36]
+    bones = skeleton.of(skeleton.MPII)
+    for (a, b), channel in zip(limb_seq, first, strict=True):
+        assert bones.limbs[(channel - 16) // 2] == (a - 1, b - 1)
+    assert len(bones.parts) == 15
+    assert bones.parts[14] == "chest"
+    assert {skeleton.MPII[index] for index in bones.sources[14]} == {"thorax", "pelvis"}
+    pelvis = bones.answers[skeleton.MPII.index("pelvis")]
+    assert {bones.parts[index] for index in pelvis} == {"left_hip", "right_hip"}
+
+
 @pytest.mark.parametrize("names", [skeleton.COCO, skeleton.MPII, tuple("abcde")])
 def test_limbs_are_a_tree_from_the_first_on(names):
     bones = skeleton.of(names)

@@ -24,6 +24,14 @@ def check(labels: Sequence[str], where: str = "labels") -> tuple[str, ...]:
     return tuple(labels)
 
 
+def usable(names: Sequence[str], where: str) -> tuple[tuple[str, ...], list[str]]:
+    """(the names, blanks around them cut; a note and no names where `check` would raise)."""
+    try:
+        return (check([name.strip() for name in names], where) if names else ()), []
+    except ValueError as error:
+        return (), [f"{error}: no network can learn of these {where}"]
+
+
 def read(path: str | os.PathLike) -> tuple[str, ...]:
     """Class names of a labels.txt; a blank line at the end is allowed. Raises ValueError."""
     text = pathlib.Path(path).read_text(encoding="utf-8-sig")

@@ -184,6 +184,12 @@ class Objects:
                 row[: len(points)] = points
         labelled = stacked[..., 2:] > 0
         moved = np.concatenate([self.frame.points(stacked[..., :2]), stacked[..., 2:]], -1)
+        limit = self.picture.height, self.picture.width
+        beyond = ((moved[..., :2] < 0) | (moved[..., :2] > limit)).any(-1) & labelled[..., 0]
+        for index in np.flatnonzero(beyond.any(1)):
+            number = int(beyond[index].sum())
+            told = f"{self._where}: {number} of {count} keypoints of object {index + 1} lie outside"
+            self._warn("outside_keypoints", f"{told} the picture; kept, but not learnt")
         return np.where(labelled, moved, 0).astype(np.float32)
 
 

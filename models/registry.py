@@ -1,8 +1,7 @@
 """Networks by name. Reading the tables imports neither Keras nor TensorFlow; building does.
 
-The tables are literal: rows_classification.py, rows_detection.py, rows_segmentation.py,
-rows_instance.py, rows_restoration.py and rows_text.py. A row's module is imported when the network
-is built:
+The tables are literal: rows_classification.py, rows_detection.py and so on, one file for each kind
+of network. A row's module is imported when the network is built:
 
     build(variant, preprocess, num_classes=, **options) -> keras.Model; num_classes=None gives its
         backbone, {"s4": ..., "s8": ..., ...}
@@ -24,6 +23,7 @@ from convoy.models import (
     rows_classification,
     rows_detection,
     rows_instance,
+    rows_pose,
     rows_restoration,
     rows_segmentation,
     rows_text,
@@ -42,6 +42,7 @@ MODELS = (
     | rows_segmentation.ROWS
     | rows_instance.ROWS
     | rows_restoration.ROWS
+    | rows_pose.ROWS
     | rows_text.ROWS
 )
 # What can be asked of a network or a task, and the value that asks for nothing. Rows of networks
@@ -61,6 +62,7 @@ OPTIONS: dict[str, Any] = {
     "groups": (),  # classes of each property of a picture, which exclude each other
     "vocabulary": (),  # words of a text network
     "scale": 1,  # sides of a restored picture in sides of the one that is sent
+    "keypoints": (),  # names of those that a network finds; () = known by their number alone
     "max_words": None,  # of a sentence that are seen; None the network's own number
 }
 

@@ -79,7 +79,7 @@ def class_names(records: pathlib.Path, task: str) -> tuple[str, ...]:
     if not path.is_file():
         raise ValueError(
             f"{path}: no such file: these records have no {name.replace('_', ' ')}, of which "
-            f"{task} learns. Its sources are those with label pictures: docs/data.md"
+            f"{task} learns. docs/data.md says which sources have them"
         )
     return labels.read(path)
 

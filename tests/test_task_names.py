@@ -13,7 +13,8 @@ PLACES = (
     *(
         f"models/{name}/"
         for name in (
-            *("classification", "detection", "instance", "restoration", "segmentation", "text"),
+            *("classification", "detection", "instance", "pose", "restoration", "segmentation"),
+            "text",
         )
     ),
     "pipeline/tasks/",
@@ -22,11 +23,14 @@ PLACES = (
 OTHERS = {
     "pipeline/evaluation/coco.py": "a key of COCO's JSON",
     "data/exports/coco.py": "a key of COCO's JSON",
+    "data/exports/voc.py": "the name of an element",
+    "data/sources/voc.py": "the name of an element",
     "data/input/input.py": "a field of the annotation",
     "data/input/parse.py": "a field of the annotation",
     "data/sources/coco_rows.py": "a key of COCO's JSON",
     "data/sources/tfds.py": "a field of the sample",
     "pipeline/commands/doctor.py": "the name of a key",
+    "pipeline/components/example_validator.py": "a field of the annotation",
     "pipeline/tools/preview.py": "a field of the annotation",
     "data/sources/datumaro.py": "a key of Datumaro's JSON",
     "pipeline/components/example_gen.py": "a key of a recipe's data",

@@ -24,7 +24,7 @@ from convoy.data.as_written import as_written
 from convoy.data.augment import crops, draws, geometry, mix, plan, render, search, window
 from convoy.data.augment.noise import FILL
 from convoy.data.augment.policy import Augment
-from convoy.data.input import broken, film, parse, proposed
+from convoy.data.input import broken, film, parse, proposed, unlabelled
 from convoy.data.input.balance import Repeats
 from convoy.data.input.broken import Broken
 from convoy.data.input.order import endless
@@ -173,9 +173,8 @@ def planned_block(stream: Stream, serialized: tf.Tensor, epoch: tf.Tensor) -> di
     parsed = parse.block(serialized, stream.fields, stream.keypoints)
     key = draws.key_for(stream.seed, parsed["source_id"], epoch)
     if "captions" in parsed:
-        parsed["caption"] = parse.random_caption(
-            parsed["captions"], draws.uniform(key, "caption", 1)[:, 0]
-        )
+        draw = draws.uniform(key, "caption", 1)[:, 0]
+        parsed["caption"] = parse.random_caption(parsed["captions"], draw)
     if not parse.has_picture(stream.fields):
         return parsed
     policy, size = stream.augment, stream.preprocess.inside.size
@@ -197,6 +196,9 @@ def planned_block(stream: Stream, serialized: tf.Tensor, epoch: tf.Tensor) -> di
         snapped = window.snap(made["matrix"], *shape, size)
         made["matrix"] = snapped.matrix
         parsed["window"] = snapped
+    if "outlines" in parsed:
+        most = stream.max_boxes
+        parsed["unlabelled"] = unlabelled.rows(policy, parsed, made, size, most)
     if "boxes" in parsed:
         parsed.update(_moved_objects(stream, parsed, made))
     if "proposals" in parsed:
@@ -212,7 +214,8 @@ def training_example(stream: Stream, row: dict) -> dict:
     What `encode` receives in one dict has, by the stream's fields: labels [max_boxes] int64, filled
     up with -1; boxes [max_boxes, 4] pixels of the input, classes and valid [max_boxes]; masks
     [max_boxes, H, W] uint8 0 or 1; segmentation [H, W] uint8, 255 outside the picture; keypoints
-    [max_boxes, K, (y, x, visibility)] pixels; target float32 [H * target_scale, W * target_scale,
+    [max_boxes, K, (y, x, visibility)] pixels; unlabelled [H, W] uint8, 1 where there is what is not
+    learnt; target float32 [H * target_scale, W * target_scale,
     C]; captions [parse.CAPTIONS] strings, filled up with "", one of them drawn: caption; sentence.
     Where the input has a margin, "the input" and H x W are what lies inside it.
     """
@@ -313,6 +316,8 @@ def _annotation(stream: Stream, row: dict) -> dict:
     annotation.update({name: row[name] for name in ("boxes", "classes", "valid") if name in row})
     if "keypoints" in row:
         annotation["keypoints"] = row["keypoints"]
+    if "unlabelled" in row:
+        annotation["unlabelled"] = unlabelled.drawn(row["unlabelled"], made, size)
 
     def moved(png, fill, full):
         def drawn():

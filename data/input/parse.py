@@ -35,6 +35,8 @@ FIELDS = {
     },
     "masks": {"image/object/mask": _STRINGS},
     "segmentation": {"image/segmentation/class/encoded": _STRINGS},
+    # What is there without being learnt: outlines of crowds, and of people without keypoints.
+    "unlabelled": {"image/object/mask": _STRINGS},
     "keypoints": {**dict.fromkeys(_POINT[:2], _FLOATS), _POINT[2]: _NUMBERS},
     "frames": {"image/frames/encoded": _STRINGS},
     "target": {"image/target/encoded": _STRING},
@@ -55,7 +57,8 @@ def block(serialized: tf.Tensor, fields: tuple[str, ...], keypoints: int = 0) ->
     source_id [B], encoded [B], height, width [B] int64; labels [B, M] int64 and num_labels [B];
     boxes [B, N, 4] in parts of the sides, classes [B, N], valid and learn [B, N] bool; M, N >= 1
     (valid: no padding, no crowd; learn: nor difficult); masks [B, N] PNGs or ""; segmentation,
-    target, sentence [B]; keypoints [B, N, K, (y, x, visibility)] in parts of the sides; proposals
+    target, sentence [B]; keypoints [B, N, K, (y, x, visibility)] in parts of the sides; of
+    "unlabelled" there [B, N] bool, what is no padding, and outlines [B, N] PNGs or ""; proposals
     [B, P, 4] in parts of the sides, by rank, P >= 1 the most in the block, rows of 0 behind a
     picture's last; frames [B, FRAMES] encoded or "", the picture itself; captions [B, CAPTIONS].
     """
@@ -78,6 +81,10 @@ def block(serialized: tf.Tensor, fields: tuple[str, ...], keypoints: int = 0) ->
         points = [tf.cast(_padded(columns[name], most * keypoints), tf.float32) for name in _POINT]
         shape = [-1, most, keypoints, 3]
         parsed["keypoints"] = tf.reshape(tf.stack(points, -1), shape)
+    if "unlabelled" in fields:
+        rows = columns["image/object/class/label"].row_lengths()
+        parsed["there"] = tf.sequence_mask(rows, most)
+        parsed["outlines"] = _padded(columns["image/object/mask"], most)
     if "proposals" in fields:
         most = tf.cast(tf.reduce_max(columns[_PROPOSED[0]].row_lengths()), tf.int32)
         edges = [_padded(columns[edge], tf.maximum(most, 1)) for edge in _PROPOSED]
@@ -111,6 +118,12 @@ def _objects(columns: dict) -> dict:
     }
 
 
+def random_caption(captions: tf.Tensor, draw: tf.Tensor) -> tf.Tensor:
+    """[B] one of each row's captions [B, CAPTIONS] that are not empty; draw [B] in [0, 1)."""
+    counts = tf.reduce_sum(tf.cast(captions != "", tf.float32), -1)
+    return tf.gather(captions, tf.cast(draw * counts, tf.int32), batch_dims=1)
+
+
 def _at_least_one(ragged: tf.RaggedTensor) -> tf.Tensor:
     """[B, M >= 1]: unbatching tensors without elements ends the process (TensorFlow 2.20)."""
     most = tf.cast(tf.reduce_max(ragged.row_lengths()), tf.int32)
@@ -123,12 +136,6 @@ def _padded(ragged: tf.RaggedTensor, width) -> tf.Tensor:
     missing = width - tf.shape(dense)[1]
     fill = "" if dense.dtype == tf.string else tf.zeros([], dense.dtype)
     return tf.pad(dense, [[0, 0], [0, missing]], constant_values=fill)
-
-
-def random_caption(captions: tf.Tensor, draw: tf.Tensor) -> tf.Tensor:
-    """[B] one of each row's captions [B, CAPTIONS] that are not empty."""
-    counts = tf.reduce_sum(tf.cast(captions != "", tf.float32), -1)
-    return tf.gather(captions, tf.cast(draw * counts, tf.int32), batch_dims=1)
 
 
 def filled_up(values: tf.Tensor, rows: int) -> tf.Tensor:

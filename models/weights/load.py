@@ -16,7 +16,8 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
-from convoy.models.registry import describe
+from convoy.models.keras_internals import without_values
+from convoy.models.registry import build, describe
 from convoy.models.weights import (
     caffe,
     convert,
@@ -131,7 +132,8 @@ def plan(
         report.classes = values["logits"]["kernel"].shape[-1]
     planned = _compare(values, graph, report)
     heads = source.names(["logits"]).values()
-    spare = "|".join([*map(re.escape, heads), source.spare or "(?!)"])
+    above = _above(source, base, table) if network != base and report.unused else ()
+    spare = "|".join([*map(re.escape, (*heads, *above)), source.spare or "(?!)"])
     _judge(path, title, network, base, table, spare, report)
     return planned, report
 
@@ -142,6 +144,13 @@ def _table(source: sources.Source, graph: convert.Graph) -> dict[str, tuple[str,
         ours: (theirs,) if isinstance(theirs, str) else theirs
         for ours, theirs in source.names(graph.layers).items()
     }
+
+
+def _above(source: sources.Source, base: str, table: dict[str, tuple[str, ...]]) -> list[str]:
+    """Their layers of a body that a network stands on only the lower part of."""
+    with without_values():
+        whole = _table(source, convert.Graph(build(base, num_classes=None)))
+    return [name for ours in whole if ours not in table for name in whole[ours]]
 
 
 def _unknown(title: str, kind: str, network: str) -> str:

@@ -90,6 +90,18 @@ def dilated_caffe(layers: Iterable[str]) -> Names:
     return {layer: name for layer, name in fixed.items() if layer in layers}
 
 
+def openpose_caffe(layer: str) -> str | None:
+    if layer.startswith("features_conv"):
+        return f"conv4_{int(layer[-1]) + 2}_CPM"
+    parts = _parts(r"stage(\d)_(paf|heat)_(conv\d|logits)", layer)
+    if not parts:
+        return vgg_caffe(layer) if layer.startswith("block") else None
+    stage, branch, kind = parts
+    first, branch = stage == "1", {"paf": "L1", "heat": "L2"}[branch]
+    number = (5 if first else 7) if kind == "logits" else int(kind[-1])
+    return f"conv5_{number}_CPM_{branch}" if first else f"Mconv{number}_stage{stage}_{branch}"
+
+
 def alexnet_torch(layer: str) -> str | None:
     places = {"conv1": 0, "conv2": 3, "conv3": 6, "conv4": 8, "conv5": 10}
     fixed = {"fc6": "classifier.1", "fc7": "classifier.4", "logits": "classifier.6"}

@@ -99,6 +99,7 @@ SOURCES = {
         Source("resnet(50|101|152)_v1", names.resnet_caffe),
         # Of a classifier fc6 and fc7 are taken, too: a convolution covers their map.
         Source("fcn(32|16|8)s(_atonce)?_(vgg16|alexnet)", per_layer(names.fcn_caffe), "fc8"),
+        Source("openpose_(coco|mpi)", per_layer(names.openpose_caffe), mark="conv4_3_CPM"),
         Source("dilated_frontend_vgg16|dilation8_vgg16", names.dilated_caffe, "fc8"),
     ),
     "darknet": (

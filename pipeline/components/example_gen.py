@@ -5,6 +5,7 @@ Killed and run again in the same folder, it keeps the shards that are complete. 
     manifest.json                   counts by split, class and reason
     labels.txt                      class names, one per line
     segmentation_labels.txt         names of the values of label maps, where there are any
+    keypoints.txt                   names of the keypoints, where there are any
     rejected.jsonl, warnings.jsonl  source_id, split, reason, detail of what was left out
     dataset_info.json, features.json, *.labels.txt  what TFDS wants to read the records
 """
@@ -107,7 +108,7 @@ def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Pat
     opened = account.opened(tree, listing, format_name, found=params.format == "auto")
     if not params.splits:
         params = params.model_copy(update={"format": format_name, "splits": splits_of(listing)})
-    names = listing.labels
+    names, segments = listing.labels, listing.segmentation_labels
     references = _references(listing, params, inputs["source"])
     work = Work(
         folder=str(workdir.resolve()),
@@ -154,6 +155,8 @@ def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Pat
         manifest["proposals"] = {"method": params.proposals, **_proposals(counts, params)}
     lists = ("segmentation_labels", "keypoints", "keypoint_pairs", "actions", "notes")
     manifest.update({name: list(getattr(listing, name)) for name in lists})
+    points, why_none = labels.usable(listing.keypoints, "keypoints")
+    manifest["notes"] += why_none
     manifest["beam_seconds"] = round(time.monotonic() - started, 3)  # with starting workers
     manifest["writing_seconds"] = round(_writing(counts), 3)
     manifest["cpu_seconds"] = round(sum(c["cpu_seconds"] for c in counts), 3)  # of that
@@ -168,8 +171,9 @@ def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Pat
         _write_rows(workdir / "rejected.jsonl", rejected)
         raise
     labels.write(workdir / "labels.txt", names)
-    if listing.segmentation_labels:
-        labels.write(workdir / "segmentation_labels.txt", listing.segmentation_labels)
+    for name, values in (("segmentation_labels", segments), ("keypoints", points)):
+        if values:
+            labels.write(workdir / f"{name}.txt", values)
     _write_rows(workdir / "rejected.jsonl", rejected)
     _write_rows(workdir / "warnings.jsonl", warnings)
     write_json(workdir / "manifest.json", manifest)

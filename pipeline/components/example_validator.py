@@ -48,7 +48,7 @@ def params_of(recipe: Recipe) -> Params:
         train=data.train,
         judges=tuple(others),
         model=recipe.model if tasks.TASKS[recipe.task].priors else None,
-        label_maps=tasks.TASKS[recipe.task].label_map != "labels",
+        label_maps="segmentation" in tasks.TASKS[recipe.task].fields,
         limits=recipe.validate.model_copy(update={"schema": ""}),  # an input, not a number
     )
 

@@ -20,7 +20,7 @@ from pydantic import Field
 from convoy.data import tfrecord
 from convoy.data.augment.policy import Augment
 from convoy.data.example import decode
-from convoy.data.input.input import Stream, count, shards, training_batches
+from convoy.data.input.input import Stream, count, keypoints_of, shards, training_batches
 from convoy.data.input.proposed import given_of
 from convoy.data.sample import Sample
 from convoy.models import tasks as table
@@ -112,6 +112,7 @@ def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Pat
         repeats=class_weights.repeats_of(
             inputs["examples"], params.train_split, labels, params.train.balance
         ),
+        **keypoints_of(inputs["examples"]),
         **given_of(inputs["examples"], task.takes),
     )
     parameters = _learn(task, stream, params, model, labels, workdir, where, inputs.get("features"))

@@ -63,7 +63,7 @@ class CocoEvaluation:
         if not present:
             return
         with contextlib.redirect_stdout(io.StringIO()):
-            known = (_indexed(present, rows, size) for rows in (truth, answered))
+            known = (indexed(present, rows, size) for rows in (truth, answered))
             evaluator = COCOeval(*known, self._kind)
             evaluator.evaluate()
         for number, k in enumerate(present):
@@ -94,10 +94,10 @@ class CocoEvaluation:
             *(of_100[size] for size in (SMALL, MEDIUM, LARGE)),
         )
         per_class = {
-            label: {"AP": _mean(all_sizes[:, :, k]), "AP50": _mean(all_sizes[AT_50, :, k])}
+            label: {"AP": mean(all_sizes[:, :, k]), "AP50": mean(all_sizes[AT_50, :, k])}
             for k, label in enumerate(labels)
         }
-        return {**dict(zip(KEYS, map(_mean, numbers), strict=True)), "per_class": per_class}
+        return {**dict(zip(KEYS, map(mean, numbers), strict=True)), "per_class": per_class}
 
     def accumulated(self) -> tuple[np.ndarray, dict[int, np.ndarray]]:
         """Precision [sizes, T, recalls, K] with 100 detections, and recall [sizes, T, K] by how
@@ -118,7 +118,7 @@ class CocoEvaluation:
                 for t, bit in enumerate(_BITS):
                     hit = correct_at & bit != 0
                     miss = ~hit & (ignored_at & bit == 0)
-                    precision[size, t, :, k] = _precision(hit, miss, num_truth)
+                    precision[size, t, :, k] = precision_of(hit, miss, num_truth)
                     for limit, among in first.items():
                         recall[limit][size, t, k] = np.count_nonzero(hit & among) / num_truth
         return precision, recall
@@ -171,7 +171,7 @@ def _annotation(box: np.ndarray, k: int, number: int) -> dict[str, Any]:
     }
 
 
-def _indexed(categories: Sequence[int], annotations: list[dict[str, Any]], size) -> COCO:
+def indexed(categories: Sequence[int], annotations: list[dict[str, Any]], size) -> COCO:
     """One picture of (height, width) as pycocotools takes it."""
     coco = COCO()
     coco.dataset = {
@@ -194,7 +194,7 @@ def _by_class(classes: np.ndarray, num_classes: int) -> list[np.ndarray]:
     return np.split(order, np.searchsorted(classes[order], np.arange(1, num_classes)))[:num_classes]
 
 
-def _precision(hit: np.ndarray, miss: np.ndarray, num_truth: int) -> np.ndarray:
+def precision_of(hit: np.ndarray, miss: np.ndarray, num_truth: int) -> np.ndarray:
     """Best precision at or beyond each of the recalls; detections [D] in falling order of score."""
     true, false = np.cumsum(hit, dtype=float), np.cumsum(miss, dtype=float)
     envelope = np.maximum.accumulate((true / (false + true + np.spacing(1)))[::-1])[::-1]
@@ -202,6 +202,6 @@ def _precision(hit: np.ndarray, miss: np.ndarray, num_truth: int) -> np.ndarray:
     return np.append(envelope, 0.0)[place]
 
 
-def _mean(values: np.ndarray) -> float | None:
+def mean(values: np.ndarray) -> float | None:
     defined = values[values > -1]
     return float(defined.mean()) if defined.size else None

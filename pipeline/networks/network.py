@@ -60,7 +60,7 @@ def build(
         vocabulary=tuple(vocabulary),
         class_weights=tuple(class_weights),
         scale=scale,
-        **_groups(model, labels, task),
+        **_of_labels(labels, task or models.tasks_of(model.name)[0]),
     )
     if model.widths:
         built = with_model(built, pruning.narrowed(built.model, model.widths))
@@ -68,12 +68,13 @@ def build(
     return built
 
 
-def _groups(model: Model, labels: Sequence[str], task: str | None) -> dict:
-    """The classes of each property, of a task that learns properties."""
-    asked = task or models.describe(model.name).task
-    if "groups" not in tasks.row(asked).options:
-        return {}
-    return {"groups": tuple(map(tuple, label_map.properties(labels).values()))}
+def _of_labels(labels: Sequence[str], task: str) -> dict:
+    """What a task is told of the names of what it learns, as options of its build."""
+    asked = tasks.row(task).options
+    told: dict = {"keypoints": tuple(labels)} if "keypoints" in asked else {}
+    if "groups" in asked:
+        told["groups"] = tuple(map(tuple, label_map.properties(labels).values()))
+    return told
 
 
 def _suit_processor(network: keras.Model) -> None:

@@ -14,7 +14,7 @@ import io
 import pathlib
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from convoy.data import example, tfrecord
 from convoy.data.input.input import Stream, keypoints_of, shards, training_batches
@@ -25,7 +25,7 @@ from convoy.pipeline.artifacts import write_bytes, write_json
 from convoy.pipeline.config import Recipe
 from convoy.pipeline.manifest import class_names, manifest_of, scale_of
 from convoy.pipeline.networks import network
-from convoy.pipeline.report import overlay
+from convoy.pipeline.report import overlay, skeletons
 from convoy.pipeline.training import class_weights
 
 SHOWN = 16  # pictures per batch
@@ -44,14 +44,14 @@ def run(recipe: Recipe, records: pathlib.Path, output: pathlib.Path, batches: in
     for number, batch in enumerate(training_batches(stream).take(batches), start=1):
         shown, margin = min(stream.batch_size, SHOWN), stream.preprocess.margin
         rows = [_row(batch, index, margin) for index in range(shown)]
-        names = manifest.get("segmentation_labels") or labels
-        drawn = [draw(row, labels, names) for row in rows]
+        classes, names = manifest["labels"], manifest.get("segmentation_labels") or labels
+        drawn = [draw(row, classes, names, manifest.get("keypoints", ())) for row in rows]
         path = output / f"batch{number}.png"
         buffer = io.BytesIO()
         overlay.sheet(drawn, columns=4).save(buffer, "png")
         write_bytes(path, buffer.getvalue())
         pictures.append(str(path))
-        descriptions += [describe(row, labels) for row in rows]
+        descriptions += [describe(row, classes) for row in rows]
     write_json(output / "preview.json", descriptions)
     return {"pictures": pictures, "samples": descriptions}
 
@@ -89,8 +89,11 @@ def stream_of(recipe: Recipe, records: pathlib.Path, task) -> Stream:
     return Stream(**common, fields=(*fields, *extra), encode=encode_all)
 
 
-def draw(row: dict, labels, segmentation_labels=()) -> Image.Image:
-    """One picture of a batch with its annotation; the row is as `training_example` makes it."""
+def draw(row: dict, labels, segmentation_labels=(), keypoints=()) -> Image.Image:
+    """One picture of a batch with its annotation; the row is as `training_example` makes it.
+
+    labels: names of the objects' or pictures' classes; keypoints: names, which tell the skeleton.
+    """
     targets = row["targets"]
     picture = np.clip(np.round(row["image"]), 0, 255).astype(np.uint8)
     if picture.shape[-1] == 1:
@@ -112,7 +115,8 @@ def draw(row: dict, labels, segmentation_labels=()) -> Image.Image:
         boxes, classes = targets["boxes"][valid] * scale, targets["classes"][valid]
         large = overlay.draw(large, boxes, classes, None, labels)
     if "keypoints" in targets:
-        _draw_points(large, targets["keypoints"][valid] * [scale, scale, 1])
+        people = targets["keypoints"][valid] * [scale, scale, 1]
+        skeletons.draw(large, people, keypoints)
     return overlay.caption(large, "  ".join((*_notes(describe(row, labels)), row["source_id"])))
 
 
@@ -186,14 +190,3 @@ def _tinted(picture: np.ndarray, values: np.ndarray, count: int) -> np.ndarray:
     shown = (values < min(count, 255)) & ((values > 0) | (count < 2))
     blend = (0.6 * picture + 0.4 * colors[values]).astype(np.uint8)
     return np.where(shown[..., None], blend, picture)
-
-
-def _draw_points(picture: Image.Image, keypoints: np.ndarray) -> None:
-    """[N, K, (y, x, visibility)]: one dot per point, hollow where it is hidden; K by colour."""
-    pen, radius = ImageDraw.Draw(picture), max(2, min(picture.size) // 120)
-    for points in keypoints:
-        for k, (y, x, visibility) in enumerate(points):
-            if visibility > 0:
-                corners = (x - radius, y - radius, x + radius, y + radius)
-                shade = overlay.color(k)
-                pen.ellipse(corners, fill=shade if visibility > 1 else None, outline=shade)

@@ -138,6 +138,14 @@ def test_row_of_keypoints_without_a_box(tmp_path):
     np.testing.assert_array_equal(sample.keypoints, [[[5, 9, 2], [25, 30, 1], [0, 0, 0]]])
 
 
+def test_keypoints_outside_are_kept_and_told(tmp_path):
+    """Of 40 x 60 pixels; a point on the border is inside, one that nobody labelled is nowhere."""
+    person = row(1, 1, keypoints=[70, 10, 2, 60, 40, 1, -5, 99, 0])
+    found, warned = one(tmp_path, person, row(2, 1, keypoints=[-1, 5, 1, 5, 41, 2, 5, 5, 2]))
+    assert warned == {"outside_keypoints": 2}
+    assert found.keypoints[0].tolist() == [[10, 70, 2], [40, 60, 1], [0, 0, 0]]
+
+
 def test_bad_and_unnamed_keypoints(tmp_path):
     good = row(1, 1, keypoints=[1, 2, 2, 3, 4, 1])
     bad = [row(2, 1, keypoints=k) for k in ([1, 2], [1, 2, "x"], [1, 2, float("nan")], {"a": 1})]

@@ -96,6 +96,55 @@ def test_keypoints_are_mirrored_with_their_pairs(tmp_path):
     np.testing.assert_allclose(found["keypoints"], expected, atol=1e-3)
 
 
+@pytest.mark.parametrize("outlined", [False, True])
+def test_what_is_unlabelled_is_where_it_is_drawn(tmp_path, outlined):
+    """A crowd, a difficult object and one without a keypoint; the labelled one is not in it.
+
+    Twice as large and mirrored: columns 40 - x, doubled. By outlines, here the upper half of each
+    box, or by boxes. The last lies within the labelled one's box and is kept out of the loss.
+    """
+    boxes = [[0, 0, 10, 10], [10, 0, 20, 10], [0, 20, 10, 30], [10, 20, 20, 40], [12, 2, 16, 4]]
+    points = np.zeros((5, 1, 3), np.float32)
+    points[:, 0] = [[5, 5, 2], [15, 5, 2], [5, 25, 2], [0, 0, 0], [0, 0, 0]]
+    flags = {"crowd": np.arange(5) == 0, "difficult": np.arange(5) == 2}
+    halves = [[y, x, (y + b) // 2, r] for y, x, b, r in boxes]
+    masks = tuple(picture(block(*box)) for box in halves) if outlined else ()
+    folder = written(tmp_path, boxes=boxes, keypoints=points, masks=masks, **flags)
+    fields = ("boxes", "keypoints", "unlabelled")
+    found, _ = annotated(folder, fields=fields, keypoints=1, max_boxes=6)
+    expected = np.zeros((40, 80), np.uint8)
+    for index in (0, 2, 3, 4):
+        top, left, bottom, right = (2 * np.array(halves if outlined else boxes)[index]).tolist()
+        expected[top:bottom, 80 - right : 80 - left] = 1
+    assert found["unlabelled"].dtype == np.uint8
+    np.testing.assert_array_equal(found["unlabelled"], expected)
+    assert found["valid"].tolist() == [True] * 3 + [False] * 3
+    assert found["keypoints"][0].tolist() == [[30, 70, 2]]
+
+
+def test_an_object_that_is_cut_off_is_unlabelled(tmp_path):
+    """Zoomed to twice about the centre, a quarter of the first box is left, of row 5."""
+    points = np.full((2, 1, 3), 2, np.float32)
+    points[1, 0] = [10, 20, 2]
+    boxes = [[2, 18, 6, 20], [8, 18, 12, 22]]
+    folder = written(tmp_path, boxes=boxes, keypoints=points)
+    policy = Augment(zoom=(2.0, 2.0), min_visible=0.5)
+    given = {"fields": ("boxes", "keypoints", "unlabelled"), "keypoints": 1, "policy": policy}
+    found, _ = annotated(folder, **given)
+    assert found["valid"].tolist() == [True, False, False]
+    expected = np.zeros((40, 80), np.uint8)
+    expected[:4, 32:40] = 1  # (6 - 5) * 4 rows, columns (18 - 10) * 4 to (20 - 10) * 4
+    np.testing.assert_array_equal(found["unlabelled"], expected)
+
+
+def test_nothing_is_unlabelled_where_all_is_known(tmp_path):
+    points = np.full((1, 1, 3), 2, np.float32)
+    folder = written(tmp_path, boxes=BOXES[:1], keypoints=points)
+    found, _ = annotated(folder, fields=("boxes", "keypoints", "unlabelled"), keypoints=1)
+    assert found["unlabelled"].shape == (40, 80)
+    assert not found["unlabelled"].any()
+
+
 def test_a_set_without_keypoints_has_none(digits_records):
     assert keypoints_of(digits_records) == {"keypoints": 0, "keypoint_pairs": ()}
 

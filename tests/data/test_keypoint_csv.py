@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from convoy.data import labels
 from convoy.data.sample import BadSample
 from convoy.data.sources import Options, SourceError, keypoints
 from convoy.data.sources import detect as detect_format
@@ -20,6 +21,14 @@ def samples(root, options=Options()):
         for r in listing.references
     ]
     return listing, read, warned
+
+
+def test_names_that_a_network_can_learn_by():
+    assert labels.usable(["nose ", " left eye"], "keypoints") == (("nose", "left eye"), [])
+    assert labels.usable([], "keypoints") == ((), [])
+    none, (why,) = labels.usable(["nose", "nose"], "keypoints")
+    assert none == ()
+    assert "'nose' is both class 0 and class 1: no network can learn of these keypoints" in why
 
 
 def test_numbered_columns_of_faces(tmp_path):

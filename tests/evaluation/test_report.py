@@ -151,6 +151,18 @@ def test_twelve_noisy_pictures_stay_under_five_megabytes():
 
 PAGES = {
     "compare.html": {"name": HOSTILE, "columns": [HOSTILE], "rows": {HOSTILE: [HOSTILE]}},
+    "doctor.html": {
+        "name": HOSTILE,
+        "verdict": {"kind": "refused", "word": "Refused", "summary": HOSTILE},
+        "cards": {HOSTILE: HOSTILE},
+        "checks": {HOSTILE: [HOSTILE, 1, 2, HOSTILE]},
+        "examples": {HOSTILE: [HOSTILE]},
+        "alike": [{"caption": HOSTILE, "pictures": {HOSTILE: "data:image/png;base64,"}}],
+        "repaired": {HOSTILE: HOSTILE},
+        "splits": [HOSTILE],
+        "numbers": {HOSTILE: [HOSTILE]},
+        "charts": {HOSTILE: "data:image/png;base64,"},
+    },
     "grid.html": {
         "name": HOSTILE,
         "time_only": True,

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import math
 
 import numpy as np
+import PIL.Image
 import pytest
 import tensorflow as tf
 
+from convoy.data.sample import Sample
 from convoy.pipeline.evaluation import restoration
 from convoy.pipeline.evaluation.restoration import Closeness, prepared, psnr, ssim
+from convoy.pipeline.tasks import restoration as task
 
 
 def pair(shape=(24, 31), seed=0):
@@ -76,3 +80,32 @@ def test_other_sizes_and_nothing_left_are_named():
         Closeness().update(np.zeros((9, 6), np.uint8), np.zeros((9, 6), np.uint8), 3)
     with pytest.raises(ValueError, match="11 px or more on each side, got 31x10"):
         ssim(np.zeros((10, 31)), np.zeros((10, 31)))
+
+
+def png(pixels: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    PIL.Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def test_what_restoration_gains_by_hand():
+    """Of 3 x as large pictures: the answer is one too bright, the picture sent is black."""
+    truth = np.full((60, 60, 3), 100, np.uint8)
+    near = np.full((60, 60, 3), 101, np.uint8)
+    dark = np.zeros((20, 20, 3), np.uint8)
+    pictures = {name: png(v) for name, v in
+                (("image", dark), ("target", truth), ("found", near))}  # fmt: skip
+    one = Sample("a", "val", pictures["image"], 20, 20, target=pictures["target"])
+    metrics = task.Metrics(("picture",))
+    metrics.update(one, {"image_bytes": pictures["found"]})
+    tiny = png(np.zeros((2, 2, 3), np.uint8))
+    small = png(np.zeros((6, 6, 3), np.uint8))
+    metrics.update(Sample("b", "val", tiny, 2, 2, target=small), {"image_bytes": small})
+    numbers = metrics.result()
+    # Y of gray g is 16 + 219 g / 255: 102 of 100, 103 of 101, 16 of 0.
+    assert numbers["PSNR"] == pytest.approx(20 * np.log10(255 / 1))
+    assert numbers["PSNR_before"] == pytest.approx(20 * np.log10(255 / (102 - 16)))
+    assert (numbers["better"], numbers["pictures"], numbers["too_small"]) == (1, 1, 1)
+    with pytest.raises(ValueError, match="a: expected a restored picture of 54x54 px, got 14x14"):
+        metrics.update(one, {"image_bytes": pictures["image"]})
+    assert psnr(*(prepared(values, 3) for values in (truth, near))) == numbers["PSNR"]

@@ -15,15 +15,10 @@ from PIL import Image
 from convoy.data.sample import Sample
 from convoy.models.tasks import TASKS
 from convoy.pipeline import tasks
-from convoy.pipeline.report.chosen import EvenlySpread
-from convoy.pipeline.tasks import detection, segmentation, text
+from convoy.pipeline.tasks import detection, pose, segmentation, text
 
 LABELS = ("ant", "bee", "cat")
 PROPERTIES = ("size=small", "size=large", "legs=six")
-
-
-def labels_of(task: str) -> tuple[str, ...]:
-    return PROPERTIES if task == "attributes" else LABELS
 
 
 def png(height=60, width=80) -> bytes:
@@ -53,6 +48,7 @@ def sample(name="p", label=1, image=b"") -> Sample:
     mask = np.zeros((60, 80), np.uint8)
     mask[10:50, 10:50] = 1
     about["masks"] = (encoded(Image.fromarray(mask)),)
+    about["keypoints"] = np.array([[[12, 20, 2], [30, 11, 1], [0, 0, 0]]], np.float32)
     return Sample(name, "val", image, 60, 80, **about)
 
 
@@ -85,6 +81,19 @@ ANSWERS = {
         "class_names": np.array([b"bee", b"cat", b""], object),
         "num_detections": np.int32(2),
         "masks": np.stack([np.full((28, 28), value, np.float32) for value in (1.0, 0.6, 0.0)]),
+    },
+    "pose": {  # of the second person the last keypoint was not found
+        "keypoints": np.array(
+            [
+                [[12, 20, 0.9], [30, 11, 0.8], [40, 41.5, 0.7]],
+                [[1.0004, 2, 0.25], [5, 70, 0.5], [0, 0, 0]],
+                np.zeros((3, 3)),
+            ],
+            np.float32,
+        ),
+        "scores": np.array([0.87654, 0.25, 0], np.float32),
+        "num_people": np.int32(2),
+        "class_names": np.array([b"ant", b"bee", b"cat"], object),  # where a model is asked
     },
     "segmentation": {
         "label_map_bytes": encoded(Image.fromarray(FOUND)),
@@ -121,6 +130,13 @@ ROWS = {
     "segmentation": {"fractions": [0.75, 0, 0.25]},
     "restoration": {"height": 60, "width": 80},
     "attributes": {"scores": [0.25, 0.75, 1.0], "classes": [1, 2]},
+    "pose": {
+        "keypoints": [
+            [[12, 20, 0.9], [30, 11, 0.8], [40, 41.5, 0.7]],
+            [[1, 2, 0.25], [5, 70, 0.5], [0, 0, 0]],
+        ],
+        "scores": [0.8765, 0.25],
+    },
 }
 ROWS["instance"] = ROWS["detection"]
 MASKS = [base64.b64encode(bytes([value]) * 784).decode() for value in (255, 153)]
@@ -145,6 +161,22 @@ NAMED = {
         "properties": {"size": "large", "legs": "six"},
         "scores": [0.25, 0.75, 1.0],
     },
+    "pose": {
+        "people": [
+            {
+                "score": float(np.float32(0.87654)),
+                "keypoints": {
+                    "ant": [12, 20, float(np.float32(0.9))],
+                    "bee": [30, 11, float(np.float32(0.8))],
+                    "cat": [40, 41.5, float(np.float32(0.7))],
+                },
+            },
+            {
+                "score": 0.25,
+                "keypoints": {"ant": [float(np.float32(1.0004)), 2, 0.25], "bee": [5, 70, 0.5]},
+            },
+        ]
+    },
 }
 NAMED["instance"] = {
     "detections": [
@@ -162,6 +194,7 @@ SAID = {
     "segmentation": "ant 75%, cat 25%",
     "restoration": "80x60 px",
     "attributes": "size=large, legs=six",
+    "pose": "2 found",
 }
 
 
@@ -193,6 +226,22 @@ def test_detections_are_drawn_from_a_score_on():
     assert some[49, 10:50].all()  # the lower edge of the first box
     assert not some[0:8, 0].any()
     assert both[0:8, 0].all()  # the left edge of the second
+
+
+def test_people_are_drawn_from_a_score_on():
+    """Three names are no skeleton that is known: dots alone, one per keypoint that was found."""
+    grey = np.asarray(Image.open(io.BytesIO(png())))
+
+    def changed(score):
+        return (np.asarray(pose.draw(png(), ANSWERS["pose"], score)) != grey).any(axis=-1)
+
+    assert not changed(0.9).any()
+    one, both = changed(0.5), changed(0.2)
+    assert [one[12, 20], one[30, 11], one[40, 41]] == [True] * 3
+    assert not one[5, 70]
+    assert both[5, 70]
+    assert both.sum() == pytest.approx(one.sum() / 3 * 5, abs=2)
+    assert not both[0, 0]
 
 
 def test_label_maps_are_drawn_and_written_in_voc_s_colours():
@@ -232,7 +281,8 @@ def test_a_label_map_of_another_size_is_named():
 @pytest.mark.parametrize("task", TASKS)
 def test_the_report_shows_the_chosen(task):
     module = tasks.of(task)
-    metrics, chosen = module.Metrics(labels_of(task)), module.Chosen(5, 3)
+    labels = PROPERTIES if task == "attributes" else LABELS
+    metrics, chosen = module.Metrics(labels), module.Chosen(5, 3)
     for n in range(5):
         pair = sample(f"p{n}", image=b"" if task == "text" else png()), ANSWERS[task]
         metrics.update(*pair)
@@ -269,20 +319,6 @@ def test_a_class_without_a_label_and_a_picture_without_a_class():
         text.Metrics(LABELS).update(none, BEST)
 
 
-@pytest.mark.parametrize(
-    ("total", "count", "kept"),
-    [(5, 3, [0, 2, 4]), (5, 1, [0]), (2, 12, [0, 1]), (0, 12, []), (5, 0, [])],
-)
-def test_evenly_spread(total, count, kept):
-    chosen = EvenlySpread(total, count)
-    batch = np.arange(total)[:, None]
-    for n in range(total):
-        chosen.update(sample(f"{n}"), {"scores": batch[n]})
-    assert [int(item.source_id) for item, _ in chosen.pairs()] == kept
-    for _, answer in chosen.pairs():
-        assert answer["scores"].base is None  # its batch is not held
-
-
 @pytest.mark.parametrize("seed", range(4))
 def test_sentences_begin_with_the_surest_mistakes(seed):
     """Against the same rule over all sentences at once; scores of one digit are often equal."""
@@ -310,29 +346,3 @@ def test_metrics_and_drawings_need_no_tensorflow():
         "sys.exit(any(name in sys.modules for name in ('tensorflow', 'keras')))"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
-
-
-def test_what_restoration_gains_by_hand():
-    """Of 3 x as large pictures: the answer is one too bright, the picture sent is black."""
-    from convoy.pipeline.evaluation.restoration import prepared, psnr
-    from convoy.pipeline.tasks import restoration
-
-    truth = np.full((60, 60, 3), 100, np.uint8)
-    near = np.full((60, 60, 3), 101, np.uint8)
-    dark = np.zeros((20, 20, 3), np.uint8)
-    pictures = {name: encoded(Image.fromarray(v)) for name, v in
-                (("image", dark), ("target", truth), ("found", near))}  # fmt: skip
-    one = Sample("a", "val", pictures["image"], 20, 20, target=pictures["target"])
-    metrics = restoration.Metrics(("picture",))
-    metrics.update(one, {"image_bytes": pictures["found"]})
-    tiny = encoded(Image.fromarray(np.zeros((2, 2, 3), np.uint8)))
-    small = encoded(Image.fromarray(np.zeros((6, 6, 3), np.uint8)))
-    metrics.update(Sample("b", "val", tiny, 2, 2, target=small), {"image_bytes": small})
-    numbers = metrics.result()
-    # Y of gray g is 16 + 219 g / 255: 102 of 100, 103 of 101, 16 of 0.
-    assert numbers["PSNR"] == pytest.approx(20 * np.log10(255 / 1))
-    assert numbers["PSNR_before"] == pytest.approx(20 * np.log10(255 / (102 - 16)))
-    assert (numbers["better"], numbers["pictures"], numbers["too_small"]) == (1, 1, 1)
-    with pytest.raises(ValueError, match="a: expected a restored picture of 54x54 px, got 14x14"):
-        metrics.update(one, {"image_bytes": pictures["image"]})
-    assert psnr(*(prepared(values, 3) for values in (truth, near))) == numbers["PSNR"]

@@ -174,6 +174,11 @@ CASES = {
     "text_cnn_static": Case(WORDS, no_maps=NO_MAPS),
     "text_cnn_nonstatic": Case(WORDS, no_maps=NO_MAPS),
     "text_cnn_multichannel": Case(WORDS, no_maps=NO_MAPS),
+    "openpose_coco": pictures(64, 97),
+    "openpose_mpi": pictures(64, 97),
+    "openpose_mobilenet": pictures(64, 97, width=0.25),
+    "keypoint_regression": pictures(64, 97, backbone="mobilenet_v1", width=0.25),
+    "keypoint_heatmaps": pictures(64, 97, backbone="mobilenet_v1", width=0.25),
 }
 # fmt: on
 # The smallest of each family, and variants with layers of their own.
@@ -212,6 +217,8 @@ QUICK = (
     "unet_same",
     "dbn",
     "srcnn_915",
+    "openpose_mobilenet",
+    "keypoint_regression",
     "text_cnn_rand",
 )
 # Families whose smallest network still has hundreds of layers, as many weights as VGG, or runs once

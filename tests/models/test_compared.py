@@ -31,6 +31,7 @@ CASE = re.compile(r"(\w+?)_(?:logits_)?(\d+)x(\d+)(?:_\w+)?")  # as in the .npz:
 LEARNT = {"ssd", "ssd_mobilenet_v1", "faster_rcnn", "mask_rcnn", "rfcn", "zf_caffe", "fcn"}
 LEARNT |= {"rcnn_alexnet", "sliding_window", "sppnet_zf5"}
 LEARNT |= {"rfcn_resnet50", "rfcn_resnet101"}
+LEARNT |= {"openpose_mobilenet", "keypoint_regression", "keypoint_heatmaps"}
 PADDED = {
     "faster_rcnn_resnet50_fpn",
     "mask_rcnn_resnet50_fpn",

@@ -21,7 +21,7 @@ from convoy.models.registry import MODELS
 from convoy.pipeline.config import Train
 from convoy.pipeline.training import optimizers
 from convoy.serving import export
-from tests.models.settled import filled, settle
+from tests.models.settled import filled, find_somebody, points_across, settle
 from tests.models.smallest import CASES, DEEP, QUICK
 from tests.models.test_parity import fill
 from tests.models.weightless import weightless
@@ -70,6 +70,7 @@ def task(request):
     if "segmentation" in tasks.TASKS[task.info.task].fields:
         balance(task)
         return task
+    find_somebody(task, inputs(task, 4))
     if task.windows is not None:  # of a spread of 1: small windows hardly differ
         kernel, bias = task.model.get_layer("roi_cls").get_weights()
         spread = np.std(task.model(inputs(task, 4))["cls"])
@@ -168,6 +169,8 @@ def targets(task, count: int):
         given["target"] = tf.constant(formula.pictures(1, *task.info.preprocess.size, 3)[0])
     if "masks" in tasks.TASKS[task.info.task].fields:
         given["masks"] = filled(given["boxes"], task.info.preprocess.size)
+    if "keypoints" in tasks.TASKS[task.info.task].fields:
+        given["keypoints"] = points_across(given["boxes"], task.info.num_classes)
     rows = [task.encode({**given, "labels": label}) for label in labels]
     return tf.nest.map_structure(lambda *leaves: tf.stack(leaves), *rows)
 
@@ -247,8 +250,8 @@ def test_saving_keeps_the_network(task, tmp_path):
 def test_the_saved_model_answers_as_the_network(task, tmp_path):
     """The float32 form of the export, of a batch size that its graph does not know."""
     labels = [f"class {index}" for index in range(task.info.num_classes)]
-    size = getattr(task.info.preprocess, "size", task.info.preprocess.shape)
-    size = (None, None) if task.around else size
+    p = task.info.preprocess
+    size = (None, None) if task.around else getattr(p, "size", p.shape)
     exported = without_heads(task)
     build = {"labels": labels, "input_size": size, **limits(task)}
     export.save(exported, tmp_path / "m", "float32", **build)
@@ -260,8 +263,7 @@ def test_the_saved_model_answers_as_the_network(task, tmp_path):
     else:
         sent = raw(task, 4)[:3]  # of those that its statistics are of
         given = {name: tf.constant(beside(task, name, 3)) for name in task.takes}
-        kinds = {"frames": tf.uint8}
-        asked = {name: tf.cast(x, kinds.get(name, x.dtype)) for name, x in given.items()}
+        asked = {n: tf.cast(x, tf.uint8) if n == "frames" else x for n, x in given.items()}
         found = served["serving_tensor"](image=sent, **asked)
         expected = answers(exported, sent, labels, given)
     found, expected = ({k: v.numpy() for k, v in each.items()} for each in (found, expected))
@@ -285,8 +287,7 @@ def answers(task, sent: tf.Tensor, labels, given) -> dict[str, tf.Tensor]:
     seen = spec.seen(images, given, task.takes)
     if task.windows is not None:
         seen = [seen, tf.constant(np.tile(task.windows, (len(images), 1, 1)))]
-    network = task.around(task.model) if task.around else task.model
-    outputs = network(seen, training=False) if network is task.model else network(seen)
+    outputs = task.around(task.model)(seen) if task.around else task.model(seen, training=False)
     sizes = tf.constant([task.info.preprocess.size] * len(sent))
     decoded = task.decode(outputs, **limits(task))
     return (task.stacked or task.answer)(decoded, matrices, sizes, tf.constant(labels))

@@ -19,11 +19,12 @@ from convoy.models import registry
 from tests.models import initial_laws
 from tests.models.initial_laws import Law, uniform
 from tests.models.initial_laws_detection import DETECTORS
+from tests.models.initial_laws_pose import POSES
 from tests.models.initial_laws_restoration import RESTORERS
 from tests.models.initial_laws_segmentation import SEGMENTERS
 from tests.models.smallest import CASES, DEEP
 
-ROWS = {**initial_laws.ROWS, **DETECTORS, **RESTORERS, **SEGMENTERS}
+ROWS = {**initial_laws.ROWS, **DETECTORS, **POSES, **RESTORERS, **SEGMENTERS}
 SIGMAS = 5.0  # of the sampling error: a draw passes it once in two million
 CLASSES = 100  # so that biases are many enough to measure
 

@@ -173,6 +173,41 @@ def test_caffe_classifiers_that_detectors_stand_on(network):
     assert check(network, "caffe", found).unused == []
 
 
+VGG_19 = {
+    f"block{block}_conv{index}": (3, 3, inputs if index == 1 else outputs, outputs)
+    for block, (depth, inputs, outputs) in enumerate(
+        ((2, 3, 64), (2, 64, 128), (4, 128, 256), (4, 256, 512), (4, 512, 512)), start=1
+    )
+    for index in range(1, depth + 1)
+}
+
+
+@pytest.mark.parametrize("kind", ["keras", "caffe"])
+def test_the_lower_part_of_a_body(kind):
+    """OpenPose takes VGG-19 up to conv4_2; what is above stays in the file, and is no fault."""
+    model = weightless("openpose_coco", input_size=(64, 64))
+    kernels = VGG_19
+    if kind == "caffe":
+        kernels = {
+            name.replace("block", "conv").replace("_conv", "_"): shape[::-1][:2] + shape[:2]
+            for name, shape in VGG_19.items()
+        }
+    found = {
+        name: {"kernel": blank(shape), "bias": blank(shape[:1] if kind == "caffe" else shape[3:])}
+        for name, shape in kernels.items()
+    }
+    planned, report = load.plan(model, "openpose_coco", named(kind), lambda *_: found)
+    assert {v.path.split("/")[0] for v, _ in planned} == {*list(VGG_19)[:10]}
+    assert report.unused == list(kernels)[10:]
+    assert {name.split("_")[0] for name in report.missing} == {
+        "features",
+        *(f"stage{n}" for n in range(1, 7)),
+    }
+    other = {**found, "conv9_9": found[next(iter(found))]}
+    with pytest.raises(ValueError, match=r"in the file alone: conv9_9"):
+        load.plan(model, "openpose_coco", named(kind), lambda *_: other)
+
+
 def test_a_body_of_another_task():
     """WELDON takes ResNet-101's convolutions, and leaves its last layer in the file."""
     model = weightless("weldon_resnet101", num_classes=CLASSES)

@@ -15,7 +15,7 @@ from convoy.pipeline.evaluation import (
     segmentation,
     voc,
 )
-from convoy.pipeline.tasks import attributes, instance, restoration
+from convoy.pipeline.tasks import attributes, instance, pose, restoration
 from convoy.pipeline.validation import recipe_checks
 
 STAGE = {"epochs": 1, "learning_rate": 0.1}
@@ -110,6 +110,8 @@ def test_the_ingest_asks_nothing_of_the_network(tmp_path):
         {"model": {"name": "lenet5"}, "evaluate": {"metric": "top5"}},
         {"task": "text", "model": {"name": "text_cnn_multichannel", "dropout": 0.5}},
         {"task": "detection", "model": {"name": "ssd_mobilenet_v1", "width": 0.5}},
+        {"task": "pose", "model": {"name": "openpose_mobilenet", "width": 0.5}},
+        {"task": "pose", "model": {"name": "keypoint_regression", "backbone": "resnet18"}},
         {"task": "multilabel", "model": {"name": "mobilenet_v1", "head": "weldon"}},
         {
             "model": TUNED,
@@ -147,10 +149,12 @@ def test_the_gates_metrics_are_what_the_evaluation_gives():
     found["segmentation"] = segmentation.Pixels(1).result(["a"])
     found["instance"] = instance.Metrics(["a"]).result()
     found["attributes"] = attributes.Metrics(["a=1"]).result()
+    found["pose"] = pose.Metrics(["a"]).result()
     found["restoration"] = restoration.Metrics(["a"]).result()
     other = {"errors_by_kind", "pictures_without_masks", "objects_without_pixels"}
     other |= {"per_class", "confusion", "pictures", "without_object", "chance_mAP", "box_error"}
     other |= {"ignored_pixels", "better", "too_small", "too_small_for_SSIM"}
+    other |= {"NME", "nme_by", "people", "not_found", "without_keypoints"}
     other |= {"PSNR_before", "SSIM_before", "most_frequent", "per_property"}
     assert {task: {*got} - other for task, got in found.items()} == {
         task: {*row.metrics} for task, row in TASKS.items()

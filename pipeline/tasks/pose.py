@@ -1,0 +1,135 @@
+"""People by their keypoints; "classes" are the keypoints' names."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+from matplotlib.figure import Figure
+from PIL import Image
+
+from convoy.pipeline.evaluation.poses import Poses, distances, truth_of
+from convoy.pipeline.report import overlay, plots, skeletons
+from convoy.pipeline.report.chosen import WorstFirst
+from convoy.pipeline.tasks import Shown
+
+__all__ = ["Chosen", "Metrics", "draw", "named", "row", "show", "summary"]
+SCORE = 0.3  # from which the report draws
+
+
+class Metrics:
+    def __init__(self, labels):
+        self.labels = tuple(labels)
+        self.poses = Poses(self.labels)
+
+    def update(self, sample, answer) -> None:
+        """Raises ValueError for records of another number of keypoints."""
+        self.poses.update(sample, answer)
+
+    def result(self) -> dict:
+        return self.poses.result()
+
+
+def fault(sample, answer) -> float | None:
+    """The largest mean distance of a true person to the nearest answered one, in longer sides."""
+    points = truth_of(sample, answer["keypoints"].shape[1])
+    found = answer["keypoints"][: int(answer["num_people"])]
+    worst = None
+    for person, box in zip(points, sample.boxes, strict=True):
+        if not (person[:, 2] > 0).any():
+            continue
+        side = max(float((box[2:] - box[:2]).max()), 1e-6)
+        far = [distances(person, other) for other in found]
+        near = [d[np.isfinite(d)].mean() / side for d in far if np.isfinite(d).any()]
+        worst = max(worst or 0.0, min([*near, 1.0]))
+    return worst or None
+
+
+# Half of the pictures are those with the person who is farthest from any that was found.
+Chosen = functools.partial(WorstFirst, fault)
+
+
+def row(answer) -> dict:
+    """keypoints [y, x, score] of each person, the best first; 0 0 0 of what was not found."""
+    count = int(answer["num_people"])
+    return {
+        "keypoints": np.round(answer["keypoints"][:count], 3).tolist(),
+        "scores": np.round(answer["scores"][:count], 4).tolist(),
+    }
+
+
+def named(answer) -> dict:
+    """Each person's score and keypoints by name: [y, x, score], those that were found."""
+    count, names = int(answer["num_people"]), [name.decode() for name in answer["class_names"]]
+    people = zip(answer["keypoints"][:count], answer["scores"][:count], strict=True)
+    return {
+        "people": [
+            {
+                "score": float(score),
+                "keypoints": {
+                    name: point.tolist()
+                    for name, point in zip(names, person, strict=True)
+                    if point[2] > 0
+                },
+            }
+            for person, score in people
+        ]
+    }
+
+
+def summary(answer) -> str:
+    count = int(answer["num_people"])
+    return f"{count} found" if count != 1 or answer["keypoints"].shape[0] > 1 else ""
+
+
+def draw(image, answer, score):
+    names = [name.decode() for name in answer["class_names"]]
+    return skeletons.draw(overlay.open_picture(image), _above(answer, score), names)
+
+
+def show(metrics, numbers, pairs) -> Shown:
+    errors = metrics.poses.errors()
+    figures = (
+        {"Part of the people by their error": plots.png(_curve(errors))} if len(errors) else {}
+    )
+    return Shown(
+        figures,
+        [_page(sample, answer, metrics.labels) for sample, answer in pairs],
+        f"The truth on the left, hidden keypoints hollow; on the right people from a score of "
+        f"{SCORE} on. The worst pictures first.",
+    )
+
+
+def _above(answer, score: float) -> np.ndarray:
+    """[N, K, 3]: people from `score` on."""
+    count = int(answer["num_people"])
+    people = np.array(answer["keypoints"][:count], np.float32)
+    people = people[np.asarray(answer["scores"][:count]) >= score]
+    people[..., 2] = np.where(people[..., 2] > 0, 2, 0)
+    return people
+
+
+def _page(sample, answer, names) -> Image.Image:
+    picture, factors = overlay.fitted(sample.image)
+    scale = np.array([*factors[:2], 1.0])
+    truth = truth_of(sample, len(names)) * scale
+    left = skeletons.draw(picture.copy(), truth, names)
+    right = skeletons.draw(picture.copy(), _above(answer, SCORE) * scale, names)
+    page = Image.new("RGB", (2 * picture.width + 8, picture.height), overlay.PAPER)
+    page.paste(left, (0, 0))
+    page.paste(right, (picture.width + 8, 0))
+    return overlay.caption(page, sample.source_id)
+
+
+def _curve(errors: np.ndarray) -> Figure:
+    """The part of all people whose error is below x; those not found never are."""
+    figure = Figure(figsize=(5.2, 3.6), layout="constrained")
+    axes = figure.subplots()
+    finite = errors[np.isfinite(errors)]
+    axes.step([0.0, *finite], np.arange(len(finite) + 1) / len(errors), where="post")
+    axes.set_xlabel("normalized mean error below")
+    axes.set_ylabel("part of the people")
+    axes.set_ylim(0, 1.02)
+    axes.set_xlim(0, max(0.2, float(np.quantile(finite, 0.98)) if len(finite) else 0.2))
+    axes.grid(alpha=0.3)
+    return figure

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import collections
 import posixpath
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
@@ -79,7 +79,11 @@ def scan(path, options: Options = Options()) -> Listing:
     multi_label = separator is not None or bool(absent)
     labels = options.labels or _labels(understood, groups.values())
     if not labels:
-        raise SourceError(f"{tree.root}: {understood[0].name} names no class in any row")
+        raise SourceError(
+            f"{tree.root}: {understood[0].name} names no class in any row; expected a column class "
+            f"or label, and boxes as numbers with a point; row {understood[0].rows[0][0]} is "
+            f"{understood[0].rows[0][1]}"
+        )
     references = []
     for (split, name), rows in sorted(groups.items()):
         annotation, problem = _annotation(rows, labels, relative, multi_label)
@@ -107,7 +111,11 @@ def scan(path, options: Options = Options()) -> Listing:
         tuple(sorted(rejected)),
         notes=tuple(notes),
         unused=(Told("rows", absent, "Confidence 0: known to be absent"),) if absent else (),
-        ambiguous=(*_two_ways(understood), *([Told("rows", unsure, _UNSURE)] if unsure else ())),
+        ambiguous=(
+            *_two_ways(understood),
+            *([Told("rows", unsure, _UNSURE)] if unsure else ()),
+            *_several(groups, separator, absent > 0),
+        ),
     )
 
 
@@ -220,6 +228,28 @@ def _contradiction(tree, groups, multi_label: bool) -> None:
                     f"{tree.root}: {first[0]} says {', '.join(sorted(first[1]))} of {name}, and "
                     f"{other} says {', '.join(sorted(classes))}: leave one of the tables out"
                 )
+
+
+def _several(groups, separator: str | None, one_by_one: bool) -> Iterator[Told]:
+    """Of tables without boxes: pictures with several rows or a cell that is cut, or without one.
+
+    one_by_one: the table has a row for each class of a picture, and one where it is absent.
+    """
+    rows_of = {name: rows for (_, name), rows in groups.items()}
+    unboxed = {n: rows for n, rows in rows_of.items() if not any(size for _, size, _ in rows)}
+    said = {n: [{c for c, _ in found} for _, _, found in rows] for n, rows in unboxed.items()}
+    apart = [n for n, own in said.items() if len({frozenset(c) for c in own if c}) > 1]
+    if apart and not one_by_one:
+        why = "several rows name other classes: taken as pictures of all these classes"
+        yield Told("pictures", len(apart), why, tuple(sorted(apart)[:3]))
+    if separator not in (None, "\n"):
+        cut = [n for n, own in said.items() if any(len(classes) > 1 for classes in own)]
+        why = f"cells of classes are cut at {separator!r}: taken as several classes"
+        yield Told("pictures", len(cut), why, tuple(sorted(cut)[:3]))
+        bare = [n for n, own in said.items() if not any(own)]
+        if bare:
+            why = "no class in their rows: taken as pictures of none of the classes"
+            yield Told("pictures", len(bare), why, tuple(sorted(bare)[:3]))
 
 
 def _two_ways(tables: list[Table]) -> list[Told]:

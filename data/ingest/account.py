@@ -75,7 +75,7 @@ def opened(tree: files.Tree | None, listing: Listing, format_name: str, found: b
     if found:
         leftover.check(tree, format_name, left)
         twice = second.look(tree, format_name, listing, left, claimed)
-    unused = (*listing.unused, *leftover.told_files(tree, left))
+    unused = (*listing.unused, *leftover.told_files(tree, left), *leftover.told_empty(tree))
     return Account(pictures, rejected, listing.references, unused, tuple(twice))
 
 

@@ -32,6 +32,7 @@ _PROSE = re.compile(r"(?i)(read_?me|licen[sc]e|copying|source|citation|changelog
 _LOOK_BYTES = 1 << 16
 _PROBE = 20  # files of one folder's name and ending that are looked into
 _GROUPS = 20  # groups that are told by themselves
+_FOLDERS = 5  # names of folders that one ending is told by; of more, as one group
 EXAMPLES = 3
 
 
@@ -138,9 +139,13 @@ def _grouped(names: Iterable[str], why: str) -> Iterator[Told]:
         folder, base = posixpath.split(name)
         ending = base.rpartition(".")[2].lower() if "." in base[1:] else ""
         groups[posixpath.basename(folder), ending].append(name)
+    apart = collections.Counter(ending for folder, ending in groups if folder)
+    for folder, ending in [key for key in groups if key[0] and apart[key[1]] > _FOLDERS]:
+        groups[None, ending] += groups.pop((folder, ending))
     for (folder, ending), own in groups.items():
         what = f".{ending} files" if ending else "files without an ending"
         where = f" in folders called {folder}" if folder else " at the top"
+        where = f" in {apart[ending]} folders" if folder is None else where
         yield Told(what + where, len(own), why, tuple(own[:EXAMPLES]))
 
 

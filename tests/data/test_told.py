@@ -152,3 +152,26 @@ def test_names_that_no_record_has_are_told_where_none_has_any():
     assert told(prepare.unseen([count], ("cups",))) == {("names of data.labels", 1, ("cups",))}
     pixels = {"images_by_class": {"sky": 0}, "warned": {}}  # classes of pixels alone
     assert prepare.unseen([pixels], ("sky",)) == ()
+
+
+def test_xml_that_names_another_picture_of_the_set(tmp_path):
+    def text(name):
+        box = build.xml_object("cup", (1, 2, 9, 9))
+        return build.annotation(f"<filename>{name}</filename>{box}")
+
+    content = {f"JPEGImages/{i}.jpg": build.picture(seed=i) for i in range(3)}
+    names = {"0": "0.jpg", "1": "2.jpg", "2": "IMG_7.jpg"}  # the last: renamed since, nothing else
+    content |= {f"Annotations/{key}.xml": text(name) for key, name in names.items()}
+    build.written(tmp_path, content)
+    (row,) = source("voc").scan(tmp_path).ambiguous
+    assert (row.what, row.count) == ("samples", 1)
+    assert row.examples[0].endswith("/1")
+
+
+def test_junk_in_many_folders_is_one_group(tmp_path):
+    build.classes(tmp_path, {f"c{i}": 1 for i in range(9)})
+    build.written(tmp_path, {f"c{i}/Thumbs.db": b"x" for i in range(9)} | {"c1/a.lock": b"x"})
+    assert [(row.what, row.count) for row in opened(tmp_path)[2].unused] == [
+        (".db files in 9 folders", 9),
+        (".lock files in folders called c1", 1),
+    ]

@@ -108,8 +108,13 @@ def detect(path) -> str:
 
 
 def _obstacles(tree: files.Tree) -> str:
-    """What may keep readers from knowing a data set: JSON that is damaged, archives in archives."""
+    """What may keep readers from knowing a set: tables, damaged JSON, archives in archives."""
     found = []
+    if any(name.lower().endswith((".csv", ".tsv")) for name in tree.names):
+        try:
+            source("csv").scan(tree)
+        except SourceError as error:
+            found.append(str(error).removeprefix(f"{tree.root}: "))
     for name in [n for n in tree.names if n.lower().endswith(".json")][:20]:
         try:
             json.loads(tree.read(name).decode("utf-8-sig"))

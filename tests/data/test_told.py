@@ -175,3 +175,19 @@ def test_junk_in_many_folders_is_one_group(tmp_path):
         (".db files in 9 folders", 9),
         (".lock files in folders called c1", 1),
     ]
+
+
+def test_no_known_layout_says_why_a_table_is_not_read(tmp_path):
+    """A box that lacks an edge: neither boxes nor classes alone."""
+    rows = "".join(f"{i}.jpg,cup,10,4,30\n" for i in range(3))
+    content = {f"{i}.jpg": build.picture(seed=i) for i in range(3)}
+    build.written(tmp_path, content | {"b.csv": f"filename,class,xmin,ymin,xmax\n{rows}"})
+    with pytest.raises(SourceError, match=r"no known layout .*found b\.csv: .*xmin"):
+        detect(tmp_path)
+
+
+def test_weather_that_is_taken_as_pairs_is_told(tmp_path):
+    content = {f"{f}/{i}.jpg": build.picture(seed=i) for f in ("rain", "clear") for i in range(4)}
+    build.written(tmp_path, content)
+    name, listing, _ = opened(tmp_path)
+    assert (name, told(listing.ambiguous)) == ("pairs", {("folders", 2, ("clear", "rain"))})

@@ -191,3 +191,15 @@ def test_weather_that_is_taken_as_pairs_is_told(tmp_path):
     build.written(tmp_path, content)
     name, listing, _ = opened(tmp_path)
     assert (name, told(listing.ambiguous)) == ("pairs", {("folders", 2, ("clear", "rain"))})
+
+
+def test_a_table_that_says_other_classes_than_the_folders(tmp_path):
+    build.classes(tmp_path, {"cat": 3, "dog": 3})
+    names = [f"{name}/{i:03d}.jpeg" for name in ("cat", "dog") for i in range(3)]
+    same = "".join(f"{name},{name[:3]}\n" for name in names)
+    build.written(tmp_path, {"t.csv": f"image,label\n{same}"})
+    assert csv.scan(tmp_path).ambiguous == ()
+    build.written(tmp_path, {"t.csv": f"image,label\n{same}".replace("0.jpeg,cat", "0.jpeg,dog")})
+    listing = csv.scan(tmp_path)
+    assert told(listing.ambiguous) == {("pictures", 1, ("cat/000.jpeg",))}
+    assert {r.source_id: r.annotation[2][0][1] for r in listing.references}["cat/000.jpeg"] == "dog"

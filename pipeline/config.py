@@ -286,7 +286,9 @@ def parse(raw: dict[str, Any], where: str = "recipe") -> Recipe:
     try:
         recipe = Recipe.model_validate(raw)
     except pydantic.ValidationError as error:
-        lines = [recipe_errors.explain(item, Recipe) for item in error.errors()]
+        lines = [
+            recipe_errors.explain(item, Recipe) for item in recipe_errors.meant(error.errors())
+        ]
         raise ConfigError(f"{where}: " + "; ".join(lines)) from error
     if mistake := _contradiction(recipe):
         raise ConfigError(f"{where}: {mistake}")

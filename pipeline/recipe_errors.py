@@ -16,7 +16,32 @@ from convoy.pipeline.hints import COMMON, elsewhere, section_of
 PAIRS = {"input_size": "[height, width]", "randaugment": "[operations, magnitude]"}
 # The key of a section that a single word most likely means.
 FIRST_KEYS = {"model": "name", "data": "path", "push": "model_dir", "evaluate": "metric"}
-FORMS = {"augment": "a policy or fields, e.g. slides, or {flip_horizontal: 0.5}"}
+FORMS = {
+    "augment": "a policy or fields, e.g. slides, or {flip_horizontal: 0.5}",
+    "class_weights": "weights by name, e.g. {cat: 2, dog: 0.5}",
+}
+_BRANCH = re.compile(r"(literal|tuple|dict|list)\[.*\]")  # what pydantic calls a form of a value
+
+
+def meant(items: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """pydantic's errors; of a value with several forms, those of the form that was written.
+
+    pydantic tries each form and complains of all. The one that was written is complained of inside;
+    where none is, the value is of none of the forms, and the first stands for all.
+    """
+    forms: dict[tuple, list[dict[str, Any]]] = {}
+    kept = []
+    for item in items:
+        path = item["loc"]
+        at = next((i for i, part in enumerate(path) if _BRANCH.fullmatch(str(part))), None)
+        if at is None:
+            kept.append(item)
+        else:
+            inside = {**item, "loc": path[:at] + path[at + 1 :], "form": len(path) > at + 1}
+            forms.setdefault(path[:at], []).append(inside)
+    for several in forms.values():
+        kept += [item for item in several if item["form"]] or several[:1]
+    return kept
 
 
 def explain(item: dict[str, Any], recipe: type[pydantic.BaseModel]) -> str:
@@ -30,7 +55,8 @@ def explain(item: dict[str, Any], recipe: type[pydantic.BaseModel]) -> str:
         words = re.findall(r"'([^']+)'", expected)
         close = difflib.get_close_matches(str(came).lower(), words, n=1, cutoff=0.4)
         hint = f"did you mean {close[0]!r}? " if close else ""
-        return f"{where}: {hint}expected {expected}, got {came!r}"
+        form = f", or {FORMS[path[-1]]}" if path[-1] in FORMS else ""
+        return f"{where}: {hint}expected {expected}{form}, got {came!r}"
     if kind == "string_type" and isinstance(came, (bool, int, float)):
         words = (
             "yes, no, on, off, true, false as text need" if isinstance(came, bool) else "it needs"

@@ -70,11 +70,14 @@ class Tree:
     def __init__(self, root: str | os.PathLike):
         """Raises SourceError."""
         self.root = os.path.normpath(os.fspath(root))
+        self.empty: list[str] = []  # folders without anything in them
+        self.unpacked: tuple[str, ...] = ()  # archives whose files are among the names
         if os.path.isdir(self.root):
-            places: dict[str, Where] = dict(_walk(self.root))
+            places: dict[str, Where] = dict(_walk(self.root, empty=self.empty))
             archives = [name for name in sorted(places) if is_archive(name)]
             if archives and not any(map(is_picture, places)):
                 places = {**_side_by_side({name: places[name] for name in archives}), **places}
+                self.unpacked = tuple(archives)
         elif os.path.isfile(self.root) and is_archive(self.root):
             places = dict(members(self.root))
         elif os.path.isfile(self.root):
@@ -159,22 +162,29 @@ def tree(path: str | os.PathLike | Tree) -> Tree:
     return path if isinstance(path, Tree) else Tree(path)
 
 
-def _walk(folder: str, prefix: str = "", above: frozenset[str] = frozenset()):
-    """(name, path) of the files below; links are followed unless they lead to a folder above."""
+def _walk(folder: str, prefix: str = "", above: frozenset[str] = frozenset(), *, empty: list[str]):
+    """(name, path) of the files below; links are followed unless they lead to a folder above.
+
+    empty: is given the names of the folders that hold nothing.
+    """
     real = os.path.realpath(folder)
     if real in above:
         return
     try:
         with os.scandir(folder) as entries:
+            nothing = True
             for entry in entries:
+                nothing = False
                 path, linked = entry.path, entry.is_symlink()
                 if os.path.isdir(path) if linked else entry.is_dir():
-                    yield from _walk(path, f"{prefix}{entry.name}/", above | {real})
+                    yield from _walk(path, f"{prefix}{entry.name}/", above | {real}, empty=empty)
                 # No pipes, no devices: opening them may wait. What a link misses is reported later.
                 elif (
                     not os.path.exists(path) or os.path.isfile(path) if linked else entry.is_file()
                 ):
                     yield f"{prefix}{entry.name}", path
+            if nothing and prefix:
+                empty.append(prefix[:-1])
     except OSError as error:
         raise SourceError(f"{folder}: cannot be listed: {error.strerror}") from None
 

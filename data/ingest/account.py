@@ -33,7 +33,12 @@ CHANGES = {
     "frame_stored": "pictures are turned by EXIF; taken as labelled as they are stored",
     "ignored_region": "regions are marked to be ignored",
     "bad_keypoints": "objects have keypoints that cannot be read",
+    "outside_keypoints": "objects have keypoints outside their picture, which are not learnt",
     "bad_caption": "captions cannot be read",
+    "bad_frame": "frames of films cannot be read; the picture beside them stands for them",
+    "frame_size": "frames of films have another size; the picture beside them stands for them",
+    "not_aligned": "frames of films have too little in common with the picture beside them to be "
+    "laid onto it",
 }
 
 
@@ -75,7 +80,7 @@ def opened(tree: files.Tree | None, listing: Listing, format_name: str, found: b
     if found:
         leftover.check(tree, format_name, left)
         twice = second.look(tree, format_name, listing, left, claimed)
-    unused = (*listing.unused, *leftover.told_files(tree, left))
+    unused = (*listing.unused, *leftover.told_files(tree, left), *leftover.told_empty(tree))
     return Account(pictures, rejected, listing.references, unused, tuple(twice))
 
 

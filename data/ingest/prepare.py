@@ -12,7 +12,9 @@ from __future__ import annotations
 import collections
 import dataclasses
 import hashlib
-from collections.abc import Mapping, Sequence
+import json
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from convoy.data import labels as label_map
@@ -32,6 +34,8 @@ def prepared(
     exif: of the recipe; train: its training split; splits: all that it names, () = those there are.
     """
     check_names(listing, where)
+    if not options.labels:
+        listing = dataclasses.replace(listing, ambiguous=(*listing.ambiguous, *_twins(listing)))
     listing = _without_other_classes(listing, options)
     if _is_hashed(listing.references, options):
         listing = _together(listing)
@@ -61,9 +65,20 @@ def check_names(listing: Listing, where: str) -> None:
             raise SourceError(str(error)) from None
 
 
+def _twins(listing: Listing) -> tuple[Told, ...]:
+    """Classes whose names look alike: by case, blanks, or how Unicode composes an accent."""
+    alike = collections.defaultdict(list)
+    for name in listing.labels:
+        alike["".join(unicodedata.normalize("NFKC", name).casefold().split())].append(name)
+    names = tuple(name for group in alike.values() if len(group) > 1 for name in group)
+    why = "differ in case, blanks or the form of accents alone: taken as classes of their own"
+    return (Told("classes", len(names), why, names[:20]),) if names else ()
+
+
 def _message(listing: Listing, where: str, what: str, name: str, fault: str) -> str:
-    holder = next((r for r in listing.references if _holds(r, name)), None)
-    file = f" of {holder.source_id!r}" if holder else ""
+    holder = next((r.source_id for r in listing.references if _holds(r, name)), "")
+    holder = holder or next((f for r in listing.references for f in _saying(r, name)), "")
+    file = f" of {holder!r}" if holder else ""
     return (
         f"{where}: {what}: the name {name!r}{file} {fault}; expected one line of text in UTF-8. "
         "Rename it in the data set"
@@ -73,6 +88,18 @@ def _message(listing: Listing, where: str, what: str, name: str, fault: str) -> 
 def _holds(reference: Reference, name: str) -> bool:
     folders = reference.source_id.split("/")[:-1]
     return name in folders or name in set(files.places(reference.annotation))
+
+
+def _saying(reference: Reference, name: str) -> Iterator[str]:
+    """The annotation files of a reference that have this name, as XML or as JSON write it."""
+    spelt = {name.encode("utf-8", "surrogateescape"), json.dumps(name)[1:-1].encode()}
+    for where in files.places(reference.annotation):
+        try:
+            data = files.read(where) if not isinstance(where, str) or "/" in where else b""
+        except OSError:
+            continue
+        if any(text in data for text in spelt):
+            yield files.path_of(where)
 
 
 def _is_utf8(name: str) -> bool:
@@ -103,8 +130,9 @@ def unseen(counts: Sequence[Mapping[str, Any]], names: Sequence[str]) -> tuple[T
     """Names that the recipe gives, and no record of these shards has: a slip, perhaps."""
     seen = {name for count in counts for name, n in count["images_by_class"].items() if n}
     lost = tuple(name for name in names if name not in seen)
-    return (Told("names of data.labels", len(lost), "no record has them", lost[:20]),) if (
-        lost and seen) else ()  # fmt: skip
+    classes = seen or any(count["warned"].get("unknown_class") for count in counts)
+    told = Told("names of data.labels", len(lost), "no record has them", lost[:20])
+    return (told,) if lost and classes else ()
 
 
 def _is_hashed(references: Sequence[Reference], options: Options) -> bool:

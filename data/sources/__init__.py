@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import json
 import types
 
 from convoy.data.files import files
@@ -95,13 +96,37 @@ def detect(path) -> str:
             return BY_NAMES[1]
         if source(name).detect(tree):
             return name
+    if not tree.names:
+        raise SourceError(f"{tree.root}: holds no file; expected a data set as in docs/data.md")
     kinds = {name.rpartition(".")[2].lower(): name for name in reversed(tree.names)}
-    some = ", ".join(sorted(kinds.values())[:5]) or "none"
+    some = ", ".join(sorted(kinds.values())[:5])
     raise SourceError(
-        f"{tree.root}: no known layout among its {len(tree.names)} files, such as {some}; say "
+        f"{tree.root}: no known layout among its {len(tree.names)} files, such as {some}"
+        f"{_obstacles(tree)}; say "
         f"which with --format or data.format: {', '.join(sorted(SOURCES))}. docs/data.md shows "
         "each layout"
     )
+
+
+def _obstacles(tree: files.Tree) -> str:
+    """What may keep readers from knowing a set: tables, damaged JSON, archives in archives."""
+    found = []
+    if any(name.lower().endswith((".csv", ".tsv")) for name in tree.names):
+        try:
+            source("csv").scan(tree)
+        except SourceError as error:
+            found.append(str(error).removeprefix(f"{tree.root}: "))
+    for name in [n for n in tree.names if n.lower().endswith(".json")][:20]:
+        try:
+            json.loads(tree.read(name).decode("utf-8-sig"))
+        except (ValueError, RecursionError) as error:
+            found.append(f"{name} is no well-formed JSON: {error}")
+        except (OSError, SourceError) as error:
+            found.append(f"{name} cannot be read: {error}")
+    packed = [n for n in tree.names if files.is_archive(n) and n not in tree.unpacked]
+    if packed:
+        found.append(f"{packed[0]} is an archive that is not opened where it lies: unpack it there")
+    return "".join(f" ({text})" for text in found[:3])
 
 
 def ignore(reason: str, detail: str) -> None:

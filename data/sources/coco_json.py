@@ -43,6 +43,7 @@ class CocoFile:
     rejected: list[tuple[str, str, str]] = dataclasses.field(default_factory=list)
     unclear: dict[str, list[str]] = dataclasses.field(default_factory=dict)  # id -> its file_names
     boxes: Boxes = dataclasses.field(default_factory=Boxes)
+    twice: dict[str, list[str]] = dataclasses.field(default_factory=dict)  # category id -> names
 
 
 def is_coco(tree: files.Tree, name: str) -> bool:
@@ -159,8 +160,11 @@ def _add_category(file: CocoFile, raw: bytes, value: dict) -> bool:
     key = key_of(value.get("id"))
     if key is not None:
         name = value.get("name")
-        name = name if isinstance(name, str) and name else key
-        file.categories[key] = {**value, "name": json_stream.plain(name)}
+        name = json_stream.plain(name if isinstance(name, str) and name else key)
+        before = file.categories.get(key, {}).get("name", name)
+        if before != name:  # two classes of one id: which of them are its objects?
+            file.twice.setdefault(key, [before]).append(name)
+        file.categories[key] = {**value, "name": name}
     return key is not None
 
 

@@ -19,7 +19,17 @@ def by_id(categories) -> list[str]:
 
 
 def labels(used: list[CocoFile], notes: list[str]) -> tuple[tuple[str, ...], tuple[Told, ...]]:
-    """Names of the categories by id, of a panoptic file alone its things; and those left out."""
+    """Names of the categories by id, of a panoptic file alone its things; and those left out.
+
+    Raises SourceError for an id of several names.
+    """
+    for file in used:
+        for key, several in file.twice.items():
+            raise SourceError(
+                f"{file.name}: the categories {', '.join(map(repr, several))} have one id, {key}, "
+                "so that nothing says of which class its objects are; give each category an id of "
+                "its own, also in the category_id of its annotations"
+            )
     described = [f for f in used if f.kinds & {"objects", "keypoints"}]
     grouping = _grouping(described)
     segments = [f for f in used if "segments" in f.kinds and not described]

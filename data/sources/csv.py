@@ -29,7 +29,7 @@ from convoy.data.files import files
 from convoy.data.images import images
 from convoy.data.objects import Objects, sample_of
 from convoy.data.sample import BadSample, Listing, Reference, Sample, Told
-from convoy.data.sources import Options, SourceError, csv_boxes, csv_table, ignore
+from convoy.data.sources import Options, SourceError, csv_boxes, csv_table, csv_told, ignore
 from convoy.data.sources.csv_table import Table
 from convoy.data.sources.layout import pictures, split_of
 from convoy.data.sources.number import finite
@@ -84,7 +84,11 @@ def scan(path, options: Options = Options()) -> Listing:
     multi_label = separator is not None or bool(absent)
     labels = options.labels or _labels(understood, groups.values())
     if not labels:
-        raise SourceError(f"{tree.root}: {understood[0].name} names no class in any row")
+        raise SourceError(
+            f"{tree.root}: {understood[0].name} names no class in any row; expected a column class "
+            f"or label, and boxes as numbers with a point; row {understood[0].rows[0][0]} is "
+            f"{understood[0].rows[0][1]}"
+        )
     references = []
     for (split, name), rows in sorted(groups.items()):
         annotation, problem = _annotation(rows, labels, relative, multi_label)
@@ -112,7 +116,12 @@ def scan(path, options: Options = Options()) -> Listing:
         tuple(sorted(rejected)),
         notes=tuple(notes),
         unused=(Told("rows", absent, "Confidence 0: known to be absent"),) if absent else (),
-        ambiguous=(*_two_ways(understood), *([Told("rows", unsure, _UNSURE)] if unsure else ())),
+        ambiguous=(
+            *csv_told.two_ways(understood),
+            *([Told("rows", unsure, _UNSURE)] if unsure else ()),
+            *csv_told.several(groups, separator, absent > 0),
+            *csv_told.in_folders(tree, groups),
+        ),
     )
 
 
@@ -228,31 +237,6 @@ def _contradiction(tree, groups, multi_label: bool) -> None:
                     f"{tree.root}: {first[0]} says {', '.join(sorted(first[1]))} of {name}, and "
                     f"{other} says {', '.join(sorted(classes))}: leave one of the tables out"
                 )
-
-
-def _two_ways(tables: list[Table]) -> list[Told]:
-    """Cells of boxes by the rule of csv_boxes.settle, and -1 beside 0 and 1."""
-    told = [Told(f"rows of {t.name}", len(t.rows), t.ambiguous) for t in tables if t.ambiguous]
-    for table in tables:
-        box, label = table.columns.box, table.columns.label
-        bare = [
-            row
-            for _, row in table.rows
-            if box
-            and label >= 0
-            and len(row) >= table.count
-            and row[label]
-            and not any(row[index] for index in box.columns)
-        ]
-        if bare:
-            why = "a class without a box: taken as pictures without an object"
-            told.append(Told(f"rows of {table.name}", len(bare), why))
-        places = [i for i, _ in table.columns.flags]
-        cells = {row[i] for _, row in table.rows for i in places if i < len(row)}
-        if places and cells & {"-1", "-1.0"} and cells & {"0", "0.0"}:
-            why = "-1 beside 0 and 1 (CheXpert's: unsure): taken as not there"
-            told.append(Told(f"rows of {table.name}", len(table.rows), why))
-    return told
 
 
 def _confidences(tables: list[Table]) -> tuple[int, int]:

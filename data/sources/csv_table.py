@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from convoy.data.files import files
-from convoy.data.sources import SourceError, csv_boxes, stated
+from convoy.data.sources import SourceError, csv_boxes, stated, text_lines
 from convoy.data.sources.csv_boxes import CORNERS, key_of
 from convoy.data.sources.layout import split_in, split_of
 from convoy.data.sources.split import SPLITS
@@ -167,7 +167,21 @@ def read(tree: files.Tree, name: str, index: Index, whole: bool = True, attribut
         box, ambiguous = csv_boxes.settle(columns.box, [row for _, row in rows], columns.size)
         columns = columns._replace(box=box)
         ambiguous = ambiguous and f"{first[box.columns[0]]} taken as {ambiguous}"
+    columns, encoding = _readable(columns, rows)
+    if encoding:
+        ambiguous = "; ".join(filter(None, (ambiguous, f"not UTF-8: classes read as {encoding}")))
     return Table(name, columns, rows, len(first), "", _spare(columns, first, cell), ambiguous)
+
+
+def _readable(columns: Columns, rows: list) -> tuple[Columns, str]:
+    """Classes that are not UTF-8, as Excel writes them; names of files stay as their bytes are."""
+    encodings: set[str] = set()
+    flags = tuple((i, text_lines.repaired(name, encodings)) for i, name in columns.flags)
+    if columns.label >= 0:
+        for _, cells in rows:
+            for i in range(columns.label, min(columns.label + 1, len(cells))):
+                cells[i] = text_lines.repaired(cells[i], encodings)
+    return columns._replace(flags=flags), " and ".join(sorted(encodings))
 
 
 def _spare(columns: Columns, header: list[str], picture: str) -> tuple[str, ...]:

@@ -4,7 +4,8 @@ A reader says what it uses by reading it: `Tree.opened` holds what it asked for 
 found, `Tree.passed_over` what it looked at and left. Everything else is left over.
 
 An annotation file is one that has the name of a picture (ann/1.jpg.json, label_2/000001.txt), that
-holds file names of pictures with something said of them, or a .mat: no list of names alone, as of
+holds file names of pictures with something said of them, or a table of a program (.mat, .xlsx,
+.parquet): no list of names alone, as of
 splits, no prose about the set (README, LICENSE), and no file that names no picture.
 """
 
@@ -23,13 +24,15 @@ from convoy.data.sources import SourceError, layout
 # Readers that take classes from names of folders, or none: what annotates would be lost to them.
 BY_FOLDERS = ("folder", "pictures", "pairs", "style")
 _ANNOTATION = re.compile(
-    r"txt|json|jsonl|ndjson|xml|csv|tsv|mat|np[yz]|ya?ml|pts|ann|anno|gt|cat|parquet|pkl|h5"
+    r"txt|json|jsonl|ndjson|xml|csv|tsv|mat|np[yz]|ya?ml|pts|ann|anno|gt|cat|h5|xlsx?|ods|parquet|pkl"
 )
+_TABLES = ("mat", "xls", "xlsx", "ods", "parquet", "pkl")  # annotate, whatever they are called
 _TEXT = ("txt", "csv", "tsv", "json", "jsonl", "ndjson", "xml", "ann", "anno", "gt")
 _PROSE = re.compile(r"(?i)(read_?me|licen[sc]e|copying|source|citation|changelog|credits)\b")
 _LOOK_BYTES = 1 << 16
 _PROBE = 20  # files of one folder's name and ending that are looked into
 _GROUPS = 20  # groups that are told by themselves
+_FOLDERS = 5  # names of folders that one ending is told by; of more, as one group
 EXAMPLES = 3
 
 
@@ -66,7 +69,7 @@ def _begins(tree: files.Tree, name: str) -> str:
 
 def unused_files(tree: files.Tree, claimed: set[str]) -> list[str]:
     """Names of the files but pictures that were not read, and that no reference needs."""
-    used = tree.opened - tree.passed_over.keys()
+    used = (tree.opened - tree.passed_over.keys()) | {*tree.unpacked}
     return [n for n in tree.names if n not in used and n not in claimed and not is_picture(n)]
 
 
@@ -83,6 +86,12 @@ def told_files(tree: files.Tree, left: Iterable[str]) -> tuple[Told, ...]:
     more = Told("other files", sum(g.count for g in rest), "no reader of this format uses them",
                 tuple(g.examples[0] for g in rest[:EXAMPLES]))  # fmt: skip
     return (*told[:_GROUPS], more)
+
+
+def told_empty(tree: files.Tree) -> tuple[Told, ...]:
+    """Folders without anything in them: a class, perhaps, whose pictures are not there."""
+    names = sorted(name for name in tree.empty if not name.startswith(".") and "/." not in name)
+    return (Told("folders", len(names), "are empty", tuple(names[:EXAMPLES])),) if names else ()
 
 
 def told_pictures(names: Iterable[str], why: str) -> tuple[Told, ...]:
@@ -115,7 +124,7 @@ def annotations(tree: files.Tree, left: Iterable[str]) -> list[Told]:
         ):
             continue
         key = posixpath.basename(folder), ending
-        if stem in stems or ending == "mat":
+        if stem in stems or ending in _TABLES:
             found.append(name)
         elif ending in _TEXT and looked[key] < _PROBE:
             looked[key] += 1
@@ -130,9 +139,13 @@ def _grouped(names: Iterable[str], why: str) -> Iterator[Told]:
         folder, base = posixpath.split(name)
         ending = base.rpartition(".")[2].lower() if "." in base[1:] else ""
         groups[posixpath.basename(folder), ending].append(name)
+    apart = collections.Counter(ending for folder, ending in groups if folder)
+    for folder, ending in [key for key in groups if key[0] and apart[key[1]] > _FOLDERS]:
+        groups[None, ending] += groups.pop((folder, ending))
     for (folder, ending), own in groups.items():
         what = f".{ending} files" if ending else "files without an ending"
         where = f" in folders called {folder}" if folder else " at the top"
+        where = f" in {apart[ending]} folders" if folder is None else where
         yield Told(what + where, len(own), why, tuple(own[:EXAMPLES]))
 
 

@@ -27,7 +27,7 @@ from convoy.data import frames
 from convoy.data.files import files
 from convoy.data.images import images
 from convoy.data.objects import sample_of
-from convoy.data.sample import BadSample, Listing, Reference, Sample
+from convoy.data.sample import BadSample, Listing, Reference, Sample, Told
 from convoy.data.sources import Options, SourceError, ignore, layout
 from convoy.data.sources.split import hashed_split
 
@@ -59,8 +59,7 @@ def detect(tree: files.Tree) -> bool:
     pairs = _pairs(tree)
     if not 2 * len(pairs.matched) >= 0.9 * len(layout.pictures(tree)) > 0:
         return False
-    words = {word for name in layout.pictures(tree) for word in name.lower().split("/")[:-1]}
-    if not ({*words} & _WEATHER and {*words} & _CLEAR):
+    if not _weather(tree):
         return True
     alike = [_alike(tree, first, second) for first, second, _ in pairs.matched[:_LOOK]]
     if np.median(alike) < _SAME:
@@ -70,6 +69,13 @@ def detect(tree: files.Tree) -> bool:
             "--format pairs or --format folder (data.format in a recipe)"
         )
     return True
+
+
+def _weather(tree: files.Tree) -> tuple[str, ...]:
+    """Names of folders that may be classes of weather as well; () = there are not both kinds."""
+    words = {word for name in layout.pictures(tree) for word in name.lower().split("/")[:-1]}
+    both = words & _WEATHER and words & _CLEAR
+    return tuple(sorted(words & (_WEATHER | _CLEAR))) if both else ()
 
 
 def _alike(tree: files.Tree, first: str, second: str) -> float:
@@ -115,7 +121,11 @@ def scan(path, options: Options = Options()) -> Listing:
         )
         for name, _ in names
     ]
-    return Listing(tuple(references), options.labels or LABELS, tuple(sorted(rejected)))
+    words = _weather(tree)
+    why = "taken as the two pictures of pairs, not as classes of weather"
+    told = (Told("folders", len(words), why, words),) if words else ()
+    rows = tuple(references), options.labels or LABELS, tuple(sorted(rejected))
+    return Listing(*rows, ambiguous=told)
 
 
 def read(reference: Reference, labels, *, max_pixels=images.MAX_PIXELS, warn=ignore) -> Sample:

@@ -95,6 +95,17 @@ def decoded(data: bytes) -> tuple[str, str]:
         return data.decode("latin-1"), "Latin-1"
 
 
+def repaired(text: str, encodings: set[str]) -> str:
+    """Text of bytes that were no UTF-8 (surrogateescape), as `decoded` reads them; says as what."""
+    try:
+        text.encode()
+        return text
+    except UnicodeEncodeError:
+        text, encoding = decoded(text.encode("utf-8", "surrogateescape"))
+        encodings.add(encoding)
+        return text
+
+
 def lines(text: str) -> list[str]:
     """Lines by CR and LF alone: what else splitlines() takes for an end occurs in sentences."""
     pieces = re.split(r"\r\n|\n|\r", text)

@@ -85,6 +85,11 @@ def scan(path, options: Options = Options()) -> Listing:
     if survey.continuous:
         why = f"taken as continuous from 0, not as pixels counted from 1: {survey.continuous}"
         ambiguous.append(Told("boxes of XML files", survey.boxes, why))
+    there = {posixpath.basename(files.name_of(picture)) for _, _, picture, *_ in rows if picture}
+    crossed = sorted({row[0] for row in rows if survey.named.get(row[3]) in there})
+    if crossed:
+        why = "their XML's <filename> is another picture's of the set: taken by the XML's own name"
+        ambiguous.append(Told("samples", len(crossed), why, tuple(crossed[:3])))
     references = [
         Reference(source_id, split, picture, (text, *pngs, actions, len(values), first))
         for source_id, split, picture, text, *pngs in rows

@@ -27,17 +27,24 @@ class Survey(NamedTuple):
     actions: set[str]
     continuous: str  # why corners are taken as continuous from 0; empty = they are pixels from 1
     boxes: int
+    named: dict[
+        str, str
+    ]  # unpacked XML files -> their <filename>, where it is not as they are called
 
 
 def survey(texts: Iterable[files.Where]) -> Survey:
     """Reads every file; damaged ones are counted when they are read again."""
     classes, actions = set(), set()
     boxes = fractions = zeros = ends = 0
+    named = {}
     for where in texts:
         try:
             tree = parse(where)
         except BadSample:
             continue
+        base = _base(tree.findtext("filename"))
+        if isinstance(where, str) and base.rpartition(".")[0] != _base(where).rpartition(".")[0]:
+            named[where] = base
         size = [finite(tree.findtext(f"size/{side}")) for side in ("width", "height")]
         ours = tree.findtext("source/database") == OURS
         for node in tree.findall("object"):
@@ -57,16 +64,19 @@ def survey(texts: Iterable[files.Where]) -> Survey:
         why = f"{fractions} of {boxes} boxes have corners with fractions"
     elif zeros and ends:
         why = f"{zeros} boxes begin at 0 and {ends} end at the border of their picture"
-    return Survey(tuple(sorted(classes - {""})), actions, why, boxes)
+    return Survey(tuple(sorted(classes - {""})), actions, why, boxes, named)
 
 
 def file_name(where: files.Where) -> str:
     """What an XML file calls its picture, without folders."""
     try:
-        name = parse(where).findtext("filename") or ""
+        return _base(parse(where).findtext("filename"))
     except BadSample:  # counted when it is read
         return ""
-    return name.strip().replace("\\", "/").rpartition("/")[2]
+
+
+def _base(name: str | None) -> str:
+    return (name or "").strip().replace("\\", "/").rpartition("/")[2]
 
 
 def is_annotation(where: files.Where) -> bool:

@@ -75,6 +75,9 @@ def scan(path, options: Options = Options()) -> Listing:
             f"in {len(labels)} label files; expected labels such as labels/train/a.txt"
         )
     lists, ambiguous = _lists(tree, config, labels)
+    if not config.names and not config.lists:
+        why = "no list names them: called by their numbers; give classes.txt"
+        ambiguous = (*ambiguous, Told("classes", len(numbers), why))
     numbers = tuple(dict.fromkeys([*numbers, *(name for _, names in lists for name in names)]))
     classes, by_number = label_by_number(numbers, options.labels, tree.root)
     label_of = dict(zip(numbers, by_number, strict=True))
@@ -258,6 +261,9 @@ def _splits(tree, names: Sequence[str], config, options: Options):
 
 def _notes(config, unlabelled: int, unused: int) -> tuple[str, ...]:
     notes = [f"{config.file} names {path}, which is not there" for path in config.unknown]
+    if config.count and config.names and config.count != str(len(config.names)):
+        names = f"names {len(config.names)} classes"
+        notes.append(f"{config.file} says nc: {config.count}, but {names}")
     if unlabelled:
         notes.append(f"{unlabelled} pictures have no label file: taken to have no objects")
     if unused:

@@ -41,6 +41,7 @@ class Config(NamedTuple):
     file: str = ""  # that names the classes
     lists: tuple[tuple[str, tuple[str, ...]], ...] = ()  # further lists: (file, names by number)
     unknown: tuple[str, ...] = ()  # paths that are not there
+    count: str = ""  # of classes, as it is written beside the names
 
 
 def config(tree: files.Tree) -> Config:
@@ -267,6 +268,7 @@ def _from_yaml(tree: files.Tree, name: str, settings: dict) -> Config:
         ) from None
     points = shape if len(shape) == 2 and shape[0] > 0 and shape[1] in (2, 3) else (0, 0)
     base = Config(names, keypoints=points, flips=flips, lists=class_lists(tree))
+    base = base._replace(count=str(settings.get("nc", "")))
     path = settings.get("path")
     return _with_splits(tree, name, path if isinstance(path, str) else "", settings, base)
 

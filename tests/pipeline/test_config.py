@@ -274,3 +274,24 @@ def test_a_field_of_a_named_policy_is_overridden(tmp_path):
     assert changed.augment.hue == 0.25
     assert changed.augment == plain.augment.model_copy(update={"hue": 0.25})
     assert changed.augment.iou_crop
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        (
+            "{cat: -1}",
+            "train.class_weights.cat: Input should be greater than or equal to 0, got -1",
+        ),
+        ("[1, -2]", "train.class_weights.1: Input should be greater than or equal to 0, got -2"),
+        (
+            "atuo",
+            "train.class_weights: did you mean 'auto'? expected 'none', 'auto' or 'median', or "
+            "weights by name, e.g. {cat: 2, dog: 0.5}, got 'atuo'",
+        ),
+    ],
+)
+def test_a_value_of_several_forms_has_one_message(tmp_path, written, said):
+    with pytest.raises(ConfigError) as error:
+        load(tmp_path, f"{MINIMAL}train: {{class_weights: {written}}}\n")
+    assert str(error.value) == f"{tmp_path / 'recipe.yaml'}: {said}"

@@ -32,6 +32,11 @@ class Refused(RuntimeError):
 
 
 class Interrupted(RuntimeError):
-    """SIGTERM or SIGINT came; everything is saved, and the same command goes on."""
+    """SIGTERM or SIGINT came; everything is saved, and the same command goes on.
 
-    exit_code = STOPPED
+    exit_code: STOPPED, or INTERRUPTED where it was SIGINT.
+    """
+
+    def __init__(self, message: str, exit_code: int = STOPPED):
+        super().__init__(message)
+        self.exit_code = exit_code

@@ -25,7 +25,7 @@ import tensorflow as tf
 from convoy.data.input.input import Stream, count
 from convoy.models.spec import Task
 from convoy.pipeline.config import Train
-from convoy.pipeline.errors import Interrupted
+from convoy.pipeline.errors import INTERRUPTED, STOPPED, Interrupted
 from convoy.pipeline.networks.network import WEIGHTS
 from convoy.pipeline.training import checkpoints, optimizers, step
 from convoy.pipeline.training.progress import Progress
@@ -52,7 +52,9 @@ class Trainer(orbit.AbstractTrainer):
         results = []
         for _ in range(int(num_steps)):
             if self._signals:
-                raise Interrupted(f"stopped by {self._signals[0]}")
+                name = self._signals[0]
+                code = INTERRUPTED if name == signal.SIGINT.name else STOPPED
+                raise Interrupted(f"stopped by {name}", code)
             batch = next(self._batches)
             results.append((self._step(batch), batch["source_id"]))
         table = [{k: float(v) for k, v in losses.items()} for losses, _ in results]
@@ -122,7 +124,9 @@ def train(
             _loop(run, validate)
         except Interrupted as stop:
             run.save()
-            raise Interrupted(f"{stop} at step {run.at}; saved, run again to go on") from None
+            saved = "saved" if run.chief else "the chief of the job saves"
+            text = f"{stop} at step {run.at}; {saved}, run again to go on"
+            raise Interrupted(text, stop.exit_code) from None
     run.save()
     best = workdir / "best.weights.h5"
     if run.chief and best.exists():

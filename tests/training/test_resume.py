@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import yaml
 
+from convoy.pipeline import errors
 from convoy.pipeline.components import trainer
 from tests.training import train_once
 
@@ -66,7 +67,14 @@ def test_a_finished_training_run_again_changes_nothing(class_records, uninterrup
         np.testing.assert_array_equal(value, before[name], err_msg=name)
 
 
-def test_sigterm_saves_and_exits_with_143(tmp_path):
+@pytest.mark.parametrize(
+    ("kind", "code"),
+    [
+        (signal.SIGTERM, errors.STOPPED),
+        pytest.param(signal.SIGINT, errors.INTERRUPTED, marks=pytest.mark.slow),
+    ],
+)
+def test_a_signal_saves_and_exits_with_its_code(tmp_path, kind, code):
     recipe = {
         "name": "stopped",
         "task": "multilabel",
@@ -83,10 +91,10 @@ def test_sigterm_saves_and_exits_with_143(tmp_path):
     command = [sys.executable, "-m", "convoy.pipeline.cli", "train", str(path), "--json"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     _wait_for("run/artifacts/trainer/*/checkpoints/step-000000002.npz", tmp_path, process)
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(kind)
     out, err = process.communicate(timeout=120)
-    assert process.returncode == 143, err
+    assert process.returncode == code == {"SIGTERM": 143, "SIGINT": 130}[kind.name], err
     assert "Traceback" not in err
     assert "run again to go on" in err
-    assert '"exit_code": 143' in out.splitlines()[-1]
+    assert f'"exit_code": {code}' in out.splitlines()[-1]
     assert not [p for p in (tmp_path / "run/artifacts/trainer").iterdir() if p.suffix == ""]

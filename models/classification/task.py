@@ -32,7 +32,7 @@ def build(
             f"({', '.join(sorted(set(outputs) - {'logits'}))}) would never learn"
         )
 
-    check_weights(class_weights, info.num_classes)
+    check_weights(class_weights, info)
 
     def cross_entropy(targets, logits):
         if "distribution" in targets:
@@ -56,11 +56,11 @@ def build(
     )
 
 
-def check_weights(class_weights: tuple[float, ...], num_classes: int) -> None:
-    """Raises ValueError."""
-    if class_weights and len(class_weights) != num_classes:
+def check_weights(class_weights: tuple[float, ...], info: ModelInfo) -> None:
+    """Raises ValueError for other than one number per class, or none at all."""
+    if class_weights and len(class_weights) != info.num_classes:
         raise ValueError(
-            f"class_weights: expected one number for each of the {num_classes} classes, got "
+            f"class_weights: expected one number for each of the {info.num_classes} classes, got "
             f"{len(class_weights)}"
         )
 

@@ -45,7 +45,7 @@ def build(
         raise ValueError(
             f"{info.name}: a label map holds at most {IGNORE} classes, got {info.num_classes}"
         )
-    check_weights(class_weights, info.num_classes)
+    check_weights(class_weights, info)
     answered = {"margin": info.preprocess.margin}
     return Task(
         model=model,

@@ -47,7 +47,7 @@ def test_one_weight_per_class():
         models.build_task("lenet5", num_classes=2, class_weights=(1.0, 2.0, 3.0))
     with pytest.raises(ValueError, match="class_weights is for classification"):
         models.build_task("lenet5", task="multilabel", num_classes=2, class_weights=(1.0, 2.0))
-    assert task.check_weights((), 5) is None
+    assert task.check_weights((), None) is None
 
 
 def test_balanced_weights():

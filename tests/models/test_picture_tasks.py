@@ -139,7 +139,8 @@ def test_the_box_head_reads_what_the_last_weights_read(name, options, features):
 
 
 def test_a_network_serves_its_own_tasks():
-    assert models.tasks_of("resnet18") == ("classification", "multilabel", "localization")
+    picture_tasks = ("classification", "multilabel", "attributes", "localization")
+    assert models.tasks_of("resnet18") == picture_tasks
     assert models.tasks_of("ssd300_vgg16") == ("detection",)
     with pytest.raises(ValueError, match="ssd_mobilenet_v1 is for detection, not for multilabel"):
         models.build_task("ssd_mobilenet_v1", task="multilabel")

@@ -32,7 +32,7 @@ def _run(records, workdir, die_at=None, **train):
     given = {"backbone_rate": 0.1, "stages": STAGES, **train}
     given["stages"] = tuple(Stage(**stage) for stage in given["stages"])
     params = train_once.params(model=MODEL, eval_epochs=16 / 60)
-    learning = params.train.model_copy(update={"mode": "fine_tune", **given})
+    learning = params.train.model_copy(update={"mode": "fine_tune", **params.pace, **given})
     params = params.model_copy(update={"train": learning})
     task = network.build(params.model, list("0123"), params.train, params.seed)
     stream = Stream(

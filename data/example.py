@@ -65,6 +65,7 @@ FEATURES: dict[str, tuple[str, int | None]] = {
     "image/frames/encoded": ("bytes", None),  # those beside it in a film, empty = itself; or none
     "image/target/encoded": ("bytes", None),  # the second picture of a pair, or none
     "text/string": ("bytes", None),  # a sentence; such a record has no image/encoded
+    "signal/encoded": ("bytes", None),  # a WAV file, or none; likewise
 }
 
 _EDGES = ("ymin", "xmin", "ymax", "xmax")
@@ -91,6 +92,7 @@ def encode(sample: Sample, labels: Sequence[str], sha256: str | None = None) -> 
         "image/frames/encoded": sample.frames,
         "image/target/encoded": [sample.target] if sample.target else [],
         "text/string": [_bytes(sample.text)] if sample.text else [],
+        "signal/encoded": [sample.signal] if sample.signal else [],
     }
     if sample.image:
         sha256 = sha256 or hashlib.sha256(sample.image).hexdigest()
@@ -159,7 +161,7 @@ def decode(record: bytes) -> Sample:
     check_version(values["image/schema_version"])
     needed = ("image/encoded", "image/height", "image/width")
     missing = [name for name in needed if not values[name]]
-    if missing and not values["text/string"]:
+    if missing and not (values["text/string"] or values["signal/encoded"]):
         raise SchemaError(f"record lacks {', '.join(missing)}")
     height, width = (
         values[f"image/{side}"][0] if not missing else 0 for side in ("height", "width")
@@ -205,6 +207,7 @@ def decode(record: bytes) -> Sample:
         frames=tuple(values["image/frames/encoded"]),
         target=b"".join(values["image/target/encoded"]),
         text=_text(values["text/string"]),
+        signal=b"".join(values["signal/encoded"]),
         **flags,
     )
 

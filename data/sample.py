@@ -74,7 +74,8 @@ def _empty(*shape: int, dtype: type = np.float32):
 class Sample:
     """One picture with everything known about it. N objects; K keypoints and A actions per object.
 
-    A sentence (text classification) has `text` and no image: b"", of 0 x 0 pixels.
+    A sentence (text classification) has `text`, a sound or series `signal`, and no image: b"", of
+    0 x 0 pixels.
     """
 
     source_id: str
@@ -102,6 +103,12 @@ class Sample:
     frames: tuple[bytes, ...] = ()  # encoded, of a film: two before, two behind; b"" = the picture
     target: bytes = b""  # encoded second picture: the sharp one of a pair; empty = none
     text: str = ""
+    signal: bytes = b""  # a WAV file, see data/signals/wav.py
+
+    @property
+    def content(self) -> bytes:
+        """What the sample is of: its encoded picture, its sound, or its sentence in UTF-8."""
+        return self.image or self.signal or self.text.encode("utf-8", "surrogateescape")
 
 
 def keep_objects(sample: Sample, keep: np.ndarray) -> Sample:

@@ -26,11 +26,12 @@ from convoy.models import (
     rows_pose,
     rows_restoration,
     rows_segmentation,
+    rows_signals,
     rows_text,
     tasks,
 )
 from convoy.models.rows import Row
-from convoy.models.spec import ModelInfo, Preprocess, Sentence, Task
+from convoy.models.spec import ModelInfo, Preprocess, Sentence, Signal, Task
 
 if TYPE_CHECKING:
     import keras
@@ -44,6 +45,7 @@ MODELS = (
     | rows_restoration.ROWS
     | rows_pose.ROWS
     | rows_text.ROWS
+    | rows_signals.ROWS
 )
 # What can be asked of a network or a task, and the value that asks for nothing. Rows of networks
 # (Family.options) and of tasks (TaskRow.options) say which of them have a use for it.
@@ -64,6 +66,8 @@ OPTIONS: dict[str, Any] = {
     "scale": 1,  # sides of a restored picture in sides of the one that is sent
     "keypoints": (),  # names of those that a network finds; () = known by their number alone
     "max_words": None,  # of a sentence that are seen; None the network's own number
+    "samples": None,  # of a sound or series that are seen; None the network's own number
+    "series": (),  # (samples of the longest, channels) of a series network's data
 }
 
 
@@ -183,6 +187,7 @@ def _options(name: str, task: str, options: dict[str, Any]) -> tuple[dict, dict]
         )
     if learning.get("vocabulary"):
         own["words"] = len(learning["vocabulary"])
+    learning.pop("series", None)  # of the network alone, where it has a use for it
     return own, learning
 
 
@@ -196,8 +201,9 @@ def _make(
     if num_classes is not None and num_classes < 1:
         raise ValueError(f"{name}: expected num_classes >= 1, got {num_classes}")
     options = dict(options)
-    preprocess = _fitted(name, input_size, options.pop("max_words", None))
-    if num_classes is None and isinstance(preprocess, Sentence):
+    lengths = {key: options.pop(key, None) for key in ("max_words", "samples", "series")}
+    preprocess = _fitted(name, input_size, **lengths)
+    if num_classes is None and not isinstance(preprocess, Preprocess):
         raise ValueError(f"{name} needs num_classes: it has no maps by stride")
     info = dataclasses.replace(describe(name), num_classes=num_classes, preprocess=preprocess)
     module = importlib.import_module(row.family.module)
@@ -223,14 +229,20 @@ def _make(
     return made, dataclasses.replace(info, params=count.params(model), macs=count.macs(model))
 
 
-def _fitted(name: str, input_size, max_words: int | None) -> Preprocess | Sentence:
-    """The network's preprocessing for another size, or number of words."""
+def _fitted(
+    name: str, input_size, max_words: int | None, samples: int | None, series: tuple[int, int]
+) -> Preprocess | Sentence | Signal:
+    """The network's preprocessing for another size, number of words, or of samples and channels."""
     preprocess = _row(name).preprocess
-    if not isinstance(preprocess, Sentence):
+    if isinstance(preprocess, Preprocess):
         return dataclasses.replace(preprocess, size=tuple(input_size or preprocess.size))
     if input_size:
-        raise ValueError(f"{name} reads words: leave input_size out, got {tuple(input_size)}")
-    return dataclasses.replace(preprocess, words=max_words or preprocess.words)
+        what = "reads words" if isinstance(preprocess, Sentence) else "hears samples"
+        raise ValueError(f"{name} {what}: leave input_size out, got {tuple(input_size)}")
+    if isinstance(preprocess, Sentence):
+        return dataclasses.replace(preprocess, words=max_words or preprocess.words)
+    longest, channels = series or (preprocess.samples, preprocess.channels)
+    return dataclasses.replace(preprocess, samples=samples or longest, channels=channels)
 
 
 def _backbone(name: str, asked: str | None, info: ModelInfo, options: dict):
@@ -241,7 +253,7 @@ def _backbone(name: str, asked: str | None, info: ModelInfo, options: dict):
     """
     row = _row(name)
     body = _row(asked or row.backbone)
-    if body.backbone or isinstance(body.preprocess, Sentence):
+    if body.backbone or not isinstance(body.preprocess, Preprocess):
         raise ValueError(f"{name}: backbone: {asked} has no maps by stride: expected a classifier")
     if asked in (None, row.backbone):
         preprocess, given = info.preprocess, dict(row.backbone_options)

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from convoy.models.spec import Preprocess, Sentence
+from convoy.models.spec import Preprocess, Sentence, Signal
 
 
 class Family(NamedTuple):
@@ -25,7 +25,7 @@ class Row(NamedTuple):
     params: int  # learnable
     macs: int  # for one input of the default size
     num_classes: int
-    preprocess: Preprocess | Sentence
+    preprocess: Preprocess | Sentence | Signal
     backbone: str = ""  # of a detector: the network that it stands on
     backbone_options: Mapping[str, object] = {}  # that network's, beside those asked for
 

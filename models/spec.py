@@ -72,6 +72,22 @@ class Sentence:
 
 
 @dataclasses.dataclass(frozen=True)
+class Signal:
+    """How a sound or a series becomes the input of its network: see models/signals/waves.py."""
+
+    samples: int  # that are seen: the middle of longer signals; zeros around shorter ones
+    # Samples per second, to which sounds of other rates are brought, and whose channels are
+    # averaged; 0: series, which stay as they are.
+    rate: int = 0
+    channels: int = 1
+    standardized: bool = False  # mean 0, deviation 1, of what is seen of each signal
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (self.samples, self.channels)
+
+
+@dataclasses.dataclass(frozen=True)
 class ModelInfo:
     """What is known of a network without building it."""
 
@@ -82,7 +98,7 @@ class ModelInfo:
     params: int  # learnable parameters (BatchNorm's running statistics not counted), at num_classes
     macs: int  # multiply-accumulates of convolutions and dense layers for one default input
     num_classes: int  # of the reference; detectors: without background
-    preprocess: Preprocess | Sentence
+    preprocess: Preprocess | Sentence | Signal
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -121,8 +137,8 @@ def seen(image, given: Mapping, takes: Sequence[str]):
 class Task:
     """A network, what it learns and what it answers. B pictures, K classes.
 
-    model:      pictures [B, H, W, C] float32 0..255 (text: numbers of words [B, L] int32) -> a
-                tensor, or a dict of tensors, float32
+    model:      pictures [B, H, W, C] float32 0..255 (text: numbers of words [B, L] int32; signals:
+                samples [B, T, C] float32) -> a tensor, or a dict of tensors, float32
     encode:     one dict of a picture's annotation, the fields that the task's row names, as
                 `data.input.input.training_example` describes them -> a dict of tensors of fixed
                 shapes; TensorFlow, runs inside tf.data
@@ -133,7 +149,7 @@ class Task:
                 of the exported graph. limits: keys of a recipe's `export` that the row names
     answer:     (decoded, matrices, sizes, names) -> what is served, in pixels of the pictures sent.
                 matrices [B, 3, 3] map those onto the network's input, sizes [B, 2] are theirs
-                (height, width), both None for text; names [K] is a string tensor. TensorFlow
+                (height, width), both None without pictures; names [K]: a string tensor. TensorFlow
     stacked:    `answer` of pictures of one size, where it differs: maps [B, H, W, ...] that
                 `answer`, whose pictures may have any size, encodes one by one
     around:     of a model that sees something else than pictures: (a form of it) -> what is called
@@ -144,8 +160,8 @@ class Task:
                 training alone and are not exported. () = all
     wiring:     (model, batch) -> outputs in training; a network that needs the truth of a batch
                 to choose what it looks at, as two-stage detectors do, has its own
-    tokens:     of text: a tf.Module, strings [B] -> the model's input; it goes into the export.
-                None without TensorFlow
+    opened:     of text and signals: a tf.Module, strings [B] -> the model's input; it goes into the
+                export. None without TensorFlow
     priors:     of a detector that has them
     takes:      names of what the model is given beside the picture, after it in a list: inputs of
                 these names in batches, requests and signatures. "proposals" [B, R, 4] float32 are
@@ -171,7 +187,7 @@ class Task:
     around: Callable | None = None
     reads: tuple[str, ...] = ()
     wiring: Callable = on_pictures
-    tokens: Callable | None = None
+    opened: Callable | None = None
     priors: Priors | None = None
     takes: tuple[str, ...] = ()
     fitted: Fitted | None = None

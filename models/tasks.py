@@ -36,7 +36,7 @@ class TaskRow(NamedTuple):
 
 
 # What a served model is sent -> the name of its input.
-REQUESTS = {"image": "image_bytes", "text": "text"}
+REQUESTS = {"image": "image_bytes", "text": "text", "signal": "signal_bytes"}
 _CLASSES = ("top1", "top5")
 _BOXES = (
     *("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl"),
@@ -157,6 +157,16 @@ TASKS = {
         _CLASSES,
         "top1",
         options=("label_smoothing", "class_weights", "vocabulary"),
+        needs="class",
+    ),
+    "signals": TaskRow(
+        "convoy.models.signals.task",
+        "signals",
+        ("signal", "labels"),  # without a picture
+        "signal",
+        _CLASSES,
+        "top1",
+        options=("label_smoothing", "class_weights", "series"),
         needs="class",
     ),
 }

@@ -119,6 +119,7 @@ class Model(Section):
     features: tuple[Model, ...] = ()  # extract: several networks joined, each with its own weights
     widths: dict[str, int] = {}  # channels of narrowed layers; `convoy prune` writes it
     max_words: int | None = Field(None, gt=0)  # text: of a sentence that are seen; None = 56
+    samples: int | None = Field(None, gt=0)  # signals: that are seen; None = the network's own
     word_vectors: str | None = None  # text: file of word2vec, .bin or text; None = random ones
 
     @pydantic.model_validator(mode="before")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from convoy.models.spec import ModelInfo, Preprocess, Sentence
+from convoy.models.spec import ModelInfo, Preprocess, Sentence, Signal
 
-# What the network does not see of pictures, and of sentences.
+# What the network does not see of pictures, of sentences, and of signals.
 UNSEEN = {
     Preprocess: (
         "- pictures are turned upright as their EXIF says; what is answered is of the upright one",
@@ -17,6 +17,10 @@ UNSEEN = {
     Sentence: (
         "- words that training did not see are all alike",
         "- letters other than a to z and A to Z part words and are lost",
+    ),
+    Signal: (
+        "- of a longer signal the middle is looked at; a shorter one has zeros on both sides",
+        "- channels of a sound are averaged",
     ),
 }
 # Limits of the decoding, where the report has them.
@@ -71,6 +75,12 @@ def model_card(
 def _input(info: ModelInfo, report: Mapping[str, Any]) -> str:
     if isinstance(info.preprocess, Sentence):
         return f"- input: sentences, of which the first {info.preprocess.words} words are seen"
+    if isinstance(info.preprocess, Signal):
+        seen, rate = info.preprocess.samples, info.preprocess.rate
+        if not rate:
+            channels = info.preprocess.channels
+            return f"- input: series, WAV files of {channels} channels; {seen} samples are seen"
+        return f"- input: sounds, WAV files; {seen} samples at {rate} per second are seen"
     if info.preprocess.whole:
         return "- input: pictures of any size, as they are"
     height, width = report["input_size"]

@@ -61,7 +61,7 @@ def export(
 
     samples: encoded pictures, or sentences, to measure, compare and warm up with; at least one.
     Those of a task that takes more are Questions.
-    input_size: of pictures (height, width) in pixels, None for any; of sentences (length,).
+    input_size: of pictures (height, width) in pixels, None for any; of others their shape.
     precision: "auto" | "float32" | "bfloat16": which forms compete.
     tolerance: largest `task.difference` from the float32 network in memory.
     name: the model's name in warm-up requests.
@@ -148,8 +148,8 @@ def save(task: Task, path: pathlib.Path, form: str, **build) -> None:
     size, (tensor, *others) = build["input_size"], task.model.inputs
     specs = [tf.TensorSpec((None, *size, *tensor.shape[1 + len(size) :]), tensor.dtype)]
     specs += [tf.TensorSpec(other.shape, other.dtype) for other in others]
-    if task.tokens is not None:
-        module.tokens = task.tokens
+    if task.opened is not None:
+        module.opened = task.opened
     if form == "float32":
         network = freeze.live(task.model)
         module.weights = [variable.value for variable in task.model.variables]

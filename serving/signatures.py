@@ -1,9 +1,10 @@
-"""What a SavedModel answers: encoded pictures, a uint8 batch or sentences in, named outputs out.
+"""What a SavedModel answers: encoded pictures, a uint8 batch, sentences or sounds in, outputs out.
 
 serving_default  `image_bytes` string [B]: JPEG, PNG, BMP or GIF (its first frame), sizes mixed,
                  decoded as ingest does or refused by name (serving/decoding.py);
-                 of a network for sentences `text` string [B] in UTF-8
-serving_tensor   `image` uint8 [B, H, W, 3]: RGB, any H and W; not of a network for sentences
+                 of a network for sentences `text` string [B] in UTF-8; of one for sounds and series
+                 `signal_bytes` string [B], WAV files (models/signals/waves.py)
+serving_tensor   `image` uint8 [B, H, W, 3]: RGB, any H and W; only of networks of pictures
 
 A network that is given something beside the picture has a further input in both:
 proposals        float32 [B, R, 4]: ymin, xmin, ymax, xmax in pixels of the pictures sent; R is the
@@ -54,8 +55,8 @@ def build(
     limits: of the task's decoding, as its row in models/tasks.py names them.
     """
     answer = answering(task, network, labels, limits)
-    if task.tokens is not None:
-        return _sentences(task, answer)
+    if task.opened is not None:
+        return _strings(task, answer)
     stacked = answering(task, network, labels, limits, stacked=True)
     return _pictures(task, answer, stacked, input_size)
 
@@ -232,14 +233,20 @@ def frames_of(frames: tf.Tensor, image: tf.Tensor, channels: int) -> tf.Tensor:
     return tf.ensure_shape(joined, [None, None, FRAMES * channels])
 
 
-def _sentences(task: Task, answer: Callable) -> dict:
-    @tf.function(
-        autograph=False, input_signature=[tf.TensorSpec([None], tf.string, name=input_of(task))]
-    )
-    def serving_default(text):
-        return answer(task.tokens(text))
+def _strings(task: Task, answer: Callable) -> dict:
+    """The signature of what is no picture, under the name of its input."""
+    name = input_of(task)
+    strings = tf.TensorSpec([None], tf.string, name=name)
 
-    return {DEFAULT: serving_default}
+    @tf.function(autograph=False, input_signature=[strings])
+    def of_text(text):
+        return answer(task.opened(text))
+
+    @tf.function(autograph=False, input_signature=[strings])
+    def of_signals(signal_bytes):
+        return answer(task.opened(signal_bytes))
+
+    return {DEFAULT: of_signals if name.endswith("_bytes") else of_text}
 
 
 def fit(image: tf.Tensor, preprocess: Preprocess, size: tuple[int, int]):

@@ -211,7 +211,7 @@ def samples(
         tally.numbers["copies"] += len(variants) - 1
         tally.source_ids.append(reference.source_id)
         for variant in variants:
-            sha256 = hashlib.sha256(variant.image or variant.text.encode()).hexdigest()
+            sha256 = hashlib.sha256(variant.content).hexdigest()
             if work.proposals != "none" and variant.image:
                 variant = _proposed(variant, work)
                 tally.overlaps(variant)

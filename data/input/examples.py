@@ -25,6 +25,7 @@ _FEATURES = {
     "image/object/is_crowd": tf.io.VarLenFeature(tf.int64),
     "image/caption/string": tf.io.VarLenFeature(tf.string),
     "text/string": _STRING,
+    "signal/encoded": _STRING,
 }
 
 
@@ -53,7 +54,11 @@ def _example(record: tf.Tensor, channels: int, has_picture: bool) -> dict:
         "labels": dense["image/class/label"],
     }
     if not has_picture:
-        return {**example, "sentence": dense["text/string"]}
+        return {
+            **example,
+            "sentence": dense["text/string"],
+            "signal": dense["signal/encoded"],
+        }
     height, width = dense["image/height"], dense["image/width"]
     sides = tf.cast(tf.stack([height, width] * 2), tf.float32)
     return {

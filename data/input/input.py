@@ -30,7 +30,7 @@ from convoy.data.input.broken import Broken
 from convoy.data.input.order import endless
 from convoy.data.input.stored import count, shards
 from convoy.models.resize import fit, fit_matrix, mirrored
-from convoy.models.spec import Preprocess, Sentence
+from convoy.models.spec import Preprocess, Sentence, Signal
 
 BLOCK = 64  # records that are parsed, and whose changes are drawn, at once
 
@@ -45,7 +45,7 @@ class Stream:
     records: pathlib.Path  # folder with manifest.json and SPLIT-*.tfrecord
     split: str
     fields: tuple[str, ...]  # of data.input.parse.FIELDS: the annotation that is read
-    preprocess: Preprocess | Sentence  # its `size` is the network's input
+    preprocess: Preprocess | Sentence | Signal  # its `size` is the network's input
     encode: Callable
     augment: Augment = Augment()
     seed: int = 0
@@ -139,14 +139,15 @@ def evaluation_batches(stream: Stream) -> tf.data.Dataset:
 
     {"image", "matrix", "size", "serialized"}: matrix [B, 3, 3] maps pixels of the picture to pixels
     of the network's input, size [B, 2] int32 is the picture's (height, width). Fields with
-    proposals: also "proposals" [B, R, 4] by rank. Of sentences, {"sentence", "serialized"}.
+    proposals: also "proposals" [B, R, 4] by rank. Without pictures, {"sentence" or "signal",
+    "serialized"}.
     """
     files = tf.data.TFRecordDataset(shards(stream.records, stream.split))
 
     def prepare(serialized):
-        if not parse.has_picture(stream.fields):
-            parsed = parse.block(serialized[None], ("sentence",))
-            return {"sentence": parsed["sentence"][0], "serialized": serialized}
+        if content := parse.content_of(stream.fields):
+            parsed = parse.block(serialized[None], (content,))
+            return {content: parsed[content][0], "serialized": serialized}
         parsed = tf.io.parse_single_example(serialized, parse.PICTURE)
         image = decode(parsed["image/encoded"], stream.preprocess.channels)
         size = tf.shape(image)[:2]
@@ -216,7 +217,8 @@ def training_example(stream: Stream, row: dict) -> dict:
     [max_boxes, H, W] uint8 0 or 1; segmentation [H, W] uint8, 255 outside the picture; keypoints
     [max_boxes, K, (y, x, visibility)] pixels; unlabelled [H, W] uint8, 1 where there is what is not
     learnt; target float32 [H * target_scale, W * target_scale,
-    C]; captions [parse.CAPTIONS] strings, filled up with "", one of them drawn: caption; sentence.
+    C]; captions [parse.CAPTIONS] strings, filled up with "", one of them drawn: caption; sentence;
+    signal, an encoded one.
     Where the input has a margin, "the input" and H x W are what lies inside it.
     """
     example = {"source_id": row["source_id"]}
@@ -307,7 +309,8 @@ def _annotation(stream: Stream, row: dict) -> dict:
     """What `encode` receives in one dict; see `training_example`."""
     size = stream.preprocess.inside.size if parse.has_picture(stream.fields) else ()
     made, shape = row.get("plan"), (row.get("height"), row.get("width"))
-    annotation = {name: row[name] for name in ("sentence", "captions", "caption") if name in row}
+    texts = (*parse.WITHOUT_PICTURE, "captions", "caption")
+    annotation = {name: row[name] for name in texts if name in row}
     if "labels" in row:
         labels = row["labels"][: tf.minimum(row["num_labels"], stream.max_boxes)]
         missing = stream.max_boxes - tf.shape(labels)[0]

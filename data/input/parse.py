@@ -43,12 +43,19 @@ FIELDS = {
     "proposals": dict.fromkeys(_PROPOSED, _FLOATS),
     "captions": {"image/caption/string": _STRINGS},
     "sentence": {"text/string": _STRING},
+    "signal": {"signal/encoded": _STRING},
 }
+WITHOUT_PICTURE = {"sentence": "text/string", "signal": "signal/encoded"}
 
 
 def has_picture(fields) -> bool:
     """Whether these fields go with a picture."""
-    return "sentence" not in fields
+    return not content_of(fields)
+
+
+def content_of(fields) -> str:
+    """The field that stands in place of a picture, "sentence" or "signal"; "" with a picture."""
+    return next((field for field in fields if field in WITHOUT_PICTURE), "")
 
 
 def block(serialized: tf.Tensor, fields: tuple[str, ...], keypoints: int = 0) -> dict:
@@ -57,7 +64,7 @@ def block(serialized: tf.Tensor, fields: tuple[str, ...], keypoints: int = 0) ->
     source_id [B], encoded [B], height, width [B] int64; labels [B, M] int64 and num_labels [B];
     boxes [B, N, 4] in parts of the sides, classes [B, N], valid and learn [B, N] bool; M, N >= 1
     (valid: no padding, no crowd; learn: nor difficult); masks [B, N] PNGs or ""; segmentation,
-    target, sentence [B]; keypoints [B, N, K, (y, x, visibility)] in parts of the sides; of
+    target, sentence, signal [B]; keypoints [B, N, K, (y, x, visibility)] in parts of the sides; of
     "unlabelled" there [B, N] bool, what is no padding, and outlines [B, N] PNGs or ""; proposals
     [B, P, 4] in parts of the sides, by rank, P >= 1 the most in the block, rows of 0 behind a
     picture's last; frames [B, FRAMES] encoded or "", the picture itself; captions [B, CAPTIONS].
@@ -97,8 +104,8 @@ def block(serialized: tf.Tensor, fields: tuple[str, ...], keypoints: int = 0) ->
         parsed["target"] = columns["image/target/encoded"]
     if "captions" in fields:
         parsed["captions"] = _padded(columns["image/caption/string"], CAPTIONS)
-    if "sentence" in fields:
-        parsed["sentence"] = columns["text/string"]
+    if content := content_of(fields):
+        parsed[content] = columns[WITHOUT_PICTURE[content]]
     return parsed
 
 

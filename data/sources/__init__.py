@@ -44,6 +44,7 @@ SOURCES = {
     "yolo": "convoy.data.sources.yolo",
     "labelme": "convoy.data.sources.labelme",
     "via": "convoy.data.sources.via",
+    "signals": "convoy.data.sources.signals",
     "csv": "convoy.data.sources.csv",
     "keypoints": "convoy.data.sources.keypoints",
     "masks": "convoy.data.sources.masks",

@@ -15,6 +15,8 @@ import numpy as np
 
 from convoy.data import example
 from convoy.data.proposals import OVERLAPS, best_overlaps
+from convoy.data.sample import BadSample
+from convoy.data.signals import wav
 from convoy.data.statistics import keys, label_maps
 from convoy.data.statistics.looks import look
 from convoy.data.statistics.numbers import FRACTION, INTEGER, Numbers
@@ -52,7 +54,11 @@ DERIVED = {
     **{f"image/object/proposed_{overlap}": INTEGER for overlap in OVERLAPS},
     "image/caption/words": INTEGER,
     "text/words": INTEGER,
+    "signal/samples": INTEGER,
+    "signal/channels": INTEGER,
+    "signal/rate": INTEGER,  # samples per second; 1 of series
 }
+CONTENT = ("image/encoded", "signal/encoded", "text/string")  # what a record is of
 BOX = np.dtype(  # a random order, normalised edges, pixels of the picture
     {
         "names": ["order", "ymin", "xmin", "ymax", "xmax", "height", "width"],
@@ -149,7 +155,7 @@ def describe(
                 columns[name] += listed
         source_id = _text(values.get("image/source_id", [b""]))
         faults = _derive(values, columns, labels)
-        content = b"".join(values.get("image/encoded") or values.get("text/string") or [])
+        content = b"".join(next((values[key] for key in CONTENT if key in values), []))
         image, source = keys.of_record(
             content,
             b"".join(values.get("image/key/sha256", [])),
@@ -196,6 +202,14 @@ def _derive(values: Mapping[str, list], columns, labels: Sequence[str]) -> dict[
             if not 0 <= label < len(labels) or labels[label] != class_name:
                 detail = f"label {label} is called {class_name!r}"
                 faults.setdefault("wrong_label", []).append(detail)
+    if "signal/encoded" in values:
+        try:
+            heard = wav.look(values["signal/encoded"][0], "the signal")
+        except BadSample as error:
+            faults["corrupt_signal"] = [error.detail]
+        else:
+            for name in ("samples", "channels", "rate"):
+                columns[f"signal/{name}"].append(getattr(heard, name))
     if "image/encoded" not in values:
         return faults
     stated = [values.get(f"image/{side}", [0])[0] for side in ("height", "width")]

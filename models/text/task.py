@@ -23,7 +23,7 @@ def build(
 ) -> Task:
     """Wraps a network of numbers of words [B, L] int32 -> logits [B, K].
 
-    Where TensorFlow is not installed `tokens` is None: network, loss and decoding do without.
+    Where TensorFlow is not installed `opened` is None: network, loss and decoding do without.
     """
     tokens = None
     if importlib.util.find_spec("tensorflow"):
@@ -38,7 +38,7 @@ def build(
         }
 
     same = pictures.build(model, info, label_smoothing, class_weights)
-    return dataclasses.replace(same, encode=encode, wiring=on_tokens, tokens=tokens)
+    return dataclasses.replace(same, encode=encode, wiring=on_tokens, opened=tokens)
 
 
 def on_tokens(model, batch):

@@ -32,7 +32,7 @@ def _run(words: list[str], values: flags.FlagValues, _: list[str]) -> dict:
     rows = predict_pictures.run(model, pictures, output, values.score, tell=print, **seen)
     failed = [row for row in rows if "error" in row]
     if failed:
-        raise ValueError(f"{len(failed)} of {len(rows)} pictures failed: {failed[0]['error']}")
+        raise ValueError(f"{len(failed)} of {len(rows)} failed: {failed[0]['error']}")
     return {"output": values.output, "predictions": rows}
 
 

@@ -65,7 +65,7 @@ def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Pat
 
 
 def _input_size(preprocess) -> tuple[int | None, ...]:
-    """Of pictures (height, width), each None where any goes; of sentences (length,)."""
+    """Of pictures (height, width), each None where any goes; of others their shape."""
     if not isinstance(preprocess, Preprocess):
         return preprocess.shape
     return (None, None) if preprocess.whole else preprocess.size
@@ -93,9 +93,9 @@ def _made(examples: pathlib.Path) -> dict:
 
 
 def payload(sample: Sample) -> Question:
-    """What a request may hold of a sample: its picture, or its sentence, and what is beside it."""
+    """What a request may hold of a sample: its content, and what is given beside it."""
     given = {"proposals": sample.proposals, "frames": sample.frames}
-    return Question(sample.image or sample.text.encode(), given)
+    return Question(sample.content, given)
 
 
 def payloads(examples: pathlib.Path, split: str, limit: int) -> list[Question]:

@@ -23,6 +23,7 @@ from convoy.data.example import decode
 from convoy.data.input.input import Stream, count, keypoints_of, shards, training_batches
 from convoy.data.input.proposed import given_of
 from convoy.data.sample import Sample
+from convoy.data.signals import wav
 from convoy.models import tasks as table
 from convoy.pipeline import tasks
 from convoy.pipeline.artifacts import write_json
@@ -38,7 +39,8 @@ NOT_RUN = ("convoy.pipeline.report*",)  # drawings of the task: the validation a
 GROWS = longer
 
 PACE = ("checkpoint_minutes", "log_steps", "keep")
-VOCABULARY = "vocabulary"  # the option of a task that learns from words
+# Options of a task that the records answer: their words, and how long their signals are.
+VOCABULARY, SERIES = "vocabulary", "series"
 
 
 class Params(Section):
@@ -82,7 +84,8 @@ def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Pat
     learnt = table.row(params.task).options
     words = vocabulary(inputs["examples"], params.train_split) if VOCABULARY in learnt else ()
     scale = scale_of(inputs["examples"])
-    built_for = {"task": params.task, "vocabulary": words, "scale": scale}
+    longest = series(inputs["examples"], params.train_split) if SERIES in learnt else ()
+    built_for = {"task": params.task, "vocabulary": words, "scale": scale, "series": longest}
     model = network.with_source_widths(params.model)
     weights = weights_of(inputs["examples"], params, labels)
     with where.scope():
@@ -162,6 +165,12 @@ def vocabulary(examples: pathlib.Path, split: str) -> list[str]:
     from convoy.models.text import tokens
 
     return tokens.vocabulary(sample.text for sample in samples(examples, split))
+
+
+def series(examples: pathlib.Path, split: str) -> tuple[int, int]:
+    """(samples of the longest signal, channels of the first) of a split."""
+    looks = [wav.look(sample.signal, sample.source_id) for sample in samples(examples, split)]
+    return max(look.samples for look in looks), looks[0].channels
 
 
 def samples(examples: pathlib.Path, split: str) -> Iterator[Sample]:

@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from convoy.data.example import decode
 from convoy.data.input.input import Stream, evaluation_batches
+from convoy.data.input.parse import content_of
 from convoy.data.input.proposed import given_of
 from convoy.data.sample import Sample
 from convoy.models import tasks
@@ -58,8 +59,8 @@ def predictor(
 
     @tf.function(autograph=False, reduce_retracing=True)
     def answer(batch):
-        if task.tokens:
-            inputs = task.tokens(batch["sentence"])
+        if task.opened:
+            inputs = task.opened(batch[content_of(tasks.row(task.info.task).fields)])
         else:
             inputs = seen(batch["image"], batch, task.takes)
         return served(inputs, batch.get("matrix"), batch.get("size"))

@@ -25,7 +25,7 @@ from convoy.pipeline.networks.trained import META, find
 WEIGHTS = "model.weights.h5"
 VOCABULARY = "vocabulary.txt"  # of a text network, one word per line
 # Keys of a recipe's sections that are options of networks and tasks (models.registry.OPTIONS).
-OF_MODEL = ("width", "dropout", "backbone", "anchors", "priors", "head", "max_words")
+OF_MODEL = ("width", "dropout", "backbone", "anchors", "priors", "head", "max_words", "samples")
 OF_TRAIN = ("label_smoothing", "label_loss", "dice", "border_weight")
 
 
@@ -39,12 +39,13 @@ def build(
     vocabulary: Sequence[str] = (),
     class_weights: Sequence[float] = (),
     scale: int = 1,
+    series: Sequence[int] = (),
 ) -> Task:
     """A fresh network for these classes, its weights drawn from `seed`, in train.precision.
 
     task: the recipe's; None = what the network is made for. class_weights: of the loss; a network
-    that does not learn needs none. scale: of the records' targets. Raises ValueError for another
-    task.
+    that does not learn needs none. scale: of the records' targets; series: of their signals.
+    Raises ValueError for another task.
     """
     keras.config.set_dtype_policy(train.precision)
     keras.utils.set_random_seed(seed)
@@ -60,6 +61,7 @@ def build(
         vocabulary=tuple(vocabulary),
         class_weights=tuple(class_weights),
         scale=scale,
+        series=tuple(series),
         **_of_labels(labels, task or models.tasks_of(model.name)[0]),
     )
     if model.widths:
@@ -145,6 +147,7 @@ def describe(
     task: str | None = None,
     vocabulary: Sequence[str] = (),
     scale: int = 1,
+    series: Sequence[int] = (),
 ) -> None:
     """Writes what `load` needs beside the weights."""
     used = ("mode", "feature_scale", "precision", "label_smoothing", "label_loss")
@@ -156,6 +159,7 @@ def describe(
             "labels": list(labels),
             "train": {name: getattr(train, name) for name in used},
             "scale": scale,
+            **({"series": list(series)} if series else {}),
         },
     )
     if vocabulary:
@@ -178,6 +182,7 @@ def _described(path: pathlib.Path, precision: str | None = None, more: int = 0) 
     known = path / VOCABULARY
     vocabulary = known.read_text().splitlines() if known.exists() else ()
     options = {"task": meta.get("task"), "vocabulary": vocabulary, "scale": meta.get("scale", 1)}
+    options["series"] = meta.get("series", ())
     labels = [*meta["labels"], *(f"more={n}" for n in range(1, more + 1))]
     return build(Model(**meta["model"]), labels, train, **options)
 

@@ -1,6 +1,7 @@
 """`convoy predict`: a pushed model on pictures; draws its answers and writes them as JSON.
 
-Of a model for sentences: on sentences, or on the lines of text files. How a picture is seen in
+Of a model for sentences: on sentences, or on the lines of text files; of one for signals: on sounds
+and series in files. How a picture is seen in
 tiles or in several views: pipeline/evaluation/views.py.
 """
 
@@ -19,6 +20,7 @@ from convoy.data import frames
 from convoy.data.images.images import load, upright
 from convoy.data.proposals import propose
 from convoy.data.sample import BadSample
+from convoy.data.signals import series
 from convoy.data.sources import text_lines
 from convoy.models.tasks import row as table_row
 from convoy.pipeline import tasks
@@ -39,8 +41,9 @@ def run(
 ) -> list[dict]:
     """One row per picture: {"image", "picture", ...answer} or {"image", "error"}.
 
-    One row per sentence: {"text": ..., "class", "scores"}. `tell` gets a line of each for people;
-    detections are drawn from `score` on. seen: `tiles` and `tta`, as `opened` takes them.
+    One row per sentence: {"text": ..., "class", "scores"}; per signal {"signal": path, ...}. `tell`
+    gets a line of each for people; detections are drawn from `score` on. seen: `tiles` and
+    `tta`, as `opened` takes them.
     """
     task, answer = opened(pathlib.Path(model), **seen)
     module, request = tasks.of(task), table_row(task).request
@@ -63,8 +66,21 @@ def run(
         row = {request: sentence, **module.named(answered)}
         return row, f"{module.summary(answered)} {sentence}"
 
+    def answered_signal(path: str) -> tuple[dict, str]:
+        answered = answer(_signal(path))
+        return {request: path, **module.named(answered)}, f"{module.summary(answered)} {path}"
+
     rows: list[dict] = []
-    if request == "image":
+    if request == "signal":
+        for path in words:
+            try:
+                row, line = answered_signal(path)
+            except (BadSample, OSError, ValueError) as error:
+                line = error.detail if isinstance(error, BadSample) else f"{path}: {error}"
+                row = {request: path, "error": line}
+            rows.append(row)
+            tell(line)
+    elif request == "image":
         for index, (path, target) in enumerate(_places(words, output)):
             beside = [words[place] for place in frames.neighbours(index, len(words))]
             try:
@@ -101,6 +117,8 @@ def answers(
         beside = [inputs[place] for place in frames.neighbours(index, len(inputs))]
         if request == "image":
             payload = _picture(item)
+        elif request == "signal":
+            payload = _signal(item)
         else:
             payload = item if isinstance(item, bytes) else str(item).encode()
         rows.append(answer(payload, beside))
@@ -151,6 +169,15 @@ def _whole(model: pathlib.Path, report: dict) -> Callable[..., dict]:
 def _picture(item) -> bytes:
     """The encoded picture, upright, of bytes or a path. Raises BadSample."""
     return upright(item).image if isinstance(item, bytes) else load(str(item)).image
+
+
+def _signal(item) -> bytes:
+    """A WAV file of a path, of its bytes, or of an array of a series. Raises BadSample."""
+    if isinstance(item, np.ndarray):
+        return series.encoded(item, "the array")
+    if isinstance(item, bytes):
+        return series.signal(item, "the signal")
+    return series.signal(pathlib.Path(item).read_bytes(), str(item))
 
 
 def _picture_or(other: bytes, item) -> bytes:

@@ -16,6 +16,7 @@ PANELS = {  # name of the numbers -> title
     "image/objects": "objects per picture",
     "image/caption/words": "words per caption",
     "text/words": "words per sentence",
+    "signal/samples": "samples per signal",
 }
 BINS = 24
 

@@ -101,6 +101,8 @@ def _rows(splits: Mapping[str, Mapping[str, Any]]) -> dict[str, list]:
         "proposals per picture, median": "image/proposals",
         "words per caption, median": "image/caption/words",
         "words per sentence, median": "text/words",
+        "samples per signal, median": "signal/samples",
+        "samples per second, median": "signal/rate",
     }
     rows = {
         "records": [split["records"] for split in splits.values()],

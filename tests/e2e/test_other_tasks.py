@@ -92,7 +92,7 @@ def test_a_server_takes_sentences(text):
     """The network in memory, the folder, gRPC, and plain strings over REST say the same."""
     asked = ["It's GREAT, the film", "so boring and cold", ""]
     task, _ = network.load(text["artifacts"]["trainer"], precision="float32")
-    expected = task.decode(task.model(task.tokens(asked)))["scores"].numpy()
+    expected = task.decode(task.model(task.opened(asked)))["scores"].numpy()
     payload = [sentence.encode() for sentence in asked]
     local = client.load_local(text["model_dir"])(payload)
     np.testing.assert_allclose(local["scores"], expected, atol=0.02)

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from convoy.data.sample import Sample
+from convoy.data.signals import wav
 from convoy.models.tasks import TASKS
 from convoy.pipeline import tasks
 from convoy.pipeline.tasks import detection, pose, segmentation, text
@@ -43,6 +44,7 @@ def sample(name="p", label=1, image=b"") -> Sample:
     classes, flags = np.array([label]), np.zeros(1, bool)
     about = {"labels": classes, "boxes": boxes, "classes": classes}
     about |= {"difficult": flags, "crowd": flags, "text": f"sentence {name}"}
+    about["signal"] = wav.encode(np.float32([[0], [1], [-1]]))
     about["target"] = encoded(Image.fromarray(RESTORED))
     about["segmentation"] = encoded(Image.fromarray(TRUE))
     mask = np.zeros((60, 80), np.uint8)
@@ -58,8 +60,7 @@ BEST = {
     "class_name": b"bee",
 }
 ANSWERS = {
-    "classification": BEST,
-    "text": BEST,
+    **dict.fromkeys(("classification", "text", "signals"), BEST),
     "localization": {**BEST, "box": np.array([10.126, 10, 50, 50.5], np.float32)},
     "multilabel": {
         "scores": np.array([0.6, 0.1, 0.9], np.float32),
@@ -114,12 +115,11 @@ def test_every_task_of_the_table_is_here():
     for name in TASKS:
         public = {*tasks.of(name).__all__}
         expected = {"Chosen", "Metrics", "draw", "named", "row", "summary", "show"}
-        assert public - {"files"} == expected - ({"draw"} if name == "text" else set())
+        assert public - {"files"} == expected - ({"draw"} if name in ("text", "signals") else set())
 
 
 ROWS = {
-    "classification": {"scores": [0.12346, 0.75, 0.12654]},
-    "text": {"scores": [0.12346, 0.75, 0.12654]},
+    **{key: {"scores": [0.12346, 0.75, 0.12654]} for key in ("classification", "text", "signals")},
     "localization": {"scores": [0.12346, 0.75, 0.12654], "box": [10.13, 10, 50, 50.5]},
     "multilabel": {"scores": [0.6, 0.1, 0.9], "chosen": [0, 2]},
     "detection": {
@@ -143,6 +143,7 @@ MASKS = [base64.b64encode(bytes([value]) * 784).decode() for value in (255, 153)
 NAMED = {
     "classification": {"class": "bee", "scores": BEST["scores"].tolist()},
     "text": {"class": "bee", "scores": BEST["scores"].tolist()},
+    "signals": {"class": "bee", "scores": BEST["scores"].tolist()},
     "localization": {
         "class": "bee",
         "scores": BEST["scores"].tolist(),
@@ -187,6 +188,7 @@ NAMED["instance"] = {
 SAID = {
     "classification": "bee 0.75",
     "text": "bee 0.75",
+    "signals": "bee 0.75",
     "localization": "bee 0.75",
     "multilabel": "cat, ant",
     "detection": "",
@@ -284,7 +286,7 @@ def test_the_report_shows_the_chosen(task):
     labels = PROPERTIES if task == "attributes" else LABELS
     metrics, chosen = module.Metrics(labels), module.Chosen(5, 3)
     for n in range(5):
-        pair = sample(f"p{n}", image=b"" if task == "text" else png()), ANSWERS[task]
+        pair = sample(f"p{n}", image=b"" if task in ("text", "signals") else png()), ANSWERS[task]
         metrics.update(*pair)
         chosen.update(*pair)
     numbers = metrics.result()

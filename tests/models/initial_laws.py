@@ -260,6 +260,21 @@ ROWS = {
         {"block0_depthwise/kernel": 0.11433},
         laws={"*/kernel": GLOROT},
     ),
+    ("wave_m3",): row(
+        "Dai 2017: Glorot's",
+        {"conv1_1/kernel": 0.0098629},  # 256 filters of 80: sqrt(2 / (80 + 80 * 256))
+        laws={"*/kernel": GLOROT},
+    ),
+    ("cnn_trad_fpool3",): row(
+        "no law in the paper: Glorot's, as Keras has it",
+        {"conv1/kernel": 0.0138675},  # sqrt(2 / (20 * 8 * 1 + 20 * 8 * 64))
+        laws={"*/kernel": GLOROT},
+    ),
+    ("series_fcn",): row(
+        "Wang 2017's code: Keras' Glorot uniform",
+        {"conv1/kernel": 0.0436852},  # of 3 channels: sqrt(2 / (8 * 3 + 8 * 128))
+        laws={"*/kernel": GLOROT},
+    ),
     ("text_cnn_rand", "text_cnn_multichannel"): row(
         "Kim 2014's code: U(-0.25, 0.25), U(-0.01, 0.01), the last layer zero",
         {"conv3/kernel": 0.0057735},  # 0.01 / sqrt(3)

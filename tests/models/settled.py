@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import keras
 import numpy as np
+import tensorflow as tf
 
+from convoy.data.signals import wav
 from convoy.models.keras_internals import maker
 
 
@@ -55,3 +57,14 @@ def points_across(boxes: np.ndarray, count: int) -> np.ndarray:
     low, high = boxes[:, None, :2], boxes[:, None, 2:]
     places = low + share * (high - low)
     return np.concatenate([places, np.full_like(places[..., :1], 2)], -1)
+
+
+def encoded(task, count: int) -> tf.Tensor:
+    """Sentences; or sounds, series, of more samples than are seen: tones and noise."""
+    if task.info.task == "text":
+        return tf.constant(["the good film", "bad , bad actors", "", "is it good ?"][:count])
+    signal, draw = task.info.preprocess, np.random.default_rng(0)
+    shape = (signal.samples + 9, signal.channels)
+    tones = [np.sin(np.arange(shape[0])[:, None] * (0.1 + 0.4 * n)) for n in range(count)]
+    noise = draw.normal(0, 0.3, (count, *shape))
+    return tf.constant([wav.encode(np.float32(x), signal.rate or 1) for x in tones + noise])

@@ -170,6 +170,12 @@ CASES = {
     "srcnn_915": Case({"input_size": (17, 20)}, no_maps=NO_MAPS),
     "srcnn_935": Case({"input_size": (17, 20)}, no_maps=NO_MAPS),
     "srcnn_955": Case({"input_size": (17, 20)}, no_maps=NO_MAPS),
+    **dict.fromkeys(
+        ("wave_m3", "wave_m5", "wave_m11", "wave_m18"),
+        Case({"samples": 1024, "num_classes": 5}, no_maps=NO_MAPS),
+    ),
+    "cnn_trad_fpool3": Case({"samples": 4480, "num_classes": 5}, no_maps=NO_MAPS),
+    "series_fcn": Case({"series": (20, 3), "num_classes": 5}, no_maps=NO_MAPS),
     "text_cnn_rand": Case(WORDS, no_maps=NO_MAPS),
     "text_cnn_static": Case(WORDS, no_maps=NO_MAPS),
     "text_cnn_nonstatic": Case(WORDS, no_maps=NO_MAPS),
@@ -220,6 +226,9 @@ QUICK = (
     "openpose_mobilenet",
     "keypoint_regression",
     "text_cnn_rand",
+    "wave_m11",
+    "cnn_trad_fpool3",
+    "series_fcn",
 )
 # Families whose smallest network still has hundreds of layers, as many weights as VGG, or runs once
 # per region: half a minute each, left to -m slow.

@@ -21,7 +21,7 @@ from convoy.models.registry import MODELS
 from convoy.pipeline.config import Train
 from convoy.pipeline.training import optimizers
 from convoy.serving import export
-from tests.models.settled import filled, find_somebody, points_across, settle
+from tests.models.settled import encoded, filled, find_somebody, points_across, settle
 from tests.models.smallest import CASES, DEEP, QUICK
 from tests.models.test_parity import fill
 from tests.models.weightless import weightless
@@ -32,7 +32,7 @@ NAMES = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) f
 KINDS = (
     *("lenet5", "lm_resnet20", "mobilenet_v1", "googlenet_bn_aux", "spp_net_zf5"),
     *("ssd_mobilenet_v1", "yolov3_tiny", "faster_rcnn", "sliding_window"),
-    *("segnet_basic", "srcnn_915", "text_cnn_rand"),
+    *("segnet_basic", "srcnn_915", "text_cnn_rand", "cnn_trad_fpool3", "series_fcn"),
 )
 # A CPU computes float16 slowly, seconds per network.
 IN_FLOAT16 = ("lenet5", "lm_resnet20", "mobilenet_v1", "ssd_mobilenet_v1", "segnet_basic")
@@ -91,9 +91,9 @@ def balance(task) -> None:
 
 
 def inputs(task, count: int) -> np.ndarray | list[np.ndarray]:
-    """What the network is given when `raw` pictures, or `sentences`, are sent to it."""
-    if task.tokens:
-        return task.tokens(sentences(count)).numpy()
+    """What the network is given when `raw` pictures, or `encoded` others, are sent to it."""
+    if task.opened:
+        return task.opened(encoded(task, count)).numpy()
     images = fitted(task, raw(task, count))[0].numpy()
     return spec.seen(images, {name: beside(task, name, count) for name in given(task)}, given(task))
 
@@ -138,13 +138,11 @@ def rows(batch, part: slice):
     return tf.nest.map_structure(lambda values: values[part], batch)
 
 
-def sentences(count: int) -> tf.Tensor:
-    return tf.constant(["the good film", "bad , bad actors", "", "is it good ?"][:count])
-
-
 def targets(task, count: int):
     """One label per input; objects where priors are, so that every level has some to learn."""
     given = {"sentence": tf.constant("the good film")}
+    if "signal" in tasks.TASKS[task.info.task].fields:
+        given["signal"] = encoded(task, 1)[0]
     if task.priors:
         number = len(task.priors.boxes)
         chosen = np.union1d(np.linspace(0, number - 1, 30).astype(int), np.arange(number)[-12:])
@@ -179,7 +177,8 @@ def gradients(task, scale=lambda total: total):
     """(loss, gradient of scale(loss) in each trainable weight) of a training step of two inputs."""
     with tf.GradientTape() as tape:
         truth = targets(task, 2)
-        batch = {"targets": {**truth, "tokens": inputs(task, 2)} if task.tokens else truth}
+        opened = dict.fromkeys(("tokens", "samples"), inputs(task, 2)) if task.opened else {}
+        batch = {"targets": {**truth, **opened}}
         seen = inputs(task, 2)
         names = ("image", *given(task))
         pictures = dict(zip(names, seen if given(task) else [seen], strict=True))
@@ -256,9 +255,10 @@ def test_the_saved_model_answers_as_the_network(task, tmp_path):
     build = {"labels": labels, "input_size": size, **limits(task)}
     export.save(exported, tmp_path / "m", "float32", **build)
     served = tf.saved_model.load(str(tmp_path / "m")).signatures
-    if task.tokens:
-        found = served["serving_default"](text=sentences(3))
-        outputs = task.model(task.tokens(sentences(3)), training=False)
+    if task.opened:
+        name = tasks.REQUESTS[tasks.TASKS[task.info.task].request]
+        found = served["serving_default"](**{name: encoded(task, 3)})
+        outputs = task.model(task.opened(encoded(task, 3)), training=False)
         expected = task.answer(task.decode(outputs), None, None, tf.constant(labels))
     else:
         sent = raw(task, 4)[:3]  # of those that its statistics are of

@@ -22,6 +22,7 @@ NAMES = (
     "cspdarknet53",
     "ssd_mobilenet_v1",
     "text_cnn_rand",
+    "cnn_trad_fpool3",
 )
 PROGRAM = """
 import sys

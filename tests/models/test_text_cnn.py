@@ -51,7 +51,7 @@ def loops(task, numbers) -> np.ndarray:
 @pytest.mark.parametrize("name", NAMES)
 def test_outputs_are_those_of_loops(name):
     task = built(name, num_classes=3)
-    numbers = task.tokens(tf.constant(["the good film", "a bad, bad film is the film", ""]))
+    numbers = task.opened(tf.constant(["the good film", "a bad, bad film is the film", ""]))
     found = task.model(numbers).numpy()
     expected = np.stack([loops(task, row) for row in numbers.numpy()])
     np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())

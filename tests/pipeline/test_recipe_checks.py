@@ -42,7 +42,7 @@ def recipe(tmp_path, **content):
         ),
         (
             {"task": "multilabel", "model": {"name": "lenet5"}, "train": {"balance": 0.5}},
-            "train.balance is for classification and text, not for multilabel",
+            "train.balance is for classification and text and signals, not for multilabel",
         ),
         (
             {
@@ -110,6 +110,7 @@ def test_the_ingest_asks_nothing_of_the_network(tmp_path):
         {"model": {"name": "lenet5"}, "evaluate": {"metric": "top5"}},
         {"task": "text", "model": {"name": "text_cnn_multichannel", "dropout": 0.5}},
         {"task": "detection", "model": {"name": "ssd_mobilenet_v1", "width": 0.5}},
+        {"task": "signals", "model": {"name": "wave_m5", "samples": 4000, "dropout": 0.5}},
         {"task": "pose", "model": {"name": "openpose_mobilenet", "width": 0.5}},
         {"task": "pose", "model": {"name": "keypoint_regression", "backbone": "resnet18"}},
         {"task": "multilabel", "model": {"name": "mobilenet_v1", "head": "weldon"}},
@@ -145,7 +146,7 @@ def test_the_gates_metrics_are_what_the_evaluation_gives():
         "localization": localization.localization_metrics([], [], ["a"]),
         "detection": {**coco.coco_metrics([], [], ["a"]), **voc.voc_metrics([], [], ["a"])},
     }
-    found["text"] = found["classification"]
+    found["text"] = found["signals"] = found["classification"]
     found["segmentation"] = segmentation.Pixels(1).result(["a"])
     found["instance"] = instance.Metrics(["a"]).result()
     found["attributes"] = attributes.Metrics(["a=1"]).result()

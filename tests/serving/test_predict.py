@@ -56,7 +56,7 @@ def test_what_failed_is_told_once_and_the_rest_is_done(base, tmp_path, capfd):
     names = [tmp_path / name for name in ("good.png", "bad.jpg", "empty.jpg", "none.jpg")]
     code, out, err = convoy(capfd, base, *names, "-o", tmp_path / "out")
     assert code == errors.FAILURE
-    assert "convoy: error: 3 of 4 pictures failed: " in err
+    assert "convoy: error: 3 of 4 failed: " in err
     assert "Traceback" not in err
     assert [line.count(str(name)) for line, name in zip(out[1:], names[1:], strict=True)] == [1] * 3
     rows = json.loads((tmp_path / "out" / "predictions.json").read_text())

@@ -35,6 +35,10 @@ CHANGES = {
     "bad_keypoints": "objects have keypoints that cannot be read",
     "outside_keypoints": "objects have keypoints outside their picture, which are not learnt",
     "bad_caption": "captions cannot be read",
+    "upper_bits": "pictures have 16 bits, of which the upper 8 are kept",
+    "eight_bits": "pictures have 8 bits, and are widened to 16",
+    "dropped_channel": "pictures have a fourth channel, which is left out",
+    "first_frame": "files hold several pictures, of which the first is taken",
     "bad_frame": "frames of films cannot be read; the picture beside them stands for them",
     "frame_size": "frames of films have another size; the picture beside them stands for them",
     "not_aligned": "frames of films have too little in common with the picture beside them to be "
@@ -61,7 +65,7 @@ def opened(tree: files.Tree | None, listing: Listing, format_name: str, found: b
     """
     if tree is None:
         return Account({}, set(), listing.references, listing.unused)
-    names = [name for name in tree.names if leftover.is_picture(name)]
+    names = [name for name in tree.names if tree.is_picture(name, hidden=True)]
     at: dict[files.Where, list[str]] = {}
     for name in tree.names:
         at.setdefault(tree.place(name), []).append(name)

@@ -77,7 +77,7 @@ class Index:
         if matches:
             return matches[:1]
         base = parts[-1]
-        stem = posixpath.splitext(base)[0] if files.is_picture(base) else base
+        stem = posixpath.splitext(base)[0] if files.names_picture(base) else base
         same = self._bases.get(base) or self._bases.get(stem) or []
         for narrow in (
             lambda name: posixpath.dirname(name).endswith("/".join(below[:-1])),
@@ -155,7 +155,7 @@ def read(tree: files.Tree, name: str, index: Index, whole: bool = True, attribut
     if isinstance(column, str):
         return Table(name, None, rows, why=column)
     cell = first[column]
-    if files.is_picture(cell) or (key_of(cell) not in _PICTURE and is_there(cell)):
+    if files.names_picture(cell) or (key_of(cell) not in _PICTURE and is_there(cell)):
         columns = _without_header(column, [first, *some])
     else:
         known = _of_attributes(column, first, attributes) if attributes else None
@@ -186,7 +186,7 @@ def _readable(columns: Columns, rows: list) -> tuple[Columns, str]:
 
 def _spare(columns: Columns, header: list[str], picture: str) -> tuple[str, ...]:
     """Names of the columns that are not read."""
-    if files.is_picture(picture):
+    if files.names_picture(picture):
         return ()
     used = {columns.picture, columns.label, columns.split, columns.confidence, *columns.size}
     used |= {*(columns.box.columns if columns.box else ()), *(i for i, _ in columns.flags)}
@@ -200,7 +200,7 @@ def _picture_column(first: list[str], some: list[list[str]], is_there) -> int | 
     """The position of the column of pictures, or why there is none."""
     matches = [sum(is_there(row[i]) for row in some if i < len(row)) for i in range(len(first))]
     keys = [key_of(cell) for cell in first]
-    if not any(map(files.is_picture, first)):
+    if not any(map(files.names_picture, first)):
         named = sorted((_PICTURE.index(key), i) for i, key in enumerate(keys) if key in _PICTURE)
         for _, i in named:
             if matches[i]:
@@ -211,7 +211,7 @@ def _picture_column(first: list[str], some: list[list[str]], is_there) -> int | 
             if key in _MAYBE and matches[i]:
                 return i
     endings = [
-        sum(files.is_picture(row[i]) for row in [first, *some] if i < len(row))
+        sum(files.names_picture(row[i]) for row in [first, *some] if i < len(row))
         for i in range(len(first))
     ]
     found = [matches[i] + is_there(cell) for i, cell in enumerate(first)]

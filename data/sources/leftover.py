@@ -70,7 +70,8 @@ def _begins(tree: files.Tree, name: str) -> str:
 def unused_files(tree: files.Tree, claimed: set[str]) -> list[str]:
     """Names of the files but pictures that were not read, and that no reference needs."""
     used = (tree.opened - tree.passed_over.keys()) | {*tree.unpacked}
-    return [n for n in tree.names if n not in used and n not in claimed and not is_picture(n)]
+    known = used | claimed
+    return [n for n in tree.names if n not in known and not tree.is_picture(n, hidden=True)]
 
 
 def told_files(tree: files.Tree, left: Iterable[str]) -> tuple[Told, ...]:
@@ -188,8 +189,3 @@ def _table_speaks_of(text: str, delimiter: str, stems: set[str]) -> bool:
 
 def _base(path: str) -> str:
     return path.replace("\\", "/").rpartition("/")[2]
-
-
-def is_picture(name: str) -> bool:
-    """By extension; hidden ones too, so that they are counted."""
-    return files.is_picture(name.rpartition("/")[2].lstrip("."))

@@ -21,7 +21,7 @@ from convoy.serving.decoding import decode_picture
 
 _COLORS = {1: (0, 2, 3, 4, 6), 3: (0, 2, 3, 4, 6), 4: (6,)}  # channels -> PNG's colour types
 _TALL = (0,)
-_COLOR_AT, _DEPTH_AT = 25, 24  # bytes of a PNG's header
+_COLOR_AT, _DEPTH_AT, _HEAD = 25, 24, 26  # bytes of a PNG's header
 
 
 def decode(image_bytes: tf.Tensor, index: tf.Tensor, preprocess: Preprocess) -> tf.Tensor:
@@ -30,17 +30,19 @@ def decode(image_bytes: tf.Tensor, index: tf.Tensor, preprocess: Preprocess) -> 
     `index` is named where it is refused.
     """
     channels, bits = preprocess.channels, preprocess.bits
-    is_png = tf.strings.substr(image_bytes, 0, 4) == b"\x89PNG"
+    # Of a picture that is shorter than a header, the rest of that is zeros.
+    head = tf.strings.join([tf.strings.substr(image_bytes, 0, _HEAD), tf.constant(bytes(_HEAD))])
+    is_png = tf.strings.substr(head, 0, 4) == b"\x89PNG"
     if channels in (1, 3):
         if bits == 8:
             return decode_picture(image_bytes, index, channels)
-        deep = is_png & (tf.strings.substr(image_bytes, _DEPTH_AT, 1) == b"\x10")
+        deep = is_png & (tf.strings.substr(head, _DEPTH_AT, 1) == b"\x10")
         return tf.cond(
             deep,
             lambda: _png(image_bytes, channels, bits),
             lambda: tf.cast(decode_picture(image_bytes, index, channels), tf.float32),
         )
-    color = tf.strings.substr(image_bytes, _COLOR_AT, 1)
+    color = tf.strings.substr(head, _COLOR_AT, 1)
     allowed = [bytes([kind]) for kind in _COLORS.get(channels, _TALL)]
     fits = is_png & tf.reduce_any(color == tf.constant(allowed))
     known = tf.debugging.Assert(fits, ["picture", index, _expected(channels, bits)])

@@ -61,7 +61,7 @@ def counted(data: bytes) -> tuple[int, int]:
     try:
         if data.startswith(NUMPY):
             shape, _, dtype = _npy_header(data)
-            fits = len(shape) in (2, 3) and dtype in (np.uint8, np.dtype("<u2"), np.dtype(">u2"))
+            fits = len(shape) in (2, 3) and dtype.kind == "u" and dtype.itemsize <= 2
             return ((*shape, 1)[2], 8 * dtype.itemsize) if fits else (0, 0)
         with tifffile.TiffFile(io.BytesIO(data)) as file:
             page, pages = file.pages[0], len(file.pages)
@@ -110,7 +110,7 @@ def _npy(data: bytes, max_pixels: int) -> np.ndarray:
 
 def _of_bits(values: np.ndarray, what: str) -> np.ndarray:
     """uint8 or uint16 in this machine's order. Raises BadSample for others."""
-    if values.dtype in (np.uint8, np.uint16):
+    if values.dtype.kind == "u" and values.dtype.itemsize <= 2:
         return values.astype(values.dtype.newbyteorder("="), copy=False)
     nan = np.isnan(values).sum() if values.dtype.kind == "f" else 0
     also = f" with {nan:,} NaN" if nan else ""

@@ -36,6 +36,7 @@ _TURNS = {
 }
 _SEVERAL = ("GIF", "WEBP", "PNG", "TIFF")  # formats of which a file may hold several pictures
 _ARRAYS = (b"\x93NUMPY", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # .npy and TIFF begin so
+_SAMPLES = 277  # TIFF's tag of the number of channels
 _LOSSY = {"JPEG", "MPO", "WEBP", "AVIF"}
 
 
@@ -180,7 +181,8 @@ def _tell(picture: PIL.Image.Image, data: bytes) -> None:
     """Says what of a picture 8-bit gray or RGB does not hold, where nobody asked for more."""
     if picture.mode.startswith("I") or (picture.format == "PNG" and data[24:25] == b"\x10"):
         wanted.tell("upper_bits", "has 16 bits: the upper 8 are kept; data.bits: 16 keeps all")
-    if picture.mode == "RGBX":
+    samples = picture.tag_v2.get(_SAMPLES, 1) if picture.format == "TIFF" else 1
+    if samples == 4 and picture.mode in ("RGB", "RGBX"):
         kept = "the first three are taken as RGB; data.channels: 4 keeps all"
         wanted.tell("dropped_channel", f"has 4 channels: {kept}")
     if picture.format in _SEVERAL and getattr(picture, "is_animated", False):

@@ -30,6 +30,7 @@ from convoy.data.images import images
 from convoy.data.objects import Objects, sample_of
 from convoy.data.sample import BadSample, Listing, Reference, Sample, Told
 from convoy.data.sources import Options, SourceError, csv_boxes, csv_table, csv_told, ignore
+from convoy.data.sources.csv_index import Index
 from convoy.data.sources.csv_table import Table
 from convoy.data.sources.layout import pictures, split_of
 from convoy.data.sources.number import finite
@@ -45,7 +46,7 @@ def detect(tree: files.Tree) -> bool:
     tables, picture_names = csv_table.names(tree), pictures(tree)
     if not tables or not picture_names:
         return False
-    index = csv_table.Index(tree, picture_names)
+    index = Index(tree, picture_names)
     for name in tables:
         try:
             if csv_table.read(tree, name, index, whole=False).columns:
@@ -59,7 +60,7 @@ def scan(path, options: Options = Options()) -> Listing:
     """Lists the pictures of all tables that are understood. Raises SourceError."""
     tree = files.tree(path)
     picture_names = pictures(tree)
-    index = csv_table.Index(tree, picture_names)
+    index = Index(tree, picture_names)
     tables = [
         csv_table.read(tree, name, index, attributes=options.attributes)
         for name in csv_table.names(tree)

@@ -18,8 +18,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from convoy.data.files import files
-from convoy.data.sources import SourceError, csv_boxes, stated, text_lines
+from convoy.data.sources import SourceError, csv_boxes, text_lines
 from convoy.data.sources.csv_boxes import CORNERS, key_of
+from convoy.data.sources.csv_index import Index
 from convoy.data.sources.layout import split_in, split_of
 from convoy.data.sources.split import SPLITS
 from convoy.data.sources.voc_layout import decoded
@@ -44,48 +45,6 @@ _MAYBE = ("id", "name", "frame", "uri", "url", "src", "ids")
 _NUMBERS = ("", "index", "unnamed0", "unnamed01")  # columns that pandas writes
 _OF_SPLITS = ("train", "training", "validation", "validate", "val", "test", "unassigned")
 CELEBA = "list_attr_celeba.txt"  # blanks between the cells, below a line with their number
-
-
-class Index:
-    """Pictures by what a table may call them."""
-
-    def __init__(self, tree: files.Tree, names: Sequence[str]):
-        self._names = set(names)
-        self._bases: dict[str, list[str]] = {}
-        for name in names:
-            base = posixpath.basename(name)
-            for key in {base, posixpath.splitext(base)[0]}:
-                self._bases.setdefault(key, []).append(name)
-
-    def find(self, text: str, folder: str, split: str | None = None) -> str | None:
-        """The picture that a cell of a table in `folder` means."""
-        for name in stated.alternatives(text):
-            same = self._named(name, folder, split)
-            if same:
-                return same[0] if len(same) == 1 else None
-        return None
-
-    def _named(self, text: str, folder: str, split: str | None) -> list[str]:
-        """The picture of that name, or all that may be meant."""
-        parts = [p for p in text.replace("\\", "/").split("/") if p not in ("", ".")]
-        if not parts:
-            return []
-        below = [p for p in parts if p != ".."]
-        ends = ("/".join(below[i:]) for i in range(len(below)))
-        near = posixpath.normpath(posixpath.join(folder, *parts))
-        matches = [name for name in (near, *ends) if name in self._names]
-        if matches:
-            return matches[:1]
-        base = parts[-1]
-        stem = posixpath.splitext(base)[0] if files.names_picture(base) else base
-        same = self._bases.get(base) or self._bases.get(stem) or []
-        for narrow in (
-            lambda name: posixpath.dirname(name).endswith("/".join(below[:-1])),
-            lambda name: split is not None and split_of(name) == split,
-            lambda name: name.startswith(f"{folder}/"),
-        ):
-            same = [name for name in same if narrow(name)] or same
-        return same
 
 
 class Columns(NamedTuple):

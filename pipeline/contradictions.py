@@ -73,6 +73,12 @@ def _learning(recipe: Recipe) -> str:
     if recipe.train.class_weights != "none" and "class_weights" not in row.options:
         fit = " and ".join(n for n, row in tasks.TASKS.items() if "class_weights" in row.options)
         return f"train.class_weights: is for {fit}, the task is {recipe.task}"
+    named = recipe.train.class_weights
+    if recipe.data.labels and isinstance(named, dict) and row.label_map == "labels":
+        for name in named:
+            if name not in recipe.data.labels:
+                listed = ", ".join(recipe.data.labels[:10])
+                return f"train.class_weights: {name!r} is not among data.labels: {listed}"
     if recipe.train.stages and mode != "fine_tune":
         return f"train.stages: only fine_tune has stages, train.mode is {mode}"
     if recipe.model.features and mode != "extract":

@@ -194,7 +194,10 @@ def samples(
     for reference in references:
         tally.numbers["read"] += 1
 
-        def warn(reason: str, detail: str, source_id: str = reference.source_id) -> None:
+        reasons: set[str] = set()
+
+        def warn(reason: str, detail: str, own=reasons, source_id=reference.source_id) -> None:
+            own.add(reason)
             tally.warn(source_id, reason, detail)
 
         try:
@@ -215,6 +218,8 @@ def samples(
             raise IngestError(message.replace("\n", " ")) from error
         tally.numbers["copies"] += len(variants) - 1
         tally.source_ids.append(reference.source_id)
+        if reasons:
+            tally.touch(sample, reasons)
         for variant in variants:
             sha256 = hashlib.sha256(variant.image or variant.text.encode()).hexdigest()
             if work.proposals != "none" and variant.image:

@@ -32,6 +32,9 @@ class Tally:
         self.images_sha256: list[tuple[str, str]] = []  # (source_id, sha256) of each record
         self.source_ids: list[str] = []  # of each sample, its copies left out
         self.lacking: dict[str, list[str]] = {what: [] for what in LACKED}  # -> source_ids
+        # "+".join of the reasons of a sample's warnings -> [samples, those without any object left]
+        self.touched: dict[str, list[int]] = {}
+        self.touched_ids: dict[str, list[str]] = {}
         # Of pictures of a stated number of channels: whole sums, which are the same in any order.
         self.values: dict[str, Any] = {"pixels": 0, "sums": [], "squares": []}
         self.proposed = collections.Counter()  # objects by the overlap that a proposal reaches
@@ -68,6 +71,15 @@ class Tally:
             old = self.values[name] or [0] * len(new)
             self.values[name] = [a + b for a, b in zip(old, new, strict=True)]
 
+    def touch(self, sample: Sample, reasons: set[str]) -> None:
+        """Notes for which reasons a sample was warned of, and whether it still has an object."""
+        key = "+".join(sorted(reasons))
+        row = self.touched.setdefault(key, [0, 0])
+        row[0] += 1
+        row[1] += not (len(sample.boxes) or len(sample.labels))
+        ids = self.touched_ids.setdefault(key, [])
+        ids += [sample.source_id] if len(ids) < LISTED_LACKING else []
+
     def overlaps(self, sample: Sample) -> None:
         """Counts the objects that a detector must find, and those of them that are proposed."""
         wanted = sample.boxes[~(sample.crowd | sample.difficult)]
@@ -88,6 +100,8 @@ class Tally:
             "lacking": self.lacking,
             "rejected": self.rejected,
             "values": self.values,
+            "touched": self.touched,
+            "touched_ids": self.touched_ids,
             "proposed": dict(self.proposed),
             "warned": dict(sorted(self.warned.items())),
             "warnings": self.warnings,

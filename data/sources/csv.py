@@ -33,7 +33,7 @@ from convoy.data.sources import Options, SourceError, csv_boxes, csv_table, csv_
 from convoy.data.sources.csv_index import Index
 from convoy.data.sources.csv_table import Table
 from convoy.data.sources.layout import pictures, split_of
-from convoy.data.sources.number import finite
+from convoy.data.sources.number import commas, finite
 from convoy.data.sources.numbered import in_order
 from convoy.data.sources.split import SPLITS, hashed_split
 
@@ -88,7 +88,7 @@ def scan(path, options: Options = Options()) -> Listing:
         raise SourceError(
             f"{tree.root}: {understood[0].name} names no class in any row; expected a column class "
             f"or label, and boxes as numbers with a point; row {understood[0].rows[0][0]} is "
-            f"{understood[0].rows[0][1]}"
+            f"{understood[0].rows[0][1]}{commas(understood[0].rows[0][1])}"
         )
     references = []
     for (split, name), rows in sorted(groups.items()):

@@ -20,6 +20,7 @@ from collections.abc import Iterable, Iterator
 from convoy.data.files import files
 from convoy.data.sample import Told
 from convoy.data.sources import SourceError, layout
+from convoy.data.sources.number import commas
 
 # Readers that take classes from names of folders, or none: what annotates would be lost to them.
 BY_FOLDERS = ("folder", "pictures", "pairs", "style")
@@ -63,8 +64,9 @@ def _begins(tree: files.Tree, name: str) -> str:
         text = layout.beginning(tree, name, _LOOK_BYTES).decode("utf-8-sig", "replace")
     except OSError:
         return ""
-    first = " ".join(text.split())[:60]
-    return f" (it begins {first!r})" if first else ""
+    words = text.split()
+    first = " ".join(words)[:60]
+    return f" (it begins {first!r}{commas(words[:_PROBE])})" if first else ""
 
 
 def unused_files(tree: files.Tree, claimed: set[str]) -> list[str]:

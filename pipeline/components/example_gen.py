@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import difflib
 import json
 import pathlib
 import shutil
@@ -33,6 +34,7 @@ from convoy.data.sample import Listing, Reference
 from convoy.data.sources import Options, SourceError, detect, source
 from convoy.pipeline.artifacts import write_bytes, write_json
 from convoy.pipeline.config import Recipe
+from convoy.pipeline.errors import ConfigError
 
 INPUTS: dict[str, str] = {}  # raw data alone
 MIB = 1 << 20
@@ -77,6 +79,8 @@ class Params(pydantic.BaseModel):
     edge_model: str = ""
     seed: int = 0
     beam: tuple[str, ...] = pydantic.Field((), exclude=True)
+    # Classes that train.class_weights names: an unknown one is told before a picture is read.
+    weighted: tuple[str, ...] = pydantic.Field((), exclude=True)
 
 
 def params_of(recipe: Recipe) -> Params:
@@ -100,11 +104,25 @@ def params_of(recipe: Recipe) -> Params:
         edge_model=ingest.edge_model,
         seed=recipe.seed,
         beam=ingest.beam,
+        weighted=_weighted(recipe),
     )
 
 
+def _weighted(recipe: Recipe) -> tuple[str, ...]:
+    weights = recipe.train.class_weights
+    return tuple(weights) if isinstance(weights, dict) else ()
+
+
+def _check_weighted(weighted: Sequence[str], names: Sequence[str]) -> None:
+    for name in weighted:
+        if name not in names:
+            close = difflib.get_close_matches(name, names, n=1, cutoff=0.4)
+            hint = f"did you mean {close[0]!r}?" if close else f"classes: {', '.join(names[:10])}"
+            raise ConfigError(f"train.class_weights: no class is called {name!r}; {hint}")
+
+
 def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Path) -> None:
-    """inputs: {"source": folder of the data set}. Raises SourceError, IngestError."""
+    """inputs: {"source": folder of the data set}. Raises SourceError, IngestError, ConfigError."""
     workdir = pathlib.Path(workdir)
     workdir.mkdir(parents=True, exist_ok=True)
     tree, format_name, listing = listed(inputs["source"], params)
@@ -112,6 +130,7 @@ def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Pat
     if not params.splits:
         params = params.model_copy(update={"format": format_name, "splits": splits_of(listing)})
     names, segments = listing.labels, listing.segmentation_labels
+    _check_weighted(params.weighted, (*names, *segments))
     references = _references(listing, params, inputs["source"])
     work = Work(
         folder=str(workdir.resolve()),
@@ -159,6 +178,7 @@ def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Pat
         *listing.ambiguous,
         *opened.ambiguous,
         *account.choices(manifest["warnings"], warnings),
+        *account.backgrounds(counts, params.labels),
     )
     manifest["ambiguous"] = [dataclasses.asdict(told) for told in choices]
     if params.proposals != "none":

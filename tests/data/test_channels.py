@@ -20,6 +20,7 @@ from convoy.models.spec import Preprocess
 from convoy.serving import bands as served
 from tests.data.channel_files import contiguous, npy, pages, planar, png, tiff, values
 
+
 def read(data, channels=None, bits=8):
     """(the picture, reasons that were told)."""
     told = []

@@ -104,7 +104,14 @@ def test_arrays_beside_pictures_are_not_pictures(tmp_path, capsys):
             place = tmp_path / "data" / name / f"{index}.png"
             place.write_bytes(png(values(3, np.uint8, seed=index + 10 * len(name))))
     (tmp_path / "data" / "field" / "0.npy").write_bytes(npy(values(5)))
-    words = ["convoy", "ingest", "--input", str(tmp_path / "data"), "--output", str(tmp_path / "out")]
+    words = [
+        "convoy",
+        "ingest",
+        "--input",
+        str(tmp_path / "data"),
+        "--output",
+        str(tmp_path / "out"),
+    ]
     assert cli.main([*words, "--format", "folder", "--json"]) == 0
     told = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert told["pictures"]["found"] == 12
@@ -136,7 +143,15 @@ def test_from_files_to_a_served_answer(ending, tmp_path, capsys):
     for index, array in enumerate(new[:2]):
         files.append(tmp_path / f"new{index}.{ending}")
         files[-1].write_bytes(WRITERS[ending](array))
-    words = ["convoy", "predict", str(model), *map(str, files), "-o", str(tmp_path / "out"), "--json"]
+    words = [
+        "convoy",
+        "predict",
+        str(model),
+        *map(str, files),
+        "-o",
+        str(tmp_path / "out"),
+        "--json",
+    ]
     assert cli.main(words) == 0
     answer = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert [row["class"] for row in answer["predictions"]] == ["field", "water"]

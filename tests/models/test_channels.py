@@ -59,7 +59,7 @@ def test_another_backbone_sees_the_same_channels():
 
 
 def test_networks_that_see_something_else_refuse():
-    with pytest.raises(ValueError, match="reads words: leave data.channels out, got 5"):
+    with pytest.raises(ValueError, match=r"reads words: leave data\.channels out, got 5"):
         models.build_task(models.list_models("text")[0], channels=five())
     with pytest.raises(ValueError, match="is given more than pictures"):
         models.build_task("fast_rcnn_vgg16", channels=five())

@@ -39,6 +39,10 @@ def run(
     place = pathlib.Path(path)
     if not os.path.lexists(place):
         raise UsageError(f"{path}: no such folder or archive")
+    try:
+        source(format_name) if format_name != "auto" else None
+    except SourceError as error:
+        raise UsageError(f"--format: {error}") from None
     out = pathlib.Path(fix).absolute() if fix else None
     if out:
         repair.check_output(out, place)

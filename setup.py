@@ -50,6 +50,7 @@ setup(
         "pydantic>=2.7",
         "PyYAML>=6",
         "pillow>=10.3",
+        "tifffile>=2024.8",  # TIFF of many channels, which Pillow does not read
         "matplotlib>=3.9",
         "numpy>=2.0",
         "scipy>=1.15",

@@ -31,7 +31,7 @@ from convoy.models import (
     tasks,
 )
 from convoy.models.rows import Row
-from convoy.models.spec import ModelInfo, Preprocess, Sentence, Signal, Task
+from convoy.models.spec import Channels, ModelInfo, Preprocess, Sentence, Signal, Task
 
 if TYPE_CHECKING:
     import keras
@@ -116,17 +116,18 @@ def build(
     *,
     num_classes: int | str | None = "default",
     input_size: tuple[int, int] | None = None,
+    channels: Channels | None = None,
     **options,
 ) -> keras.Model:
     """A new network with random weights.
 
     num_classes "default" is the reference's; None returns the backbone, whose outputs are maps by
     stride, {"s4": ..., "s8": ..., ...}. input_size is (height, width) in pixels, None the
-    network's own. options: those of OPTIONS that the network has a use for; others must keep their
-    defaults. Raises ValueError.
+    network's own. channels: of pictures that are no 8-bit RGB. options: those of OPTIONS that the
+    network has a use for; others must keep their defaults. Raises ValueError.
     """
     own, _ = _options(name, _row(name).family.task, options)
-    made, _ = _make(name, num_classes, input_size, own)
+    made, _ = _make(name, num_classes, input_size, channels, own)
     return made.model if isinstance(made, Task) else made
 
 
@@ -136,6 +137,7 @@ def build_task(
     task: str | None = None,
     num_classes: int | str = "default",
     input_size: tuple[int, int] | None = None,
+    channels: Channels | None = None,
     **options,
 ) -> Task:
     """`build` with what is learnt and answered. Its info tells what was built, not the reference.
@@ -149,7 +151,7 @@ def build_task(
     if task not in known:
         raise ValueError(f"{name} is for {' and '.join(known)}, not for {task}")
     own, learning = _options(name, task, options)
-    made, info = _make(name, num_classes, input_size, own)
+    made, info = _make(name, num_classes, input_size, channels, own)
     if aux_weight := _row(name).family.aux_weight:
         learning["aux_weight"] = aux_weight
     module = importlib.import_module(tasks.TASKS[task].module)
@@ -192,7 +194,7 @@ def _options(name: str, task: str, options: dict[str, Any]) -> tuple[dict, dict]
 
 
 def _make(
-    name: str, num_classes, input_size, options: dict
+    name: str, num_classes, input_size, channels: Channels | None, options: dict
 ) -> tuple[keras.Model | Task, ModelInfo]:
     """The network, and its ModelInfo with the actual size, classes and counts."""
     row = _row(name)
@@ -203,13 +205,16 @@ def _make(
     options = dict(options)
     lengths = {key: options.pop(key, None) for key in ("max_words", "samples", "series")}
     preprocess = _fitted(name, input_size, **lengths)
+    if channels is not None:
+        preprocess = _of_channels(name, preprocess, channels)
     if num_classes is None and not isinstance(preprocess, Preprocess):
         raise ValueError(f"{name} needs num_classes: it has no maps by stride")
     info = dataclasses.replace(describe(name), num_classes=num_classes, preprocess=preprocess)
     module = importlib.import_module(row.family.module)
     head = options.pop("head", "own")
     if row.backbone:
-        backbone, info = _backbone(name, options.pop("backbone", None), info, options)
+        asked = options.pop("backbone", None)
+        backbone, info = _backbone(name, asked, info, channels, options)
         if num_classes is None:
             return backbone, info
         made = module.build(name, info, backbone, num_classes=num_classes, **options)
@@ -245,7 +250,18 @@ def _fitted(
     return dataclasses.replace(preprocess, samples=samples or longest, channels=channels)
 
 
-def _backbone(name: str, asked: str | None, info: ModelInfo, options: dict):
+def _of_channels(name: str, preprocess, channels: Channels) -> Preprocess:
+    """The preprocessing for pictures of other channels or bits. Raises ValueError."""
+    if not isinstance(preprocess, Preprocess):
+        raise ValueError(f"{name} sees no pictures: leave data.channels out, got {channels.count}")
+    if _row(name).family.takes:
+        raise ValueError(
+            f"{name} is given more than pictures, of 8-bit RGB: leave data.channels out"
+        )
+    return channels.of(preprocess)
+
+
+def _backbone(name: str, asked: str | None, info: ModelInfo, channels, options: dict):
     """(the network that `name` stands on, info with the pixels as that network wants them).
 
     Another backbone than the row's brings its own normalisation of pixels, so that its trained
@@ -260,6 +276,8 @@ def _backbone(name: str, asked: str | None, info: ModelInfo, options: dict):
     else:
         size, resize = info.preprocess.size, info.preprocess.resize
         preprocess = dataclasses.replace(body.preprocess, size=size, resize=resize, crop_pct=1.0)
+        if channels is not None:
+            preprocess = channels.of(preprocess)
         given = {}
     narrows = "width" in body.family.options or row.family.crops  # of regions: full layers alone
     if options.get("width", 1.0) != 1.0 and not narrows:

@@ -90,6 +90,18 @@ def fit(image: tf.Tensor, preprocess: Preprocess, size: tuple[int, int]):
     return warp(tf.cast(image, tf.float32), matrix, size, fill), matrix
 
 
+def of_bits(image: tf.Tensor, bits: int) -> tf.Tensor:
+    """Decoded values as networks take them, 0 to 255: those of 16 bits as float32 v / 257."""
+    return image if bits == 8 else tf.cast(image, tf.float32) / 257.0
+
+
+def unstacked(tall: tf.Tensor, channels: int) -> tf.Tensor:
+    """[C * H, W, 1], the channels one above the other -> [H, W, C]."""
+    shape = tf.shape(tall)
+    planes = tf.reshape(tall, [channels, shape[0] // channels, shape[1]])
+    return tf.ensure_shape(tf.transpose(planes, [1, 2, 0]), [None, None, channels])
+
+
 def mirrored(image: tf.Tensor, margin: int) -> tf.Tensor:
     """[H, W, C] -> [H + 2 margin, W + 2 margin, C]: the border continued as in a mirror.
 

@@ -16,10 +16,45 @@ if TYPE_CHECKING:  # listing networks must not import TensorFlow
 
 
 @dataclasses.dataclass(frozen=True)
+class Channels:
+    """Pictures of another number of channels than the network's, or of 16 bits; their statistics.
+
+    Of 16 bits a value v is v / 257, so that networks see 0 to 255 whatever the bits.
+    """
+
+    count: int
+    bits: int = 8  # 8 | 16
+    mean: tuple[float, ...] = (0.0,)  # of each channel, or of all
+    std: tuple[float, ...] = (1.0,)
+
+    @staticmethod
+    def read(told: Mapping) -> Channels:
+        """Of the fields as JSON has them."""
+        mean, std = (tuple(map(float, told[name])) for name in ("mean", "std"))
+        return Channels(int(told["count"]), int(told["bits"]), mean, std)
+
+    def of(self, preprocess: Preprocess) -> Preprocess:
+        """A network's preprocessing for such pictures: each channel standardised by its own mean
+        and deviation. It stays as it is where the pictures are what the network was made for.
+        """
+        if (self.count, self.bits) == (preprocess.channels, 8):
+            return preprocess
+        return dataclasses.replace(
+            preprocess,
+            scale=1.0,
+            mean=self.mean,
+            std=self.std,
+            channel_order="bands",
+            bands=self.count,
+            bits=self.bits,
+        )
+
+
+@dataclasses.dataclass(frozen=True)
 class Preprocess:
     """How a picture becomes the network's input. It travels with the weights.
 
-    Networks take RGB (or gray) floats in [0, 255]; the first layer computes
+    Networks take RGB (or gray, or other channels) floats in [0, 255]; the first layer computes
     `(x[channel_order] * scale - mean) / std` from these values.
     """
 
@@ -31,12 +66,14 @@ class Preprocess:
     scale: float = 1.0
     mean: tuple[float, ...] = (0.0,)  # after scale, in channel_order
     std: tuple[float, ...] = (1.0,)
-    channel_order: str = "rgb"  # "rgb" | "bgr" | "gray"
+    channel_order: str = "rgb"  # "rgb" | "bgr" | "gray" | "bands": `bands` channels, as they come
     margin: int = 0  # pixels on each side of the input that mirror what lies inside them
+    bands: int = 0  # channels, of "bands"
+    bits: int = 8  # of the values of pictures: of 16 bits the network sees v / 257
 
     @property
     def channels(self) -> int:
-        return 1 if self.channel_order == "gray" else 3
+        return {"gray": 1, "bands": self.bands}.get(self.channel_order, 3)
 
     @property
     def shape(self) -> tuple[int, ...]:

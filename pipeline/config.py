@@ -18,7 +18,7 @@ from pydantic import Field
 from convoy.data.augment.policy import Augment
 from convoy.data.sources import SOURCES
 from convoy.models import tasks
-from convoy.pipeline import recipe_errors, recipe_yaml
+from convoy.pipeline import contradictions, recipe_errors, recipe_yaml
 from convoy.pipeline.cron import is_cron
 from convoy.pipeline.errors import ConfigError
 from convoy.pipeline.evaluation import views
@@ -52,6 +52,9 @@ class Data(Section):
     frames: Literal[1, 5] = 1
     align: Literal["none", "homography"] = "none"  # ... laid onto the picture
     exif: Literal["auto", "upright", "stored"] = "auto"  # how turned pictures were annotated
+    # Of each picture; None = 8-bit gray or RGB, as the network wants; see docs/data.md
+    channels: int | None = Field(None, ge=1, le=256)
+    bits: Literal[8, 16] = 8  # of each value that is kept; 16 needs channels
 
     @pydantic.field_validator("format")
     @classmethod
@@ -291,39 +294,9 @@ def parse(raw: dict[str, Any], where: str = "recipe") -> Recipe:
             recipe_errors.explain(item, Recipe) for item in recipe_errors.meant(error.errors())
         ]
         raise ConfigError(f"{where}: " + "; ".join(lines)) from error
-    if mistake := _contradiction(recipe):
+    if mistake := contradictions.of(recipe):
         raise ConfigError(f"{where}: {mistake}")
     return recipe
-
-
-def _contradiction(recipe: Recipe) -> str:
-    """What the sections say against each other about transfer learning; empty where nothing."""
-    mode, networks = recipe.train.mode, recipe.model.features or (recipe.model,)
-    row = tasks.row(recipe.task)
-    if mode not in row.modes:
-        fit = " and ".join(name for name, row in tasks.TASKS.items() if mode in row.modes)
-        return f"train.mode: {mode} is for {fit}, the task is {recipe.task}"
-    if mode != "scratch":
-        for network in networks:
-            if not (network.init_from or network.weights):
-                advice = f"set init_from or weights of {network.name}"
-                return f"train.mode: {mode} starts from weights: {advice}"
-    for head in (network.head for network in (recipe.model, *recipe.model.features)):
-        if head != "own" and mode == "extract":
-            return "model.head: extract puts a linear layer on features: leave model.head out"
-        if head not in row.heads:
-            fit = " and ".join(name for name, row in tasks.TASKS.items() if head in row.heads)
-            return f"model.head: {head} is for {fit}, not {recipe.task}"
-    if recipe.train.class_weights != "none" and "class_weights" not in row.options:
-        fit = " and ".join(n for n, row in tasks.TASKS.items() if "class_weights" in row.options)
-        return f"train.class_weights: is for {fit}, the task is {recipe.task}"
-    if recipe.train.stages and mode != "fine_tune":
-        return f"train.stages: only fine_tune has stages, train.mode is {mode}"
-    if recipe.model.features and mode != "extract":
-        return f"model.features: only extract joins networks, train.mode is {mode}"
-    if any(network.features for network in recipe.model.features):
-        return "model.features: a network among the features has features of its own"
-    return ""
 
 
 def dump(recipe: Section) -> str:

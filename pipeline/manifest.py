@@ -7,6 +7,7 @@ import pathlib
 
 from convoy.data import labels
 from convoy.models import tasks
+from convoy.models.spec import Channels
 
 TOLD = ("notes", "unused", "ambiguous")  # of an ingest, to people: rows of data.sample.Told
 
@@ -82,6 +83,12 @@ def class_names(records: pathlib.Path, task: str) -> tuple[str, ...]:
             f"{task} learns. docs/data.md says which sources have them"
         )
     return labels.read(path)
+
+
+def channels_of(records: pathlib.Path) -> Channels | None:
+    """What the records' pictures are where the recipe said so, with their mean and deviation."""
+    told = manifest_of(records).get("channels")
+    return Channels.read(told) if told else None
 
 
 def scale_of(records: pathlib.Path) -> int:

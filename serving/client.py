@@ -216,10 +216,14 @@ def load_local(model: str | os.PathLike) -> Callable[[Sequence[bytes | Question]
 
 
 def load_local_pixels(model: str | os.PathLike) -> Callable[[np.ndarray], Answers]:
-    """`load_local` for decoded pictures: uint8 [B, H, W, 3], RGB, of one size -> answers."""
+    """`load_local` for decoded pictures: uint8 [B, H, W, 3], RGB, of one size -> answers.
+
+    Of a model for other channels or 16 bits [B, H, W, C], uint8 or uint16.
+    """
     servable = Servable(_newest(model))
-    (input_name,) = servable.signature(TENSOR).inputs
-    return lambda images: servable.run(TENSOR, {input_name: tf.constant(images, tf.uint8)})
+    ((input_name, info),) = servable.signature(TENSOR).inputs.items()
+    kind = tf.as_dtype(info.dtype)
+    return lambda images: servable.run(TENSOR, {input_name: tf.constant(images, kind)})
 
 
 def report_of(model: str | os.PathLike) -> dict[str, Any]:

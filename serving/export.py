@@ -25,7 +25,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import fingerprint_pb2
 
 from convoy.models.heads import without_heads
-from convoy.models.spec import Task
+from convoy.models.spec import Preprocess, Task
 from convoy.serving import freeze, questions, signatures, warmup
 from convoy.serving.card import model_card
 from convoy.serving.questions import Question
@@ -98,6 +98,7 @@ def export(
             "forms": forms,
             "input_size": list(input_size),
             "labels": len(labels),
+            **_pictures(task),
             **({"takes": {name: (given or {}).get(name) for name in task.takes}}),
             **limits,
             "samples": len(samples),
@@ -123,6 +124,14 @@ def export(
     finally:
         shutil.rmtree(aside, ignore_errors=True)
     return report
+
+
+def _pictures(task: Task) -> dict[str, int]:
+    """{"channels", "bits"} of pictures that are no 8-bit RGB."""
+    looks = task.info.preprocess
+    if not isinstance(looks, Preprocess) or looks.channel_order != "bands":
+        return {}
+    return {"channels": looks.channels, "bits": looks.bits}
 
 
 def in_memory(task: Task, **build):

@@ -6,6 +6,9 @@ serving_default  `image_bytes` string [B]: JPEG, PNG, BMP or GIF (its first fram
                  `signal_bytes` string [B], WAV files (models/signals/waves.py)
 serving_tensor   `image` uint8 [B, H, W, 3]: RGB, any H and W; only of networks of pictures
 
+Of a network for other channels or 16 bits: `image_bytes` as serving/bands.py says, and `image` of
+its number of channels, uint8 or uint16.
+
 A network that is given something beside the picture has a further input in both:
 proposals        float32 [B, R, 4]: ymin, xmin, ymax, xmax in pixels of the pictures sent; R is the
                  same for all pictures of a request, 10,000 at most. They are cut to the picture;
@@ -29,6 +32,7 @@ import tensorflow as tf
 from convoy.models import boxes, resize, tasks
 from convoy.models.answering import answering
 from convoy.models.spec import Preprocess, Task, seen
+from convoy.serving import bands
 from convoy.serving.decoding import decode_picture
 from convoy.serving.questions import FRAMES
 from convoy.serving.servable import DEFAULT, TENSOR
@@ -83,15 +87,16 @@ def _pictures(task: Task, answer: Callable, stacked: Callable, input_size: tuple
         with tf.control_dependencies([check]):
             indices = tf.range(count)
         return answered(
-            lambda pair: prepare(decode_picture(*pair, preprocess.channels)),
+            lambda pair: prepare(bands.decode(*pair, preprocess)),
             (image_bytes, indices),
             given,
             answer,
         )
 
     def raw(image, given):
-        if preprocess.channels == 1:
+        if preprocess.channel_order == "gray":
             image = tf.image.rgb_to_grayscale(image)
+        image = resize.of_bits(image, preprocess.bits)
         return answered(prepare, image, given, stacked)
 
     def answered(fitting, pictures, given, answer):
@@ -140,7 +145,10 @@ def one_by_one(answer: Callable, pictures) -> dict:
 def _functions(task: Task, encoded: Callable, raw: Callable) -> dict:
     """The signatures (pictures, {name: what is given beside them}) under the names of inputs."""
     strings = tf.TensorSpec([None], tf.string, name=input_of(task))
-    pixels = tf.TensorSpec([None, None, None, 3], tf.uint8, name="image")
+    preprocess = task.info.preprocess
+    count = preprocess.channels if preprocess.channel_order == "bands" else 3
+    kind = tf.uint16 if preprocess.bits == 16 else tf.uint8
+    pixels = tf.TensorSpec([None, None, None, count], kind, name="image")
     if not task.takes:
 
         @tf.function(autograph=False, input_signature=[strings])

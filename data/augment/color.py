@@ -75,16 +75,18 @@ def random_map(policy: Augment, draws: tf.Tensor) -> ColorMap:
 
 
 def recolor(image: tf.Tensor, change: ColorMap) -> tf.Tensor:
-    """Float image [H, W, C] in 0..255 recoloured and clipped; C is 3, or 1 (gray).
+    """Float image [H, W, C] in 0..255 recoloured and clipped.
+
+    Where C is not 3, no channel is a colour: brightness, contrast and exposure alone change.
 
     The mean is that of at least MEAN_SAMPLES x MEAN_SAMPLES pixels, evenly spread.
     """
     height, width, channels = image.shape
     some = image[:: max(height // MEAN_SAMPLES, 1), :: max(width // MEAN_SAMPLES, 1)]
-    weights = LUMINANCE if channels == 3 else np.ones(1, np.float32)
+    weights = LUMINANCE if channels == 3 else np.full(channels, 1 / channels, np.float32)
     gray = tf.reduce_sum(tf.reduce_mean(some, axis=[0, 1]) * weights)
     offset = change.offset + change.mean_weight * gray
-    if channels == 1:  # any row of the matrix adds up to what gray is multiplied with
+    if channels != 3:  # any row of the matrix adds up to what gray is multiplied with
         changed = image * tf.reduce_sum(change.matrix[0]) + tf.reduce_sum(offset * LUMINANCE)
     else:
         turned = tf.matmul(tf.reshape(image, [-1, 3]), change.matrix, transpose_b=True)

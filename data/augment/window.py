@@ -44,8 +44,7 @@ def snap(matrix: tf.Tensor, height, width, size: tuple[int, int]) -> Window:
 
 
 def draw(
-    encoded: tf.Tensor,
-    channels: int,
+    image: tf.Tensor,
     window: Window,
     size,
     fill: float,
@@ -53,21 +52,12 @@ def draw(
     filled: bool = False,
     axes: tuple[int, ...] = (0, 1),
 ) -> tf.Tensor:
-    """float32 [size[0], size[1], channels] of an encoded picture; `fill` outside it.
+    """float32 [size[0], size[1], C] of what the window sees, [h, w, C]; `fill` outside it.
 
-    window: of one picture. Of a JPEG only the window is decoded. `filled` says that the target is
-    the whole of `size`, `axes` which may be flipped: what need not be asked costs nothing.
+    window: of one picture. `filled` says that the target is the whole of `size`, `axes` which may
+    be flipped: what need not be asked costs nothing.
     """
-    first, count = window.source[:, 0], window.source[:, 1] - window.source[:, 0]
-
-    def jpeg():
-        return tf.io.decode_and_crop_jpeg(encoded, tf.concat([first, count], 0), channels)
-
-    def other():
-        image = tf.io.decode_image(encoded, channels, expand_animations=False)
-        return tf.slice(image, [first[0], first[1], 0], [count[0], count[1], channels])
-
-    image = tf.cond(tf.io.is_jpeg(encoded), jpeg, other)
+    channels = image.shape[-1]
     sides = size if filled else window.target[:, 1] - window.target[:, 0]
     image = tf.raw_ops.ResizeBilinear(images=image[None], size=sides, half_pixel_centers=True)[0]
     for axis in axes:

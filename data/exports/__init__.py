@@ -69,6 +69,12 @@ class Records:
 def records_of(folder: pathlib.Path, manifest: dict[str, Any]) -> Records:
     """The records that a manifest.json lists. Raises ExportError, SchemaError."""
     example.check_version([manifest.get("schema_version", 0)])
+    looks = manifest.get("channels", {})
+    if looks and (looks["count"] not in (1, 3) or looks["bits"] != 8):
+        raise ExportError(
+            f"{folder}: pictures of {looks['count']} channels of {looks['bits']} bits, which "
+            f"{', '.join(FORMATS)} do not hold; `convoy.records` gives them as arrays"
+        )
     splits = {
         split: tuple(folder / name for name in entry["shards"])
         for split, entry in manifest["splits"].items()

@@ -40,6 +40,7 @@ __all__ = [
     "is_picture",
     "length",
     "name_of",
+    "names_picture",
     "needed",
     "part",
     "path_of",
@@ -53,10 +54,18 @@ PICTURES = (".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".pjpeg", ".pjp", ".png", 
 PICTURES += (".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm", ".pnm")
 
 
+ARRAY = ".npy"  # pictures of a data set that holds no others, else numbers that belong to some
+
+
 def is_picture(name: str) -> bool:
-    """By extension, in any case; hidden files are not."""
+    """By extension, in any case; hidden files are not. Files of a Tree: its own is_picture."""
     base = name.rpartition("/")[2]
     return base.lower().endswith(PICTURES) and not base.startswith(".")
+
+
+def names_picture(text: str) -> bool:
+    """Whether a text of an annotation may be the name of a picture."""
+    return is_picture(text) or (text.lower().endswith(ARRAY) and is_picture(f"{text}{PICTURES[0]}"))
 
 
 class Tree:
@@ -86,11 +95,22 @@ class Tree:
             raise SourceError(f"{self.root}: no such file or folder")
         self._places = places
         self.names: list[str] = sorted(places)
+        self.arrays = not any(map(is_picture, self.names))  # whether .npy files are its pictures
         self.opened: set[str] = set()  # names that were asked for by `where` or `read`
         self.passed_over: dict[str, str] = {}  # name -> why a reader that looked at it left it
 
     def __contains__(self, name: str) -> bool:
         return name in self._places
+
+    def is_picture(self, name: str, hidden: bool = False) -> bool:
+        """By extension, of .npy see ARRAY. hidden: also of files whose names begin with a point."""
+        folders, _, base = name.rpartition("/")
+        name = f"{folders}/{base.lstrip('.')}" if hidden else name
+        return names_picture(name) if self.arrays else is_picture(name)
+
+    def pictures(self) -> list[str]:
+        """Names of the pictures."""
+        return [name for name in self.names if self.is_picture(name)]
 
     def where(self, name: str) -> Where:
         """Where a file lies, or would lie: reading that fails as for any missing file."""

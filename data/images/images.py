@@ -3,7 +3,8 @@
 A plain JPEG or PNG is kept byte for byte. Re-encoded are: pictures that EXIF says are turned, and
 what TensorFlow does not decode or would decode differently (TIFF, WebP, BMP, GIF, CMYK, 16-bit,
 palettes, alpha, files that only a forgiving decoder reads). Lossy sources become JPEG, quality 95;
-others PNG. Gray stays gray, all else becomes RGB (data/images/decoding.py).
+others PNG. Gray stays gray, all else becomes RGB (data/images/decoding.py), unless a recipe wants
+other channels or 16 bits (data/images/channels.py).
 
 Annotations of the pixels as stored are mapped by `Picture` to the upright picture; which frame is
 meant, data/frame.py says.
@@ -18,7 +19,7 @@ import numpy as np
 import PIL.Image
 
 from convoy.data.files import files
-from convoy.data.images import decoding, jpeg, png
+from convoy.data.images import bands, decoding, jpeg, png, wanted
 from convoy.data.sample import BadSample
 
 MAX_PIXELS = 100_000_000
@@ -33,6 +34,9 @@ _TURNS = {
     7: (PIL.Image.Transpose.TRANSVERSE, True, True, True),
     8: (PIL.Image.Transpose.ROTATE_90, True, True, False),
 }
+_SEVERAL = ("GIF", "WEBP", "PNG", "TIFF")  # formats of which a file may hold several pictures
+_ARRAYS = (b"\x93NUMPY", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # .npy and TIFF begin so
+_SAMPLES = 277  # TIFF's tag of the number of channels
 _LOSSY = {"JPEG", "MPO", "WEBP", "AVIF"}
 
 
@@ -92,8 +96,8 @@ class Picture:
         return values[:, ::-1] if mirror_x else values
 
 
-def load(where: files.Where, max_pixels: int = MAX_PIXELS) -> Picture:
-    """Reads, checks and uprights a picture file. Raises BadSample."""
+def load(where: files.Where, max_pixels: int = MAX_PIXELS, *, label: bool = False) -> Picture:
+    """Reads, checks and uprights a picture file. label: as `upright`. Raises BadSample."""
     if files.length(where) > decoding.MAX_BYTES:
         size = f"{files.name_of(where)}: {files.length(where):,} bytes"
         raise BadSample("too_large", f"{size}, more than {decoding.MAX_BYTES:,}")
@@ -105,7 +109,7 @@ def load(where: files.Where, max_pixels: int = MAX_PIXELS) -> Picture:
         detail = f"{files.name_of(where)}: {error.strerror}"
         raise BadSample("unreadable_image", detail) from None
     try:
-        return upright(data, max_pixels)
+        return upright(data, max_pixels, label=label)
     except BadSample as error:
         raise BadSample(error.reason, f"{files.name_of(where)}: {error.detail}") from None
 
@@ -123,20 +127,82 @@ def inspect(data: bytes, max_pixels: int = MAX_PIXELS) -> Header:
         return _header(picture, turn, turned)
 
 
-def upright(data: bytes, max_pixels: int = MAX_PIXELS) -> Picture:
-    """The picture as records keep it: upright, and decodable by TensorFlow. Raises BadSample."""
+def upright(data: bytes, max_pixels: int = MAX_PIXELS, *, label: bool = False) -> Picture:
+    """The picture as records keep it: upright, and decodable by TensorFlow. Raises BadSample.
+
+    label: it says what is in another picture: of 8 bits, whatever the recipe wants of pictures.
+    """
+    if wanted.now().channels and not label:
+        return _of_channels(data, max_pixels)
     header = _by_structure(data, max_pixels)
     if header and header.orientation == 1:
         return Picture(data, header.format.lower(), header.height, header.width)
-    with decoding.opened(data, max_pixels) as (picture, turn, turned):
-        header = _header(picture, turn, turned)
-        pixels = decoding.colors(picture)
+    try:
+        with decoding.opened(data, max_pixels) as (picture, turn, turned):
+            header = _header(picture, turn, turned)
+            _tell(picture, data)
+            pixels = decoding.colors(picture)
+    except BadSample as error:
+        raise _advised(error, data) from None
     del picture  # so that at most two copies of the pixels are there at once
     if header.orientation in _TURNS and not turned:
         pixels = pixels.transpose(_TURNS[header.orientation][0])
     width, height = pixels.size
     kind = "jpeg" if header.format in _LOSSY and max(pixels.size) <= _MAX_JPEG_SIDE else "png"
     return Picture(_encoded(pixels, kind), kind, height, width, header.orientation)
+
+
+def _of_channels(data: bytes, max_pixels: int) -> Picture:
+    """As `upright`, of the channels and bits that the recipe wants."""
+    from convoy.data.images import channels  # and with it tifffile, which few recipes need
+
+    if not data:
+        raise BadSample("empty_image", "the file is empty")
+    want = wanted.now()
+    if kept := channels.kept(data, max_pixels, want):
+        return Picture(data, *kept)
+    pixels, turn = channels.pixels(data, max_pixels, want)
+    if turn in _TURNS:
+        _, swap, mirror_y, mirror_x = _TURNS[turn]
+        pixels = pixels.transpose(1, 0, 2) if swap else pixels
+        pixels = pixels[::-1] if mirror_y else pixels
+        pixels = pixels[:, ::-1] if mirror_x else pixels
+    height, width, count = pixels.shape
+    tall = height * (1 if count in bands.IN_PNG else count)
+    if max(tall, width) > decoding.MAX_SIDE:
+        detail = (
+            f"{width}x{height} of {count} channels: more than {decoding.MAX_SIDE:,} rows in all"
+        )
+        raise BadSample("too_large", detail)
+    return Picture(bands.encode(pixels), "png", height, width, turn)
+
+
+def _tell(picture: PIL.Image.Image, data: bytes) -> None:
+    """Says what of a picture 8-bit gray or RGB does not hold, where nobody asked for more."""
+    if picture.mode.startswith("I") or (picture.format == "PNG" and data[24:25] == b"\x10"):
+        wanted.tell("upper_bits", "has 16 bits: the upper 8 are kept; data.bits: 16 keeps all")
+    samples = picture.tag_v2.get(_SAMPLES, 1) if picture.format == "TIFF" else 1
+    if samples == 4 and picture.mode in ("RGB", "RGBX"):
+        kept = "the first three are taken as RGB; data.channels: 4 keeps all"
+        wanted.tell("dropped_channel", f"has 4 channels: {kept}")
+    if picture.format in _SEVERAL and getattr(picture, "is_animated", False):
+        what = "several pages" if picture.format == "TIFF" else "several frames"
+        wanted.tell("first_frame", f"is a {picture.format} of {what}: the first is taken")
+
+
+def _advised(error: BadSample, data: bytes) -> BadSample:
+    """The same, with what a recipe must say, where only that keeps the picture from being read."""
+    if error.reason != "unsupported_image" or not data.startswith(_ARRAYS):
+        return error
+    from convoy.data.images import arrays  # and with it tifffile
+
+    count, bits = arrays.counted(data)
+    if not count:
+        return error
+    what = "a NumPy array" if data.startswith(arrays.NUMPY) else "a TIFF"
+    more = ", and data.bits: 16 to keep all bits" if bits == 16 else ""
+    detail = f"{what} of {count} channels of {bits} bits: set data.channels: {count}{more}"
+    return BadSample(error.reason, detail)
 
 
 def _by_structure(data: bytes, max_pixels: int) -> Header | None:

@@ -13,7 +13,8 @@ from collections.abc import Iterator
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _MAX_SIDE = 1_000_000  # libpng's PNG_USER_WIDTH_MAX
-_CHANNELS = {0: 1, 2: 3}  # gray and RGB, the colour types that are kept
+_CHANNELS = {0: 1, 2: 3, 4: 2, 6: 4}  # of the colour types without a palette
+_KEPT = (0, 2)  # gray and RGB: the colour types that are kept where nobody asks for more
 _PASSES = (  # Adam7: first row, first column, step down, step right
     (0, 0, 8, 8),
     (0, 4, 8, 8),
@@ -41,6 +42,8 @@ class Structure:
     data: tuple[memoryview, ...]  # of the IDAT chunks
     interlaced: bool
     channels: int
+    depth: int  # bits per value
+    sound: bool  # as `plain`, but of any colour type without a palette, and also of 16 bits
 
 
 def structure(data: bytes) -> Structure | None:
@@ -71,11 +74,14 @@ def structure(data: bytes) -> Structure | None:
     width, height, depth, color, method, filtering, interlace = struct.unpack_from(
         ">IIBBBBB", data, 16
     )
-    plain = plain and (depth, method, filtering) == (8, 0, 0) and color in _CHANNELS
-    plain = plain and interlace < 2 and bool(packed) and min(width, height) > 0
-    plain = plain and max(width, height) <= _MAX_SIDE
+    sound = plain and (method, filtering) == (0, 0) and color in _CHANNELS and depth in (8, 16)
+    sound = sound and interlace < 2 and bool(packed) and min(width, height) > 0
+    sound = sound and max(width, height) <= _MAX_SIDE
+    plain = sound and depth == 8 and color in _KEPT
     channels = _CHANNELS.get(color, 0)
-    return Structure(height, width, plain, exif, tuple(packed), interlace == 1, channels)
+    return Structure(
+        height, width, plain, exif, tuple(packed), interlace == 1, channels, depth, sound
+    )
 
 
 def pixels_ok(png: Structure) -> bool:
@@ -139,7 +145,8 @@ def _rows(png: Structure) -> Iterator[tuple[int, int]]:
     for top, first, down, right in _PASSES if png.interlaced else ((0, 0, 1, 1),):
         height, width = -(-(png.height - top) // down), -(-(png.width - first) // right)
         if height > 0 and width > 0:
-            yield height * (1 + width * png.channels), 1 + width * png.channels
+            stride = 1 + width * png.channels * (png.depth // 8)
+            yield height * stride, stride
 
 
 def _unpacked(unpack, chunks: tuple[memoryview, ...]) -> Iterator[bytes]:

@@ -32,9 +32,14 @@ CHANGES = {
     "frame_upright": "pictures are turned by EXIF; taken as labelled upright",
     "frame_stored": "pictures are turned by EXIF; taken as labelled as they are stored",
     "ignored_region": "regions are marked to be ignored",
+    "sixth_number": "label files have a sixth number, a score or a track, which is not used",
     "bad_keypoints": "objects have keypoints that cannot be read",
     "outside_keypoints": "objects have keypoints outside their picture, which are not learnt",
     "bad_caption": "captions cannot be read",
+    "upper_bits": "pictures have 16 bits, of which the upper 8 are kept",
+    "eight_bits": "pictures have 8 bits, and are widened to 16",
+    "dropped_channel": "pictures have a fourth channel, which is left out",
+    "first_frame": "files hold several pictures, of which the first is taken",
     "bad_frame": "frames of films cannot be read; the picture beside them stands for them",
     "frame_size": "frames of films have another size; the picture beside them stands for them",
     "not_aligned": "frames of films have too little in common with the picture beside them to be "
@@ -61,7 +66,7 @@ def opened(tree: files.Tree | None, listing: Listing, format_name: str, found: b
     """
     if tree is None:
         return Account({}, set(), listing.references, listing.unused)
-    names = [name for name in tree.names if leftover.is_picture(name)]
+    names = [name for name in tree.names if tree.is_picture(name, hidden=True)]
     at: dict[files.Where, list[str]] = {}
     for name in tree.names:
         at.setdefault(tree.place(name), []).append(name)
@@ -126,6 +131,28 @@ def closed(
             "a fault of the ingest, please report it"
         )
     return {"found": len(account.pictures), **parts}, (*told, *account.unused)
+
+
+def backgrounds(counts: Iterable[Mapping[str, Any]], wanted: Sequence[str]) -> tuple[Told, ...]:
+    """Pictures of which an object was left out: what shows it is learnt as background.
+
+    wanted: data.labels; where it names some classes, objects of others are left out on purpose.
+    """
+    fine = {*CHANGES, *(("unknown_class",) if wanted else ())}
+    samples = empty = 0
+    why: dict[str, None] = {}
+    ids: list[str] = []
+    for count in counts:
+        for key, (number, bare) in count["touched"].items():
+            if lost := [reason for reason in key.split("+") if reason not in fine]:
+                samples, empty = samples + number, empty + bare
+                why |= dict.fromkeys(lost)
+                ids += count["touched_ids"][key]
+    if not samples:
+        return ()
+    text = f"an object was left out ({', '.join(sorted(why))}): its place is learnt as background"
+    text += f"; {empty} of them have no object left" if empty else ""
+    return (Told("pictures", samples, text, tuple(ids[: leftover.EXAMPLES])),)
 
 
 def choices(warned: dict[str, int], warnings: Iterable[Sequence[str]]) -> tuple[Told, ...]:

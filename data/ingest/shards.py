@@ -32,6 +32,8 @@ import PIL.Image
 from convoy.data import example, proposals, tfrecord
 from convoy.data.augment.policy import Augment
 from convoy.data.files import files
+from convoy.data.images import bands
+from convoy.data.images.wanted import Wanted, wanting
 from convoy.data.ingest.tally import Tally
 from convoy.data.sample import BadSample, Reference, Sample
 from convoy.data.sources import source
@@ -78,6 +80,8 @@ class Work:
     proposals: str = "none"  # of data.proposals.METHODS
     max_proposals: int = 2000  # per picture
     edge_model: str = ""  # file of edge_boxes' forest; "" = gradients
+    channels: int | None = None  # of every picture; None = 8-bit gray or RGB
+    bits: int = 8  # of each value
 
 
 def plan(references: Sequence[Reference], shard_bytes: float, seed: int) -> list[Shard]:
@@ -190,11 +194,15 @@ def samples(
     for reference in references:
         tally.numbers["read"] += 1
 
-        def warn(reason: str, detail: str, source_id: str = reference.source_id) -> None:
+        reasons: set[str] = set()
+
+        def warn(reason: str, detail: str, own=reasons, source_id=reference.source_id) -> None:
+            own.add(reason)
             tally.warn(source_id, reason, detail)
 
         try:
-            sample = read(reference, work.labels, max_pixels=work.max_pixels, warn=warn)
+            with wanting(Wanted(work.channels, work.bits), warn):
+                sample = read(reference, work.labels, max_pixels=work.max_pixels, warn=warn)
             variants = [sample, *_augmented(sample, copies, work)]
         except BadSample as error:
             tally.rejected.append((reference.source_id, error.reason, error.detail))
@@ -210,12 +218,16 @@ def samples(
             raise IngestError(message.replace("\n", " ")) from error
         tally.numbers["copies"] += len(variants) - 1
         tally.source_ids.append(reference.source_id)
+        if reasons:
+            tally.touch(sample, reasons)
         for variant in variants:
             sha256 = hashlib.sha256(variant.content).hexdigest()
             if work.proposals != "none" and variant.image:
                 variant = _proposed(variant, work)
                 tally.overlaps(variant)
             tally.add(variant, sha256)
+            if work.channels:
+                tally.add_values(bands.values(variant.image, work.channels, work.bits))
             yield variant, sha256
 
 
@@ -251,6 +263,8 @@ def _key(shard: Shard, work: Work) -> str:
     parts = (example.SCHEMA_VERSION, work.format, work.labels, work.max_pixels, augmented)
     if work.proposals != "none":
         parts += (work.proposals, work.max_proposals, work.edge_model)
+    if work.channels:
+        parts += (work.channels, work.bits)
     sha256 = hashlib.sha256(repr((shard.name, parts)).encode("utf-8", "surrogateescape"))
     stamps = _Stamps()
     for reference in shard.references:

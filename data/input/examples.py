@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import pathlib
 
 import tensorflow as tf
 
 from convoy.data.as_written import as_written
-from convoy.data.input.input import count, decode, shards
+from convoy.data.input.pictures import values
+from convoy.data.input.stored import count, shards
 
 _STRING = tf.io.FixedLenFeature([], tf.string, "")
 _SIDE = tf.io.FixedLenFeature([], tf.int64, 0)
@@ -29,21 +31,26 @@ _FEATURES = {
 }
 
 
-def dataset(records: pathlib.Path, split: str, channels: int = 3) -> tf.data.Dataset:
+def dataset(records: pathlib.Path, split: str, channels: int | None = None) -> tf.data.Dataset:
     """See `convoy.records`. Raises FileNotFoundError and ValueError."""
     count(records, split)  # a split that is not there is named
+    own = json.loads((records / "manifest.json").read_text()).get("channels", {})
+    known, bits = own.get("count", 3), own.get("bits", 8)
+    channels = channels or known
+    if channels != known and not {channels, known} <= {1, 3}:
+        raise ValueError(f"{records}: its pictures have {known} channels, asked for are {channels}")
     files = shards(records, split)
     first = next(iter(tf.data.TFRecordDataset(files[:1])), None)
     parsed = None if first is None else tf.io.parse_single_example(first, _FEATURES)
     has_picture = parsed is None or bool(tf.strings.length(parsed["image/encoded"]) > 0)
     return tf.data.TFRecordDataset(files).map(
-        as_written(lambda record: _example(record, channels, has_picture)),
+        as_written(lambda record: _example(record, channels, bits, has_picture)),
         num_parallel_calls=tf.data.AUTOTUNE,
         deterministic=True,
     )
 
 
-def _example(record: tf.Tensor, channels: int, has_picture: bool) -> dict:
+def _example(record: tf.Tensor, channels: int, bits: int, has_picture: bool) -> dict:
     parsed = tf.io.parse_single_example(record, _FEATURES)
     dense = {
         name: tf.sparse.to_dense(value) if isinstance(value, tf.SparseTensor) else value
@@ -63,7 +70,7 @@ def _example(record: tf.Tensor, channels: int, has_picture: bool) -> dict:
     sides = tf.cast(tf.stack([height, width] * 2), tf.float32)
     return {
         **example,
-        "image": decode(dense["image/encoded"], channels),
+        "image": values(dense["image/encoded"], channels, bits),
         "height": height,
         "width": width,
         "boxes": tf.stack([dense[edge] for edge in _EDGES], axis=-1) * sides,

@@ -24,10 +24,11 @@ from convoy.data.as_written import as_written
 from convoy.data.augment import crops, draws, geometry, mix, plan, render, search, window
 from convoy.data.augment.noise import FILL
 from convoy.data.augment.policy import Augment
-from convoy.data.input import broken, film, parse, proposed, unlabelled
+from convoy.data.input import broken, film, parse, pictures, proposed, unlabelled
 from convoy.data.input.balance import Repeats
 from convoy.data.input.broken import Broken
 from convoy.data.input.order import endless
+from convoy.data.input.pictures import decode
 from convoy.data.input.stored import count, shards
 from convoy.models.resize import fit, fit_matrix, mirrored
 from convoy.models.spec import Preprocess, Sentence, Signal
@@ -149,12 +150,12 @@ def evaluation_batches(stream: Stream) -> tf.data.Dataset:
             parsed = parse.block(serialized[None], (content,))
             return {content: parsed[content][0], "serialized": serialized}
         parsed = tf.io.parse_single_example(serialized, parse.PICTURE)
-        image = decode(parsed["image/encoded"], stream.preprocess.channels)
+        image = decode(parsed["image/encoded"], stream.preprocess)
         size = tf.shape(image)[:2]
         image, matrix = fit(image, stream.preprocess, stream.preprocess.size)
         row = {"image": image, "matrix": matrix, "size": size, "serialized": serialized}
         if "frames" in stream.fields:
-            row["frames"] = film.of_record(serialized, image, decode)
+            row["frames"] = film.of_record(serialized, image, pictures.rgb)
         if "proposals" in stream.fields:
             row["proposals"] = proposed.fitted(serialized, size, matrix, stream.preprocess.size)
         return row
@@ -242,13 +243,6 @@ def training_example(stream: Stream, row: dict) -> dict:
     return example
 
 
-def decode(encoded: tf.Tensor, channels: int) -> tf.Tensor:
-    """uint8 [H, W, channels] from JPEG, PNG, BMP or the first frame of a GIF."""
-    image = tf.io.decode_image(encoded, channels=channels, expand_animations=False)
-    image.set_shape([None, None, channels])
-    return image
-
-
 def _onto_input(stream: Stream, key, height, width) -> tf.Tensor:
     """[B, 3, 3] from the canvas of the picture's size onto the network's input."""
     preprocess = stream.preprocess.inside
@@ -260,15 +254,13 @@ def _onto_input(stream: Stream, key, height, width) -> tf.Tensor:
 
 
 def _image(stream: Stream, row: dict) -> tf.Tensor:
-    size, channels = stream.preprocess.inside.size, stream.preprocess.channels
-    policy, made = stream.augment, row["plan"]
+    size, policy, made = stream.preprocess.inside.size, stream.augment, row["plan"]
     if "window" not in row:
-        image = render.picture(decode(row["encoded"], channels), policy, made, size)
+        image = render.picture(decode(row["encoded"], stream.preprocess), policy, made, size)
     else:
         filled, axes = crops.inside(policy), geometry.flipped(policy)
-        image = window.draw(
-            row["encoded"], channels, row["window"], size, FILL, filled=filled, axes=axes
-        )
+        part = pictures.part(row["encoded"], stream.preprocess, row["window"])
+        image = window.draw(part, row["window"], size, FILL, filled=filled, axes=axes)
         image = plan.finish(image, policy, made)
     return mirrored(image, stream.preprocess.margin) if stream.preprocess.margin else image
 
@@ -339,6 +331,6 @@ def _annotation(stream: Stream, row: dict) -> dict:
         annotation["segmentation"] = moved(row["segmentation"], render.IGNORE, 1)
     if "target" in row:
         larger = tuple(side * stream.target_scale for side in size)
-        image = decode(row["target"], stream.preprocess.channels)
+        image = decode(row["target"], stream.preprocess)
         annotation["target"] = render.pair(image, made, shape, size, larger)
     return annotation

@@ -146,7 +146,7 @@ class Stems:
     def __init__(self, tree: files.Tree):
         self._exact: dict[str, list[str]] = collections.defaultdict(list)
         self._folded: dict[str, list[str]] = collections.defaultdict(list)
-        for name in filter(files.is_picture, tree.names):
+        for name in tree.pictures():
             stem = posixpath.splitext(name)[0]
             self._exact[stem].append(name)
             self._folded[stem.casefold()].append(name)
@@ -244,7 +244,7 @@ def beginning(tree: files.Tree, names: Iterable[str]) -> Iterator[list[str]]:
 
 def any_lines(tree: files.Tree, names: Iterable[str], row: Callable[[str], Any]) -> bool:
     """Whether there are pictures, and each of the first texts begins with a line that is a row."""
-    if not any(map(files.is_picture, tree.names)):
+    if not tree.pictures():
         return False
     found = list(beginning(tree, names))
     return bool(found) and all(row(rows[0]) is not None for rows in found)

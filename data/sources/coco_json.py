@@ -209,7 +209,7 @@ class Pictures:
 
     def __init__(self, tree: files.Tree):
         self._tree = tree
-        self._names = [name for name in tree.names if files.is_picture(name)]
+        self._names = tree.pictures()
         self._by_base: dict[str, list[str]] = {}
         folders = set()
         for name in self._names:
@@ -224,7 +224,7 @@ class Pictures:
         return len(self._names)
 
     def __contains__(self, name: str) -> bool:
-        return name in self._tree and files.is_picture(name)
+        return name in self._tree and self._tree.is_picture(name)
 
     def folders(self, file: CocoFile) -> list[str]:
         """Where its file names may begin, the likeliest first."""

@@ -218,7 +218,7 @@ def segment_ids(where: files.Where, size: tuple[int, int]) -> np.ndarray:
     Raises BadSample bad_segmentation.
     """
     try:
-        data = images.load(where).image
+        data = images.load(where, label=True).image
     except BadSample as error:
         raise BadSample("bad_segmentation", error.detail) from None
     values = np.asarray(PIL.Image.open(io.BytesIO(data)), np.int64)

@@ -30,9 +30,10 @@ from convoy.data.images import images
 from convoy.data.objects import Objects, sample_of
 from convoy.data.sample import BadSample, Listing, Reference, Sample, Told
 from convoy.data.sources import Options, SourceError, csv_boxes, csv_table, csv_told, ignore
+from convoy.data.sources.csv_index import Index
 from convoy.data.sources.csv_table import Table
 from convoy.data.sources.layout import pictures, split_of
-from convoy.data.sources.number import finite
+from convoy.data.sources.number import commas, finite
 from convoy.data.sources.numbered import in_order
 from convoy.data.sources.split import SPLITS, hashed_split
 
@@ -45,7 +46,7 @@ def detect(tree: files.Tree) -> bool:
     tables, picture_names = csv_table.names(tree), pictures(tree)
     if not tables or not picture_names:
         return False
-    index = csv_table.Index(tree, picture_names)
+    index = Index(tree, picture_names)
     for name in tables:
         try:
             if csv_table.read(tree, name, index, whole=False).columns:
@@ -59,7 +60,7 @@ def scan(path, options: Options = Options()) -> Listing:
     """Lists the pictures of all tables that are understood. Raises SourceError."""
     tree = files.tree(path)
     picture_names = pictures(tree)
-    index = csv_table.Index(tree, picture_names)
+    index = Index(tree, picture_names)
     tables = [
         csv_table.read(tree, name, index, attributes=options.attributes)
         for name in csv_table.names(tree)
@@ -87,7 +88,7 @@ def scan(path, options: Options = Options()) -> Listing:
         raise SourceError(
             f"{tree.root}: {understood[0].name} names no class in any row; expected a column class "
             f"or label, and boxes as numbers with a point; row {understood[0].rows[0][0]} is "
-            f"{understood[0].rows[0][1]}"
+            f"{understood[0].rows[0][1]}{commas(understood[0].rows[0][1])}"
         )
     references = []
     for (split, name), rows in sorted(groups.items()):

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from convoy.data.sample import BadSample
-from convoy.data.sources.number import finite
+from convoy.data.sources.number import commas, finite
 
 CORNERS, SIDES, CENTRE = "corners", "sides", "centre"
 # (ymin, xmin, ymax, xmax), (ymin, xmin, height, width), (y, x of the centre, height, width)
@@ -95,6 +95,7 @@ def box_of(where: str, cells: Sequence[str], box: Box) -> list[float] | None:
         found = [finite(text) for text in texts]
     if not found or None in found:
         detail = f"{where}: expected four numbers as the box, got {', '.join(texts)!r}"
+        detail += commas(texts)
         raise BadSample("corrupt_annotation", detail)
     y, x, a, b = found
     if box.form != CORNERS:

@@ -18,8 +18,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from convoy.data.files import files
-from convoy.data.sources import SourceError, csv_boxes, stated, text_lines
+from convoy.data.sources import SourceError, csv_boxes, text_lines
 from convoy.data.sources.csv_boxes import CORNERS, key_of
+from convoy.data.sources.csv_index import Index
 from convoy.data.sources.layout import split_in, split_of
 from convoy.data.sources.split import SPLITS
 from convoy.data.sources.voc_layout import decoded
@@ -44,48 +45,6 @@ _MAYBE = ("id", "name", "frame", "uri", "url", "src", "ids")
 _NUMBERS = ("", "index", "unnamed0", "unnamed01")  # columns that pandas writes
 _OF_SPLITS = ("train", "training", "validation", "validate", "val", "test", "unassigned")
 CELEBA = "list_attr_celeba.txt"  # blanks between the cells, below a line with their number
-
-
-class Index:
-    """Pictures by what a table may call them."""
-
-    def __init__(self, tree: files.Tree, names: Sequence[str]):
-        self._names = set(names)
-        self._bases: dict[str, list[str]] = {}
-        for name in names:
-            base = posixpath.basename(name)
-            for key in {base, posixpath.splitext(base)[0]}:
-                self._bases.setdefault(key, []).append(name)
-
-    def find(self, text: str, folder: str, split: str | None = None) -> str | None:
-        """The picture that a cell of a table in `folder` means."""
-        for name in stated.alternatives(text):
-            same = self._named(name, folder, split)
-            if same:
-                return same[0] if len(same) == 1 else None
-        return None
-
-    def _named(self, text: str, folder: str, split: str | None) -> list[str]:
-        """The picture of that name, or all that may be meant."""
-        parts = [p for p in text.replace("\\", "/").split("/") if p not in ("", ".")]
-        if not parts:
-            return []
-        below = [p for p in parts if p != ".."]
-        ends = ("/".join(below[i:]) for i in range(len(below)))
-        near = posixpath.normpath(posixpath.join(folder, *parts))
-        matches = [name for name in (near, *ends) if name in self._names]
-        if matches:
-            return matches[:1]
-        base = parts[-1]
-        stem = posixpath.splitext(base)[0] if files.is_picture(base) else base
-        same = self._bases.get(base) or self._bases.get(stem) or []
-        for narrow in (
-            lambda name: posixpath.dirname(name).endswith("/".join(below[:-1])),
-            lambda name: split is not None and split_of(name) == split,
-            lambda name: name.startswith(f"{folder}/"),
-        ):
-            same = [name for name in same if narrow(name)] or same
-        return same
 
 
 class Columns(NamedTuple):
@@ -155,7 +114,7 @@ def read(tree: files.Tree, name: str, index: Index, whole: bool = True, attribut
     if isinstance(column, str):
         return Table(name, None, rows, why=column)
     cell = first[column]
-    if files.is_picture(cell) or (key_of(cell) not in _PICTURE and is_there(cell)):
+    if files.names_picture(cell) or (key_of(cell) not in _PICTURE and is_there(cell)):
         columns = _without_header(column, [first, *some])
     else:
         known = _of_attributes(column, first, attributes) if attributes else None
@@ -186,7 +145,7 @@ def _readable(columns: Columns, rows: list) -> tuple[Columns, str]:
 
 def _spare(columns: Columns, header: list[str], picture: str) -> tuple[str, ...]:
     """Names of the columns that are not read."""
-    if files.is_picture(picture):
+    if files.names_picture(picture):
         return ()
     used = {columns.picture, columns.label, columns.split, columns.confidence, *columns.size}
     used |= {*(columns.box.columns if columns.box else ()), *(i for i, _ in columns.flags)}
@@ -200,7 +159,7 @@ def _picture_column(first: list[str], some: list[list[str]], is_there) -> int | 
     """The position of the column of pictures, or why there is none."""
     matches = [sum(is_there(row[i]) for row in some if i < len(row)) for i in range(len(first))]
     keys = [key_of(cell) for cell in first]
-    if not any(map(files.is_picture, first)):
+    if not any(map(files.names_picture, first)):
         named = sorted((_PICTURE.index(key), i) for i, key in enumerate(keys) if key in _PICTURE)
         for _, i in named:
             if matches[i]:
@@ -211,7 +170,7 @@ def _picture_column(first: list[str], some: list[list[str]], is_there) -> int | 
             if key in _MAYBE and matches[i]:
                 return i
     endings = [
-        sum(files.is_picture(row[i]) for row in [first, *some] if i < len(row))
+        sum(files.names_picture(row[i]) for row in [first, *some] if i < len(row))
         for i in range(len(first))
     ]
     found = [matches[i] + is_there(cell) for i, cell in enumerate(first)]

@@ -78,7 +78,9 @@ def _picture(task: Any) -> str:
         return ""
     data = task.get("data") if isinstance(task.get("data"), dict) else task
     texts = [v for v in data.values() if isinstance(v, str) and len(v) < 4096]
-    named = (n for text in texts for n in stated.alternatives(text.strip()) if files.is_picture(n))
+    named = (
+        n for text in texts for n in stated.alternatives(text.strip()) if files.names_picture(n)
+    )
     first = next(named, "")
     return next((t.strip() for t in texts if first and first in stated.alternatives(t.strip())), "")
 

@@ -92,7 +92,7 @@ def scan(path, options: Options = Options()) -> Listing:
         image = where if inside else tree.where(source_id)
         references.append(Reference(source_id, split, image, (where, inside, not shapes)))
     references.sort(key=lambda reference: (reference.split, reference.source_id))
-    alone = len(finder) - sum(files.is_picture(name) and name in tree for name in by_picture)
+    alone = len(finder) - sum(tree.is_picture(name) and name in tree for name in by_picture)
     notes = [f"{num_others} JSON files are not labelme's: left out"] if num_others else []
     notes += [f"{alone} pictures have no JSON file: left out"] if alone > 0 else []
     if shapes and flags:
@@ -170,7 +170,7 @@ class _Finder:
     def __init__(self, tree: files.Tree):
         self._tree, self._pictures = tree, coco_json.Pictures(tree)
         self._stems: dict[str, list[str]] = {}
-        for name in filter(files.is_picture, tree.names):
+        for name in tree.pictures():
             stem = posixpath.splitext(posixpath.basename(name))[0]
             self._stems.setdefault(stem, []).append(name)
 
@@ -186,7 +186,7 @@ class _Finder:
         folder, base = posixpath.split(json_name)
         image_path = coco_json.relative(image_path) if isinstance(image_path, str) else ""
         path = posixpath.normpath(posixpath.join(folder, image_path))
-        if files.is_picture(path) and path in self._tree:
+        if self._tree.is_picture(path) and path in self._tree:
             return path
         stem = posixpath.splitext(base)[0]
         alike = self._stems.get(stem, [])
@@ -285,7 +285,7 @@ def _points(shape: dict) -> np.ndarray:
 def _pasted(shape: dict, outline: list[float], objects: Objects, where: str) -> masks.Mask:
     """The mask's PNG in a picture of the whole size. Raises ValueError, BadSample."""
     data = _unpack(shape.get("mask"), "bad_segmentation", where)
-    picture = images.upright(data)
+    picture = images.upright(data, label=True)
     small = np.asarray(PIL.Image.open(io.BytesIO(picture.image)).convert("L")) != 0
     top, left, bottom, right = map(int, masks.bounds([outline]))
     if small.shape != (bottom - top, right - left):

@@ -80,11 +80,7 @@ def split_in(stem: str) -> str | None:
 
 def pictures(tree: files.Tree) -> list[str]:
     """Names of the pictures that lie in no hidden folder."""
-    return [
-        name
-        for name in tree.names
-        if files.is_picture(name) and not name.startswith(".") and "/." not in name
-    ]
+    return [n for n in tree.pictures() if not n.startswith(".") and "/." not in n]
 
 
 def beginning(tree: files.Tree, name: str, count: int) -> bytes:

@@ -20,6 +20,7 @@ from collections.abc import Iterable, Iterator
 from convoy.data.files import files
 from convoy.data.sample import Told
 from convoy.data.sources import SourceError, layout
+from convoy.data.sources.number import commas
 
 # Readers that take classes from names of folders, or none: what annotates would be lost to them.
 BY_FOLDERS = ("folder", "pictures", "pairs", "style")
@@ -63,14 +64,16 @@ def _begins(tree: files.Tree, name: str) -> str:
         text = layout.beginning(tree, name, _LOOK_BYTES).decode("utf-8-sig", "replace")
     except OSError:
         return ""
-    first = " ".join(text.split())[:60]
-    return f" (it begins {first!r})" if first else ""
+    words = text.split()
+    first = " ".join(words)[:60]
+    return f" (it begins {first!r}{commas(words[:_PROBE])})" if first else ""
 
 
 def unused_files(tree: files.Tree, claimed: set[str]) -> list[str]:
     """Names of the files but pictures that were not read, and that no reference needs."""
     used = (tree.opened - tree.passed_over.keys()) | {*tree.unpacked}
-    return [n for n in tree.names if n not in used and n not in claimed and not is_picture(n)]
+    known = used | claimed
+    return [n for n in tree.names if n not in known and not tree.is_picture(n, hidden=True)]
 
 
 def told_files(tree: files.Tree, left: Iterable[str]) -> tuple[Told, ...]:
@@ -188,8 +191,3 @@ def _table_speaks_of(text: str, delimiter: str, stems: set[str]) -> bool:
 
 def _base(path: str) -> str:
     return path.replace("\\", "/").rpartition("/")[2]
-
-
-def is_picture(name: str) -> bool:
-    """By extension; hidden ones too, so that they are counted."""
-    return files.is_picture(name.rpartition("/")[2].lstrip("."))

@@ -23,7 +23,8 @@ def detect(tree: files.Tree) -> bool:
     """Pictures, and no file that may annotate them. The last reader to be asked."""
     pictures = layout.pictures(tree)
     stems = {name.rpartition(".")[0] for name in pictures}
-    split = ((stem, ending.lower()) for stem, _, ending in (n.rpartition(".") for n in tree.names))
+    others = (name for name in tree.names if not tree.is_picture(name))
+    split = ((stem, ending.lower()) for stem, _, ending in (n.rpartition(".") for n in others))
     return bool(pictures) and not any(
         _NOTES.fullmatch(ending) or (ending == "txt" and stem in stems) for stem, ending in split
     )
@@ -44,8 +45,8 @@ def listed(tree: files.Tree, options: Options, annotation=None) -> Listing:
     names = layout.pictures(tree)
     if not names:
         raise SourceError(
-            f"{tree.root}: expected pictures ({', '.join(files.PICTURES)}), found none among "
-            f"{len(tree.names)} files"
+            f"{tree.root}: expected pictures ({', '.join((*files.PICTURES, files.ARRAY))}), found "
+            f"none among {len(tree.names)} files"
         )
     references = [
         Reference(

@@ -7,10 +7,11 @@ that nobody can know which are meant, the set is refused until the format is sai
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 from convoy.data.files import files
-from convoy.data.sample import Listing, Told
+from convoy.data.sample import Listing, Reference, Told
 from convoy.data.sources import SOURCES, SourceError, leftover, source
 
 # Readers of files that annotate pictures, one by one or all together.
@@ -54,11 +55,23 @@ def look(
         except SourceError:  # it looks like this format, and is none
             continue
         read = {reference.image for reference in listing.references}
-        both = sorted(r.source_id for r in other.references if r.image in read and r.annotation)
+        there = {rest.place(n) for n in rest.names}
+        both = sorted(
+            r.source_id
+            for r in other.references
+            if r.image in read and r.annotation and _annotated(r, rest.root, there)
+        )
         used = [n for n in left if n in rest.opened and n not in rest.passed_over]
         if both and used:
             return [_told(tree, (format_name, listing.labels), (name, other.labels), both, used)]
     return []
+
+
+def _annotated(reference: Reference, root: str, there: set) -> bool:
+    """Whether a file that an annotation is read of is there, where it names any."""
+    own = {place for place in files.places(reference.annotation) if place != reference.image}
+    own = {place for place in own if files.path_of(place).startswith(f"{root}{os.sep}")}
+    return not own or bool(own & there)
 
 
 def _told(tree, first, second, both: list[str], used: list[str]) -> Told:

@@ -43,7 +43,7 @@ def scan(path, options: Options = Options()) -> Listing:
     tree = files.tree(path)
     rejected: list[tuple[str, str, str]] = []
     pages, others = [], 0
-    pictures = {n for n in tree.names if files.is_picture(n)}
+    pictures = {*tree.pictures()}
     for name, content in annotated.contents(tree, _names(tree), lambda _: True, rejected):
         picture = _picture(name, pictures)
         if not _is_ours(content):

@@ -51,7 +51,7 @@ class _File(NamedTuple):
 
 def detect(tree: files.Tree) -> bool:
     """A layout above, and no picture."""
-    if any(map(files.is_picture, tree.names)):
+    if tree.pictures():
         return False
     return bool(_class_files(tree) or _class_folders(tree) or _tables(tree))
 

@@ -42,7 +42,7 @@ def scan(path, options: Options = Options()) -> Listing:
         raise SourceError(
             f"{tree.root}: expected train/nXXXXXXXX/nXXXXXXXX_boxes.txt or {_VAL}, found none"
         )
-    pictures = [name for name in tree.under(root.rstrip("/")) if files.is_picture(name)]
+    pictures = [name for name in tree.under(root.rstrip("/")) if tree.is_picture(name)]
     rows = _rows(tree, root)
     entries = []  # (split, synset, rows, name)
     for name in pictures:

@@ -16,7 +16,6 @@ are numbered as in class_names.txt; where there is none and all of them are VOC'
 
 from __future__ import annotations
 
-import itertools
 import posixpath
 from collections.abc import Iterator
 
@@ -24,8 +23,8 @@ from convoy.data.files import files
 from convoy.data.images import images
 from convoy.data.objects import Objects
 from convoy.data.sample import BadSample, Listing, Reference, Sample, Told
-from convoy.data.sources import Options, SourceError, ignore, voc_xml
-from convoy.data.sources.number import finite
+from convoy.data.sources import Options, SourceError, ignore, layout, voc_xml, yolo, yolo_layout
+from convoy.data.sources.number import commas, finite
 from convoy.data.sources.voc_layout import check_lists, lists, prefixes, split_of
 from convoy.data.sources.voc_names import NAMES, class_names
 from convoy.data.sources.voc_pictures import IMAGE_FOLDERS, Year, find
@@ -47,11 +46,20 @@ _PROBE = 10  # files looked into by detect
 def detect(tree: files.Tree) -> bool:
     """XML files whose root is <annotation>, with pictures where VOC and labelling tools keep them.
 
-    Not so ImageNet's, whose pictures are in Data.
+    Not so ImageNet's, whose pictures are in Data, nor a few XML files in a set of YOLO's.
     """
     _, found = find(tree)
-    annotations = (tree.where(name) for year in found.values() for name in year.texts.values())
-    return any(map(voc_xml.is_annotation, itertools.islice(annotations, _PROBE)))
+    texts = [name for year in found.values() for name in year.texts.values()]
+    some = map(tree.where, texts[:_PROBE])
+    return any(map(voc_xml.is_annotation, some)) and not _strays(tree, len(texts))
+
+
+def _strays(tree: files.Tree, count: int) -> bool:
+    """Whether most pictures have a YOLO text, and less than half as many an XML: these are left
+    over from something else, and told as any other file.
+    """
+    labels, _ = yolo_layout.label_files(tree, layout.pictures(tree))
+    return 2 * count < len(labels) and yolo.detect(tree)
 
 
 def scan(path, options: Options = Options()) -> Listing:
@@ -122,10 +130,14 @@ def read(reference: Reference, labels, *, max_pixels=images.MAX_PIXELS, warn=ign
     for index, node in enumerate(tree.findall("object"), start=1):
         tags = {child.tag: child for child in node}
         name = (tags["name"].text or "").strip() if "name" in tags else ""
+        box = voc_xml.corners(tags, first)
+        if None in box and (why := commas(child.text for child in tags.get("bndbox", ()))):
+            warn("missing_box", f"{file_name}: {name} has no complete box{why}")
+            continue
         view = (tags["pose"].text or "").strip() if "pose" in tags else ""
         objects.add(
             name,
-            voc_xml.corners(tags, first),
+            box,
             difficult=voc_xml.flag(tags, "difficult"),
             truncated=voc_xml.flag(tags, "truncated"),
             view="" if view == "Unspecified" else view,

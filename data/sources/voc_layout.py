@@ -125,8 +125,8 @@ def _key(line: str, all_keys: Container[str]) -> str:
     """The key of a line such as `000005`, `000005 -1`, `a b 1`, `JPEGImages/000005.jpg`."""
     first = line.split()[0]
     for word in (line, line.rsplit(None, 1)[0], first):
-        stem = posixpath.splitext(word)[0] if files.is_picture(word) else word
+        stem = posixpath.splitext(word)[0] if files.names_picture(word) else word
         for key in (word, stem, stem.partition("/")[2]):
             if key in all_keys:
                 return key
-    return posixpath.splitext(first)[0] if files.is_picture(first) else first
+    return posixpath.splitext(first)[0] if files.names_picture(first) else first

@@ -35,9 +35,7 @@ def find(tree: files.Tree) -> tuple[dict[str, dict[str, str]], dict[str, Year]]:
         return {}, {}
     order = [name.lower() for name in IMAGE_FOLDERS]
     ranked: dict[str, dict[int, dict[str, list[str]]]] = {}  # year -> rank of the folder -> key
-    for name in tree.names:
-        if not files.is_picture(name):
-            continue
+    for name in tree.pictures():
         *folders, _ = name.split("/")
         stem = posixpath.splitext(name)[0]
         for depth, folder in enumerate(folders):

@@ -125,7 +125,7 @@ def scan(path, options: Options = Options()) -> Listing:
 def _notes(tree: files.Tree, references: list[Reference], unlisted: int) -> tuple[str, ...]:
     used = {reference.image for reference in references}
     used |= {png for reference in references for _, png in reference.annotation[1]}
-    rest = sum(files.is_picture(name) and tree.where(name) not in used for name in tree.names)
+    rest = sum(tree.is_picture(name) and tree.where(name) not in used for name in tree.names)
     counts = (
         (unlisted, "texts are in no list of ImageSets"),
         (rest, "pictures have no text listed"),
@@ -274,7 +274,7 @@ def _decoded(text: bytes) -> str:
 def _finder(tree: files.Tree) -> Callable[..., str]:
     """name in a text, year, whether a mask -> name in the tree, or the name where there is none."""
     by_end: dict[str, list[str]] = {}
-    for name in filter(files.is_picture, tree.names):
+    for name in tree.pictures():
         base = posixpath.basename(name)
         for end in (base, posixpath.splitext(base)[0]):
             by_end.setdefault(end, []).append(name)

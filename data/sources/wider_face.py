@@ -24,7 +24,7 @@ FACE = "face"
 
 def detect(tree: files.Tree) -> bool:
     """A list whose first lines are a picture, a number and a face."""
-    if not any(map(files.is_picture, tree.names)):
+    if not tree.pictures():
         return False
     return any(_begins(rows) for rows in annotated.beginning(tree, _names(tree)))
 
@@ -62,7 +62,7 @@ def _names(tree: files.Tree) -> list[str]:
 def _begins(rows: list[str]) -> bool:
     return (
         len(rows) > 2
-        and files.is_picture(rows[0].strip())
+        and files.names_picture(rows[0].strip())
         and rows[1].strip().isdecimal()
         and len(rows[2].split()) in (4, 10)
         and None not in map(finite, rows[2].split())
@@ -72,7 +72,7 @@ def _begins(rows: list[str]) -> bool:
 def _pages(name: str, rows: list[str], rejected: list) -> list[Page]:
     """Of one list; a block with a fault is rejected, and reading goes on at the next picture."""
     split = layout.split_in(posixpath.splitext(posixpath.basename(name))[0])
-    starts = [i for i, row in enumerate(rows) if files.is_picture(row.strip())]
+    starts = [i for i, row in enumerate(rows) if files.names_picture(row.strip())]
     pages = []
     for start, end in zip(starts, [*starts[1:], len(rows)], strict=True):
         picture = rows[start].strip()

@@ -4,10 +4,10 @@ Folders `images/train` with `labels/train`, Roboflow's `train/images` with `trai
 beside pictures; configuration, names and splits: data/sources/yolo_layout.py. A picture that
 several lists name is listed once for each. Without a .txt, or with an empty one, it has no objects.
 
-After the class come 4 numbers, a box; 5, a box and its score, which is left out; or x y of 3 points
-and more, an outline: its mask and the box around it. With kpt_shape in data.yaml: a box and its
-keypoints. Coordinates are continuous, 0 and 1 are the borders; what lies beyond by no more than
-rounding (0.00001) is moved to them. They are of the picture as EXIF turns it: data/frame.py.
+After the class come 4 numbers, a box; 5, a box and its score, which is left out and told; or x y of
+3 points and more, an outline: its mask and the box around it. With kpt_shape in data.yaml: a box
+and its keypoints. Coordinates are continuous, 0 and 1 are the borders; what lies beyond by no more
+than rounding (0.00001) is moved to them. They are of the picture as EXIF turns it: data/frame.py.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from convoy.data.objects import Objects
 from convoy.data.sample import BadSample, Listing, Reference, Sample, Told
 from convoy.data.sources import Options, SourceError, ignore, yolo_layout
 from convoy.data.sources.layout import pictures, split_of
+from convoy.data.sources.number import commas
 from convoy.data.sources.numbered import label_by_number
 from convoy.data.sources.split import hashed_split
 
@@ -124,6 +125,9 @@ def read(reference: Reference, labels, *, max_pixels=images.MAX_PIXELS, warn=ign
     picture = images.load(reference.image, max_pixels)
     objects = Objects(reference, picture, labels, warn, where=file_name)
     size = np.array([objects.width, objects.height])
+    if scored := sum(len(values) == 5 for _, values in rows if not keypoints[0]):
+        told = f"{file_name}: {scored} objects have a sixth number, a score or a track: not used"
+        warn("sixth_number", told)
     for number, values in rows:
         place = index[number] if number < len(index) else -1 if index else number
         name = labels[place] if 0 <= place < len(labels) else f"number {number}"
@@ -221,7 +225,7 @@ def _rows(where: files.Where, keypoints=(0, 0)) -> list[tuple[int, list[float]]]
             raise BadSample(
                 "corrupt_annotation",
                 f"{path} line {line}: expected a class, from 0, and cx cy w h {alternative}; got "
-                f"{' '.join(cells)[:80]!r}",
+                f"{' '.join(cells)[:80]!r}{commas(cells)}",
             )
         rows.append((int(number), values))
     return rows

@@ -129,7 +129,7 @@ def lists_at_top(tree: files.Tree) -> tuple[tuple[str, str], ...]:
         split = SPLITS.get(stem.lower())
         if split and ending == ".txt" and name.count("/") < 2:
             rows = lines(tree, name)
-            if rows and files.is_picture(rows[0].split("\t")[0]):
+            if rows and files.names_picture(rows[0].split("\t")[0]):
                 lists.append((split, name))
     return tuple(lists)
 

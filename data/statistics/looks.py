@@ -8,7 +8,7 @@ import io
 import numpy as np
 import PIL.Image
 
-from convoy.data.images import images  # noqa: F401  (sets PIL's limits and silences its remarks)
+from convoy.data.images import bands, images  # noqa: F401  (sets PIL's limits and silences its remarks)
 
 SIDE_PX = 64  # the longer side of what is looked at; JPEGs are decoded at 1/2, 1/4 or 1/8 of theirs
 
@@ -41,7 +41,13 @@ def gray(encoded: bytes) -> tuple[PIL.Image.Image, tuple[int, int], int] | None:
     The gray picture has SIDE_PX or more on its shorter side where the picture has so many.
     """
     try:
+        if count := bands.stacked(encoded):
+            seen = bands.view(encoded)
+            return seen, seen.size, count
         with PIL.Image.open(io.BytesIO(encoded)) as picture:
+            if picture.mode.startswith("I;16"):
+                upper = np.asarray(picture) >> 8
+                return PIL.Image.fromarray(upper.astype(np.uint8)), picture.size, 1
             size, channels = picture.size, len(picture.getbands())
             picture.draft("L", (SIDE_PX, SIDE_PX))
             return picture.convert("L"), size, channels

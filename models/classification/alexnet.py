@@ -85,7 +85,7 @@ def features(x, v: Variant) -> dict:
     start = paper_start if v.paper_init else torch_start
     x = keras.layers.ZeroPadding2D(v.padding, name="conv1_pad")(x)
     x = conv1 = keras.layers.Conv2D(
-        v.filters[0], 11, 4, activation="relu", name="conv1", **start(11 * 11 * 3)
+        v.filters[0], 11, 4, activation="relu", name="conv1", **start(11 * 11 * x.shape[-1])
     )(x)
     x = norm_and_pool(x, v, "1")
     maps = {"s4": conv1}

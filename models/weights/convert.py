@@ -9,6 +9,7 @@ import numpy as np
 
 from convoy.models.keras_internals import inbound_nodes
 from convoy.models.layers import Normalize
+from convoy.models.rows import TORCH
 from convoy.models.spec import Preprocess
 
 Values = dict[str, np.ndarray]
@@ -95,7 +96,7 @@ def darknet_variance(variance: np.ndarray, epsilon: float) -> np.ndarray:
         return (np.sqrt(variance.astype(np.float64)) + 1e-6) ** 2 - epsilon
 
 
-def other_pixels(value: np.ndarray, theirs: Preprocess, normalize: Normalize):
+def other_pixels(value: np.ndarray, theirs: Preprocess, normalize: Normalize | Preprocess):
     """A first kernel [h, w, c, out] made for `theirs` -> (the kernel for our pixels, a bias).
 
     Exact but for the border, where zeros of padding stand for slightly different colours. None
@@ -111,6 +112,22 @@ def other_pixels(value: np.ndarray, theirs: Preprocess, normalize: Normalize):
     changed = np.empty(value.shape, np.float64)
     changed[:, :, to_ours] = value * factor[:, None]
     return changed, np.einsum("hwco,c->o", value.astype(np.float64), offset)
+
+
+def spread(value: np.ndarray, theirs: Preprocess, channels: int):
+    """A first kernel [h, w, 3, out] made for RGB -> (one of `channels` channels, a bias or None).
+
+    The channels here are standardised by their own mean and deviation. So is a colour of ImageNet
+    by that set's: the kernel is first changed to the one that sees colours so (`other_pixels`).
+    Then every channel gets the mean over the three colours times 3 / channels: where all channels
+    are alike, the answer is that to a gray picture; of one channel it is the sum over the colours.
+    Three channels are red, green and blue, and keep their own.
+    """
+    value, bias = other_pixels(value, theirs, TORCH)
+    if channels == 3:
+        return value, bias
+    mean = value.astype(np.float64).mean(axis=2, keepdims=True)
+    return np.repeat(mean, channels, axis=2) * (3 / channels), bias
 
 
 def _affine(p) -> tuple[np.ndarray, np.ndarray, list[int]]:

@@ -232,6 +232,9 @@ def _translate(layers, table, graph: convert.Graph, kind: str, pixels, report: R
 
 
 def _other_pixels(values, layer, normalize, pixels, report: Report) -> None:
+    if normalize is not None and normalize.channel_order == "bands":
+        _spread(values, layer, pixels, report)
+        return
     if normalize is None or values["kernel"].shape != tuple(layer.kernel.shape):
         return
     if len(layer.kernel.shape) != 4 or layer.kernel.shape[2] != 3:
@@ -240,6 +243,17 @@ def _other_pixels(values, layer, normalize, pixels, report: Report) -> None:
     if bias is not None:
         values["bias"] = values.get("bias", 0.0) + bias
         report.notes.append(f"{layer.name}: changed to the pixels that this network sees")
+
+
+def _spread(values, layer, pixels, report: Report) -> None:
+    """A kernel of red, green and blue over the channels that this network sees."""
+    ours, theirs = tuple(layer.kernel.shape), values["kernel"].shape
+    if len(theirs) != 4 or theirs[2] != 3 or (*theirs[:2], theirs[3]) != (*ours[:2], ours[3]):
+        return
+    values["kernel"], bias = convert.spread(values["kernel"], pixels, ours[2])
+    if bias is not None:
+        values["bias"] = values.get("bias", 0.0) + bias
+    report.notes.append(f"{layer.name}: from red, green and blue to {ours[2]} channels")
 
 
 def _compare(values, graph: convert.Graph, report: Report) -> list:

@@ -49,13 +49,14 @@ def load(run: str | pathlib.Path, precision: str = "float32") -> tuple[Task, lis
     return network.load(pathlib.Path(run), precision)
 
 
-def records(folder: str | pathlib.Path, split: str, channels: int = 3) -> tf.data.Dataset:
+def records(folder: str | pathlib.Path, split: str, channels: int | None = None) -> tf.data.Dataset:
     """The records of a split, one dict of tensors each, in file order.
 
-    image uint8 [H, W, channels], RGB or with channels=1 gray; source_id string; height, width
-    int64; labels [M] int64; boxes [N, 4] float32 ymin, xmin, ymax, xmax in pixels; classes [N]
-    int64; difficult and crowd [N] bool; captions [C] string; sentence string, in which case
-    there is no image. Raises FileNotFoundError, and ValueError for a split that is not there.
+    image uint8 [H, W, channels], RGB or with channels=1 gray, of records of other channels or of 16
+    bits those, uint16; source_id string; height, width int64; labels [M] int64; boxes [N, 4]
+    float32 ymin, xmin, ymax, xmax in pixels; classes [N] int64; difficult and crowd [N] bool;
+    captions [C] string; sentence string, in which case there is no image. Raises
+    FileNotFoundError, and ValueError for a split that is not there.
     """
     from convoy.data.input import examples
 

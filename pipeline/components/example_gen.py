@@ -14,26 +14,27 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-import hashlib
+import difflib
 import json
 import pathlib
 import shutil
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pydantic
 from absl import logging
 
-from convoy.data import example, labels
+from convoy.data import labels
 from convoy.data.augment.policy import Augment
 from convoy.data.files import files
-from convoy.data.ingest import account, duplicates, prepare, shards, tally, tfds_metadata
+from convoy.data.ingest import account, prepare, shards, tfds_metadata, written
 from convoy.data.ingest.shards import IngestError, Shard, Work
 from convoy.data.sample import Listing, Reference
 from convoy.data.sources import Options, SourceError, detect, source
 from convoy.pipeline.artifacts import write_bytes, write_json
 from convoy.pipeline.config import Recipe
+from convoy.pipeline.errors import ConfigError
 
 INPUTS: dict[str, str] = {}  # raw data alone
 MIB = 1 << 20
@@ -46,6 +47,7 @@ class TooManyRejected(IngestError):
 # Parameters that readers know by the same names.
 OF_READERS = ("labels", "holdout", "seed", "image_sets", "ignore", "scale")
 OF_READERS += ("attributes", "frames", "align")
+OF_PICTURES = ("channels", "bits")  # of data: what is kept of pictures, whatever the reader
 
 
 class Params(pydantic.BaseModel):
@@ -65,6 +67,8 @@ class Params(pydantic.BaseModel):
     frames: int = 1
     align: str = "none"
     exif: str = "auto"
+    channels: int | None = None
+    bits: int = 8
     copies: int = 0
     augment: Augment = Augment()
     shard_mb: float = 64.0
@@ -75,6 +79,8 @@ class Params(pydantic.BaseModel):
     edge_model: str = ""
     seed: int = 0
     beam: tuple[str, ...] = pydantic.Field((), exclude=True)
+    # Classes that train.class_weights names: an unknown one is told before a picture is read.
+    weighted: tuple[str, ...] = pydantic.Field((), exclude=True)
 
 
 def params_of(recipe: Recipe) -> Params:
@@ -86,6 +92,7 @@ def params_of(recipe: Recipe) -> Params:
         train=data.train,
         splits=tuple(splits),
         exif=data.exif,
+        **{key: getattr(data, key) for key in OF_PICTURES},
         **{key: getattr(data, key) for key in OF_READERS if key != "seed"},
         copies=ingest.copies,
         augment=ingest.augment,
@@ -97,11 +104,25 @@ def params_of(recipe: Recipe) -> Params:
         edge_model=ingest.edge_model,
         seed=recipe.seed,
         beam=ingest.beam,
+        weighted=_weighted(recipe),
     )
 
 
+def _weighted(recipe: Recipe) -> tuple[str, ...]:
+    weights = recipe.train.class_weights
+    return tuple(weights) if isinstance(weights, dict) else ()
+
+
+def _check_weighted(weighted: Sequence[str], names: Sequence[str]) -> None:
+    for name in weighted:
+        if name not in names:
+            close = difflib.get_close_matches(name, names, n=1, cutoff=0.4)
+            hint = f"did you mean {close[0]!r}?" if close else f"classes: {', '.join(names[:10])}"
+            raise ConfigError(f"train.class_weights: no class is called {name!r}; {hint}")
+
+
 def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Path) -> None:
-    """inputs: {"source": folder of the data set}. Raises SourceError, IngestError."""
+    """inputs: {"source": folder of the data set}. Raises SourceError, IngestError, ConfigError."""
     workdir = pathlib.Path(workdir)
     workdir.mkdir(parents=True, exist_ok=True)
     tree, format_name, listing = listed(inputs["source"], params)
@@ -109,12 +130,15 @@ def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Pat
     if not params.splits:
         params = params.model_copy(update={"format": format_name, "splits": splits_of(listing)})
     names, segments = listing.labels, listing.segmentation_labels
+    _check_weighted(params.weighted, (*names, *segments))
     references = _references(listing, params, inputs["source"])
     work = Work(
         folder=str(workdir.resolve()),
         format=format_name,
         labels=names,
         max_pixels=params.max_pixels,
+        channels=params.channels,
+        bits=params.bits,
         copies=params.copies,
         augmented_split=params.train,
         policy=params.augment,
@@ -139,7 +163,12 @@ def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Pat
     counts = [_counts(shard, work) for shard in planned]
     rejected = [(*row, "") for row in listing.rejected]
     rejected += [(*row, count["split"]) for count in counts for row in count["rejected"]]
-    manifest = _manifest(planned, counts, rejected, references, names, params)
+    manifest = written.manifest(planned, counts, rejected, references, names, params.splits)
+    manifest["params"] = params.model_dump(mode="json")
+    flat: tuple[str, ...] = ()
+    if params.channels:
+        about = params.channels, params.bits, params.train
+        manifest["channels"], flat = written.channels(counts, *about)
     manifest["format"] = format_name
     manifest["pictures"], unused = account.closed(opened, params.splits, counts)
     warnings = [(*row, count["split"]) for count in counts for row in count["warnings"]]
@@ -149,16 +178,18 @@ def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Pat
         *listing.ambiguous,
         *opened.ambiguous,
         *account.choices(manifest["warnings"], warnings),
+        *account.backgrounds(counts, params.labels),
     )
     manifest["ambiguous"] = [dataclasses.asdict(told) for told in choices]
     if params.proposals != "none":
-        manifest["proposals"] = {"method": params.proposals, **_proposals(counts, params)}
+        found = written.proposals(counts, params.splits, params.edge_model)
+        manifest["proposals"] = {"method": params.proposals, **found}
     lists = ("segmentation_labels", "keypoints", "keypoint_pairs", "actions", "notes")
     manifest.update({name: list(getattr(listing, name)) for name in lists})
     points, why_none = labels.usable(listing.keypoints, "keypoints")
-    manifest["notes"] += why_none
+    manifest["notes"] += [*why_none, *flat]
     manifest["beam_seconds"] = round(time.monotonic() - started, 3)  # with starting workers
-    manifest["writing_seconds"] = round(_writing(counts), 3)
+    manifest["writing_seconds"] = round(written.writing_s(counts), 3)
     manifest["cpu_seconds"] = round(sum(c["cpu_seconds"] for c in counts), 3)  # of that
     manifest["peak_mb"] = max((c["peak_mb"] for c in counts), default=0)  # of a worker, MiB
     try:
@@ -276,72 +307,6 @@ def _check_splits(manifest: Mapping[str, Any], rejected) -> None:
         if not numbers["records"]:
             example_row = next((row[2] for row in rejected if row[3] == split), "none read")
             raise TooManyRejected(f"split {split!r}: no sample can be used, e.g. {example_row}")
-
-
-def _manifest(planned, counts, rejected, references, names, params: Params) -> dict[str, Any]:
-    splits: dict[str, Any] = {}
-    for split in params.splits:
-        own = [count for count in counts if count["split"] == split]
-        sums = ("records", "copies", "objects", "read", "image_bytes", "file_bytes")
-        splits[split] = {
-            **{name: sum(count[name] for count in own) for name in (*sums, *tally.WITHOUT)},
-            "rejected": sum(len(count["rejected"]) for count in own),
-            "lacking": {
-                what: [i for count in own for i in count["lacking"][what]][: tally.LISTED_LACKING]
-                for what in tally.LACKED
-            },
-            "images_by_class": _added(count["images_by_class"] for count in own),
-            "objects_by_class": _added(count["objects_by_class"] for count in own),
-            "shards": [shard.name for shard in planned if shard.split == split],
-        }
-    sha256 = hashlib.sha256(json.dumps([count["images_sha256"] for count in counts]).encode())
-    return {
-        "schema_version": example.SCHEMA_VERSION,
-        "splits": splits,
-        "labels": list(names),
-        "rejected": dict(collections.Counter(reason for _, reason, _, _ in rejected)),
-        "warnings": _added(count["warned"] for count in counts),
-        "overlap": duplicates.overlap(references),
-        "duplicates": duplicates.pictures(counts),
-        "inputs_sha256": sha256.hexdigest(),
-        "params": params.model_dump(mode="json"),
-    }
-
-
-def _proposals(counts, params: Params) -> dict[str, Any]:
-    """{"edge_model": "", "splits": {split: {"per_picture": 1304.5, "recall": {"0.5": 0.9}}}}."""
-    splits: dict[str, Any] = {}
-    for split in params.splits:
-        own = [count for count in counts if count["split"] == split]
-        proposed = _added(count["proposed"] for count in own)
-        objects, records = proposed.pop("objects", 0), sum(count["records"] for count in own)
-        splits[split] = {
-            "per_picture": round(sum(count["proposals"] for count in own) / max(records, 1), 1),
-            "objects": objects,
-            # Of the objects, those that a proposal overlaps by at least this much.
-            "recall": {overlap: round(n / max(objects, 1), 4) for overlap, n in proposed.items()},
-        }
-    return {"edge_model": params.edge_model, "splits": splits}
-
-
-def _writing(counts) -> float:
-    """Seconds from the first shard begun to the last done, of the worker that took longest."""
-    workers: dict[str, list[dict]] = {}
-    for count in counts:
-        workers.setdefault(count["worker"], []).append(count)
-    spans = (
-        max(count["ended"] for count in own) - min(count["started"] for count in own)
-        for own in workers.values()
-    )
-    return max(spans, default=0.0)  # nothing is written where every sample is rejected
-
-
-def _added(histograms: Iterable[Mapping[str, int]]) -> dict[str, int]:
-    total: dict[str, int] = {}
-    for histogram in histograms:
-        for name, count in histogram.items():
-            total[name] = total.get(name, 0) + count
-    return total
 
 
 def _write_rows(path: pathlib.Path, rows) -> None:

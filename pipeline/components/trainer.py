@@ -29,7 +29,7 @@ from convoy.pipeline import tasks
 from convoy.pipeline.artifacts import write_json
 from convoy.pipeline.config import Model, Recipe, Section, Train
 from convoy.pipeline.evaluation import predict
-from convoy.pipeline.manifest import class_names, scale_of
+from convoy.pipeline.manifest import channels_of, class_names, scale_of
 from convoy.pipeline.networks import network
 from convoy.pipeline.training import class_weights, head, longer, loop, reading, stages, strategy
 from convoy.pipeline.training.reading import UNDECODABLE
@@ -83,9 +83,10 @@ def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Pat
     where = strategy.build(params.train.strategy)
     learnt = table.row(params.task).options
     words = vocabulary(inputs["examples"], params.train_split) if VOCABULARY in learnt else ()
-    scale = scale_of(inputs["examples"])
+    scale, channels = scale_of(inputs["examples"]), channels_of(inputs["examples"])
     longest = series(inputs["examples"], params.train_split) if SERIES in learnt else ()
     built_for = {"task": params.task, "vocabulary": words, "scale": scale, "series": longest}
+    built_for["channels"] = channels
     model = network.with_source_widths(params.model)
     weights = weights_of(inputs["examples"], params, labels)
     with where.scope():

@@ -9,6 +9,7 @@ import pathlib
 from collections.abc import Callable, Sequence
 
 import keras
+import numpy as np
 from absl import logging
 
 from convoy import models
@@ -17,7 +18,8 @@ from convoy.models import pruning, tasks
 from convoy.models.classification import extraction, weldon
 from convoy.models.heads import with_model
 from convoy.models.keras_internals import without_values
-from convoy.models.spec import Task
+from convoy.models.spec import Channels, Preprocess, Task
+from convoy.models.weights import convert
 from convoy.pipeline.artifacts import write_bytes, write_json
 from convoy.pipeline.config import Model, Train
 from convoy.pipeline.networks.trained import META, find
@@ -40,11 +42,13 @@ def build(
     class_weights: Sequence[float] = (),
     scale: int = 1,
     series: Sequence[int] = (),
+    channels: Channels | None = None,
 ) -> Task:
     """A fresh network for these classes, its weights drawn from `seed`, in train.precision.
 
     task: the recipe's; None = what the network is made for. class_weights: of the loss; a network
-    that does not learn needs none. scale: of the records' targets; series: of their signals.
+    that does not learn needs none. scale: of the records' targets; series: of their signals;
+    channels: of their pictures.
     Raises ValueError for another task.
     """
     keras.config.set_dtype_policy(train.precision)
@@ -56,6 +60,7 @@ def build(
         task=task,
         num_classes=len(labels),
         input_size=model.input_size,
+        channels=channels,
         **{name: getattr(model, name) for name in OF_MODEL},
         **{name: getattr(train, name) for name in OF_TRAIN},
         vocabulary=tuple(vocabulary),
@@ -148,6 +153,7 @@ def describe(
     vocabulary: Sequence[str] = (),
     scale: int = 1,
     series: Sequence[int] = (),
+    channels: Channels | None = None,
 ) -> None:
     """Writes what `load` needs beside the weights."""
     used = ("mode", "feature_scale", "precision", "label_smoothing", "label_loss")
@@ -160,6 +166,7 @@ def describe(
             "train": {name: getattr(train, name) for name in used},
             "scale": scale,
             **({"series": list(series)} if series else {}),
+            "channels": channels and dataclasses.asdict(channels),
         },
     )
     if vocabulary:
@@ -183,6 +190,8 @@ def _described(path: pathlib.Path, precision: str | None = None, more: int = 0) 
     vocabulary = known.read_text().splitlines() if known.exists() else ()
     options = {"task": meta.get("task"), "vocabulary": vocabulary, "scale": meta.get("scale", 1)}
     options["series"] = meta.get("series", ())
+    if told := meta.get("channels"):
+        options["channels"] = Channels.read(told)
     labels = [*meta["labels"], *(f"more={n}" for n in range(1, more + 1))]
     return build(Model(**meta["model"]), labels, train, **options)
 
@@ -239,9 +248,13 @@ def init_from(task: Task, path: pathlib.Path, labels: Sequence[str]) -> dict[str
     of_classes = set() if list(known) == list(labels) else _of_classes(path, source, precision)
     report = {"matched": [], "missing": [], "mismatched": []}
     pairs = []
+    spread = _spread(task, source)
     for variable in task.model.variables:
         other = theirs.get(variable.path)
-        if other is None:
+        if variable.path in spread:
+            pairs.append((variable, spread[variable.path]))
+            report["matched"].append(variable.path)
+        elif other is None:
             report["missing"].append(variable.path)
         elif other.shape != variable.shape:
             report["mismatched"].append(f"{variable.path} {other.shape} -> {variable.shape}")
@@ -266,9 +279,37 @@ def init_from(task: Task, path: pathlib.Path, labels: Sequence[str]) -> dict[str
         variable.assign(other)
     counts = ", ".join(f"{len(names)} {kind}" for kind, names in report.items())
     logging.warning("init_from %s, a %s: %s", path, source.info.name, counts)
+    if spread:
+        count = task.info.preprocess.channels
+        logging.warning("init_from: %s: from RGB to %d channels", ", ".join(spread), count)
     for name in (*report["missing"], *report["mismatched"]):
         logging.warning("init_from: keeps its fresh weights: %s", name)
     return report
+
+
+def _spread(task: Task, source: Task) -> dict[str, np.ndarray]:
+    """Of the first layer's variables, where the source sees RGB and this network does not."""
+    ours, theirs = task.info.preprocess, source.info.preprocess
+    if not isinstance(ours, Preprocess) or ours.channel_order != "bands":
+        return {}
+    if not isinstance(theirs, Preprocess) or theirs.channel_order not in ("rgb", "bgr"):
+        return {}
+    graph = convert.Graph(task.model)
+    first = graph.first
+    found = next((layer for layer in source.model.layers if layer.name == first.name), None)
+    shape = getattr(getattr(found, "kernel", None), "shape", ())
+    if len(shape) != 4 or shape[2] != 3:
+        return {}
+    kernel, bias = convert.spread(found.kernel.numpy(), theirs, ours.channels)
+    if kernel.shape != tuple(first.kernel.shape):
+        return {}
+    values = {first.kernel.path: kernel}
+    if bias is not None and first.use_bias:
+        values[first.bias.path] = found.bias.numpy() + bias
+    elif bias is not None and (norm := graph.norms.get(first.name)) is not None:
+        other = next(layer for layer in source.model.layers if layer.name == norm.name)
+        values[norm.moving_mean.path] = other.moving_mean.numpy() - bias
+    return values
 
 
 def _numbers(variables) -> int:

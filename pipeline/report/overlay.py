@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import colorsys
 import functools
-import io
 import math
 import pathlib
 from collections.abc import Sequence
@@ -16,6 +15,7 @@ import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from convoy.data.images import bands
 from convoy.data.sample import Sample
 from convoy.pipeline.evaluation.records import Detections
 
@@ -178,8 +178,7 @@ def open_picture(image: bytes | np.ndarray | Image.Image) -> Image.Image:
     if isinstance(image, Image.Image):
         return image.convert("RGB").copy()
     if isinstance(image, bytes):
-        with Image.open(io.BytesIO(image)) as picture:
-            return picture.convert("RGB")
+        return bands.view(image).convert("RGB")
     return Image.fromarray(np.asarray(image, np.uint8)).convert("RGB")
 
 

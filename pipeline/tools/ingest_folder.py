@@ -28,6 +28,13 @@ def run(
     UsageError for a key that is of no use.
     """
     final = pathlib.Path(output).absolute()
+    if not os.path.lexists(path):
+        raise UsageError(f"--input {path}: no such folder or archive")
+    if final.resolve().is_relative_to(pathlib.Path(path).resolve()):
+        raise UsageError(
+            f"--output {final} lies inside of --input {path}: records would be a part of the data "
+            "set when it is read again; choose a folder outside of it"
+        )
     if final.exists() and not (final.is_dir() and not any(final.iterdir())):
         raise ValueError(f"--output {final} exists; choose another folder, or remove it")
     raw = {

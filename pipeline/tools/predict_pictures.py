@@ -18,6 +18,7 @@ import PIL.Image
 
 from convoy.data import frames
 from convoy.data.images.images import load, upright
+from convoy.data.images.wanted import Wanted, wanting
 from convoy.data.proposals import propose
 from convoy.data.sample import BadSample
 from convoy.data.signals import series
@@ -46,11 +47,13 @@ def run(
     `tta`, as `opened` takes them.
     """
     task, answer = opened(pathlib.Path(model), **seen)
+    want = wanted_by(pathlib.Path(model))
     module, request = tasks.of(task), table_row(task).request
     output.mkdir(parents=True, exist_ok=True)
 
     def answered_picture(path: str, target: pathlib.Path, beside) -> tuple[dict, str]:
-        picture = load(path).image
+        with wanting(want):
+            picture = load(path).image
         answered = answer(picture, beside)
         module.draw(picture, answered, score).save(target)
         row = {request: str(pathlib.Path(path)), "picture": str(target), **module.named(answered)}
@@ -111,12 +114,14 @@ def answers(
     """See `convoy.predict`."""
     tile = views.tile(*tiles) if tiles else None
     task, answer = opened(served(pathlib.Path(model)), tile, views.check_words(tta))
+    want = wanted_by(served(pathlib.Path(model)))
     request = table_row(task).request
     rows = []
     for index, item in enumerate(inputs):
         beside = [inputs[place] for place in frames.neighbours(index, len(inputs))]
         if request == "image":
-            payload = _picture(item)
+            with wanting(want):
+                payload = _picture(item)
         elif request == "signal":
             payload = _signal(item)
         else:
@@ -137,6 +142,10 @@ def opened(
     task = report["task"]
     if not tiles and not tta:
         return task, _whole(model, report)
+    if report.get("channels"):
+        given = "--tiles" if tiles else "--tta"
+        raise UsageError(f"{given} is for models of 8-bit RGB, this one sees {report['channels']} "
+                         f"channels of {report['bits']} bits")  # fmt: skip
     if tiles:
         _check("tiles", task, "tiles")
     if tta:
@@ -146,6 +155,12 @@ def opened(
     ask = views.augmented(ask, tta, joining) if tta else ask
     ask = views.tiled(ask, tiles, joining) if tiles else ask
     return task, lambda payload, _=(): ask(views.pixels(payload)[None])[0]
+
+
+def wanted_by(model: pathlib.Path) -> Wanted:
+    """What an exported model wants of pictures."""
+    report = client.report_of(model)
+    return Wanted(report.get("channels"), report.get("bits", 8))
 
 
 def _whole(model: pathlib.Path, report: dict) -> Callable[..., dict]:

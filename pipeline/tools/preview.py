@@ -23,7 +23,7 @@ from convoy.data.sample import Sample
 from convoy.models import tasks
 from convoy.pipeline.artifacts import write_bytes, write_json
 from convoy.pipeline.config import Recipe
-from convoy.pipeline.manifest import class_names, manifest_of, scale_of
+from convoy.pipeline.manifest import channels_of, class_names, manifest_of, scale_of
 from convoy.pipeline.networks import network
 from convoy.pipeline.report import overlay, skeletons
 from convoy.pipeline.training import class_weights
@@ -36,7 +36,7 @@ def run(recipe: Recipe, records: pathlib.Path, output: pathlib.Path, batches: in
     """Draws DIR/batch1.png and so on; returns what `--json` prints. Raises ValueError."""
     manifest = manifest_of(records)
     labels = class_names(records, recipe.task)
-    made_for = {"task": recipe.task, "scale": scale_of(records)}
+    made_for = {"task": recipe.task, "scale": scale_of(records), "channels": channels_of(records)}
     task = network.build(recipe.model, labels, recipe.train, recipe.seed, **made_for)
     stream = stream_of(recipe, records, task)
     output.mkdir(parents=True, exist_ok=True)
@@ -96,8 +96,8 @@ def draw(row: dict, labels, segmentation_labels=(), keypoints=()) -> Image.Image
     """
     targets = row["targets"]
     picture = np.clip(np.round(row["image"]), 0, 255).astype(np.uint8)
-    if picture.shape[-1] == 1:
-        picture = np.repeat(picture, 3, -1)
+    if picture.shape[-1] != 3:
+        picture = np.repeat(np.round(picture.mean(-1, keepdims=True)).astype(np.uint8), 3, -1)
     if "segmentation" in targets:
         picture = _tinted(picture, targets["segmentation"], len(segmentation_labels))
     valid = targets.get("valid", np.zeros(0, bool))

@@ -9,6 +9,7 @@ import difflib
 
 from convoy import models
 from convoy.models import tasks
+from convoy.models.spec import Channels
 from convoy.pipeline.config import Recipe
 from convoy.pipeline.errors import ConfigError
 from convoy.pipeline.evaluation import views
@@ -89,9 +90,9 @@ def graph(recipe: Recipe) -> None:
 
     with without_values():  # no weights are drawn
         words = ("a",) if "vocabulary" in tasks.row(recipe.task).options else ()
-        task = network.build(
-            model, ("a=1", "a=2"), recipe.train, task=recipe.task, vocabulary=words
-        )
+        channels = recipe.data.channels and Channels(recipe.data.channels, recipe.data.bits)
+        made_for = {"task": recipe.task, "vocabulary": words, "channels": channels}
+        task = network.build(model, ("a=1", "a=2"), recipe.train, **made_for)
     head = recipe.train.head
     fits = recipe.train.mode == "extract" or (head == "svm" and task.fitted is not None)
     if head != "linear" and not fits:

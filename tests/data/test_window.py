@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 
 from convoy.data.augment import geometry, window
 from convoy.data.augment.policy import Augment
+from convoy.data.input import pictures
 from convoy.models.resize import warp
+from convoy.models.spec import Preprocess
 
 HEIGHT, WIDTH, SIZE = 60, 90, (40, 50)
 POLICY = Augment(flip_horizontal=0.5, flip_vertical=0.5, shift=0.3, zoom=(0.6, 1.8), stretch=0.2)
@@ -31,7 +33,9 @@ def scaling(sy, ty, sx, tx) -> tf.Tensor:
 
 def drawn(picture: bytes, matrix, channels=3, fill=127.5):
     seen = window.snap(matrix, HEIGHT, WIDTH, SIZE)
-    return window.draw(tf.constant(picture), channels, seen, SIZE, fill).numpy(), seen
+    looks = Preprocess(SIZE, channel_order="gray" if channels == 1 else "rgb")
+    part = pictures.part(tf.constant(picture), looks, seen)
+    return window.draw(part, seen, SIZE, fill).numpy(), seen
 
 
 def smooth() -> np.ndarray:
@@ -152,5 +156,6 @@ def test_a_filled_target_needs_no_border():
     matrix = scaling(1.0, -10, 0.7, -3)
     seen = window.snap(matrix, HEIGHT, WIDTH, SIZE)
     ours, _ = drawn(encoded(smooth()), matrix)
-    filled = window.draw(tf.constant(encoded(smooth())), 3, seen, SIZE, 127.5, filled=True)
+    part = pictures.part(tf.constant(encoded(smooth())), Preprocess(SIZE), seen)
+    filled = window.draw(part, seen, SIZE, 127.5, filled=True)
     np.testing.assert_array_equal(filled, ours)

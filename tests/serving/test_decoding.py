@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 
 from convoy.data.images import images, jpeg
-from convoy.data.input.input import decode
+from convoy.data.input.pictures import rgb
 from convoy.serving import decoding
 from convoy.serving.decoding import decode_picture
 from tests.data import build
@@ -105,7 +105,7 @@ def test_pixels_are_those_of_ingest(served, kind):
     """Ingest's: its record, decoded as in training."""
     channels, graph = served
     record = images.upright(KINDS[kind]).image
-    expected = decode(tf.constant(record), channels).numpy()
+    expected = rgb(tf.constant(record), channels).numpy()
     assert len(np.unique(expected)) > 1
     np.testing.assert_array_equal(graph(KINDS[kind], 0).numpy(), expected)
 
@@ -128,9 +128,9 @@ def test_pictures_are_turned_as_ingest_turns_them(served, value, order):
         picture = images.upright(data)
         assert picture.orientation == (value if 1 <= value <= 8 else 1)
         if kind == "PNG":
-            expected = decode(tf.constant(picture.image), channels).numpy()
+            expected = rgb(tf.constant(picture.image), channels).numpy()
         else:
-            stored = PIL.Image.fromarray(decode(tf.constant(data), channels).numpy().squeeze())
+            stored = PIL.Image.fromarray(rgb(tf.constant(data), channels).numpy().squeeze())
             stored.getexif()[0x0112] = value
             expected = np.asarray(PIL.ImageOps.exif_transpose(stored))
             expected = expected.reshape(*expected.shape[:2], channels)

@@ -8,9 +8,8 @@ import os
 import pathlib
 from typing import Any
 
-import PIL.Image
-
 from convoy.data.exports import ExportError
+from convoy.data.images import bands
 from convoy.data.ingest.shards import IngestError
 from convoy.data.sample import BadSample
 from convoy.data.sources import SourceError, source
@@ -40,6 +39,10 @@ def run(
     place = pathlib.Path(path)
     if not os.path.lexists(place):
         raise UsageError(f"{path}: no such folder or archive")
+    try:
+        source(format_name) if format_name != "auto" else None
+    except SourceError as error:
+        raise UsageError(f"--format: {error}") from None
     out = pathlib.Path(fix).absolute() if fix else None
     if out:
         repair.check_output(out, place)
@@ -169,9 +172,7 @@ def _thumbnail(data: Found, reference) -> bytes | None:
         )
     except BadSample:
         return None
-    with PIL.Image.open(io.BytesIO(sample.image)) as picture:
-        picture.draft("RGB", (THUMBNAIL_PX, THUMBNAIL_PX))
-        small = picture.convert("RGB")
+    small = bands.view(sample.image).convert("RGB")
     small.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))
     encoded = io.BytesIO()
     small.save(encoded, "JPEG")

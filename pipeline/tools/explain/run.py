@@ -19,7 +19,10 @@ from PIL import Image
 
 from convoy import models
 from convoy.data.files.files import SourceError
+from convoy.data.images import bands
 from convoy.data.images.images import load
+from convoy.data.images.wanted import Wanted, wanting
+from convoy.data.input.pictures import decode
 from convoy.models import resize, tasks
 from convoy.models.heads import without_heads
 from convoy.models.spec import ModelInfo, Preprocess
@@ -157,10 +160,12 @@ def _numbers(task) -> list[str]:
 
 def fitted(path: str, preprocess: Preprocess) -> tuple[Image.Image, np.ndarray, np.ndarray]:
     """The upright picture (RGB), the network's input [H, W, C], and the matrix between them."""
-    stored = load(path).image
-    pixels = tf.io.decode_image(stored, channels=preprocess.channels, expand_animations=False)
+    want = Wanted(preprocess.channels, preprocess.bits) if preprocess.bands else Wanted()
+    with wanting(want):
+        stored = load(path).image
+    pixels = decode(tf.constant(stored), preprocess)
     image, matrix = resize.fit(pixels, preprocess, preprocess.size)
-    return Image.open(io.BytesIO(stored)).convert("RGB"), image.numpy(), matrix.numpy()
+    return bands.view(stored).convert("RGB"), image.numpy(), matrix.numpy()
 
 
 def _scores(task, images):

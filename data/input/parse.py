@@ -123,7 +123,9 @@ def _objects(columns: dict) -> dict:
 
 def random_caption(captions: tf.Tensor, draw: tf.Tensor) -> tf.Tensor:
     """[B] one of each row's captions [B, C] that are not empty; draw [B] in [0, 1)."""
-    counts = tf.reduce_sum(tf.cast(captions != "", tf.float32), -1)
+    empty = captions == ""
+    counts = tf.reduce_sum(tf.cast(~empty, tf.float32), -1)
+    captions = tf.gather(captions, tf.argsort(tf.cast(empty, tf.int32), stable=True), batch_dims=1)
     return tf.gather(captions, tf.cast(draw * counts, tf.int32), batch_dims=1)
 
 

@@ -44,6 +44,7 @@ def sample(name="p", label=1, image=b"") -> Sample:
     about = {"labels": classes, "boxes": boxes, "classes": classes}
     about |= {"difficult": flags, "crowd": flags, "text": f"sentence {name}"}
     about["target"] = encoded(Image.fromarray(RESTORED))
+    about["captions"] = ("A bee on a flower.", "Un abeille")
     about["segmentation"] = encoded(Image.fromarray(TRUE))
     mask = np.zeros((60, 80), np.uint8)
     mask[10:50, 10:50] = 1
@@ -106,6 +107,11 @@ ANSWERS = {
         "class_ids": np.array([1, 2]),
         "class_names": np.array([b"size=large", b"legs=six"], object),
     },
+    "captioning": {
+        "caption": b"a bee on a flower",
+        "captions": np.array([b"a bee on a flower", b"a bee", b""], object),
+        "scores": np.array([0.123456, 0.01, 0], np.float32),
+    },
 }
 
 
@@ -114,7 +120,8 @@ def test_every_task_of_the_table_is_here():
     for name in TASKS:
         public = {*tasks.of(name).__all__}
         expected = {"Chosen", "Metrics", "draw", "named", "row", "summary", "show"}
-        assert public - {"files"} == expected - ({"draw"} if name == "text" else set())
+        assert ("labels_of" in public) == (not TASKS[name].label_map)
+        assert public - {"files", "labels_of"} == expected - ({"draw"} if name == "text" else set())
 
 
 ROWS = {
@@ -130,6 +137,11 @@ ROWS = {
     "segmentation": {"fractions": [0.75, 0, 0.25]},
     "restoration": {"height": 60, "width": 80},
     "attributes": {"scores": [0.25, 0.75, 1.0], "classes": [1, 2]},
+    "captioning": {
+        "caption": "a bee on a flower",
+        "captions": ["a bee on a flower", "a bee", ""],
+        "scores": [0.1235, 0.01, 0],
+    },
     "pose": {
         "keypoints": [
             [[12, 20, 0.9], [30, 11, 0.8], [40, 41.5, 0.7]],
@@ -160,6 +172,13 @@ NAMED = {
     "attributes": {
         "properties": {"size": "large", "legs": "six"},
         "scores": [0.25, 0.75, 1.0],
+    },
+    "captioning": {
+        "caption": "a bee on a flower",
+        "captions": [
+            {"caption": "a bee on a flower", "score": float(np.float32(0.123456))},
+            {"caption": "a bee", "score": float(np.float32(0.01))},
+        ],
     },
     "pose": {
         "people": [
@@ -194,6 +213,7 @@ SAID = {
     "segmentation": "ant 75%, cat 25%",
     "restoration": "80x60 px",
     "attributes": "size=large, legs=six",
+    "captioning": "a bee on a flower",
     "pose": "2 found",
 }
 
@@ -209,6 +229,9 @@ def test_lines_json_and_words_by_hand(task):
         assert row.pop("masks_28x28") == MASKS
     assert {*row} == {*ROWS[task]}
     for name, values in ROWS[task].items():
+        if isinstance(np.ravel(values)[0], str):
+            assert row[name] == values
+            continue
         np.testing.assert_allclose(np.ravel(row[name]), np.ravel(values), atol=1e-6)
     assert json.loads(json.dumps(module.named(ANSWERS[task]))) == NAMED[task]
     assert module.summary(ANSWERS[task]) == SAID[task]

@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from convoy import models
 from convoy.models import losses, resize, spec, tasks
+from convoy.models.captioning import speaker
 from convoy.models.heads import without_heads
 from convoy.models.registry import MODELS
 from convoy.pipeline.config import Train
@@ -32,7 +33,7 @@ NAMES = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) f
 KINDS = (
     *("lenet5", "lm_resnet20", "mobilenet_v1", "googlenet_bn_aux", "spp_net_zf5"),
     *("ssd_mobilenet_v1", "yolov3_tiny", "faster_rcnn", "sliding_window"),
-    *("segnet_basic", "srcnn_915", "text_cnn_rand"),
+    *("segnet_basic", "srcnn_915", "text_cnn_rand", "show_and_tell"),
 )
 # A CPU computes float16 slowly, seconds per network.
 IN_FLOAT16 = ("lenet5", "lm_resnet20", "mobilenet_v1", "ssd_mobilenet_v1", "segnet_basic")
@@ -47,9 +48,12 @@ HALVES = [
 OF_KINDS = [name if name in KINDS else pytest.param(name, marks=pytest.mark.slow) for name in CASES]
 # As many as a picture has, the others are 0 for all.
 RANKED = ("proposals", "objectness", "found", "found_scores", "found_classes", "masks")
+ZERO_FOR_ALL = (*RANKED, "picture")  # the latter: units behind a ReLU
 SCALES = 16  # of the loss, at most: from 2**15, where the trainer begins, down to 1
 
-LIMITS = dict(score_threshold=0.01, iou_threshold=0.45, max_detections=20, suppression="hard")
+LIMITS = dict(
+    score_threshold=0.01, iou_threshold=0.45, max_detections=20, suppression="hard", beam=3
+)
 
 
 def limits(task) -> dict:
@@ -171,6 +175,8 @@ def targets(task, count: int):
         given["masks"] = filled(given["boxes"], task.info.preprocess.size)
     if "keypoints" in tasks.TASKS[task.info.task].fields:
         given["keypoints"] = points_across(given["boxes"], task.info.num_classes)
+    if "captions" in tasks.TASKS[task.info.task].fields:
+        given["caption"] = tf.constant("A good film, a film.")
     rows = [task.encode({**given, "labels": label}) for label in labels]
     return tf.nest.map_structure(lambda *leaves: tf.stack(leaves), *rows)
 
@@ -231,7 +237,10 @@ def test_one_input_equals_its_row_in_a_batch(task):
         assert a.dtype == (tf.int32 if name == "found_classes" else tf.float32)
         # Each class, and each prior, sees the input: a dead head would answer the same to all.
         changes = np.ptp(a, axis=0)
-        if name not in RANKED:
+        if name in speaker.WEIGHTS:  # without a batch
+            np.testing.assert_array_equal(a, b)
+            continue
+        if name not in ZERO_FOR_ALL:
             assert (changes if a.ndim == 2 else changes.max(-1)).min() > 1e-4 * np.abs(a).max()
         np.testing.assert_allclose(a[2:3], b, rtol=1e-4, atol=1e-5 * np.abs(a).max())
 

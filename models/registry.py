@@ -20,6 +20,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from convoy.models import (
+    rows_captioning,
     rows_classification,
     rows_detection,
     rows_instance,
@@ -46,6 +47,7 @@ MODELS = (
     | rows_pose.ROWS
     | rows_text.ROWS
     | rows_signals.ROWS
+    | rows_captioning.ROWS
 )
 # What can be asked of a network or a task, and the value that asks for nothing. Rows of networks
 # (Family.options) and of tasks (TaskRow.options) say which of them have a use for it.
@@ -65,7 +67,10 @@ OPTIONS: dict[str, Any] = {
     "vocabulary": (),  # words of a text network
     "scale": 1,  # sides of a restored picture in sides of the one that is sent
     "keypoints": (),  # names of those that a network finds; () = known by their number alone
-    "max_words": None,  # of a sentence that are seen; None the network's own number
+    "max_words": None,  # of a sentence that are seen or said; None the network's own number
+    "words": (),  # that a network says, by their numbers; () = known by their number alone
+    "scheduled_sampling": 0.0,  # part of the words before which a network is told its own one
+    "sampling_epochs": 25.0,  # until that part is reached
     "samples": None,  # of a sound or series that are seen; None the network's own number
     "series": (),  # (samples of the longest, channels) of a series network's data
 }

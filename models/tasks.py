@@ -29,9 +29,12 @@ class TaskRow(NamedTuple):
     views: str = ""
     # ... and about its tiles: "boxes", or "maps", of which each gives its middle.
     tiles: str = ""
-    label_map: str = "labels"  # of the records: the file and the manifest's key of class names
-    # What is learnt cannot be without: "class" of every sample, "object" of some picture that is
-    # trained on, "target", the restored picture, of every sample; "" = all may be without.
+    # Of the records: the file and the manifest's key of class names; "" = they are made of what is
+    # learnt, by `labels_of` of pipeline/tasks/TASK.py, and answers do not depend on their order.
+    label_map: str = "labels"
+    # What is learnt cannot be without: "class" of every sample, "object" and "caption" of some
+    # picture that is trained on, "target", the restored picture, of every sample; "" = all may be
+    # without.
     needs: str = ""
 
 
@@ -148,6 +151,19 @@ TASKS = {
         picture_scores=False,
         label_map="keypoints",
         needs="object",
+    ),
+    "captioning": TaskRow(
+        "convoy.models.captioning.task",
+        "captioning",
+        ("captions",),
+        "image",
+        ("BLEU1", "BLEU2", "BLEU3", "BLEU4", "ROUGE_L", "CIDEr_D"),
+        "BLEU4",
+        options=("words", "max_words", "scheduled_sampling", "sampling_epochs"),
+        limits=("beam",),
+        picture_scores=False,
+        label_map="",
+        needs="caption",
     ),
     "text": TaskRow(
         "convoy.models.text.task",

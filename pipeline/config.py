@@ -26,7 +26,6 @@ from convoy.pipeline.evaluation import views
 # Deprecated methods of pydantic's; what a recipe calls its keys matters more.
 warnings.filterwarnings("ignore", r'Field name "(validate|schema)" in "\w+" shadows')
 
-
 Weight = Annotated[float, Field(ge=0)]  # of a class in the loss
 
 
@@ -81,9 +80,7 @@ class Ingest(Section):
     )
     max_proposals: int = Field(2000, gt=0)  # per picture, the first by rank
     edge_model: str = ""  # edge_boxes: file of a structured-edge forest; empty = gradients
-    beam: tuple[
-        str, ...
-    ] = ()  # Beam options, e.g. ["--runner=DirectRunner", "--direct_num_workers=2"]
+    beam: tuple[str, ...] = ()  # Beam options, such as ["--runner=FlinkRunner"]
 
 
 class Validate(Section):
@@ -110,9 +107,7 @@ class Model(Section):
     input_size: tuple[int, int] | None = None  # height, width in pixels; None = the network's own
     backbone: str | None = None  # of a detector that takes any, such as ssd; None = its own
     width: float = Field(1.0, gt=0)  # MobileNet's width multiplier; 1.0 for every other network
-    dropout: float = Field(
-        0.0, ge=0, lt=1
-    )  # before the last layer, if it has it; YOLOv4: DropBlock
+    dropout: float = Field(0.0, ge=0, lt=1)  # before the last layer; YOLOv4: DropBlock
     anchors: tuple[tuple[float, float], ...] = ()  # YOLO: width, height in pixels
     priors: Literal["voc", "coco"] = "voc"  # ssd300_vgg16, ssd512_vgg16: for whose boxes
     head: Literal["own", "weldon"] = "own"  # weldon: on the last map, by its extreme positions
@@ -121,7 +116,8 @@ class Model(Section):
     feature_layer: str | None = None  # extract: the layer to read; None = what the last one sees
     features: tuple[Model, ...] = ()  # extract: several networks joined, each with its own weights
     widths: dict[str, int] = {}  # channels of narrowed layers; `convoy prune` writes it
-    max_words: int | None = Field(None, gt=0)  # text: of a sentence that are seen; None = 56
+    max_words: int | None = Field(None, gt=0)  # of a sentence; None: text 56, captioning 20
+    least_count: int = Field(5, gt=0)  # captioning: words that occur less often are not learnt
     samples: int | None = Field(None, gt=0)  # signals: that are seen; None = the network's own
     word_vectors: str | None = None  # text: file of word2vec, .bin or text; None = random ones
 
@@ -184,6 +180,8 @@ class Train(Section):
     )
     # How often a record is read: (n_max / n_c) ** balance times, of its rarest class; 1 = all alike
     balance: float = Field(0.0, ge=0, le=1)
+    scheduled_sampling: float = Field(0.0, ge=0, le=1)  # captioning: part of words told its own
+    sampling_epochs: float = Field(25.0, gt=0)  # until that part is reached, from 0 on
     dice: float = Field(0.0, ge=0)  # segmentation: weight of Dice's loss beside the cross entropy
     border_weight: float = Field(0.0, ge=0)  # segmentation: U-Net's w0, its paper's is 10
     eval_epochs: float = Field(1.0, gt=0)  # epochs between evaluations on `data.val`
@@ -222,6 +220,7 @@ class Export(Section):
     suppression: Literal["hard", "soft", "diou", "agnostic"] = "hard"
     label_threshold: float | None = Field(None, ge=0, le=1)  # multilabel; None = the loss' own
     label_count: int | None = Field(None, gt=0)  # multilabel: classes of every picture, if known
+    beam: int = Field(3, gt=0, le=100)  # captioning: sentences that are kept; 1 = greedy
     tolerance: float = Field(0.02, gt=0)  # bfloat16 is refused where scores differ by more
 
 

@@ -75,7 +75,7 @@ def manifest_of(records: pathlib.Path) -> dict:
 
 def class_names(records: pathlib.Path, task: str) -> tuple[str, ...]:
     """The label map that a task learns, of a folder of records. Raises ValueError."""
-    name = tasks.row(task).label_map
+    name = tasks.row(task).label_map or "labels"  # of a task that makes its own: the objects'
     path = records / f"{name}.txt"
     if not path.is_file():
         raise ValueError(

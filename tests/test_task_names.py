@@ -13,7 +13,15 @@ PLACES = (
     *(
         f"models/{name}/"
         for name in (
-            *("classification", "detection", "instance", "pose", "restoration", "segmentation"),
+            *(
+                "captioning",
+                "classification",
+                "detection",
+                "instance",
+                "pose",
+                "restoration",
+                "segmentation",
+            ),
             "text",
         )
     ),

@@ -20,6 +20,7 @@ STREAMS = (
     "proposals",
     "part",
     "repeats",
+    "words",
 )  # independent numbers
 _GOLDEN = 0x9E3779B97F4A7C15
 

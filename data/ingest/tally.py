@@ -11,7 +11,7 @@ import numpy as np
 from convoy.data import proposals
 from convoy.data.sample import Sample
 
-LACKED = ("class", "object", "target")  # what a task may need of a sample
+LACKED = ("class", "object", "target", "caption")  # what a task may need of a sample
 WITHOUT = tuple(f"without_{what}" for what in LACKED)  # counts of samples
 LISTED_LACKING = 5  # samples without each of these that are named
 _AT_ONCE = 1 << 18  # pixels
@@ -50,9 +50,9 @@ class Tally:
         self.numbers["image_bytes"] += len(sample.image)
         self.objects.update(sample.classes.tolist())
         self.images.update({*sample.labels.tolist(), *sample.classes.tolist()})
-        found = (len(sample.labels), len(sample.boxes), len(sample.target))
+        found = (sample.labels, sample.boxes, sample.target, sample.captions)
         for what, there in zip(LACKED, found, strict=True):
-            if not there:
+            if not len(there):
                 self.numbers[f"without_{what}"] += 1
                 self.lacking[what] = [*self.lacking[what], sample.source_id][:LISTED_LACKING]
         self.images_sha256.append((sample.source_id, sha256))

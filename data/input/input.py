@@ -177,6 +177,8 @@ def planned_block(stream: Stream, serialized: tf.Tensor, epoch: tf.Tensor) -> di
     if "captions" in parsed:
         draw = draws.uniform(key, "caption", 1)[:, 0]
         parsed["caption"] = parse.random_caption(parsed["captions"], draw)
+        parsed["epoch"] = epoch
+        parsed["seed"] = tf.cast(draws.uniform(key, "words", 2) * 2.0**24, tf.int32)
     if not parse.has_picture(stream.fields):
         return parsed
     policy, size = stream.augment, stream.preprocess.inside.size
@@ -218,8 +220,8 @@ def training_example(stream: Stream, row: dict) -> dict:
     [max_boxes, H, W] uint8 0 or 1; segmentation [H, W] uint8, 255 outside the picture; keypoints
     [max_boxes, K, (y, x, visibility)] pixels; unlabelled [H, W] uint8, 1 where there is what is not
     learnt; target float32 [H * target_scale, W * target_scale,
-    C]; captions [parse.CAPTIONS] strings, filled up with "", one of them drawn: caption; sentence;
-    signal, an encoded one.
+    C]; captions strings, parse.CAPTIONS or more, filled up with "", one of them drawn: caption;
+    epoch int64 and seed [2] int32 of the record in it, beside captions; sentence; signal, encoded.
     Where the input has a margin, "the input" and H x W are what lies inside it.
     """
     example = {"source_id": row["source_id"]}
@@ -301,8 +303,8 @@ def _annotation(stream: Stream, row: dict) -> dict:
     """What `encode` receives in one dict; see `training_example`."""
     size = stream.preprocess.inside.size if parse.has_picture(stream.fields) else ()
     made, shape = row.get("plan"), (row.get("height"), row.get("width"))
-    texts = (*parse.WITHOUT_PICTURE, "captions", "caption")
-    annotation = {name: row[name] for name in texts if name in row}
+    told = (*parse.WITHOUT_PICTURE, "captions", "caption", "epoch", "seed")
+    annotation = {name: row[name] for name in told if name in row}
     if "labels" in row:
         labels = row["labels"][: tf.minimum(row["num_labels"], stream.max_boxes)]
         missing = stream.max_boxes - tf.shape(labels)[0]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 FRAMES = 4  # two before and two behind
-CAPTIONS = 5  # that a picture keeps; COCO's have 5, a few 6 or 7
+CAPTIONS = 5  # of a picture, at least; COCO's have 5, a few 6 or 7
 
 _STRING = tf.io.FixedLenFeature([], tf.string)
 _SIDE = tf.io.FixedLenFeature([], tf.int64)
@@ -67,7 +67,8 @@ def block(serialized: tf.Tensor, fields: tuple[str, ...], keypoints: int = 0) ->
     target, sentence, signal [B]; keypoints [B, N, K, (y, x, visibility)] in parts of the sides; of
     "unlabelled" there [B, N] bool, what is no padding, and outlines [B, N] PNGs or ""; proposals
     [B, P, 4] in parts of the sides, by rank, P >= 1 the most in the block, rows of 0 behind a
-    picture's last; frames [B, FRAMES] encoded or "", the picture itself; captions [B, CAPTIONS].
+    picture's last; frames [B, FRAMES] encoded or "", the picture itself; captions [B, C], C the
+    most in the block, CAPTIONS or more, "" behind a picture's last.
     """
     features = dict(PICTURE if has_picture(fields) else _SOURCE_ID)
     for field in fields:
@@ -103,7 +104,9 @@ def block(serialized: tf.Tensor, fields: tuple[str, ...], keypoints: int = 0) ->
     if "target" in fields:
         parsed["target"] = columns["image/target/encoded"]
     if "captions" in fields:
-        parsed["captions"] = _padded(columns["image/caption/string"], CAPTIONS)
+        captions = columns["image/caption/string"]
+        most = tf.cast(tf.reduce_max(captions.row_lengths()), tf.int32)
+        parsed["captions"] = _padded(captions, tf.maximum(most, CAPTIONS))
     if content := content_of(fields):
         parsed[content] = columns[WITHOUT_PICTURE[content]]
     return parsed
@@ -126,8 +129,10 @@ def _objects(columns: dict) -> dict:
 
 
 def random_caption(captions: tf.Tensor, draw: tf.Tensor) -> tf.Tensor:
-    """[B] one of each row's captions [B, CAPTIONS] that are not empty; draw [B] in [0, 1)."""
-    counts = tf.reduce_sum(tf.cast(captions != "", tf.float32), -1)
+    """[B] one of each row's captions [B, C] that are not empty; draw [B] in [0, 1)."""
+    empty = captions == ""
+    counts = tf.reduce_sum(tf.cast(~empty, tf.float32), -1)
+    captions = tf.gather(captions, tf.argsort(tf.cast(empty, tf.int32), stable=True), batch_dims=1)
     return tf.gather(captions, tf.cast(draw * counts, tf.int32), batch_dims=1)
 
 

@@ -2,7 +2,7 @@
 
 Inputs: examples, and features where `train.mode` is extract. Output: model.weights.h5,
 network.json, training.json, metrics.jsonl, checkpoints/, tensorboard/ (those two in each stageN/ of
-a fine-tuning), and of a text network vocabulary.txt.
+a fine-tuning); of a text network vocabulary.txt, of one that says words words.json.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Pat
     """Trains until done. Raises errors.Interrupted on SIGTERM with everything saved in workdir."""
     train = params.train.model_copy(update=params.pace)
     params = params.model_copy(update={"train": train})
-    labels = class_names(inputs["examples"], params.task)
+    labels = _labels(inputs["examples"], params, workdir)
     where = strategy.build(params.train.strategy)
     learnt = table.row(params.task).options
     words = vocabulary(inputs["examples"], params.train_split) if VOCABULARY in learnt else ()
@@ -154,6 +154,18 @@ def _fit(task, stream: Stream, train: Train, workdir: pathlib.Path, where) -> No
     number = count(stream.records, stream.split)
     fitted.fit(task, lambda: training_batches(plain).take(number), train.head_c, _say)
     loop.save_weights(task.model, workdir / network.WEIGHTS)
+
+
+def _labels(examples: pathlib.Path, params: Params, workdir: pathlib.Path) -> list[str]:
+    """Names of the classes: of the records, or made of what is learnt, then with their counts."""
+    if table.row(params.task).label_map:
+        return class_names(examples, params.task)
+    learnt = samples(examples, params.train_split)
+    labels, counts, told = tasks.of(params.task).labels_of(learnt, params.model)
+    for sentence in told:
+        _say(sentence)
+    write_json(workdir / "words.json", counts)
+    return labels
 
 
 def _say(text: str) -> None:

@@ -29,6 +29,7 @@ VOCABULARY = "vocabulary.txt"  # of a text network, one word per line
 # Keys of a recipe's sections that are options of networks and tasks (models.registry.OPTIONS).
 OF_MODEL = ("width", "dropout", "backbone", "anchors", "priors", "head", "max_words", "samples")
 OF_TRAIN = ("label_smoothing", "label_loss", "dice", "border_weight")
+OF_TRAIN += ("scheduled_sampling", "sampling_epochs")
 
 
 def build(
@@ -78,7 +79,7 @@ def build(
 def _of_labels(labels: Sequence[str], task: str) -> dict:
     """What a task is told of the names of what it learns, as options of its build."""
     asked = tasks.row(task).options
-    told: dict = {"keypoints": tuple(labels)} if "keypoints" in asked else {}
+    told: dict = {name: tuple(labels) for name in ("keypoints", "words") if name in asked}
     if "groups" in asked:
         told["groups"] = tuple(map(tuple, label_map.properties(labels).values()))
     return told

@@ -68,11 +68,11 @@ def check_annotation(manifest: Mapping[str, Any], recipe: Recipe) -> None:
     """
     what = tasks.row(recipe.task).needs
     data = recipe.data
-    splits = (data.train,) if what == "object" else (data.train, data.val, data.test)
+    splits = (data.train,) if what in SOME else (data.train, data.val, data.test)
     for split in dict.fromkeys(name for name in splits if name):
         counts = manifest["splits"].get(split, {})
         without, records = counts.get(f"without_{what}", 0), counts.get("records", 0)
-        if not without or (what == "object" and without < records):
+        if not without or (what in SOME and without < records):
             continue
         names = ", ".join(counts["lacking"][what])
         raise Refused(
@@ -82,9 +82,11 @@ def check_annotation(manifest: Mapping[str, Any], recipe: Recipe) -> None:
         )
 
 
+SOME = ("object", "caption")  # what one picture that is trained on must have, not all
 NEEDS = {
     "class": "samples that each have a class",
     "object": "pictures with objects",
+    "caption": "pictures with captions",
     "target": "pictures that each have what they shall become, by the readers pairs and "
     "super_resolution",
 }

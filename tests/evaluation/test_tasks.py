@@ -13,101 +13,19 @@ import pytest
 from PIL import Image
 
 from convoy.data.sample import Sample
-from convoy.data.signals import wav
 from convoy.models.tasks import TASKS
 from convoy.pipeline import tasks
 from convoy.pipeline.tasks import detection, pose, segmentation, text
-
-LABELS = ("ant", "bee", "cat")
-PROPERTIES = ("size=small", "size=large", "legs=six")
-
-
-def png(height=60, width=80) -> bytes:
-    return encoded(Image.new("RGB", (width, height), (128, 128, 128)))
-
-
-def encoded(picture: Image.Image) -> bytes:
-    buffer = io.BytesIO()
-    picture.save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-# Three quarters of class 0, a quarter of class 2, whose left column nobody labelled.
-FOUND = np.zeros((60, 80), np.uint8)
-FOUND[:30, 40:] = 2
-TRUE = np.where(np.arange(80) == 40, np.uint8(255), FOUND)
-RESTORED = np.random.default_rng(0).integers(0, 256, (60, 80, 3)).astype(np.uint8)
-
-
-def sample(name="p", label=1, image=b"") -> Sample:
-    boxes = np.array([[10, 10, 50, 50]], np.float32)
-    classes, flags = np.array([label]), np.zeros(1, bool)
-    about = {"labels": classes, "boxes": boxes, "classes": classes}
-    about |= {"difficult": flags, "crowd": flags, "text": f"sentence {name}"}
-    about["signal"] = wav.encode(np.float32([[0], [1], [-1]]))
-    about["target"] = encoded(Image.fromarray(RESTORED))
-    about["segmentation"] = encoded(Image.fromarray(TRUE))
-    mask = np.zeros((60, 80), np.uint8)
-    mask[10:50, 10:50] = 1
-    about["masks"] = (encoded(Image.fromarray(mask)),)
-    about["keypoints"] = np.array([[[12, 20, 2], [30, 11, 1], [0, 0, 0]]], np.float32)
-    return Sample(name, "val", image, 60, 80, **about)
-
-
-BEST = {
-    "scores": np.array([0.123456, 0.75, 0.126544], np.float32),
-    "class_id": np.int64(1),
-    "class_name": b"bee",
-}
-ANSWERS = {
-    **dict.fromkeys(("classification", "text", "signals"), BEST),
-    "localization": {**BEST, "box": np.array([10.126, 10, 50, 50.5], np.float32)},
-    "multilabel": {
-        "scores": np.array([0.6, 0.1, 0.9], np.float32),
-        "chosen": np.array([True, False, True]),
-        "class_names": np.array([b"cat", b"ant", b""], object),
-        "num_labels": np.int32(2),
-    },
-    "detection": {
-        "boxes": np.array([[10, 10, 50, 50], [0, 0, 9.126, 8], [0, 0, 0, 0]], np.float32),
-        "scores": np.array([0.87654, 0.25, 0], np.float32),
-        "classes": np.array([1, 2, 0]),
-        "class_names": np.array([b"bee", b"cat", b""], object),
-        "num_detections": np.int32(2),
-    },
-    "instance": {
-        "boxes": np.array([[10, 10, 50, 50], [0, 0, 9.126, 8], [0, 0, 0, 0]], np.float32),
-        "scores": np.array([0.87654, 0.25, 0], np.float32),
-        "classes": np.array([1, 2, 0]),
-        "class_names": np.array([b"bee", b"cat", b""], object),
-        "num_detections": np.int32(2),
-        "masks": np.stack([np.full((28, 28), value, np.float32) for value in (1.0, 0.6, 0.0)]),
-    },
-    "pose": {  # of the second person the last keypoint was not found
-        "keypoints": np.array(
-            [
-                [[12, 20, 0.9], [30, 11, 0.8], [40, 41.5, 0.7]],
-                [[1.0004, 2, 0.25], [5, 70, 0.5], [0, 0, 0]],
-                np.zeros((3, 3)),
-            ],
-            np.float32,
-        ),
-        "scores": np.array([0.87654, 0.25, 0], np.float32),
-        "num_people": np.int32(2),
-        "class_names": np.array([b"ant", b"bee", b"cat"], object),  # where a model is asked
-    },
-    "segmentation": {
-        "label_map_bytes": encoded(Image.fromarray(FOUND)),
-        "class_fractions": np.array([0.75, 0, 0.25], np.float32),
-        "class_names": np.array([b"ant", b"bee", b"cat"], object),  # where a model is asked
-    },
-    "restoration": {"image_bytes": encoded(Image.fromarray(RESTORED))},
-    "attributes": {
-        "scores": np.array([0.25, 0.75, 1.0], np.float32),
-        "class_ids": np.array([1, 2]),
-        "class_names": np.array([b"size=large", b"legs=six"], object),
-    },
-}
+from tests.evaluation.answers import (
+    ANSWERS,
+    BEST,
+    FOUND,
+    LABELS,
+    PROPERTIES,
+    encoded,
+    png,
+    sample,
+)
 
 
 def test_every_task_of_the_table_is_here():
@@ -115,7 +33,9 @@ def test_every_task_of_the_table_is_here():
     for name in TASKS:
         public = {*tasks.of(name).__all__}
         expected = {"Chosen", "Metrics", "draw", "named", "row", "summary", "show"}
-        assert public - {"files"} == expected - ({"draw"} if name in ("text", "signals") else set())
+        assert ("labels_of" in public) == (not TASKS[name].label_map)
+        undrawn = {"draw"} if name in ("text", "signals") else set()
+        assert public - {"files", "labels_of"} == expected - undrawn
 
 
 ROWS = {
@@ -130,6 +50,11 @@ ROWS = {
     "segmentation": {"fractions": [0.75, 0, 0.25]},
     "restoration": {"height": 60, "width": 80},
     "attributes": {"scores": [0.25, 0.75, 1.0], "classes": [1, 2]},
+    "captioning": {
+        "caption": "a bee on a flower",
+        "captions": ["a bee on a flower", "a bee", ""],
+        "scores": [0.1235, 0.01, 0],
+    },
     "pose": {
         "keypoints": [
             [[12, 20, 0.9], [30, 11, 0.8], [40, 41.5, 0.7]],
@@ -161,6 +86,13 @@ NAMED = {
     "attributes": {
         "properties": {"size": "large", "legs": "six"},
         "scores": [0.25, 0.75, 1.0],
+    },
+    "captioning": {
+        "caption": "a bee on a flower",
+        "captions": [
+            {"caption": "a bee on a flower", "score": float(np.float32(0.123456))},
+            {"caption": "a bee", "score": float(np.float32(0.01))},
+        ],
     },
     "pose": {
         "people": [
@@ -196,6 +128,7 @@ SAID = {
     "segmentation": "ant 75%, cat 25%",
     "restoration": "80x60 px",
     "attributes": "size=large, legs=six",
+    "captioning": "a bee on a flower",
     "pose": "2 found",
 }
 
@@ -211,6 +144,9 @@ def test_lines_json_and_words_by_hand(task):
         assert row.pop("masks_28x28") == MASKS
     assert {*row} == {*ROWS[task]}
     for name, values in ROWS[task].items():
+        if isinstance(np.ravel(values)[0], str):
+            assert row[name] == values
+            continue
         np.testing.assert_allclose(np.ravel(row[name]), np.ravel(values), atol=1e-6)
     assert json.loads(json.dumps(module.named(ANSWERS[task]))) == NAMED[task]
     assert module.summary(ANSWERS[task]) == SAID[task]

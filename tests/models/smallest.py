@@ -50,6 +50,7 @@ UNET = (188, {1: 184, 2: 88, 4: 40, 8: 16, 16: 4})
 WHOLE_ANCHORS = (144, 208)
 NO_MAPS = "needs num_classes: it has no maps by stride"
 WORDS = {"vocabulary": ("the", "film", "is", "good", "bad"), "max_words": 7, "num_classes": 3}
+SPOKEN = {"words": ("<end>", "<unknown>", "a", "good", "film"), "max_words": 6}
 # fmt: off
 CASES = {
     "lecun1989": Case({}, 16, {2: 8, 4: 4}, one_size="every unit has a bias of its own"),
@@ -185,6 +186,8 @@ CASES = {
     "openpose_mobilenet": pictures(64, 97, width=0.25),
     "keypoint_regression": pictures(64, 97, backbone="mobilenet_v1", width=0.25),
     "keypoint_heatmaps": pictures(64, 97, backbone="mobilenet_v1", width=0.25),
+    "neuraltalk2": pictures(32, 33, **SPOKEN),
+    "show_and_tell": pictures(64, 97, *INCEPTION, backbone="mobilenet_v1", width=0.25, **SPOKEN),
 }
 # fmt: on
 # The smallest of each family, and variants with layers of their own.
@@ -229,6 +232,8 @@ QUICK = (
     "wave_m11",
     "cnn_trad_fpool3",
     "series_fcn",
+    "neuraltalk2",
+    "show_and_tell",
 )
 # Families whose smallest network still has hundreds of layers, as many weights as VGG, or runs once
 # per region: half a minute each, left to -m slow.

@@ -15,7 +15,7 @@ from convoy.pipeline.evaluation import (
     segmentation,
     voc,
 )
-from convoy.pipeline.tasks import attributes, instance, pose, restoration
+from convoy.pipeline.tasks import attributes, captioning, instance, pose, restoration
 from convoy.pipeline.validation import recipe_checks
 
 STAGE = {"epochs": 1, "learning_rate": 0.1}
@@ -70,6 +70,10 @@ def recipe(tmp_path, **content):
             "evaluate.tta: is for classification and detection, the task is multilabel",
         ),
         (
+            {"task": "captioning", "model": {"name": "lenet5"}},
+            "lenet5 is for classification and",
+        ),
+        (
             {
                 "model": TUNED,
                 "train": {"mode": "fine_tune", "stages": [{"unfreeze": "s7"} | STAGE]},
@@ -115,6 +119,12 @@ def test_the_ingest_asks_nothing_of_the_network(tmp_path):
         {"task": "pose", "model": {"name": "keypoint_regression", "backbone": "resnet18"}},
         {"task": "multilabel", "model": {"name": "mobilenet_v1", "head": "weldon"}},
         {
+            "task": "captioning",
+            "model": {"name": "show_and_tell", "backbone": "resnet18", "max_words": 16},
+            "train": {"scheduled_sampling": 0.25},
+            "evaluate": {"metric": "CIDEr_D"},
+        },
+        {
             "model": TUNED,
             "train": {
                 "mode": "fine_tune",
@@ -151,11 +161,13 @@ def test_the_gates_metrics_are_what_the_evaluation_gives():
     found["instance"] = instance.Metrics(["a"]).result()
     found["attributes"] = attributes.Metrics(["a=1"]).result()
     found["pose"] = pose.Metrics(["a"]).result()
+    found["captioning"] = captioning.Metrics(["a"]).result()
     found["restoration"] = restoration.Metrics(["a"]).result()
     other = {"errors_by_kind", "pictures_without_masks", "objects_without_pixels"}
     other |= {"per_class", "confusion", "pictures", "without_object", "chance_mAP", "box_error"}
     other |= {"ignored_pixels", "better", "too_small", "too_small_for_SSIM"}
     other |= {"NME", "nme_by", "people", "not_found", "without_keypoints"}
+    other |= {"without_caption", "mean_words"}
     other |= {"PSNR_before", "SSIM_before", "most_frequent", "per_property"}
     assert {task: {*got} - other for task, got in found.items()} == {
         task: {*row.metrics} for task, row in TASKS.items()

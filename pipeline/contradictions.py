@@ -1,31 +1,26 @@
-"""What the sections of a recipe say against each other."""
+"""What the sections of a recipe say against each other; `recipe` is a pipeline.config.Recipe."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from convoy.models import tasks
-
-if TYPE_CHECKING:  # config calls this module
-    from convoy.pipeline.config import Recipe
 
 _OF_COLORS = ("saturation", "hue", "pca_color", "gray")  # of augment: of red, green and blue
 _OF_BYTES = ("jpeg_quality", "randaugment", "autoaugment")  # ... of 8-bit gray or RGB
 
 
-def of(recipe: Recipe) -> str:
+def of(recipe) -> str:
     """One contradiction in words; empty where there is none."""
     return _learning(recipe) or _channels(recipe)
 
 
-def _channels(recipe: Recipe) -> str:
+def _channels(recipe) -> str:
     """About pictures that are no 8-bit RGB."""
     data, row = recipe.data, tasks.row(recipe.task)
     if data.channels is None:
         needs = "data.bits: 16 needs data.channels, how many each picture has (1 gray, 3 RGB)"
         return needs if data.bits != 8 else ""
     what = f"data.channels is {data.channels}, data.bits {data.bits}"
-    for field in ("target", "sentence"):
+    for field in ("target", "sentence", "signal"):
         if field in row.fields:
             return f"data.channels: is not for {recipe.task}: leave it out"
     if (data.channels, data.bits) == (3, 8):
@@ -52,7 +47,7 @@ def _channels(recipe: Recipe) -> str:
     return ""
 
 
-def _learning(recipe: Recipe) -> str:
+def _learning(recipe) -> str:
     """About transfer learning."""
     mode, networks = recipe.train.mode, recipe.model.features or (recipe.model,)
     row = tasks.row(recipe.task)

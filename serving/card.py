@@ -19,6 +19,7 @@ UNSEEN = {
         "- letters other than a to z and A to Z part words and are lost",
     ),
 }
+MOST = 1000  # classes that are listed: a vocabulary has more
 # Limits of the decoding, where the report has them.
 LIMITS = {
     "score_threshold": "detections below a score of {} are not returned",
@@ -27,6 +28,7 @@ LIMITS = {
     "max_detections": "at most {} detections per picture",
     "label_threshold": "classes above a score of {} are chosen",
     "label_count": "the {} classes of the highest scores are chosen",
+    "beam": "beam search keeps {} sentences",
 }
 
 
@@ -50,7 +52,8 @@ def model_card(
         "",
         "## Answers",
         _input(info, report),
-        f"- classes ({len(labels)}): {', '.join(labels)}",
+        f"- classes ({len(labels)}): {', '.join(labels[:MOST])}"
+        + (", ...; all are in labels.txt" if len(labels) > MOST else ""),
     ]
     lines += [
         f"- {text.format(report[name])}"

@@ -55,3 +55,12 @@ def points_across(boxes: np.ndarray, count: int) -> np.ndarray:
     low, high = boxes[:, None, :2], boxes[:, None, 2:]
     places = low + share * (high - low)
     return np.concatenate([places, np.full_like(places[..., :1], 2)], -1)
+
+
+def proposals(task, count: int) -> np.ndarray:
+    """[count, 24, 4] boxes of the input, the last ones without area."""
+    height, width = task.info.preprocess.size
+    low = np.random.default_rng(0).uniform(0, 0.6, (24, 2))
+    boxes = np.concatenate([low, low + np.random.default_rng(1).uniform(0.2, 0.4, (24, 2))], 1)
+    boxes[-4:] = 0
+    return np.float32(np.tile(boxes * [height, width, height, width], (count, 1, 1)))

@@ -22,7 +22,7 @@ from convoy.models.registry import MODELS
 from convoy.pipeline.config import Train
 from convoy.pipeline.training import optimizers
 from convoy.serving import export
-from tests.models.settled import filled, find_somebody, points_across, settle
+from tests.models.settled import filled, find_somebody, points_across, proposals, settle
 from tests.models.smallest import CASES, DEEP, QUICK
 from tests.models.test_parity import fill
 from tests.models.weightless import weightless
@@ -51,9 +51,8 @@ RANKED = ("proposals", "objectness", "found", "found_scores", "found_classes", "
 ZERO_FOR_ALL = (*RANKED, "picture")  # the latter: units behind a ReLU
 SCALES = 16  # of the loss, at most: from 2**15, where the trainer begins, down to 1
 
-LIMITS = dict(
-    score_threshold=0.01, iou_threshold=0.45, max_detections=20, suppression="hard", beam=3
-)
+LIMITS = dict(score_threshold=0.01, iou_threshold=0.45, max_detections=20, beam=3)
+LIMITS["suppression"] = "hard"
 
 
 def limits(task) -> dict:
@@ -120,15 +119,6 @@ def fitted(task, sent: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 def given(task) -> tuple[str, ...]:
     """Names of what its model takes beside pictures; windows stand in for proposals."""
     return ("proposals",) if task.windows is not None else task.takes
-
-
-def proposals(task, count: int) -> np.ndarray:
-    """[count, 24, 4] boxes of the input, the last ones without area."""
-    height, width = task.info.preprocess.size
-    low = np.random.default_rng(0).uniform(0, 0.6, (24, 2))
-    boxes = np.concatenate([low, low + np.random.default_rng(1).uniform(0.2, 0.4, (24, 2))], 1)
-    boxes[-4:] = 0
-    return np.float32(np.tile(boxes * [height, width, height, width], (count, 1, 1)))
 
 
 def beside(task, name: str, count: int) -> np.ndarray:

@@ -23,6 +23,7 @@ UNSEEN = {
         "- channels of a sound are averaged",
     ),
 }
+MOST = 1000  # classes that are listed: a vocabulary has more
 # Limits of the decoding, where the report has them.
 LIMITS = {
     "score_threshold": "detections below a score of {} are not returned",
@@ -31,6 +32,7 @@ LIMITS = {
     "max_detections": "at most {} detections per picture",
     "label_threshold": "classes above a score of {} are chosen",
     "label_count": "the {} classes of the highest scores are chosen",
+    "beam": "beam search keeps {} sentences",
 }
 
 
@@ -54,7 +56,8 @@ def model_card(
         "",
         "## Answers",
         _input(info, report),
-        f"- classes ({len(labels)}): {', '.join(labels)}",
+        f"- classes ({len(labels)}): {', '.join(labels[:MOST])}"
+        + (", ...; all are in labels.txt" if len(labels) > MOST else ""),
     ]
     lines += [
         f"- {text.format(report[name])}"

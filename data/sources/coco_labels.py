@@ -50,6 +50,8 @@ def labels(used: list[CocoFile], notes: list[str]) -> tuple[tuple[str, ...], tup
             if order.setdefault(name, key) != key:
                 notes.append(f"{file.name}: category {name!r} has id {key}, not {order[name]}")
     names = tuple(sorted(order, key=lambda name: (coco_json.order_of(order[name]), name)))
+    if not names and any("captions" in file.kinds for file in used):
+        names = ("picture",)  # captions alone have no classes
     why = "groups all other categories and has no object: no class"
     told = Told("categories", len(grouping), why, tuple(sorted(grouping)))
     return names, (told,) if grouping else ()

@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Hashable, Sequence
 
 from convoy import models
-from convoy.models import spec
+from convoy.models import spec, tasks
 from convoy.models.spec import Preprocess
 from convoy.pipeline.errors import UsageError
 
@@ -69,6 +69,8 @@ def run(
             raise UsageError(str(error)) from error
         if not isinstance(info.preprocess, Preprocess):
             raise UsageError(f"{name}: expected a network of pictures, it is for {info.task}")
+        if not tasks.row(info.task).label_map:
+            raise UsageError(f"{name}: expected a network of pictures, it learns words as well")
         if takes := models.takes_of(name):
             raise UsageError(f"{name}: expected a network of pictures, it takes {takes[0]} as well")
     for word, name, pixels in networks:

@@ -47,6 +47,22 @@ def test_official_layout_with_keypoints_and_captions(tmp_path):
     assert warned == {"bad_caption": 2}
 
 
+def test_captions_alone(tmp_path):
+    """Without categories; the records' one class is of nothing."""
+    pictures(tmp_path / "train2017", "1.jpg", "2.jpg")
+    caption = {"id": 1, "image_id": 1, "caption": "a dog"}
+    write(tmp_path / "annotations/captions_train2017.json", ["1.jpg", "2.jpg"], [caption], [])
+    assert detect(tmp_path) == "coco"
+    listing = coco.scan(tmp_path)
+    assert listing.labels == ("picture",)
+    found, warned = samples(listing)
+    assert {name: sample.captions for name, sample in found.items()} == {
+        "train2017/1.jpg": ("a dog",),
+        "train2017/2.jpg": (),
+    }
+    assert not warned
+
+
 def test_zips_as_downloaded(tmp_path):
     pictures(tmp_path / "x", "train2017/1.jpg", "val2017/1.jpg")
     for split in ("train", "val"):

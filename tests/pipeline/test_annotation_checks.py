@@ -56,6 +56,16 @@ def test_no_object_at_all(manifest):
     check_annotation(bare, recipe("multilabel"))
 
 
+def test_no_caption_at_all_and_some(manifest):
+    """The pictures of the table have none; where some have, the others do not matter."""
+    with pytest.raises(Refused, match=r"20 of 20 records of split 'train' have no caption") as told:
+        check_annotation(manifest, recipe("captioning"))
+    assert "captioning learns of pictures with captions" in str(told.value)
+    some = json.loads(json.dumps(manifest))
+    some["splits"]["train"] |= {"without_caption": 19}
+    check_annotation(some, recipe("captioning"))
+
+
 @pytest.mark.parametrize("verb", ["train", "run"])
 def test_a_classifier_of_pictures_without_classes(tmp_path, capfd, verb):
     for number in range(24):

@@ -148,6 +148,7 @@ def test_the_verb(capfd):
         (["vgg16@big"], "NAME@SIDE"),
         (["vgg16", "--batch", "0"], "batch"),
         (["text_cnn"], "it is for text"),
+        (["show_and_tell"], "it learns words as well"),
         (["vgg16", "resnet18@16"], "resnet18@16: resnet18: expected at least 32x32 px"),
         (["lenet5@64"], "lenet5: expected an input of 28x28 px"),
     ],

@@ -61,20 +61,29 @@ def model_card(
         f"- scores lie within {report['tolerance']} of the float32 network",
         "",
         "## Limits",
-        *UNSEEN[type(info.preprocess)],
+        *_unseen(info.preprocess),
         "- the network knows the classes above and nothing else; what it was not trained on gets a"
         " score as well",
     ]
     return "\n".join(lines) + "\n"
 
 
+def _unseen(preprocess: Preprocess | Sentence) -> tuple[str, ...]:
+    """What the network does not see; of other channels than RGB, none of them is transparency."""
+    known = UNSEEN[type(preprocess)]
+    bands = isinstance(preprocess, Preprocess) and preprocess.channel_order == "bands"
+    return known[:1] if bands else known
+
+
 def _input(info: ModelInfo, report: Mapping[str, Any]) -> str:
     if isinstance(info.preprocess, Sentence):
         return f"- input: sentences, of which the first {info.preprocess.words} words are seen"
-    if info.preprocess.whole:
-        return "- input: pictures of any size, as they are"
+    looks = info.preprocess
+    of = f" of {looks.channels} channels of {looks.bits} bits" if looks.bands else ""
+    if looks.whole:
+        return f"- input: pictures{of} of any size, as they are"
     height, width = report["input_size"]
-    return f"- input: {height} x {width} pixels, pictures fitted by {info.preprocess.resize!r}"
+    return f"- input: {height} x {width} pixels, pictures{of} fitted by {looks.resize!r}"
 
 
 def _rows(values: Mapping[str, Any], otherwise: str) -> list[str]:

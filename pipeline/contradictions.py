@@ -1,24 +1,21 @@
-"""What the sections of a recipe say against each other."""
+"""What the sections of a recipe, a pipeline.config.Recipe, say against each other."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 from convoy.models import tasks
-
-if TYPE_CHECKING:  # config calls this module
-    from convoy.pipeline.config import Recipe
 
 _OF_COLORS = ("saturation", "hue", "pca_color", "gray")  # of augment: of red, green and blue
 _OF_BYTES = ("jpeg_quality", "randaugment", "autoaugment")  # ... of 8-bit gray or RGB
 
 
-def of(recipe: Recipe) -> str:
+def of(recipe: Any) -> str:
     """One contradiction in words; empty where there is none."""
     return _learning(recipe) or _channels(recipe)
 
 
-def _channels(recipe: Recipe) -> str:
+def _channels(recipe: Any) -> str:
     """About pictures that are no 8-bit RGB."""
     data, row = recipe.data, tasks.row(recipe.task)
     if data.channels is None:
@@ -52,7 +49,7 @@ def _channels(recipe: Recipe) -> str:
     return ""
 
 
-def _learning(recipe: Recipe) -> str:
+def _learning(recipe: Any) -> str:
     """About transfer learning."""
     mode, networks = recipe.train.mode, recipe.model.features or (recipe.model,)
     row = tasks.row(recipe.task)

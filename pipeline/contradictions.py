@@ -1,6 +1,8 @@
-"""What the sections of a recipe say against each other; `recipe` is a pipeline.config.Recipe."""
+"""What the sections of a recipe, a pipeline.config.Recipe, say against each other."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from convoy.models import tasks
 
@@ -8,12 +10,12 @@ _OF_COLORS = ("saturation", "hue", "pca_color", "gray")  # of augment: of red, g
 _OF_BYTES = ("jpeg_quality", "randaugment", "autoaugment")  # ... of 8-bit gray or RGB
 
 
-def of(recipe) -> str:
+def of(recipe: Any) -> str:
     """One contradiction in words; empty where there is none."""
     return _learning(recipe) or _channels(recipe)
 
 
-def _channels(recipe) -> str:
+def _channels(recipe: Any) -> str:
     """About pictures that are no 8-bit RGB."""
     data, row = recipe.data, tasks.row(recipe.task)
     if data.channels is None:
@@ -47,7 +49,7 @@ def _channels(recipe) -> str:
     return ""
 
 
-def _learning(recipe) -> str:
+def _learning(recipe: Any) -> str:
     """About transfer learning."""
     mode, networks = recipe.train.mode, recipe.model.features or (recipe.model,)
     row = tasks.row(recipe.task)

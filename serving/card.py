@@ -68,11 +68,18 @@ def model_card(
         f"- scores lie within {report['tolerance']} of the float32 network",
         "",
         "## Limits",
-        *UNSEEN[type(info.preprocess)],
+        *_unseen(info.preprocess),
         "- the network knows the classes above and nothing else; what it was not trained on gets a"
         " score as well",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _unseen(preprocess: Preprocess | Sentence | Signal) -> tuple[str, ...]:
+    """What the network does not see; of other channels than RGB, none of them is transparency."""
+    known = UNSEEN[type(preprocess)]
+    bands = isinstance(preprocess, Preprocess) and preprocess.channel_order == "bands"
+    return known[:1] if bands else known
 
 
 def _input(info: ModelInfo, report: Mapping[str, Any]) -> str:
@@ -84,10 +91,12 @@ def _input(info: ModelInfo, report: Mapping[str, Any]) -> str:
             channels = info.preprocess.channels
             return f"- input: series, WAV files of {channels} channels; {seen} samples are seen"
         return f"- input: sounds, WAV files; {seen} samples at {rate} per second are seen"
-    if info.preprocess.whole:
-        return "- input: pictures of any size, as they are"
+    looks = info.preprocess
+    of = f" of {looks.channels} channels of {looks.bits} bits" if looks.bands else ""
+    if looks.whole:
+        return f"- input: pictures{of} of any size, as they are"
     height, width = report["input_size"]
-    return f"- input: {height} x {width} pixels, pictures fitted by {info.preprocess.resize!r}"
+    return f"- input: {height} x {width} pixels, pictures{of} fitted by {looks.resize!r}"
 
 
 def _rows(values: Mapping[str, Any], otherwise: str) -> list[str]:

@@ -81,7 +81,7 @@ def test_layouts(tmp_path, layout):
     np.testing.assert_allclose(samples[0].boxes, BOXES, atol=1e-5)
     assert samples[0].classes.tolist() == [1, 0]
     np.testing.assert_array_equal(samples[1].boxes, [[0, 0, 40, 60]])
-    assert (warned, listing.rejected, listing.notes) == ({}, (), ())
+    assert (warned, listing.rejected, listing.notes) == ({"sixth_number": 1}, (), ())
 
 
 @pytest.mark.parametrize("kind", ["zip", "gztar"])
@@ -229,7 +229,7 @@ def test_labels_choose_or_rename(tmp_path):
     written(tmp_path, content)
     listing, (sample,), warned = all_samples(tmp_path, Options(labels=("dog",)))
     assert (listing.labels, sample.classes.tolist()) == (("dog",), [0])
-    assert warned == {"unknown_class": 1}
+    assert warned == {"unknown_class": 1, "sixth_number": 1}
     listing, (sample,), _ = all_samples(tmp_path, Options(labels=("Katze", "Hund")))
     assert (listing.labels, sample.classes.tolist()) == (("Katze", "Hund"), [1, 0])
     with pytest.raises(SourceError, match="1 names"):

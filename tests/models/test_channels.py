@@ -16,6 +16,7 @@ from convoy.models.weights import convert
 from convoy.models.weights.load import Report, _other_pixels
 from convoy.pipeline.config import Model, Train
 from convoy.pipeline.networks import network
+from convoy.serving.card import model_card
 
 
 @pytest.fixture(autouse=True)
@@ -138,3 +139,10 @@ def test_a_training_of_five_channels_is_loaded_again(tmp_path):
     assert dataclasses.asdict(again.info.preprocess) == dataclasses.asdict(built.info.preprocess)
     picture = np.random.default_rng(0).uniform(0, 255, (1, 32, 32, 5)).astype(np.float32)
     np.testing.assert_array_equal(again.model(picture), built.model(picture))
+
+
+def test_the_model_card_says_what_pictures_it_takes():
+    info = models.build_task("lenet5", channels=five()).info
+    text = model_card(info, {"input_size": [28, 28], "tolerance": 0.02}, ["a", "b"], {})
+    assert "28 x 28 pixels, pictures of 5 channels of 16 bits fitted by 'stretch'" in text
+    assert "transparency" not in text

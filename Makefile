@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 STAMP := .venv/installed
 
-.PHONY: install demo test test-all lint bench clean
+.PHONY: install demo test test-all test-browser lint bench clean
 
 # One worker per core of two; each file stays on one worker, so that its fixtures are made once.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
@@ -33,7 +33,12 @@ test: lint
 	$(PYTEST)
 
 test-all: lint
-	$(PYTEST) -m 'not gpu'
+	$(PYTEST) -m 'not gpu and not browser'
+
+# The interactive pages in Chromium, which Debian's package of that name installs.
+test-browser: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check playwright==1.65.2
+	$(BIN)/python -m pytest -m browser tests/browser
 
 bench: $(STAMP)
 	$(BIN)/python -m tests.bench

@@ -24,7 +24,10 @@ setup(
     python_requires=">=3.10,<3.13",
     packages=list(packages()),
     package_dir=packages(),
-    package_data={"convoy.serving": ["deploy/*"], "convoy.pipeline": ["report/*.html"]},
+    package_data={
+        "convoy.serving": ["deploy/*"],
+        "convoy.pipeline": ["report/*.html", "tools/explain/*.html"],
+    },
     entry_points={"console_scripts": ["convoy=convoy.pipeline.cli:entry"]},
     install_requires=[
         "tensorflow>=2.20,<2.21",

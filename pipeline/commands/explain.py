@@ -22,11 +22,17 @@ def _flags(values: flags.FlagValues) -> None:
     flags.DEFINE_integer("stride", None, "Pixels between its places.", flag_values=values)
     text = "Only: residual blocks as steps of an ODE, means over one or more IMAGEs."
     flags.DEFINE_bool("dynamics", False, text, values)
+    text = "Only: one HTML page to walk through the layers of one IMAGE in 3-D."
+    flags.DEFINE_bool("interactive", False, text, values)
 
 
 def _run(words: list[str], values: flags.FlagValues, _: list[str]) -> dict:
+    if values.dynamics and values.interactive:
+        raise UsageError("--dynamics and --interactive: give one of them")
     if values.dynamics:
         return _dynamics(words, values)
+    if values.interactive:
+        return _interactive(words, values)
     if len(words) != 2 or not values.output:
         raise UsageError("expected a folder of trained weights, one picture, and -o DIR")
     if values.random and values.weights is not None:
@@ -53,14 +59,33 @@ def _run(words: list[str], values: flags.FlagValues, _: list[str]) -> dict:
     return report
 
 
-def _dynamics(words: list[str], values: flags.FlagValues) -> dict:
-    if len(words) < 2 or not values.output:
-        raise UsageError("expected a folder of trained weights, pictures, and -o DIR")
+def _check_alone(flag: str, values: flags.FlagValues) -> None:
+    """Raises UsageError for flags of the other pictures."""
     if values.random and values.weights is not None:
         raise UsageError("--random and --weights: give one of them, both set all weights")
     for name in ("layer", "class", "window", "stride"):
         if values[name].value is not None:
-            raise UsageError(f"--dynamics: --{name} is of the other pictures, leave it out")
+            raise UsageError(f"--{flag}: --{name} is of the other pictures, leave it out")
+
+
+def _interactive(words: list[str], values: flags.FlagValues) -> dict:
+    if len(words) != 2 or not values.output:
+        raise UsageError("expected a folder of trained weights, one picture, and -o DIR")
+    _check_alone("interactive", values)
+    from convoy.pipeline.tools.explain import walk
+
+    options = {"random": values.random, "weights": values.weights}
+    report = walk.write(words[0], words[1], pathlib.Path(values.output), **options)
+    if "class" in report:
+        print(f"{report['class']} {report['score']:.4f}")
+    print(f"{report['page']}: {len(report['planes'])} planes, {report['bytes'] / 1e6:.1f} MB")
+    return report
+
+
+def _dynamics(words: list[str], values: flags.FlagValues) -> dict:
+    if len(words) < 2 or not values.output:
+        raise UsageError("expected a folder of trained weights, pictures, and -o DIR")
+    _check_alone("dynamics", values)
     from convoy.pipeline.tools.explain import dynamics
 
     output = pathlib.Path(values.output)
@@ -79,7 +104,8 @@ def _short(value) -> str:
 
 VERB = Verb(
     "look inside: filters, feature maps, occlusion map and Grad-CAM of one picture",
-    "MODEL IMAGE -o DIR [--weights imagenet|PATH|URL] [--layer NAME] [--class NAME] [--dynamics]",
+    "MODEL IMAGE -o DIR [--weights imagenet|PATH|URL] [--layer NAME] [--class NAME] "
+    "[--dynamics | --interactive]",
     (
         "convoy explain runs/folder_classification a.jpg -o out --layer stage3_block6_relu",
         "convoy explain resnet50 a.jpg -o out --weights imagenet --class tabby --json",

@@ -55,12 +55,12 @@ def run(
     shorter side, and half the window.
     """
     task, labels = load_network(model, random, weights)
-    _check_pictures(task.info)
+    check_pictures(task.info)
     detects = not tasks.TASKS[task.info.task].picture_scores
     task = without_heads(task)
     if detects and class_name:
         raise ValueError(
-            f"{task.info.name} is a detector: its scores are of boxes, not of pictures"
+            f"{task.info.name} is for {task.info.task}: it gives no score of a whole picture"
         )
     upright, image, matrix = fitted(picture, task.info.preprocess)
     report = {"model": str(model), "network": task.info.name, "image": str(picture)}
@@ -73,7 +73,7 @@ def run(
     of = f"{task.info.name}{kind}"
     _filters(task, of, report, pages)
     if not detects:
-        scores = np.asarray(_scores(task, image[None]))[0]
+        scores = np.asarray(scores_of(task, image[None]))[0]
         chosen = int(np.argmax(scores)) if class_name is None else _index(class_name, labels)
         best = np.argsort(-scores, kind="stable")[:5]
         report |= {
@@ -85,7 +85,7 @@ def run(
         of = f"{labels[chosen]} {scores[chosen]:.2f}{kind}"
     _maps(task, image, layer, of, report, pages)
     if detects:
-        report["note"] = "a detector: filters and feature maps; the others are of a picture's score"
+        report["note"] = "filters and feature maps; the others need the score of a whole picture"
     else:
         side = window or max(1, round(min(image.shape[:2]) / PARTS))
         _occlusion(task, image, chosen, (side, stride or max(1, side // 2)), report)
@@ -109,7 +109,7 @@ def load_network(model: str, random: bool = False, weights: str | None = None):
         if pathlib.Path(model).exists() and model not in models.list_models():
             flag = "--random" if random else "--weights"
             raise ValueError(f"{flag}: expected a network's name, got {model}, which has its own")
-        _check_pictures(models.describe(model))  # or the closest names
+        check_pictures(models.describe(model))  # or the closest names
         keras.config.set_dtype_policy("float32")
         keras.utils.set_random_seed(0)
         if weights:
@@ -149,7 +149,8 @@ def published(name: str, weights: str):
     return task, _numbers(task)
 
 
-def _check_pictures(info: ModelInfo) -> None:
+def check_pictures(info: ModelInfo) -> None:
+    """Raises ValueError."""
     if not isinstance(info.preprocess, Preprocess):
         raise ValueError(f"{info.name}: expected a network of pictures, it is of {info.task}")
 
@@ -168,7 +169,8 @@ def fitted(path: str, preprocess: Preprocess) -> tuple[Image.Image, np.ndarray, 
     return bands.view(stored).convert("RGB"), image.numpy(), matrix.numpy()
 
 
-def _scores(task, images):
+def scores_of(task, images):
+    """[B, K] of images as the network sees them."""
     return task.decode(task.model(tf.convert_to_tensor(images), training=False))["scores"]
 
 
@@ -216,7 +218,7 @@ def _maps(task, image, layer, of: str, report: dict, pages: dict) -> None:
 
 def _occlusion(task, image, chosen: int, square: tuple[int, int], report: dict) -> None:
     call = tf.function(
-        lambda images: _scores(task, images)[:, chosen], autograph=False, reduce_retracing=True
+        lambda images: scores_of(task, images)[:, chosen], autograph=False, reduce_retracing=True
     )
     result = occlusion(lambda images: call(tf.constant(images)).numpy(), image, *square)
     row, column = np.unravel_index(np.argmax(result.drops), result.drops.shape)

@@ -18,7 +18,7 @@ from convoy.pipeline.report.chosen import WorstFirst
 from convoy.pipeline.tasks import Shown
 
 __all__ = ["Chosen", "Metrics", "draw", "labels_of", "named", "row", "show", "summary"]
-LINE = 70  # letters of a line below a drawn picture
+LINE, LINES = 36, 8  # letters of a line below a drawn picture, and how many lines at most
 SHOWN_REFERENCES = 2
 
 
@@ -151,7 +151,7 @@ def summary(answer) -> str:
 
 def draw(image, answer, score):
     picture = overlay.open_picture(image)
-    for line in textwrap.wrap(said(answer), LINE)[:3]:
+    for line in textwrap.wrap(said(answer), LINE)[:LINES]:
         picture = overlay.caption(picture, line)
     return picture
 

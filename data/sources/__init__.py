@@ -95,7 +95,7 @@ def detect(path) -> str:
     for name in SOURCES:
         if name == BY_NAMES[0] and source(BY_NAMES[1]).detect_by_names(tree):
             return BY_NAMES[1]
-        if source(name).detect(tree):
+        if source(name).detect(tree) and not (name == "voc" and _strays(tree)):
             return name
     if not tree.names:
         raise SourceError(f"{tree.root}: holds no file; expected a data set as in docs/data.md")
@@ -107,6 +107,11 @@ def detect(path) -> str:
         f"which with --format or data.format: {', '.join(sorted(SOURCES))}. docs/data.md shows "
         "each layout"
     )
+
+
+def _strays(tree: files.Tree) -> bool:
+    """Whether VOC's XML files are a few that were left in a set of YOLO's."""
+    return source("yolo").outnumbers(tree, source("voc").count(tree))
 
 
 def _obstacles(tree: files.Tree) -> str:

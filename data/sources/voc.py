@@ -23,7 +23,7 @@ from convoy.data.files import files
 from convoy.data.images import images
 from convoy.data.objects import Objects
 from convoy.data.sample import BadSample, Listing, Reference, Sample, Told
-from convoy.data.sources import Options, SourceError, ignore, layout, voc_xml, yolo, yolo_layout
+from convoy.data.sources import Options, SourceError, ignore, voc_xml
 from convoy.data.sources.number import commas, finite
 from convoy.data.sources.voc_layout import check_lists, lists, prefixes, split_of
 from convoy.data.sources.voc_names import NAMES, class_names
@@ -46,20 +46,19 @@ _PROBE = 10  # files looked into by detect
 def detect(tree: files.Tree) -> bool:
     """XML files whose root is <annotation>, with pictures where VOC and labelling tools keep them.
 
-    Not so ImageNet's, whose pictures are in Data, nor a few XML files in a set of YOLO's.
+    Not so ImageNet's, whose pictures are in Data.
     """
+    return any(map(voc_xml.is_annotation, map(tree.where, _texts(tree)[:_PROBE])))
+
+
+def count(tree: files.Tree) -> int:
+    """How many XML files there are, one for each picture that has one."""
+    return len(_texts(tree))
+
+
+def _texts(tree: files.Tree) -> list[str]:
     _, found = find(tree)
-    texts = [name for year in found.values() for name in year.texts.values()]
-    some = map(tree.where, texts[:_PROBE])
-    return any(map(voc_xml.is_annotation, some)) and not _strays(tree, len(texts))
-
-
-def _strays(tree: files.Tree, count: int) -> bool:
-    """Whether most pictures have a YOLO text, and less than half as many an XML: these are left
-    over from something else, and told as any other file.
-    """
-    labels, _ = yolo_layout.label_files(tree, layout.pictures(tree))
-    return 2 * count < len(labels) and yolo.detect(tree)
+    return [name for year in found.values() for name in year.texts.values()]
 
 
 def scan(path, options: Options = Options()) -> Listing:

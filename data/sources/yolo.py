@@ -56,6 +56,14 @@ def detect(tree: files.Tree) -> bool:
     return good > bad or (not bad and bool(labels) and bool(config.splits))
 
 
+def outnumbers(tree: files.Tree, others: int) -> bool:
+    """Whether the set is one of this format, with label files of more than twice as many pictures
+    as `others` annotate otherwise.
+    """
+    labels, _ = yolo_layout.label_files(tree, pictures(tree))
+    return len(labels) > 2 * others and detect(tree)
+
+
 def scan(path, options: Options = Options()) -> Listing:
     """Lists every picture of the splits. Raises SourceError."""
     tree = files.tree(path)

@@ -25,16 +25,9 @@ def run(
     """Writes aside and renames; returns counts.
 
     overrides: `section.key=value` of SECTIONS. Raises ValueError where the output holds anything,
-    UsageError for a key that is of no use.
+    UsageError for a key that is of no use, and for folders that cannot be meant.
     """
     final = pathlib.Path(output).absolute()
-    if not os.path.lexists(path):
-        raise UsageError(f"--input {path}: no such folder or archive")
-    if final.resolve().is_relative_to(pathlib.Path(path).resolve()):
-        raise UsageError(
-            f"--output {final} lies inside of --input {path}: records would be a part of the data "
-            "set when it is read again; choose a folder outside of it"
-        )
     if final.exists() and not (final.is_dir() and not any(final.iterdir())):
         raise ValueError(f"--output {final} exists; choose another folder, or remove it")
     raw = {
@@ -53,6 +46,13 @@ def run(
         config.override_key(raw, override)
     given = {override.partition("=")[0].strip() for override in overrides}
     params = example_gen.params_of(config.parse(raw))
+    if format_name != "digits" and not os.path.lexists(path):  # which is made where it is not
+        raise UsageError(f"--input {path}: no such folder or archive")
+    if final.resolve().is_relative_to(pathlib.Path(path).resolve()):
+        raise UsageError(
+            f"--output {final} lies inside of --input {path}: records would be a part of the data "
+            "set when it is read again; choose a folder outside of it"
+        )
     if not {"data.train", "data.val", "data.test"} & given:
         params = params.model_copy(update={"splits": ()})  # all that there are
     workdir = final.with_name(f".{final.name}.partial")

@@ -104,7 +104,7 @@ def test_models(capfd):
         (["ingest"], 2, "expected a recipe file, or --input DIR --output DIR"),
         (["validate"], 2, "expected a recipe file, or --records DIR --output DIR"),
         (["validate", "--records", "nowhere", "-o", "out"], 1, "run `convoy ingest` first"),
-        (["ingest", "--input", "nowhere", "--output", "out"], 1, "nowhere: no such file or folder"),
+        (["ingest", "--input", "nowhere", "--output", "out"], 2, "nowhere: no such folder or"),
         (["predict", "model"], 2, "expected a model folder and at least one picture"),
         (["serve"], 2, "expected one model folder"),
     ],

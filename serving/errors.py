@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 
 import tensorflow as tf
@@ -43,6 +44,13 @@ class PortInUse(OSError):
         super().__init__(
             f"port {port} on {host} is in use: stop the other program or choose another {flag}"
         )
+
+
+def cannot_listen(host: str, port: int, flag: str, error: OSError) -> OSError:
+    """What to raise where a socket cannot be bound."""
+    if error.errno == errno.EADDRINUSE:
+        return PortInUse(host, port, flag)
+    return OSError(f"cannot listen on port {port} of {host!r} ({flag}): {error}")
 
 
 def from_tensorflow(error: tf.errors.OpError) -> ServingError:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import socket
 from concurrent import futures
 
 import grpc
@@ -16,7 +18,15 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
-from convoy.serving.errors import INTERNAL, INVALID_ARGUMENT, UNIMPLEMENTED, PortInUse, ServingError
+from convoy.serving import limits
+from convoy.serving.errors import (
+    INTERNAL,
+    INVALID_ARGUMENT,
+    UNIMPLEMENTED,
+    PortInUse,
+    ServingError,
+    cannot_listen,
+)
 from convoy.serving.manager import Manager
 from convoy.serving.servable import DEFAULT
 
@@ -37,7 +47,9 @@ FIELDS = {
 }
 
 
-def bind(manager: Manager, host: str, port: int, threads: int) -> tuple[grpc.Server, int]:
+def bind(
+    manager: Manager, host: str, port: int, threads: int, max_pixels: int
+) -> tuple[grpc.Server, int]:
     """(server that is not started yet, port); port 0 = any free one. Raises PortInUse."""
     server = grpc.server(
         futures.ThreadPoolExecutor(threads, thread_name_prefix="grpc"),
@@ -48,27 +60,41 @@ def bind(manager: Manager, host: str, port: int, threads: int) -> tuple[grpc.Ser
         ],
     )
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
-        PredictionService(manager), server
+        PredictionService(manager, max_pixels), server
     )
     model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(manager), server)
+    bare = host.strip("[]")
     try:
-        bound = server.add_insecure_port(f"{host}:{port}")
-    except RuntimeError as error:
-        raise PortInUse(host, port, "--port") from error
+        bound = server.add_insecure_port(f"[{bare}]:{port}" if ":" in bare else f"{bare}:{port}")
+    except RuntimeError as error:  # whatever the reason is
+        raise cannot_listen(host, port, "--port", _why(bare, port)) from error
     if bound == 0:
         raise PortInUse(host, port, "--port")
     return server, bound
 
 
+def _why(host: str, port: int) -> OSError:
+    """What keeps a socket from the port; that it is taken, where nothing else does."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.bind((host, port))
+    except OSError as error:
+        return error
+    return OSError(errno.EADDRINUSE, "address in use")
+
+
 class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
     """Predict and GetModelMetadata; the calls on tf.Example are not implemented."""
 
-    def __init__(self, manager: Manager):
+    def __init__(self, manager: Manager, max_pixels: int):
         self._manager = manager
+        self._max_pixels = max_pixels
 
     def Predict(self, request, context):
         with _errors(context):
             spec = request.model_spec
+            limits.check({n: p.string_val for n, p in request.inputs.items()}, self._max_pixels)
             inputs = {name: to_tensor(name, proto) for name, proto in request.inputs.items()}
             with self._manager.use(*_requested(request)) as (number, servable):
                 outputs = servable.run(spec.signature_name, inputs, request.output_filter)

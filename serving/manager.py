@@ -24,6 +24,7 @@ from convoy.serving.servable import Servable, load
 
 log = logging.getLogger(__name__)
 
+MOST_VERSION = 2**63 - 1  # as TensorFlow Serving has it
 State = get_model_status_pb2.ModelVersionStatus.State
 
 
@@ -216,13 +217,16 @@ def discover(base: pathlib.Path, name: str | None) -> dict[str, dict[int, pathli
 
 
 def versions_of(base: pathlib.Path) -> dict[int, pathlib.Path]:
-    """The complete versions of a model base path, by number."""
+    """The complete versions of a model base path, by number; one beyond 64 bits is none."""
     if not base.is_dir():
         return {}
     return {
         int(child.name): child
         for child in base.iterdir()
-        if child.name.isascii() and child.name.isdigit() and (child / "saved_model.pb").is_file()
+        if child.name.isascii()
+        and child.name.isdigit()
+        and int(child.name) <= MOST_VERSION
+        and (child / "saved_model.pb").is_file()
     }
 
 

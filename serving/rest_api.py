@@ -16,43 +16,48 @@ from concurrent import futures
 import tensorflow as tf
 import uvicorn
 from google.protobuf import json_format
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from tensorflow_serving.apis import get_model_metadata_pb2
 
-from convoy.serving import rest_json
+from convoy.serving import limits, rest_json
 from convoy.serving.errors import (
     HTTP_STATUS,
     INTERNAL,
     INVALID_ARGUMENT,
     UNIMPLEMENTED,
-    PortInUse,
     ServingError,
+    cannot_listen,
 )
 from convoy.serving.grpc_api import metadata
-from convoy.serving.manager import Manager
+from convoy.serving.manager import MOST_VERSION, Manager
 from convoy.serving.servable import DEFAULT
 
 MODEL = r"/v1/models/([^/:]+)(?:/versions/(\d+)|/labels/([^/:]+))?"
 CALL = re.compile(rf"(?i){MODEL}:(classify|regress|predict)")
 MOST_BYTES = 1 << 30  # of a gzip body once it is unpacked
+STATUS_THREADS = 2  # of their own, so that predictions never keep a probe waiting
+STOP_S = 20  # for calls in flight; Kubernetes kills after 30
 LOOK = re.compile(rf"(?i){MODEL}(?:/(metadata))?")
 
 
 class RestServer:
     """uvicorn in a thread of its own; holds the port from the beginning, answers after start()."""
 
-    def __init__(self, manager: Manager, host: str, port: int, threads: int):
+    def __init__(self, manager: Manager, host: str, port: int, threads: int, max_pixels: int):
         self._socket = _listen(host, port)
         self.port = self._socket.getsockname()[1]
-        self._pool = futures.ThreadPoolExecutor(threads, thread_name_prefix="rest")
+        self._pools = (
+            futures.ThreadPoolExecutor(threads, thread_name_prefix="rest"),
+            futures.ThreadPoolExecutor(STATUS_THREADS, thread_name_prefix="rest_status"),
+        )
         config = uvicorn.Config(
-            application(manager, self._pool),
+            application(manager, *self._pools, max_pixels),
             log_config=None,
             access_log=False,
             lifespan="off",
             timeout_keep_alive=75,
-            timeout_graceful_shutdown=30,
+            timeout_graceful_shutdown=STOP_S,
         )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(
@@ -68,20 +73,28 @@ class RestServer:
         self._server.should_exit = True
         if self._thread.is_alive():
             self._thread.join()
-        self._pool.shutdown()
+        for pool in self._pools:
+            pool.shutdown(cancel_futures=True)
         self._socket.close()
 
 
-def application(manager: Manager, pool: futures.Executor):
-    """The ASGI application."""
+def application(
+    manager: Manager, calls: futures.Executor, looks: futures.Executor, max_pixels: int
+):
+    """The ASGI application; status and metadata have threads of their own, `looks`."""
 
     async def app(scope, receive, send):
         request = Request(scope, receive)
-        body = await request.body()
+        try:
+            body = await request.body()
+        except ClientDisconnect:
+            return
+        path = scope["raw_path"].decode("latin-1")  # %3A in a name is no colon
+        pool = looks if request.method == "GET" else calls
         loop = asyncio.get_running_loop()
         encoding = request.headers.get("content-encoding", "")
         status, content = await loop.run_in_executor(
-            pool, answer, manager, request.method, scope["path"], body, encoding
+            pool, answer, manager, request.method, path, body, encoding, max_pixels
         )
         await Response(content, status, media_type="application/json")(scope, receive, send)
 
@@ -89,14 +102,19 @@ def application(manager: Manager, pool: futures.Executor):
 
 
 def answer(
-    manager: Manager, method: str, path: str, body: bytes, encoding: str = ""
+    manager: Manager,
+    method: str,
+    path: str,
+    body: bytes,
+    encoding: str = "",
+    max_pixels: int = limits.MOST_PIXELS,
 ) -> tuple[int, bytes]:
     """(HTTP status, JSON body) of one request; encoding: its Content-Encoding."""
     if not path.lower().startswith("/v1/"):
         return 404, b'{"error": "Not found: the paths are /v1/models/NAME..."}'
     try:
         body = rest_json.unpacked(body, encoding, MOST_BYTES)
-        return 200, _answer(manager, method, path, body)
+        return 200, _answer(manager, method, path, body, max_pixels)
     except ServingError as error:
         code, message = error.code, error.message
     except Exception as error:
@@ -104,20 +122,20 @@ def answer(
     return HTTP_STATUS.get(code, 500), json.dumps({"error": message}).encode()
 
 
-def _answer(manager: Manager, method: str, path: str, body: bytes) -> bytes:
+def _answer(manager: Manager, method: str, path: str, body: bytes, max_pixels: int) -> bytes:
     match = {"POST": CALL, "GET": LOOK}.get(method, re.compile("$.")).fullmatch(path)
     if match is None:
         raise ServingError(INVALID_ARGUMENT, f"Malformed request: {method} {path}")
     name, version, label, verb = match.groups()
     if label:
         raise ServingError(UNIMPLEMENTED, "version labels are not supported: give a version")
-    name, number = urllib.parse.unquote(name), int(version) if version else None
+    name, number = urllib.parse.unquote(name), _number(version)
     if method == "POST":
         if verb.lower() != "predict":
             raise ServingError(
                 UNIMPLEMENTED, f"{verb} is not implemented: the models take pictures; use :predict"
             )
-        return predict(manager, name, number, body)
+        return predict(manager, name, number, body, max_pixels)
     if verb:
         return _metadata(manager, name, number)
     return json_format.MessageToJson(
@@ -128,7 +146,17 @@ def _answer(manager: Manager, method: str, path: str, body: bytes) -> bytes:
     ).encode()
 
 
-def predict(manager: Manager, name: str, number: int | None, body: bytes) -> bytes:
+def _number(version: str | None) -> int | None:
+    """Of a version in a path; None = the latest. Raises ServingError beyond 64 bits."""
+    if not version:
+        return None
+    digits = version.lstrip("0")
+    if len(digits) > len(str(MOST_VERSION)) or int(digits or "0") > MOST_VERSION:
+        raise ServingError(INVALID_ARGUMENT, f"Failed to convert version: {version[:40]}")
+    return int(version)
+
+
+def predict(manager: Manager, name: str, number: int | None, body: bytes, max_pixels: int) -> bytes:
     """Runs a request in row ("instances") or column ("inputs") format."""
     document = rest_json.parse(body)
     signature = document.get("signature_name", "")
@@ -143,6 +171,7 @@ def predict(manager: Manager, name: str, number: int | None, body: bytes) -> byt
             )
         types = {key: tf.as_dtype(info.dtype) for key, info in definition.inputs.items()}
         arrays, rows = rest_json.inputs(document, types)
+        limits.check({key: array.flat for key, array in arrays.items()}, max_pixels)
         inputs = {key: tf.constant(array, types[key]) for key, array in arrays.items()}
         outputs = servable.run(signature, inputs)
     return rest_json.outputs(outputs, rows)
@@ -165,12 +194,13 @@ def _metadata(manager: Manager, name: str, number: int | None) -> bytes:
 
 
 def _listen(host: str, port: int) -> socket.socket:
+    host = host.strip("[]")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind((host.strip("[]"), port))
+        listener.bind((host, port))
     except OSError as error:
         listener.close()
-        raise PortInUse(host, port, "--rest_api_port") from error
+        raise cannot_listen(host, port, "--rest_api_port", error) from error
     return listener

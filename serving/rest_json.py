@@ -22,6 +22,8 @@ def parse(body: bytes) -> dict[str, Any]:
         document = json.loads(body)
     except ValueError as error:
         raise _bad(f"JSON Parse error: {error}") from error
+    except RecursionError as error:
+        raise _bad("JSON Parse error: lists and objects lie too deep inside each other") from error
     if not isinstance(document, dict):
         raise _bad("the request is not a JSON object")
     return document
@@ -108,7 +110,10 @@ def _strings(value: Any) -> Any:
     if isinstance(value, list):
         return [_strings(item) for item in value]
     if isinstance(value, str):
-        return value.encode()
+        try:
+            return value.encode()
+        except UnicodeEncodeError as error:  # half of a pair of surrogates
+            raise _bad("JSON Value: a string is not valid Unicode") from error
     if isinstance(value, dict) and set(value) == {"b64"} and isinstance(value["b64"], str):
         return _unescaped(value["b64"])
     if isinstance(value, dict):

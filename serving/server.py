@@ -14,24 +14,26 @@ import pathlib
 import signal
 import threading
 
-from convoy.serving import grpc_api
+from convoy.serving import grpc_api, limits
 from convoy.serving.manager import Manager
 from convoy.serving.rest_api import RestServer
 
 log = logging.getLogger(__name__)
 
-GRACE_S = 30.0
+GRACE_S = 20.0  # for calls in flight; Kubernetes kills after 30
 
 
 class Server:
     """A running model server."""
 
-    def __init__(self, manager: Manager, host: str, port: int, rest_api_port: int, threads: int):
-        """Takes the ports; calls are answered after `begin`."""
+    def __init__(
+        self, manager: Manager, host: str, port: int, rest_api_port: int, threads: int, most: int
+    ):
+        """Takes the ports; calls are answered after `begin`. most: pixels per picture."""
         self.manager = manager
-        self._grpc, self.grpc_port = grpc_api.bind(manager, host, port, threads)
+        self._grpc, self.grpc_port = grpc_api.bind(manager, host, port, threads, most)
         try:
-            self._rest = RestServer(manager, host, rest_api_port, threads)
+            self._rest = RestServer(manager, host, rest_api_port, threads, most)
         except OSError:
             self._grpc.stop(None).wait()
             raise
@@ -61,11 +63,13 @@ def start(
     poll_s: float = 1.0,
     host: str = "127.0.0.1",
     threads: int = 8,
+    max_pixels: int = limits.MOST_PIXELS,
 ) -> Server:
     """Loads what is there and answers; port 0 = any free one.
 
     base: a model base path (BASE/VERSION/saved_model.pb) or a folder of those. name: of the model
     where base is a base path; None = the folder's own. versions: "latest", "all" or a number.
+    max_pixels: of a picture, above which a request is refused before decoding; 0 = any.
     Raises serving.errors.PortInUse, FileNotFoundError, ValueError.
     """
     base = pathlib.Path(base).resolve()
@@ -73,10 +77,17 @@ def start(
         raise FileNotFoundError(
             f"{base}: no such folder; expected a model base path or a folder of them"
         )
+    if (base / "saved_model.pb").is_file():
+        raise ValueError(
+            f"{base} is one version of a model: expected the folder above it, {base.parent}; "
+            f"with --versions {base.name} that version alone is served"
+        )
+    for flag, number in (("--port", port), ("--rest_api_port", rest_api_port)):
+        if not 0 <= number <= 65_535:
+            raise ValueError(f"{flag}: expected 0 (any free one) to 65535, got {number}")
     manager = Manager(base, name, versions)
-    server = Server(
-        manager, host, port, rest_api_port, threads
-    )  # a taken port shows before loading
+    # A taken port shows before loading.
+    server = Server(manager, host, port, rest_api_port, threads, max_pixels)
     server.begin(poll_s)
     log.info(
         "gRPC on %s:%d, REST on %s:%d, models: %s",

@@ -13,6 +13,8 @@ def _flags(values: flags.FlagValues) -> None:
     flags.DEFINE_integer("rest_api_port", 8501, "REST.", flag_values=values)
     flags.DEFINE_string("host", "127.0.0.1", "Address to listen on.", flag_values=values)
     flags.DEFINE_string("name", None, "Model name; default: the folder's.", flag_values=values)
+    text = "Refuse pictures of more, before they are decoded; 0: none."
+    flags.DEFINE_integer("max_pixels", 100_000_000, text, flag_values=values)
     flags.DEFINE_string("versions", "latest", "latest, all, or a number.", flag_values=values)
 
 
@@ -29,6 +31,7 @@ def _run(words: list[str], values: flags.FlagValues, _: list[str]) -> dict:
         port=values.port,
         rest_api_port=values.rest_api_port,
         versions=values.versions,
+        max_pixels=values.max_pixels,
     )
     return {"stopped": True}
 

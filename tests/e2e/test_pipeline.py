@@ -15,6 +15,7 @@ from PIL import Image
 from convoy.data.sources import digits
 from convoy.pipeline import cli, config, demo, errors, steps
 from convoy.pipeline.components import evaluator, exporter
+from convoy.pipeline.tools import runs
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 COMPONENTS = list(steps.NAMES[:-1])
@@ -67,6 +68,15 @@ def test_every_component_left_its_outputs(first):
     version = pathlib.Path(first["model_dir"]) / "1"
     assert (version / "saved_model.pb").is_file()
     assert (version / "assets.extra" / "labels.txt").read_text().split() == list("0123456789")
+
+
+def test_the_run_is_listed(first):
+    (row,) = runs.rows(pathlib.Path(first["run_dir"]))
+    assert row["pushed"] == [1]
+    assert row["blessed"] is True
+    assert (row["metric"], row["value"]) == ("AP50", first["metrics"]["AP50"])
+    assert row["network"] == "ssd_mobilenet_v1"
+    assert len(row["data"]) == runs.DATA_LETTERS
 
 
 def _files(result: dict) -> dict[str, int]:

@@ -59,6 +59,7 @@ setup(
         "scipy>=1.15",
         "h5py>=3.10",
         "grpcio>=1.70",
+        "grpcio-health-checking>=1.70",
         "importlib_resources>=5",  # tensorflow-datasets imports it undeclared
         "requests>=2.31",
         "urllib3>=2",

@@ -10,6 +10,7 @@ from concurrent import futures
 import grpc
 import numpy as np
 import tensorflow as tf
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tensorflow.core.framework import tensor_pb2
 from tensorflow_serving.apis import (
     get_model_metadata_pb2,
@@ -28,6 +29,7 @@ from convoy.serving.errors import (
     cannot_listen,
 )
 from convoy.serving.manager import Manager
+from convoy.serving.metrics import Metrics
 from convoy.serving.servable import DEFAULT
 
 CODES = {code.value[0]: code for code in grpc.StatusCode}
@@ -48,9 +50,12 @@ FIELDS = {
 
 
 def bind(
-    manager: Manager, host: str, port: int, threads: int, max_pixels: int
+    manager: Manager, host: str, port: int, threads: int, max_pixels: int, counted: Metrics
 ) -> tuple[grpc.Server, int]:
-    """(server that is not started yet, port); port 0 = any free one. Raises PortInUse."""
+    """(server that is not started yet, port); port 0 = any free one. Raises PortInUse.
+
+    Also answers grpc.health.v1: of the server, and of each model by its name.
+    """
     server = grpc.server(
         futures.ThreadPoolExecutor(threads, thread_name_prefix="grpc"),
         options=[
@@ -60,9 +65,10 @@ def bind(
         ],
     )
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
-        PredictionService(manager, max_pixels), server
+        PredictionService(manager, max_pixels, counted), server
     )
     model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(manager), server)
+    health_pb2_grpc.add_HealthServicer_to_server(Health(manager), server)
     bare = host.strip("[]")
     try:
         bound = server.add_insecure_port(f"[{bare}]:{port}" if ":" in bare else f"{bare}:{port}")
@@ -87,12 +93,13 @@ def _why(host: str, port: int) -> OSError:
 class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
     """Predict and GetModelMetadata; the calls on tf.Example are not implemented."""
 
-    def __init__(self, manager: Manager, max_pixels: int):
+    def __init__(self, manager: Manager, max_pixels: int, counted: Metrics):
         self._manager = manager
         self._max_pixels = max_pixels
+        self._counted = counted
 
     def Predict(self, request, context):
-        with _errors(context):
+        with _errors(context), self._counted.call(request.model_spec.name, "GRPC"):
             spec = request.model_spec
             limits.check({n: p.string_val for n, p in request.inputs.items()}, self._max_pixels)
             inputs = {name: to_tensor(name, proto) for name, proto in request.inputs.items()}
@@ -132,6 +139,20 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
 
     def HandleReloadConfigRequest(self, request, context):
         _not_implemented(context, "HandleReloadConfigRequest")
+
+
+class Health(health_pb2_grpc.HealthServicer):
+    """Whether the server, or a model, serves: what probes of Kubernetes and load balancers ask."""
+
+    def __init__(self, manager: Manager):
+        self._manager = manager
+
+    def Check(self, request, context):
+        serving = self._manager.names()
+        if request.service and request.service not in serving:
+            context.abort(grpc.StatusCode.NOT_FOUND, f"no model {request.service} serves")
+        states = health_pb2.HealthCheckResponse
+        return states(status=states.SERVING if serving else states.NOT_SERVING)
 
 
 def metadata(

@@ -31,6 +31,7 @@ from convoy.serving.errors import (
 )
 from convoy.serving.grpc_api import metadata
 from convoy.serving.manager import MOST_VERSION, Manager
+from convoy.serving.metrics import PATH, Metrics
 from convoy.serving.servable import DEFAULT
 
 MODEL = r"/v1/models/([^/:]+)(?:/versions/(\d+)|/labels/([^/:]+))?"
@@ -44,7 +45,15 @@ LOOK = re.compile(rf"(?i){MODEL}(?:/(metadata))?")
 class RestServer:
     """uvicorn in a thread of its own; holds the port from the beginning, answers after start()."""
 
-    def __init__(self, manager: Manager, host: str, port: int, threads: int, max_pixels: int):
+    def __init__(
+        self,
+        manager: Manager,
+        host: str,
+        port: int,
+        threads: int,
+        max_pixels: int,
+        counted: Metrics,
+    ):
         self._socket = _listen(host, port)
         self.port = self._socket.getsockname()[1]
         self._pools = (
@@ -52,7 +61,7 @@ class RestServer:
             futures.ThreadPoolExecutor(STATUS_THREADS, thread_name_prefix="rest_status"),
         )
         config = uvicorn.Config(
-            application(manager, *self._pools, max_pixels),
+            application(manager, *self._pools, max_pixels, counted),
             log_config=None,
             access_log=False,
             lifespan="off",
@@ -79,7 +88,11 @@ class RestServer:
 
 
 def application(
-    manager: Manager, calls: futures.Executor, looks: futures.Executor, max_pixels: int
+    manager: Manager,
+    calls: futures.Executor,
+    looks: futures.Executor,
+    max_pixels: int,
+    counted: Metrics,
 ):
     """The ASGI application; status and metadata have threads of their own, `looks`."""
 
@@ -90,11 +103,16 @@ def application(
         except ClientDisconnect:
             return
         path = scope["raw_path"].decode("latin-1")  # %3A in a name is no colon
+        if path == PATH and request.method == "GET":
+            await Response(counted.text(), media_type="text/plain; version=0.0.4")(
+                scope, receive, send
+            )
+            return
         pool = looks if request.method == "GET" else calls
         loop = asyncio.get_running_loop()
         encoding = request.headers.get("content-encoding", "")
         status, content = await loop.run_in_executor(
-            pool, answer, manager, request.method, path, body, encoding, max_pixels
+            pool, answer, manager, request.method, path, body, encoding, max_pixels, counted
         )
         await Response(content, status, media_type="application/json")(scope, receive, send)
 
@@ -106,15 +124,16 @@ def answer(
     method: str,
     path: str,
     body: bytes,
-    encoding: str = "",
-    max_pixels: int = limits.MOST_PIXELS,
+    encoding: str,
+    max_pixels: int,
+    counted: Metrics,
 ) -> tuple[int, bytes]:
     """(HTTP status, JSON body) of one request; encoding: its Content-Encoding."""
     if not path.lower().startswith("/v1/"):
         return 404, b'{"error": "Not found: the paths are /v1/models/NAME..."}'
     try:
         body = rest_json.unpacked(body, encoding, MOST_BYTES)
-        return 200, _answer(manager, method, path, body, max_pixels)
+        return 200, _answer(manager, method, path, body, max_pixels, counted)
     except ServingError as error:
         code, message = error.code, error.message
     except Exception as error:
@@ -122,7 +141,14 @@ def answer(
     return HTTP_STATUS.get(code, 500), json.dumps({"error": message}).encode()
 
 
-def _answer(manager: Manager, method: str, path: str, body: bytes, max_pixels: int) -> bytes:
+def _answer(
+    manager: Manager,
+    method: str,
+    path: str,
+    body: bytes,
+    max_pixels: int,
+    counted: Metrics,
+) -> bytes:
     match = {"POST": CALL, "GET": LOOK}.get(method, re.compile("$.")).fullmatch(path)
     if match is None:
         raise ServingError(INVALID_ARGUMENT, f"Malformed request: {method} {path}")
@@ -135,7 +161,8 @@ def _answer(manager: Manager, method: str, path: str, body: bytes, max_pixels: i
             raise ServingError(
                 UNIMPLEMENTED, f"{verb} is not implemented: the models take pictures; use :predict"
             )
-        return predict(manager, name, number, body, max_pixels)
+        with counted.call(name, "REST"):
+            return predict(manager, name, number, body, max_pixels)
     if verb:
         return _metadata(manager, name, number)
     return json_format.MessageToJson(

@@ -14,7 +14,7 @@ import pathlib
 import signal
 import threading
 
-from convoy.serving import grpc_api, limits
+from convoy.serving import grpc_api, limits, metrics
 from convoy.serving.manager import Manager
 from convoy.serving.rest_api import RestServer
 
@@ -31,9 +31,10 @@ class Server:
     ):
         """Takes the ports; calls are answered after `begin`. most: pixels per picture."""
         self.manager = manager
-        self._grpc, self.grpc_port = grpc_api.bind(manager, host, port, threads, most)
+        counted = metrics.Metrics(manager.names)
+        self._grpc, self.grpc_port = grpc_api.bind(manager, host, port, threads, most, counted)
         try:
-            self._rest = RestServer(manager, host, rest_api_port, threads, most)
+            self._rest = RestServer(manager, host, rest_api_port, threads, most, counted)
         except OSError:
             self._grpc.stop(None).wait()
             raise

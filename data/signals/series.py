@@ -15,6 +15,8 @@ import numpy as np
 from convoy.data.sample import BadSample
 from convoy.data.signals import wav
 
+NARROW = 8  # columns: no picture has fewer
+_WIDEST = 64  # columns of an array that is taken for a series where nobody says so
 ENDINGS = ("wav", "wave", "npy", "csv", "tsv")
 
 
@@ -58,7 +60,7 @@ def encoded(numbers: np.ndarray, name: str) -> bytes:
 def _array(data: bytes, name: str) -> np.ndarray:
     try:
         numbers = np.load(io.BytesIO(data), allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
+    except Exception as error:  # NumPy raises many kinds on damaged headers
         raise BadSample("bad_signal", f"{name}: no array that NumPy reads: {error}") from None
     if not isinstance(numbers, np.ndarray) or numbers.dtype.kind not in "biuf":
         kind = getattr(numbers, "dtype", type(numbers).__name__)
@@ -88,8 +90,8 @@ def _text(data: bytes, name: str) -> str:
         raise BadSample("bad_signal", f"{name}: expected a table in UTF-8") from None
 
 
-def is_narrow(head: bytes, widest: int) -> bool:
-    """Whether the beginning of an .npy file says an array [samples] or [samples, few channels]."""
+def header(head: bytes) -> tuple[tuple[int, ...], np.dtype] | None:
+    """(shape, type) that the beginning of an .npy file says; None: it is none of numbers."""
     try:
         file = io.BytesIO(head)
         version = np.lib.format.read_magic(file)
@@ -98,10 +100,27 @@ def is_narrow(head: bytes, widest: int) -> bool:
             (2, 0): np.lib.format.read_array_header_2_0,
         }
         shape, _, dtype = of_version[version](file)
-    except (ValueError, KeyError, OSError):
+    except Exception:  # whatever a damaged file leads to: that is said where it is read
+        return None
+    return (shape, dtype) if dtype.kind in "biuf" else None
+
+
+def is_series(head: bytes) -> bool:
+    """Whether an .npy file is of [samples] or [samples, channels], and not of a gray picture.
+
+    Of two dimensions and unsigned 8 or 16 bits, as pictures are, it has at most 8 columns, else 64.
+    """
+    if not (found := header(head)):
         return False
-    few = len(shape) == 1 or (len(shape) == 2 and shape[1] <= widest)
-    return few and dtype.kind in "biuf"
+    shape, dtype = found
+    pixels = dtype.kind == "u" and dtype.itemsize <= 2
+    return len(shape) == 1 or (len(shape) == 2 and shape[1] <= (NARROW if pixels else _WIDEST))
+
+
+def may_be_picture(head: bytes) -> bool:
+    """Whether a series of `is_series` has as many columns as a gray picture may have."""
+    found = header(head)
+    return found is not None and len(found[0]) == 2 and found[0][1] > NARROW
 
 
 def cells(text: str) -> list[list[str]]:

@@ -61,6 +61,8 @@ SOURCES = {
 # Before this reader is asked: the one that takes classes from names of pictures alone.
 BY_NAMES = ("super_resolution", "imagenet")
 
+WITHOUT_PICTURES = ("signals", "text")  # readers of samples that are no pictures
+
 
 @dataclasses.dataclass(frozen=True)
 class Options:
@@ -86,13 +88,16 @@ def source(name: str) -> types.ModuleType:
     return importlib.import_module(SOURCES[key])
 
 
-def detect(path) -> str:
+def detect(path, *, of_pictures: bool = False) -> str:
     """The format of a data set: headers and annotation files outweigh folders, these names.
 
+    of_pictures: it holds pictures, as the recipe says, and no sounds, series or sentences.
     Raises SourceError where no reader knows it, and where two would give other labels.
     """
     tree = files.tree(path)
     for name in SOURCES:
+        if of_pictures and name in WITHOUT_PICTURES:
+            continue
         if name == BY_NAMES[0] and source(BY_NAMES[1]).detect_by_names(tree):
             return BY_NAMES[1]
         if source(name).detect(tree) and not (name == "voc" and _strays(tree)):

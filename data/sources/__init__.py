@@ -108,7 +108,7 @@ def detect(path, *, of_pictures: bool = False) -> str:
     some = ", ".join(sorted(kinds.values())[:5])
     raise SourceError(
         f"{tree.root}: no known layout among its {len(tree.names)} files, such as {some}"
-        f"{_obstacles(tree)}; say "
+        f"{_obstacles(tree)}{arrays_left(tree)}; say "
         f"which with --format or data.format: {', '.join(sorted(SOURCES))}. docs/data.md shows "
         "each layout"
     )
@@ -138,6 +138,15 @@ def _obstacles(tree: files.Tree) -> str:
     if packed:
         found.append(f"{packed[0]} is an archive that is not opened where it lies: unpack it there")
     return "".join(f" ({text})" for text in found[:3])
+
+
+def arrays_left(tree: files.Tree) -> str:
+    """What to say where nothing was found, and .npy files may have been meant as pictures."""
+    count = sum(name.lower().endswith(files.ARRAY) for name in tree.names)
+    if tree.arrays or not count:
+        return ""
+    why = "are not taken as pictures where there are others; save them as TIFF to have them read"
+    return f" ({count} {files.ARRAY} files {why})"
 
 
 def ignore(reason: str, detail: str) -> None:

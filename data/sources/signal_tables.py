@@ -137,8 +137,10 @@ def _is_table(tree: files.Tree, name: str, sure: bool) -> bool:
         names = [table[0][i].strip() for i in columns]
         if sure and any(_PIXEL.fullmatch(name) or not name[-1:].isdigit() for name in names):
             return False
+    checked = [i for i in range(len(table[0])) if i != header] if header is not None else columns
+    checked = checked if sure else columns  # another column may name what the numbers are of
     return len(columns) >= _LEAST and all(
-        i < len(first) and series.is_number(first[i]) for i in columns
+        i < len(first) and series.is_number(first[i]) for i in checked
     )
 
 

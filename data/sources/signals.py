@@ -34,7 +34,7 @@ def detect(tree: files.Tree) -> bool:
     rows = _labelled(tree)
     if len({row.label for row in rows}) > 1 and 2 * len(rows) > len(_visible(tree)):
         return all(_is_signal(tree, name) for name in _first_of_each_ending(rows))
-    return bool(signal_tables.tables(tree))
+    return not tree.pictures() and bool(signal_tables.tables(tree))  # or the arrays are tabulated
 
 
 def scan(path, options: Options = Options()) -> Listing:

@@ -92,6 +92,19 @@ def test_pixels_and_other_columns_are_no_series_unless_it_is_said(tmp_path, head
     assert len(signals.scan(tmp_path).references) == 2
 
 
+@pytest.mark.parametrize(("first", "found"), [("0.npy", "csv"), ("0", "csv")])
+def test_a_table_of_pictures_that_are_arrays_is_no_series(tmp_path, first, found):
+    """By names or by numbers: x1, y1, ... are of the picture that another column names."""
+    rows = "".join(f"{first.replace('0', str(i))},{'ab'[i]},{VALUES}\n" for i in range(2))
+    files_of(
+        tmp_path,
+        {"train.csv": f"image,class,{NUMBERED}\n{rows}", "img/0.npy": b"", "img/1.npy": b""},
+    )
+    assert detect(tmp_path) == found
+    files_of(tmp_path / "alone", {"train.csv": f"image,class,{NUMBERED}\n0.flac,a,{VALUES}\n"})
+    assert not signals.detect(files.tree(tmp_path / "alone"))
+
+
 def test_lines_of_pixels_without_a_header_are_told(tmp_path):
     row = ",".join(["0", "128", "255", "7"] * 16)  # 8 x 8
     files_of(tmp_path, {"mnist_train.csv": f"5,{row}\n3,{row}\n", "b_test.tsv": "1" + "\t9" * 63})

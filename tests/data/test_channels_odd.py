@@ -9,13 +9,16 @@ import zlib
 import numpy as np
 import PIL.Image
 import pytest
+import tensorflow as tf
 import tifffile
 
 from convoy.data.images import bands, images
 from convoy.data.images.png import SIGNATURE
 from convoy.data.images.wanted import Wanted, wanting
 from convoy.data.sample import BadSample
-from tests.data.channel_files import pages, tiff, values
+from convoy.models.spec import Preprocess
+from convoy.serving import bands as served
+from tests.data.channel_files import pages, png, tiff, values
 
 
 def read(data, channels, bits=16):
@@ -92,3 +95,18 @@ def test_a_file_of_a_compression_that_is_missing_is_not_called_damaged():
     with pytest.raises(BadSample) as caught:
         read(bytes(data), 1)
     assert "damaged TIFF" not in caught.value.detail
+
+
+@pytest.mark.parametrize("channels", [5, 12, 100])
+def test_a_record_of_other_channels_is_refused_by_what_it_states(channels):
+    """Of a height that the channels divide, too; a tall PNG that states nothing is taken."""
+    seen = Preprocess((9, 9), channel_order="bands", bands=channels, bits=16)
+    right = values(channels, size=(12, 5))
+    decoded = served.decode(tf.constant(bands.encode(right)), tf.constant(0), seen)
+    np.testing.assert_allclose(decoded, right / 257, rtol=1e-6)
+    tall = png(right.transpose(2, 0, 1).reshape(-1, 5, 1))
+    np.testing.assert_array_equal(served.decode(tf.constant(tall), tf.constant(0), seen), decoded)
+    for other in (channels - 2, channels * 10 if channels < 20 else 10):
+        data = bands.encode(values(other, size=(channels, 5)))
+        with pytest.raises(tf.errors.InvalidArgumentError, match=f"no picture of {channels}"):
+            served.decode(tf.constant(data), tf.constant(3), seen)

@@ -9,26 +9,31 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Callable
 
 import numpy as np
 
 from convoy.data.sample import BadSample
 from convoy.data.signals import wav
 
+Warn = Callable[[str, str], None]
 NARROW = 8  # columns: no picture has fewer
 _WIDEST = 64  # columns of an array that is taken for a series where nobody says so
 ENDINGS = ("wav", "wave", "npy", "csv", "tsv")
 
 
-def signal(data: bytes, name: str) -> bytes:
-    """A WAV file of the content of a file called `name`, by its ending. Raises BadSample."""
+def signal(data: bytes, name: str, warn: Warn = lambda reason, detail: None) -> bytes:
+    """A WAV file of the content of a file called `name`, by its ending. Raises BadSample.
+
+    warn is told (reason, detail) of what is left out.
+    """
     ending = name.rpartition(".")[2].lower()
     if data[:4] == b"RIFF" or ending in ("wav", "wave"):
         wav.values(data, name)
         return data
     if ending == "npy" or data[:6] == b"\x93NUMPY":
         return encoded(_array(data, name), name)
-    return encoded(_table(data, name), name)
+    return encoded(_table(data, name, warn), name)
 
 
 def encoded(numbers: np.ndarray, name: str) -> bytes:
@@ -68,11 +73,18 @@ def _array(data: bytes, name: str) -> np.ndarray:
     return numbers
 
 
-def _table(data: bytes, name: str) -> np.ndarray:
-    """[lines, columns] of a table of numbers; a first line without any number is a header."""
+def _table(data: bytes, name: str, warn: Warn) -> np.ndarray:
+    """[lines, columns] of a table of numbers; a first line without any number is a header.
+
+    A first column that the header does not name, and that counts the lines from 0, is an index.
+    """
     rows = [row for row in cells(_text(data, name)) if any(cell.strip() for cell in row)]
     if rows and not any(map(is_number, rows[0])):
-        rows = rows[1:]
+        head, *rows = rows
+        unnamed = not head[0].strip() or head[0].strip().lower().startswith("unnamed")
+        if unnamed and len(head) > 1 and [row[0] for row in rows] == [*map(str, range(len(rows)))]:
+            rows = [row[1:] for row in rows]
+            warn("index_column", f"{name}: its first column, without a name, counts the lines")
     widths = {len(row) for row in rows}
     if len(widths) > 1:
         detail = f"{name}: lines of {min(widths)} to {max(widths)} columns, not as many in each"

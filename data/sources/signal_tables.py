@@ -23,7 +23,7 @@ import numpy as np
 from convoy.data.files import files
 from convoy.data.sample import BadSample
 from convoy.data.signals import series
-from convoy.data.sources import SourceError, layout
+from convoy.data.sources import SourceError, layout, text_lines
 
 _CLASS_COLUMNS = ("label", "class", "target")
 _LEAST = 8  # numbers of a line that is taken for a series
@@ -61,13 +61,13 @@ def tables(tree: files.Tree, sure: bool = True) -> list[str]:
 _ENDINGS = ("ts", "tsv", "csv", "txt")
 
 
-def rows(tree: files.Tree, name: str) -> list[Row]:
-    """Every series of a table. Raises SourceError for a file that is no such table."""
-    text = tree.read(name).decode("utf-8-sig", "replace")
+def rows(tree: files.Tree, name: str) -> tuple[list[Row], str]:
+    """(every series of a table, its encoding). Raises SourceError for a file that is none."""
+    text, encoding = text_lines.decoded(tree.read(name))
     found = list(_uea(text, name) if _ending(name) == "ts" else _cells(text))
     if not found:
         raise SourceError(f"{tree.root}: {name} holds no series")
-    return found
+    return found, encoding
 
 
 def left_out(tree: files.Tree, name: str) -> tuple[str, ...]:
@@ -135,7 +135,7 @@ def _is_table(tree: files.Tree, name: str, sure: bool) -> bool:
     else:
         first, columns = table[1] if table[1:] else [], _numbered(table[0], header)
         names = [table[0][i].strip() for i in columns]
-        if sure and any(_PIXEL.fullmatch(name) or not name[-1:].isdigit() for name in names):
+        if sure and any(_PIXEL.fullmatch(name) or not _is_numbered(name) for name in names):
             return False
     checked = [i for i in range(len(table[0])) if i != header] if header is not None else columns
     checked = checked if sure else columns  # another column may name what the numbers are of
@@ -147,8 +147,13 @@ def _is_table(tree: files.Tree, name: str, sure: bool) -> bool:
 def _numbered(head: Sequence[str], column: int) -> Sequence[int]:
     """The columns that are called by numbers; all but the class where there are too few."""
     others = [i for i in range(len(head)) if i != column]
-    found = [i for i in others if head[i].strip()[-1:].isdigit()]
+    found = [i for i in others if _is_numbered(head[i].strip())]
     return found if len(found) >= _LEAST else others
+
+
+def _is_numbered(name: str) -> bool:
+    """pandas writes an index that it once read without a name as Unnamed: 0."""
+    return name[-1:].isdigit() and not name.lower().startswith("unnamed")
 
 
 def _stem(name: str) -> str:
@@ -195,6 +200,10 @@ def _uea(text: str, name: str) -> Iterator[Row]:
         words = content.lower().split()
         if words[:2] == ["@timestamps", "true"]:
             raise SourceError(f"{name}: its series have times of their own, which are not read")
+        if words[:2] == ["@targetlabel", "true"]:
+            raise SourceError(
+                f"{name}: its series have a number to be told (@targetLabel), no class"
+            )
         if words[:2] == ["@classlabel", "false"]:
             raise SourceError(f"{name}: its series have no class")
         if begun and content and content[0] not in "#@":

@@ -57,7 +57,7 @@ def read(reference: Reference, labels, *, max_pixels=images.MAX_PIXELS, warn=ign
     """One signal. Raises BadSample."""
     label, numbers = reference.annotation
     if numbers is None:
-        content = _read_file(reference.image)
+        content = _read_file(reference.image, warn)
     else:
         content = series.encoded(signal_tables.values(numbers, reference.source_id),
                                  reference.source_id)  # fmt: skip
@@ -72,12 +72,12 @@ def read(reference: Reference, labels, *, max_pixels=images.MAX_PIXELS, warn=ign
     )
 
 
-def _read_file(where: files.Where) -> bytes:
+def _read_file(where: files.Where, warn) -> bytes:
     name = files.name_of(where)
     if files.size(where) > MAX_BYTES:
         raise BadSample("too_large", f"{name}: {files.size(where):,} bytes, at most {MAX_BYTES:,}")
     try:
-        return series.signal(files.read(where), name)
+        return series.signal(files.read(where), name, warn)
     except OSError as error:
         raise BadSample("missing_signal", f"{name}: {error.strerror}") from None
 
@@ -120,8 +120,15 @@ def _like_pictures(tree: files.Tree, rows: list[class_folders.Row]) -> list[Told
 
 
 def _of_tables(tree: files.Tree, tables: list[str], options: Options) -> Listing:
-    parsed = [(name, signal_tables.rows(tree, name)) for name in tables]
-    names = options.labels or tuple(sorted({row.label for _, rows in parsed for row in rows}))
+    parsed, notes = [], []
+    for name in tables:
+        rows, encoding = signal_tables.rows(tree, name)
+        parsed.append((name, rows))
+        if encoding != "UTF-8":
+            notes.append(f"{name} is not UTF-8: read as {encoding}")
+    names = options.labels or tuple(
+        sorted({row.label for _, rows in parsed for row in rows} - {""})
+    )
     splits = {name: _split_of(name) for name in tables}
     references, rejected, unused = [], [], []
     for name, rows in parsed:
@@ -130,6 +137,9 @@ def _of_tables(tree: files.Tree, tables: list[str], options: Options) -> Listing
             unused.append(Told(f"columns of {name}", len(lost), why, lost[:3]))
         for row in rows:
             source_id = f"{name}:{row.line}"
+            if not row.label:
+                rejected.append((source_id, "missing_label", f"{source_id}: has no class"))
+                continue
             if row.label not in names:
                 detail = f"{source_id}: class {row.label!r} is not among the labels given"
                 rejected.append((source_id, "unknown_class", detail))
@@ -141,7 +151,7 @@ def _of_tables(tree: files.Tree, tables: list[str], options: Options) -> Listing
         for name, rows in parsed
         if (why := signal_tables.like_pixels(rows[0]))
     ]
-    return _listing(references, names, rejected, unused, ambiguous)
+    return _listing(references, names, rejected, unused, ambiguous, notes)
 
 
 def _split_of(name: str) -> str | None:
@@ -149,9 +159,9 @@ def _split_of(name: str) -> str | None:
     return layout.split_of(name) or layout.split_in(base.rpartition(".")[0].lower())
 
 
-def _listing(references, names, rejected, unused, ambiguous) -> Listing:
+def _listing(references, names, rejected, unused, ambiguous, notes=()) -> Listing:
     references.sort(key=lambda reference: (reference.split, reference.source_id))
-    told = {"unused": tuple(unused), "ambiguous": tuple(ambiguous)}
+    told = {"unused": tuple(unused), "ambiguous": tuple(ambiguous), "notes": tuple(notes)}
     return Listing(tuple(references), names, tuple(sorted(rejected)), **told)
 
 

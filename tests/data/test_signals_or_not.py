@@ -130,6 +130,39 @@ def test_a_table_that_annotates_sounds_is_not_lost(tmp_path):
             example_gen.run({"source": root}, params, tmp_path / "records")
 
 
+def test_an_index_that_pandas_wrote_is_no_channel(tmp_path):
+    table = ",x,y\n0,1,2\n1,3,4\n"
+    files_of(tmp_path, {"up/a.csv": table, "down/b.csv": table.replace("\n1,", "\n7,")})
+    listing, told = signals.scan(tmp_path), []
+    samples = [
+        signals.read(reference, listing.labels, warn=lambda reason, _: told.append(reason))
+        for reference in sorted(listing.references, key=lambda reference: reference.source_id)
+    ]
+    seven, counted = (wav.values(sample.signal)[0].tolist() for sample in samples)
+    assert seven == [[0, 1, 2], [7, 3, 4]]  # counts nothing: a channel
+    assert counted == [[1, 2], [3, 4]]
+    assert told == ["index_column"]
+    files_of(tmp_path / "b", {"a.csv": f"Unnamed: 0,{NUMBERED},label\n0,{VALUES},up\n"})
+    listing = signals.scan(tmp_path / "b")
+    assert listing.unused[0].examples == ("Unnamed: 0",)
+    assert listing.references[0].annotation[1] == VALUES
+
+
+def test_lines_without_a_class_are_counted_and_other_encodings_told(tmp_path):
+    row = "\t" + VALUES.replace(",", "\t") + "\n"
+    (tmp_path / "A_TRAIN.tsv").write_bytes(f"caf\u00e9{row}{row}caf\u00e8{row}".encode("cp1252"))
+    listing = signals.scan(tmp_path)
+    assert listing.labels == ("caf\u00e8", "caf\u00e9")
+    assert [row[:2] for row in listing.rejected] == [("A_TRAIN.tsv:2", "missing_label")]
+    assert listing.notes == ("A_TRAIN.tsv is not UTF-8: read as Windows-1252",)
+
+
+def test_numbers_to_be_told_are_no_classes(tmp_path):
+    files_of(tmp_path, {"A_TRAIN.ts": "@targetLabel true\n@data\n1,2,3:0.5\n1,2,4:0.7\n"})
+    with pytest.raises(SourceError, match="no class"):
+        signals.scan(tmp_path)
+
+
 TABLES = {
     "uea": {"Two_TRAIN.ts": TS.encode(), "Two_TEST.ts": TS.encode()},
     "ucr": {"A_TRAIN.tsv": ("1\t" + VALUES.replace(",", "\t") + "\n").encode() * 3},

@@ -295,3 +295,18 @@ def test_pictures_of_many_channels(tmp_path, capfd):
         code, result, err = run(capfd, tmp_path, *words)
         assert code == 2
         assert said in err
+
+
+def test_signals_have_no_repaired_copy(tmp_path, capfd):
+    """Nothing is written for them as if it were pictures."""
+    for number in range(4):
+        build.saved(
+            tmp_path / "set" / "ab"[number % 2] / f"{number}.npy",
+            channel_files.npy(np.float32([number, 2, 3])),
+        )
+    code, result, _ = run(capfd, tmp_path / "set")
+    assert (code, result["format"]) == (0, "signals")
+    code, result, err = run(capfd, tmp_path / "set", "--fix", tmp_path / "out")
+    assert code == 1
+    assert "signals have no repaired form" in err
+    assert not (tmp_path / "out").exists()

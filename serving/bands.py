@@ -8,7 +8,8 @@
 | others | a gray PNG of 8 or 16 bits that holds the channels one above the other, [C * H, W] |
 
 Values of 8 bits sent to a network of 16 are taken times 257, of 16 bits sent to one of 8 the upper
-8 are seen, as the ingest does. A PNG of another number of channels is refused.
+8 are seen, as the ingest does. A PNG of another number of channels is refused; of a gray one this
+is told by its height, and by the number that it states if it is a record's (data/images/bands.py).
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from convoy.serving.decoding import decode_picture
 
 _COLORS = {1: (0, 2, 3, 4, 6), 3: (0, 2, 3, 4, 6), 4: (6,)}  # channels -> PNG's colour types
 _TALL = (0,)
-_COLOR_AT, _DEPTH_AT, _HEAD = 25, 24, 26  # bytes of a PNG's header
+_COLOR_AT, _DEPTH_AT, _HEAD = 25, 24, 50  # bytes of a PNG: its header, its first chunk's beginning
+_CHUNK_AT, _TOLD = 33, b"tEXtBands\0"  # of a record's PNG, behind the chunk's four bytes of length
 
 
 def decode(image_bytes: tf.Tensor, index: tf.Tensor, preprocess: Preprocess) -> tf.Tensor:
@@ -51,7 +53,12 @@ def decode(image_bytes: tf.Tensor, index: tf.Tensor, preprocess: Preprocess) -> 
     if channels in _COLORS:
         return _png(image_bytes, channels, bits)
     tall = _png(image_bytes, 1, bits)
-    even = tf.shape(tall)[0] % channels == 0
+    count = str(channels).encode()
+    first = (len(_TOLD) - 4 + len(count)).to_bytes(4, "big") + _TOLD + count
+    told = tf.strings.substr(head, _CHUNK_AT + 4, len(_TOLD)) == _TOLD
+    even = (tf.shape(tall)[0] % channels == 0) & (
+        ~told | (tf.strings.substr(head, _CHUNK_AT, len(first)) == first)
+    )
     whole = tf.debugging.Assert(even, ["picture", index, _expected(channels, bits)])
     with tf.control_dependencies([whole]):
         return unstacked(tf.identity(tall), channels)

@@ -60,7 +60,7 @@ class Records:
                 sample = example.decode(record)
                 if not sample.image:
                     raise ExportError(
-                        f"{path}: {sample.source_id}: expected a picture, got a record of text; "
+                        f"{path}: {sample.source_id}: expected a picture, got a text or a signal; "
                         f"{', '.join(FORMATS)} hold pictures alone"
                     )
                 yield sample

@@ -34,6 +34,7 @@ class Pixels:
     turn: int = 1  # EXIF's, 1..8, not yet applied
     alpha: bool = False  # whether the last channel is transparency
     kind: str = "PNG"
+    several: str = ""  # "pages" or "frames" where the file has more of them than were read
 
 
 def read(data: bytes, max_pixels: int, channels: int) -> Pixels:
@@ -49,11 +50,13 @@ def read(data: bytes, max_pixels: int, channels: int) -> Pixels:
         if alpha and picture.mode != "LA":
             picture = picture.convert("RGBA")
         kind = picture.format or "PNG"
+        several = "pages" if kind == "TIFF" else "frames"
+        several = several if getattr(picture, "is_animated", False) else ""
         if not alpha and not picture.mode.startswith("I;16"):
             picture = decoding.colors(picture)
         values = np.asarray(picture)
     values = values.reshape(*values.shape[:2], -1)
-    return Pixels(values, 1 if turned else turn, alpha, kind)
+    return Pixels(values, 1 if turned else turn, alpha, kind, several)
 
 
 def counted(data: bytes) -> tuple[int, int]:
@@ -125,8 +128,7 @@ def _tiff(data: bytes, max_pixels: int, channels: int) -> Pixels | None:
     """None: PIL's decoder is for it (palettes, CMYK, JPEG and others inside)."""
     try:
         with tifffile.TiffFile(io.BytesIO(data)) as file:
-            page, pages = file.pages[0], len(file.pages)
-            return _tiff_page(file, page, pages, max_pixels, channels)
+            return _tiff_page(_whole_pages(file), max_pixels, channels)
     except BadSample:
         raise
     except Exception as error:  # tifffile raises many kinds on damaged files
@@ -135,11 +137,18 @@ def _tiff(data: bytes, max_pixels: int, channels: int) -> Pixels | None:
         raise BadSample("corrupt_image", f"a damaged TIFF: {str(error)[:200]}") from None
 
 
+def _whole_pages(file) -> list:
+    """The pages of a TIFF but smaller copies and masks of others, which GDAL writes."""
+    first, *others = file.pages
+    return [first, *(page for page in others if not page.keyframe.subfiletype & 5)]
+
+
 def _needs_codec(error: Exception) -> bool:
-    return "imagecodecs" in str(error)
+    return isinstance(error, ImportError) or "imagecodecs" in str(error)
 
 
-def _tiff_page(file, page, pages: int, max_pixels: int, channels: int) -> Pixels | None:
+def _tiff_page(whole: list, max_pixels: int, channels: int) -> Pixels | None:
+    page, pages = whole[0], len(whole)
     height, width, samples = page.imagelength, page.imagewidth, page.samplesperpixel
     decoding.check_size(height, width, max_pixels)
     kinds = (_WHITE_IS_ZERO, _GRAY, _RGB)
@@ -153,12 +162,12 @@ def _tiff_page(file, page, pages: int, max_pixels: int, channels: int) -> Pixels
     _check_count(channels if stack else samples, (height, width, samples))
     _check_memory(height * width * (channels if stack else samples) * (page.bitspersample // 8))
     try:
-        planes = [file.pages[k] for k in range(pages if stack else 1)]
+        planes = whole if stack else whole[:1]
         if any((p.shape, p.dtype) != (page.shape, page.dtype) for p in planes):
             raise BadSample("unsupported_image", "a TIFF whose pages have different sizes")
         arrays = [_page_values(p) for p in planes]
     except Exception as error:
-        if _needs_codec(error) and samples in (1, 3, 4) and page.bitspersample == 8:
+        if _needs_codec(error) and _pillow_reads(page):
             return None
         if _needs_codec(error):
             detail = (
@@ -174,7 +183,15 @@ def _tiff_page(file, page, pages: int, max_pixels: int, channels: int) -> Pixels
     tag = page.tags.get(_ORIENTATION)
     turn = int(tag.value) if tag is not None and tag.value in range(1, 9) else 1
     extra = [int(kind) for kind in page.extrasamples]
-    return Pixels(values, turn, bool(extra) and extra[-1] in (1, 2), "TIFF")
+    several = "pages" if pages > 1 and not stack else ""
+    return Pixels(values, turn, bool(extra) and extra[-1] in (1, 2), "TIFF", several)
+
+
+def _pillow_reads(page) -> bool:
+    """Whether Pillow, with its decompressors, gives the values as they are."""
+    if page.bitspersample == 16:  # of 16 bits it reads gray alone, and does not invert it
+        return page.samplesperpixel == 1 and page.photometric == _GRAY
+    return page.samplesperpixel in (1, 3, 4)
 
 
 def _page_values(page) -> np.ndarray:
@@ -200,6 +217,8 @@ def _png(data: bytes, max_pixels: int) -> Pixels:
         values = bands.decode(data)
     except Exception as error:  # OpenCV's too
         raise BadSample("corrupt_image", f"a damaged PNG: {error}") from None
+    if structure.channels == 2 and values.shape[2] == 4:
+        values = values[..., [0, 3]]  # OpenCV makes three equal colours of gray with transparency
     turn = jpeg.orientation(b"Exif\0\0" + structure.exif) if structure.exif else 1
     return Pixels(values, turn, structure.channels in (2, 4), "PNG")
 

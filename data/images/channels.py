@@ -61,6 +61,9 @@ def pixels(data: bytes, max_pixels: int, want: Wanted) -> tuple[np.ndarray, int]
             f"{want.channels}{hint}",
         )
     _tell(8 * values.dtype.itemsize, want)
+    if found.several:
+        what = f"is a {found.kind} of several {found.several}"
+        wanted.tell("first_frame", f"{what}: the first is taken")
     if want.bits == 8 and values.dtype == np.uint16:
         values = (values >> 8).astype(np.uint8)
     return values, found.turn

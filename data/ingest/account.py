@@ -33,6 +33,7 @@ CHANGES = {
     "frame_stored": "pictures are turned by EXIF; taken as labelled as they are stored",
     "ignored_region": "regions are marked to be ignored",
     "sixth_number": "label files have a sixth number, a score or a track, which is not used",
+    "index_column": "tables have a first column that counts their lines; it is not used",
     "bad_keypoints": "objects have keypoints that cannot be read",
     "outside_keypoints": "objects have keypoints outside their picture, which are not learnt",
     "bad_caption": "captions cannot be read",

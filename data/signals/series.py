@@ -9,24 +9,31 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Callable
 
 import numpy as np
 
 from convoy.data.sample import BadSample
 from convoy.data.signals import wav
 
+Warn = Callable[[str, str], None]
+NARROW = 8  # columns: no picture has fewer
+_WIDEST = 64  # columns of an array that is taken for a series where nobody says so
 ENDINGS = ("wav", "wave", "npy", "csv", "tsv")
 
 
-def signal(data: bytes, name: str) -> bytes:
-    """A WAV file of the content of a file called `name`, by its ending. Raises BadSample."""
+def signal(data: bytes, name: str, warn: Warn = lambda reason, detail: None) -> bytes:
+    """A WAV file of the content of a file called `name`, by its ending. Raises BadSample.
+
+    warn is told (reason, detail) of what is left out.
+    """
     ending = name.rpartition(".")[2].lower()
     if data[:4] == b"RIFF" or ending in ("wav", "wave"):
         wav.values(data, name)
         return data
     if ending == "npy" or data[:6] == b"\x93NUMPY":
         return encoded(_array(data, name), name)
-    return encoded(_table(data, name), name)
+    return encoded(_table(data, name, warn), name)
 
 
 def encoded(numbers: np.ndarray, name: str) -> bytes:
@@ -58,7 +65,7 @@ def encoded(numbers: np.ndarray, name: str) -> bytes:
 def _array(data: bytes, name: str) -> np.ndarray:
     try:
         numbers = np.load(io.BytesIO(data), allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
+    except Exception as error:  # NumPy raises many kinds on damaged headers
         raise BadSample("bad_signal", f"{name}: no array that NumPy reads: {error}") from None
     if not isinstance(numbers, np.ndarray) or numbers.dtype.kind not in "biuf":
         kind = getattr(numbers, "dtype", type(numbers).__name__)
@@ -66,11 +73,18 @@ def _array(data: bytes, name: str) -> np.ndarray:
     return numbers
 
 
-def _table(data: bytes, name: str) -> np.ndarray:
-    """[lines, columns] of a table of numbers; a first line without any number is a header."""
+def _table(data: bytes, name: str, warn: Warn) -> np.ndarray:
+    """[lines, columns] of a table of numbers; a first line without any number is a header.
+
+    A first column that the header does not name, and that counts the lines from 0, is an index.
+    """
     rows = [row for row in cells(_text(data, name)) if any(cell.strip() for cell in row)]
     if rows and not any(map(is_number, rows[0])):
-        rows = rows[1:]
+        head, *rows = rows
+        unnamed = not head[0].strip() or head[0].strip().lower().startswith("unnamed")
+        if unnamed and len(head) > 1 and [row[0] for row in rows] == [*map(str, range(len(rows)))]:
+            rows = [row[1:] for row in rows]
+            warn("index_column", f"{name}: its first column, without a name, counts the lines")
     widths = {len(row) for row in rows}
     if len(widths) > 1:
         detail = f"{name}: lines of {min(widths)} to {max(widths)} columns, not as many in each"
@@ -88,8 +102,8 @@ def _text(data: bytes, name: str) -> str:
         raise BadSample("bad_signal", f"{name}: expected a table in UTF-8") from None
 
 
-def is_narrow(head: bytes, widest: int) -> bool:
-    """Whether the beginning of an .npy file says an array [samples] or [samples, few channels]."""
+def header(head: bytes) -> tuple[tuple[int, ...], np.dtype] | None:
+    """(shape, type) that the beginning of an .npy file says; None: it is none of numbers."""
     try:
         file = io.BytesIO(head)
         version = np.lib.format.read_magic(file)
@@ -98,10 +112,27 @@ def is_narrow(head: bytes, widest: int) -> bool:
             (2, 0): np.lib.format.read_array_header_2_0,
         }
         shape, _, dtype = of_version[version](file)
-    except (ValueError, KeyError, OSError):
+    except Exception:  # whatever a damaged file leads to: that is said where it is read
+        return None
+    return (shape, dtype) if dtype.kind in "biuf" else None
+
+
+def is_series(head: bytes) -> bool:
+    """Whether an .npy file is of [samples] or [samples, channels], and not of a gray picture.
+
+    Of two dimensions and unsigned 8 or 16 bits, as pictures are, it has at most 8 columns, else 64.
+    """
+    if not (found := header(head)):
         return False
-    few = len(shape) == 1 or (len(shape) == 2 and shape[1] <= widest)
-    return few and dtype.kind in "biuf"
+    shape, dtype = found
+    pixels = dtype.kind == "u" and dtype.itemsize <= 2
+    return len(shape) == 1 or (len(shape) == 2 and shape[1] <= (NARROW if pixels else _WIDEST))
+
+
+def may_be_picture(head: bytes) -> bool:
+    """Whether a series of `is_series` has as many columns as a gray picture may have."""
+    found = header(head)
+    return found is not None and len(found[0]) == 2 and found[0][1] > NARROW
 
 
 def cells(text: str) -> list[list[str]]:

@@ -61,6 +61,8 @@ SOURCES = {
 # Before this reader is asked: the one that takes classes from names of pictures alone.
 BY_NAMES = ("super_resolution", "imagenet")
 
+WITHOUT_PICTURES = ("signals", "text")  # readers of samples that are no pictures
+
 
 @dataclasses.dataclass(frozen=True)
 class Options:
@@ -86,13 +88,16 @@ def source(name: str) -> types.ModuleType:
     return importlib.import_module(SOURCES[key])
 
 
-def detect(path) -> str:
+def detect(path, *, of_pictures: bool = False) -> str:
     """The format of a data set: headers and annotation files outweigh folders, these names.
 
+    of_pictures: it holds pictures, as the recipe says, and no sounds, series or sentences.
     Raises SourceError where no reader knows it, and where two would give other labels.
     """
     tree = files.tree(path)
     for name in SOURCES:
+        if of_pictures and name in WITHOUT_PICTURES:
+            continue
         if name == BY_NAMES[0] and source(BY_NAMES[1]).detect_by_names(tree):
             return BY_NAMES[1]
         if source(name).detect(tree) and not (name == "voc" and _strays(tree)):
@@ -103,7 +108,7 @@ def detect(path) -> str:
     some = ", ".join(sorted(kinds.values())[:5])
     raise SourceError(
         f"{tree.root}: no known layout among its {len(tree.names)} files, such as {some}"
-        f"{_obstacles(tree)}; say "
+        f"{_obstacles(tree)}{arrays_left(tree)}; say "
         f"which with --format or data.format: {', '.join(sorted(SOURCES))}. docs/data.md shows "
         "each layout"
     )
@@ -133,6 +138,15 @@ def _obstacles(tree: files.Tree) -> str:
     if packed:
         found.append(f"{packed[0]} is an archive that is not opened where it lies: unpack it there")
     return "".join(f" ({text})" for text in found[:3])
+
+
+def arrays_left(tree: files.Tree) -> str:
+    """What to say where nothing was found, and .npy files may have been meant as pictures."""
+    count = sum(name.lower().endswith(files.ARRAY) for name in tree.names)
+    if tree.arrays or not count:
+        return ""
+    why = "are not taken as pictures where there are others; save them as TIFF to have them read"
+    return f" ({count} {files.ARRAY} files {why})"
 
 
 def ignore(reason: str, detail: str) -> None:

@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator
 
 from convoy.data.files import files
 from convoy.data.sample import Told
-from convoy.data.sources import SourceError, layout
+from convoy.data.sources import SourceError, layout, source
 from convoy.data.sources.number import commas
 
 # Readers that take classes from names of folders, or none: what annotates would be lost to them.
@@ -39,9 +39,12 @@ EXAMPLES = 3
 
 def check(tree: files.Tree, format_name: str, left: Iterable[str]) -> None:
     """Raises SourceError where a set found to be of folders holds annotation files of its own."""
-    if format_name not in BY_FOLDERS:
+    if format_name in BY_FOLDERS:
+        found = annotations(tree, left, layout.pictures(tree))
+    elif format_name == "signals":
+        found = annotations(tree, left, source(format_name).samples(tree))
+    else:
         return
-    found = annotations(tree, left)
     if not found:
         return
     groups = "; ".join(
@@ -109,10 +112,9 @@ def told_pictures(names: Iterable[str], why: str) -> tuple[Told, ...]:
     return tuple(told)
 
 
-def annotations(tree: files.Tree, left: Iterable[str]) -> list[Told]:
-    """Those of the files that annotate pictures."""
-    pictures = layout.pictures(tree)
-    bases = {posixpath.basename(name) for name in pictures}
+def annotations(tree: files.Tree, left: Iterable[str], samples: Iterable[str]) -> list[Told]:
+    """Those of the files that annotate samples: pictures, or sounds and series."""
+    bases = {posixpath.basename(name) for name in samples}
     stems = bases | {base.rpartition(".")[0] for base in bases}
     found, looked = [], collections.Counter()
     for name in left:
@@ -133,7 +135,7 @@ def annotations(tree: files.Tree, left: Iterable[str]) -> list[Told]:
             looked[key] += 1
             if _speaks_of(tree, name, ending, bases, stems):
                 found.append(name)
-    return sorted(_grouped(found, "annotates pictures"), key=lambda told: -told.count)
+    return sorted(_grouped(found, "annotates samples"), key=lambda told: -told.count)
 
 
 def _grouped(names: Iterable[str], why: str) -> Iterator[Told]:

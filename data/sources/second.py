@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from convoy.data.files import files
 from convoy.data.sample import Listing, Reference, Told
-from convoy.data.sources import SOURCES, SourceError, leftover, source
+from convoy.data.sources import SOURCES, SourceError, layout, leftover, source
 
 # Readers of files that annotate pictures, one by one or all together.
 ANNOTATED = (
@@ -43,7 +43,8 @@ def look(
     left: files that the reader of `format_name`, whose format was found and not said, left over;
     claimed: files that its references need, pictures left out.
     """
-    if format_name not in ANNOTATED or not leftover.annotations(tree, left):
+    pictures = layout.pictures(tree)
+    if format_name not in ANNOTATED or not leftover.annotations(tree, left, pictures):
         return []
     rest = tree.only(name for name in tree.names if name not in claimed)
     for name in SOURCES:

@@ -24,7 +24,7 @@ from convoy.data.files import files
 from convoy.data.images import images
 from convoy.data.objects import Objects
 from convoy.data.sample import BadSample, Listing, Reference, Sample
-from convoy.data.sources import Options, SourceError, classes, ignore, layout
+from convoy.data.sources import Options, SourceError, arrays_left, classes, ignore, layout
 from convoy.data.sources.split import SPLITS, hashed_split
 
 WORDS = layout.roles(
@@ -65,7 +65,13 @@ def scan(path, options: Options = Options()) -> Listing:
         raise SourceError(
             f"{tree.root}: expected pictures with label pictures of the same name, such as "
             f"{tree.root}/images/a.jpg with {tree.root}/labels/a.png; found "
-            f"{len(layout.pictures(tree))} pictures and no such pair"
+            f"{len(layout.pictures(tree))} pictures and no such pair{arrays_left(tree)}"
+        )
+    arrays = [label for _, label, _ in pairs.matched if label.lower().endswith(files.ARRAY)]
+    if arrays:
+        raise SourceError(
+            f"{tree.root}: {arrays[0]} is an array of NumPy, which is not read as a label picture; "
+            "save label pictures as PNG, and arrays of pictures beside them as TIFF"
         )
     rejected, notes = _halves(pairs)
     listed, unlisted = _listed(tree, pairs)

@@ -5,12 +5,17 @@
 .tsv .txt .csv
               UCR archive: the class, then the numbers; known by "train" or "test" in its name. Of
               series of several lengths the shorter ones end with NaN, which is left out;
-              with a header: the class in the column label, class or target
+              with a header: the class in the column label, class or target, the numbers in columns
+              that are called by numbers (0, 1, ... or t0, t1, ...). Other columns, as an id, are
+              no part of a series. Columns called pixel0 or 1x1 are a picture's: such a table is
+              taken only where the format is said
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+import re
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -18,11 +23,13 @@ import numpy as np
 from convoy.data.files import files
 from convoy.data.sample import BadSample
 from convoy.data.signals import series
-from convoy.data.sources import SourceError, layout
+from convoy.data.sources import SourceError, layout, text_lines
 
 _CLASS_COLUMNS = ("label", "class", "target")
 _LEAST = 8  # numbers of a line that is taken for a series
 _PROBE = 1 << 18
+_PIXEL = re.compile(r"(?i)(pixel|pix|px)[ _.]?\d+|\d+x\d+")  # MNIST as tables
+_SIDE = 8  # pixels: the least picture that a line of whole numbers may be
 
 
 class Row(NamedTuple):
@@ -31,9 +38,18 @@ class Row(NamedTuple):
     numbers: str  # channels parted by ":", their numbers by ","
 
 
-def tables(tree: files.Tree) -> list[str]:
-    """Names of the files that are such tables. Of both forms of one set (.txt and .ts) one."""
-    found = [name for name in tree.names if "/." not in name and _is_table(tree, name)]
+def tables(tree: files.Tree, sure: bool = True) -> list[str]:
+    """Names of the files that are such tables. Of both forms of one set (.txt and .ts) one.
+
+    sure: a header must tell that the columns are of a series, as nobody said that they are.
+    """
+    found = []
+    for name in tree.names:
+        if "/." not in name and _ending(name) in _ENDINGS:
+            if _is_table(tree, name, sure):
+                found.append(name)
+            else:
+                tree.pass_over(name, "no table of a class and a series of numbers per line")
     by_stem = {}
     for name in sorted(found, key=lambda name: _ENDINGS.index(_ending(name)), reverse=True):
         by_stem[name.rpartition(".")[0].lower()] = name
@@ -45,13 +61,37 @@ def tables(tree: files.Tree) -> list[str]:
 _ENDINGS = ("ts", "tsv", "csv", "txt")
 
 
-def rows(tree: files.Tree, name: str) -> list[Row]:
-    """Every series of a table. Raises SourceError for a file that is no such table."""
-    text = tree.read(name).decode("utf-8-sig", "replace")
+def rows(tree: files.Tree, name: str) -> tuple[list[Row], str]:
+    """(every series of a table, its encoding). Raises SourceError for a file that is none."""
+    text, encoding = text_lines.decoded(tree.read(name))
     found = list(_uea(text, name) if _ending(name) == "ts" else _cells(text))
     if not found:
         raise SourceError(f"{tree.root}: {name} holds no series")
-    return found
+    return found, encoding
+
+
+def left_out(tree: files.Tree, name: str) -> tuple[str, ...]:
+    """Names of the columns that are neither the class nor a part of the series."""
+    if _ending(name) == "ts":
+        return ()
+    text = layout.beginning(tree, name, _PROBE).decode("utf-8-sig", "replace")
+    head = next((row for row in series.cells(text) if any(c.strip() for c in row)), [])
+    column = _header(head)
+    if column is None:
+        return ()
+    used = {column, *_numbered(head, column)}
+    return tuple(cell.strip() for i, cell in enumerate(head) if i not in used)
+
+
+def like_pixels(row: Row) -> str:
+    """What to tell where a line may be a gray picture: a square of whole numbers below 256."""
+    cells = row.numbers.split(",")
+    side = math.isqrt(len(cells))
+    if side < _SIDE or side * side != len(cells) or ":" in row.numbers:
+        return ""
+    if not all(cell.isdigit() and int(cell) < 256 for cell in cells):
+        return ""
+    return f"taken as series of {len(cells)} numbers, not as gray pictures of {side}x{side}"
 
 
 def values(numbers: str, name: str) -> np.ndarray:
@@ -75,7 +115,7 @@ def _ending(name: str) -> str:
     return name.rpartition(".")[2].lower()
 
 
-def _is_table(tree: files.Tree, name: str) -> bool:
+def _is_table(tree: files.Tree, name: str, sure: bool) -> bool:
     if _ending(name) not in _ENDINGS:
         return False
     try:
@@ -90,12 +130,30 @@ def _is_table(tree: files.Tree, name: str) -> bool:
     header = _header(table[0])
     if header is None and not layout.split_in(_stem(name)):
         return False
-    first = table[1:2] if header is not None else table[:1]
-    return any(
-        len(row) > _LEAST
-        and all(series.is_number(cell) for i, cell in enumerate(row) if i != (header or 0))
-        for row in first
+    if header is None:
+        first, columns = table[0], range(1, len(table[0]))
+    else:
+        first, columns = table[1] if table[1:] else [], _numbered(table[0], header)
+        names = [table[0][i].strip() for i in columns]
+        if sure and any(_PIXEL.fullmatch(name) or not _is_numbered(name) for name in names):
+            return False
+    checked = [i for i in range(len(table[0])) if i != header] if header is not None else columns
+    checked = checked if sure else columns  # another column may name what the numbers are of
+    return len(columns) >= _LEAST and all(
+        i < len(first) and series.is_number(first[i]) for i in checked
     )
+
+
+def _numbered(head: Sequence[str], column: int) -> Sequence[int]:
+    """The columns that are called by numbers; all but the class where there are too few."""
+    others = [i for i in range(len(head)) if i != column]
+    found = [i for i in others if _is_numbered(head[i].strip())]
+    return found if len(found) >= _LEAST else others
+
+
+def _is_numbered(name: str) -> bool:
+    """pandas writes an index that it once read without a name as Unnamed: 0."""
+    return name[-1:].isdigit() and not name.lower().startswith("unnamed")
 
 
 def _stem(name: str) -> str:
@@ -109,17 +167,23 @@ def _header(cells: list[str]) -> int | None:
 
 
 def _cells(text: str) -> Iterator[Row]:
-    column = None
+    column, columns = None, None
     for line, cells in enumerate(series.cells(text), start=1):
         if not any(cell.strip() for cell in cells):
             continue
         if column is None:
             column = _header(cells)
             if column is not None:
+                columns = {*_numbered(cells, column)}
+                width = len(cells)
                 continue
             column = 0
         label = cells[column].strip() if column < len(cells) else ""
-        numbers = [cell.strip() for i, cell in enumerate(cells) if i != column]
+        numbers = [
+            cell.strip()
+            for i, cell in enumerate(cells)
+            if i != column and (columns is None or i in columns or i >= width)
+        ]
         yield Row(line, _class(label), ",".join(numbers))
 
 
@@ -136,6 +200,10 @@ def _uea(text: str, name: str) -> Iterator[Row]:
         words = content.lower().split()
         if words[:2] == ["@timestamps", "true"]:
             raise SourceError(f"{name}: its series have times of their own, which are not read")
+        if words[:2] == ["@targetlabel", "true"]:
+            raise SourceError(
+                f"{name}: its series have a number to be told (@targetLabel), no class"
+            )
         if words[:2] == ["@classlabel", "false"]:
             raise SourceError(f"{name}: its series have no class")
         if begun and content and content[0] not in "#@":

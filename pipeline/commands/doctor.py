@@ -13,6 +13,10 @@ from convoy.pipeline.tools.doctor.limits import Limits
 
 def _flags(values: flags.FlagValues) -> None:
     flags.DEFINE_string("format", "auto", "As of convoy ingest.", values)
+    flags.DEFINE_integer(
+        "channels", None, "Of every picture, as data.channels.", flag_values=values
+    )
+    flags.DEFINE_enum("bits", "8", ["8", "16"], "Kept of each value, as data.bits.", values)
     flags.DEFINE_string("html", None, "File for the page.", values)
     flags.DEFINE_string("fix", None, "Folder for a repaired copy; DIR is not touched.", values)
     for field in dataclasses.fields(Limits):
@@ -28,10 +32,12 @@ def _run(words: list[str], values: flags.FlagValues, _: list[str]) -> dict:
                            for field in dataclasses.fields(Limits)})  # fmt: skip
     except ValueError as error:
         raise UsageError(str(error)) from None
+    from convoy.data.images.wanted import Wanted
     from convoy.pipeline.tools.doctor import examine
 
     try:
-        result = examine.run(words[0], values.format, limits, values.html, values.fix)
+        looks = Wanted(values.channels, int(values.bits))
+        result = examine.run(words[0], values.format, limits, values.html, values.fix, looks)
     except Refused as error:
         _show(error.result)
         raise

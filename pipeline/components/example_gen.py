@@ -31,7 +31,7 @@ from convoy.data.files import files
 from convoy.data.ingest import account, prepare, shards, tfds_metadata, written
 from convoy.data.ingest.shards import IngestError, Shard, Work
 from convoy.data.sample import Listing, Reference
-from convoy.data.sources import Options, SourceError, detect, source
+from convoy.data.sources import WITHOUT_PICTURES, Options, SourceError, detect, source
 from convoy.pipeline.artifacts import write_bytes, write_json
 from convoy.pipeline.config import Recipe
 from convoy.pipeline.errors import ConfigError
@@ -224,7 +224,9 @@ def listed(path: pathlib.Path | str, params: Params) -> tuple[files.Tree | None,
     built = name == "digits" or name.startswith("tfds:")
     tree = None if built else files.tree(path)
     where = path if tree is None else tree
-    name = detect(where) if name == "auto" else name
+    name = detect(where, of_pictures=params.channels is not None) if name == "auto" else name
+    if params.channels and name in WITHOUT_PICTURES:
+        raise SourceError(f"{path}: format {name} holds no pictures: leave data.channels out")
     if tree:
         tree.forget()  # what other readers looked into
     own = {key: getattr(params, key) for key in OF_READERS}

@@ -17,6 +17,7 @@ from PIL import Image
 
 from convoy.data.input.balance import Repeats
 from convoy.data.sample import Sample
+from convoy.pipeline.errors import ConfigError
 from convoy.pipeline.manifest import manifest_of
 
 IGNORE = 255
@@ -60,12 +61,12 @@ def balanced(counts: Sequence[int]) -> tuple[float, ...]:
 
 
 def named(weights: Mapping[str, float], labels: Sequence[str]) -> tuple[float, ...]:
-    """Those of the names, 1 for the others. Raises ValueError for a name that is no class."""
+    """Those of the names, 1 for the others. Raises ConfigError for a name that is no class."""
     for name in weights:
         if name not in labels:
             close = difflib.get_close_matches(name, labels, n=1, cutoff=0.4)
             hint = f"did you mean {close[0]!r}?" if close else f"classes: {', '.join(labels[:10])}"
-            raise ValueError(f"train.class_weights: no class is called {name!r}; {hint}")
+            raise ConfigError(f"train.class_weights: no class is called {name!r}; {hint}")
     return tuple(float(weights.get(name, 1.0)) for name in labels)
 
 

@@ -9,7 +9,8 @@ import struct
 import numpy as np
 import PIL.Image
 
-from tests.data import annotation_sets, build
+from convoy.data.signals import wav
+from tests.data import annotation_sets, build, channel_files
 
 
 def picture(seed=0, kind="JPEG", **options):
@@ -192,6 +193,17 @@ def imagenet():
     }
 
 
+def signals():
+    sound = wav.encode(np.float32([[0.5, 0.1], [-0.5, 0.2], [0.0, 0.3]]), 8000)
+    return {
+        "yes/1.wav": sound,
+        "no/2.wav": sound,
+        "yes/3.npy": channel_files.npy(np.float32([[1, 2], [3, 4], [5, 6]])),
+        "no/4.csv": b"x,y\n1,2\n3,4\n",
+        "validation_list.txt": b"yes/1.wav\n",
+    }
+
+
 def digits_devkit():
     return {f"VOC2007/{name}": data for name, data in voc().items()}
 
@@ -210,6 +222,7 @@ SETS = {
     "yolo": yolo,
     "labelme": labelme,
     "via": via,
+    "signals": signals,
     "csv": csv,
     "keypoints": keypoints,
     "masks": masks,

@@ -84,7 +84,7 @@ def check(sample, labels):
     assert np.isfinite(sample.keypoints).all()
     assert np.isfinite(sample.areas).all()
     assert len(sample.masks) in (0, len(sample.classes))
-    assert (sample.image[:2], sample.height) != (b"", 0) or sample.text
+    assert (sample.image[:2], sample.height) != (b"", 0) or sample.text or sample.signal
     example.encode(sample, labels)
 
 
@@ -151,6 +151,7 @@ def test_the_sound_set_is_read_whole(name, tmp_path):
 
 # Sets whose samples are found by the names of files alone: none may vanish without a count.
 BY_NAME = {"folder": 7, "pictures": 2, "super_resolution": 2, "style": 2, "pairs": 2, "voc": 2}
+BY_NAME |= {"signals": 4}
 
 
 def fuzz(name, root, trials, seed):

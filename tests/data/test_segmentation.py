@@ -5,7 +5,7 @@ import pytest
 from convoy.data.sample import BadSample
 from convoy.data.sources import Options, SourceError, classes, segmentation
 from convoy.data.sources import detect as detect_format
-from tests.data import build
+from tests.data import build, channel_files
 
 VALUES = np.array([[0, 1, 1], [2, 2, 0]], np.uint8)
 
@@ -294,3 +294,19 @@ def test_other_data_is_not_claimed(tmp_path):
     assert detect_format(tmp_path / "classes") == "folder"
     with pytest.raises(SourceError, match="no such pair"):
         segmentation.scan(tmp_path / "classes")
+
+
+def test_arrays_beside_label_pictures_are_told(tmp_path):
+    """Arrays are pictures of sets without others; it is said what to save them as."""
+    array = channel_files.npy(channel_files.values(5))
+    mask = build.encoded(PIL.Image.new("L", (13, 11), 1), "PNG")
+    for number in range(3):
+        build.saved(tmp_path / "a" / "images" / f"{number}.npy", array)
+        build.saved(tmp_path / "a" / "masks" / f"{number}.png", mask)
+        build.saved(tmp_path / "b" / "images" / f"{number}.npy", array)
+        build.saved(tmp_path / "b" / "masks" / f"{number}.npy", array)
+    for call in (detect_format, segmentation.scan):
+        with pytest.raises(SourceError, match=r"3 \.npy files are not taken .* save them as TIFF"):
+            call(tmp_path / "a")
+    with pytest.raises(SourceError, match="save label pictures as PNG"):
+        segmentation.scan(tmp_path / "b")

@@ -8,6 +8,7 @@ from sklearn.utils.class_weight import compute_class_weight
 
 from convoy import models
 from convoy.models.classification import task
+from convoy.pipeline.errors import ConfigError
 from convoy.pipeline.training import class_weights
 
 LABELS = ("cat", "dog", "eel", "fox")
@@ -70,7 +71,7 @@ def test_what_a_recipe_may_ask_for():
     assert asked("auto") == class_weights.balanced([6, 2, 0, 4])
     assert asked({"dog": 3.0, "eel": 0.0}) == (1.0, 3.0, 0.0, 1.0)
     assert asked((1.0, 2.0, 3.0, 4.0)) == (1.0, 2.0, 3.0, 4.0)
-    with pytest.raises(ValueError, match="no class is called 'dgo'; did you mean 'dog'"):
+    with pytest.raises(ConfigError, match="no class is called 'dgo'; did you mean 'dog'"):
         asked({"dgo": 1.0})
     with pytest.raises(ValueError, match="median is of pixels"):
         asked("median")

@@ -13,7 +13,7 @@ from convoy.data.sources import coco, folder
 from convoy.pipeline import cli
 from convoy.pipeline.tools.doctor import examine
 from convoy.pipeline.tools.doctor.limits import Limits
-from tests.data import build
+from tests.data import build, channel_files
 
 
 def run(capfd, *words):
@@ -270,3 +270,43 @@ def test_pictures_without_any_class_are_clean(tmp_path, capfd):
     code, result, _ = run(capfd, tmp_path / "set")
     assert (code, result["format"]) == (0, "pictures")
     assert not any("class" in name for name in rows(result))
+
+
+def test_pictures_of_many_channels(tmp_path, capfd):
+    """As the advice of a rejected picture says; a copy of them has no format to be in."""
+    for name in ("a", "b"):
+        for number in range(3):
+            array = np.random.default_rng([number, ord(name)]).integers(0, 60000, (40, 48, 5))
+            build.saved(
+                tmp_path / name / f"{number}.npy", channel_files.npy(array.astype(np.uint16))
+            )
+    code, result, _ = run(capfd, tmp_path)
+    assert (code, result["rejected"]) == (3, 6)
+    code, result, _ = run(capfd, tmp_path, "--channels", 5, "--bits", 16)
+    assert result["pictures"] == {"found": 6, "in_records": 6, "rejected": 0, "unused": 0}
+    assert "rejected" not in {
+        row["name"] for row in result["checks"] if row["verdict"] == "refused"
+    }
+    for words, said in (
+        (("--bits", 16), "needs --channels"),
+        (("--channels", 0), "expected 1 to 256"),
+        (("--channels", 5, "--fix", tmp_path / "out"), "writes 8-bit"),
+    ):
+        code, result, err = run(capfd, tmp_path, *words)
+        assert code == 2
+        assert said in err
+
+
+def test_signals_have_no_repaired_copy(tmp_path, capfd):
+    """Nothing is written for them as if it were pictures."""
+    for number in range(4):
+        build.saved(
+            tmp_path / "set" / "ab"[number % 2] / f"{number}.npy",
+            channel_files.npy(np.float32([number, 2, 3])),
+        )
+    code, result, _ = run(capfd, tmp_path / "set")
+    assert (code, result["format"]) == (0, "signals")
+    code, result, err = run(capfd, tmp_path / "set", "--fix", tmp_path / "out")
+    assert code == 1
+    assert "signals have no repaired form" in err
+    assert not (tmp_path / "out").exists()

@@ -10,6 +10,7 @@ from typing import Any
 
 from convoy.data.exports import ExportError
 from convoy.data.images import bands
+from convoy.data.images.wanted import Wanted
 from convoy.data.ingest.shards import IngestError
 from convoy.data.sample import BadSample
 from convoy.data.sources import SourceError, source
@@ -34,8 +35,10 @@ def run(
     limits: Limits = Limits(),  # noqa: B008  (frozen)
     html: str | None = None,
     fix: str | None = None,
+    looks: Wanted = Wanted(),  # noqa: B008  (frozen)
 ) -> dict[str, Any]:
     """The result for --json. Raises Refused, with it, where a limit is passed; UsageError."""
+    _check_looks(looks, fix)
     place = pathlib.Path(path)
     if not os.path.lexists(place):
         raise UsageError(f"{path}: no such folder or archive")
@@ -47,7 +50,7 @@ def run(
     if out:
         repair.check_output(out, place)
     try:
-        data = found(place, Params(format=format_name, splits=()))
+        data = found(place, Params(format=format_name, splits=(), **dataclasses.asdict(looks)))
         seen = survey(data, limits)
     except (SourceError, IngestError) as error:
         return _concluded(path, [findings.of_refusal(str(error))], html, {"format": None})
@@ -85,6 +88,17 @@ def run(
     if problem:
         raise problem
     return result
+
+
+def _check_looks(looks: Wanted, fix: str | None) -> None:
+    if looks.channels is None and looks.bits != 8:
+        raise UsageError("--bits 16 needs --channels, how many each picture has (1 gray, 3 RGB)")
+    if looks.channels is not None and not 1 <= looks.channels <= bands.MOST:
+        raise UsageError(f"--channels: expected 1 to {bands.MOST}, got {looks.channels}")
+    if fix and (looks.channels not in (None, 1, 3) or looks.bits != 8):
+        raise UsageError(
+            f"--fix writes 8-bit gray or RGB, not {looks.channels} channels of {looks.bits} bits"
+        )
 
 
 def _content(seen: Survey, rows: list[Check], train: str, judges: list[str]) -> dict[str, Any]:

@@ -166,8 +166,8 @@ def format_for(survey: Survey) -> str:
     def have(name: str) -> bool:
         return any(name in split["features"] for split in splits)
 
-    if have("image/target/encoded") or have("text/string"):
-        raise ExportError("--fix: pairs of pictures, and texts, have no repaired form")
+    if any(map(have, ("image/target/encoded", "text/string", "signal/encoded"))):
+        raise ExportError("--fix: pairs of pictures, texts and signals have no repaired form")
     if any(split["label_maps"] for split in splits):
         return "voc"
     if any(

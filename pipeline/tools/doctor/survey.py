@@ -74,7 +74,14 @@ def found(path: pathlib.Path, params: example_gen.Params) -> Found:
     """Raises SourceError, as an ingest would. params: of all splits that there are, ()."""
     tree, format_name, listing = example_gen.listed(path, params)
     opened = account.opened(tree, listing, format_name, found=params.format == "auto")
-    work = Work(folder="", format=format_name, labels=listing.labels, max_pixels=params.max_pixels)
+    work = Work(
+        folder="",
+        format=format_name,
+        labels=listing.labels,
+        max_pixels=params.max_pixels,
+        channels=params.channels,
+        bits=params.bits,
+    )
     return Found(format_name, listing, opened, example_gen.splits_of(listing), work)
 
 

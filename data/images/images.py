@@ -134,6 +134,9 @@ def upright(data: bytes, max_pixels: int = MAX_PIXELS, *, label: bool = False) -
     """
     if wanted.now().channels and not label:
         return _of_channels(data, max_pixels)
+    if not label and (count := bands.stacked(data)):
+        detail = f"a PNG of {count} channels, one above the other: set data.channels: {count}"
+        raise BadSample("unsupported_image", detail)
     header = _by_structure(data, max_pixels)
     if header and header.orientation == 1:
         return Picture(data, header.format.lower(), header.height, header.width)

@@ -4,7 +4,8 @@ Layouts: `train/<class>/**` with `val/<class>/**` and so on, or `<class>/**` alo
 folder that holds everything, as archives have it. Files may lie deeper
 (`train/<wnid>/images/*.JPEG`). Folders of splits are called train, val, test, ..., or have such a
 word in their names (`seg_train`, `training_set`), of which there are then two and more, and may
-hold a single folder of the same name.
+hold a single folder of the same name. Beside folders of splits, one with such a word in its name
+(testing_set) that holds their classes alone is another.
 
 A class may be called train, too. Folders are splits where they hold folders of classes; beside
 folders with other names they are classes if they hold none, or if there is one such name, and two
@@ -63,6 +64,12 @@ def _splits(rows: list[tuple[list[str], str]]) -> dict[str, str] | None:
         split_by_top = {top: split for top in inside if (split := split_of(f"{top}/"))}
         if len(set(split_by_top.values())) < 2:
             return None
+    classes = set().union(*(inside[top] for top in split_by_top))
+    several = len(set(split_by_top.values())) > 1
+    for top, folders in inside.items():  # train, val, and testing_set with the same classes
+        split = split_of(f"{top}/") if several and top not in split_by_top else None
+        if split and folders and folders <= classes:
+            split_by_top[top] = split
     others = inside.keys() - split_by_top.keys()
     if not any(inside[top] for top in split_by_top):
         return None if others else split_by_top

@@ -39,12 +39,10 @@ EXAMPLES = 3
 
 def check(tree: files.Tree, format_name: str, left: Iterable[str]) -> None:
     """Raises SourceError where a set found to be of folders holds annotation files of its own."""
-    if format_name in BY_FOLDERS:
-        found = annotations(tree, left, layout.pictures(tree))
-    elif format_name == "signals":
-        found = annotations(tree, left, source(format_name).samples(tree))
-    else:
+    own = getattr(source(format_name), "samples", None)  # of a reader of other files than pictures
+    if format_name not in BY_FOLDERS and own is None:
         return
+    found = annotations(tree, left, own(tree) if own else layout.pictures(tree))
     if not found:
         return
     groups = "; ".join(

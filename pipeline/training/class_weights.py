@@ -67,7 +67,10 @@ def named(weights: Mapping[str, float], labels: Sequence[str]) -> tuple[float, .
             close = difflib.get_close_matches(name, labels, n=1, cutoff=0.4)
             hint = f"did you mean {close[0]!r}?" if close else f"classes: {', '.join(labels[:10])}"
             raise ConfigError(f"train.class_weights: no class is called {name!r}; {hint}")
-    return tuple(float(weights.get(name, 1.0)) for name in labels)
+    found = tuple(float(weights.get(name, 1.0)) for name in labels)
+    if not any(found):
+        raise ConfigError("train.class_weights: the weight of every class is 0: nothing is learnt")
+    return found
 
 
 def repeats(counts: Sequence[int], balance: float) -> Repeats:

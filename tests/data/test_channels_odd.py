@@ -110,3 +110,8 @@ def test_a_record_of_other_channels_is_refused_by_what_it_states(channels):
         data = bands.encode(values(other, size=(channels, 5)))
         with pytest.raises(tf.errors.InvalidArgumentError, match=f"no picture of {channels}"):
             served.decode(tf.constant(data), tf.constant(3), seen)
+
+
+def test_a_record_of_many_channels_is_no_tall_gray_picture():
+    with pytest.raises(BadSample, match=r"of 5 channels.* set data\.channels: 5"):
+        images.upright(bands.encode(values(5)))

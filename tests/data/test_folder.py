@@ -129,3 +129,16 @@ def test_pictures_beside_a_few_folders_are_not_classes(tmp_path):
     assert detect(tmp_path) == "pictures"
     (tmp_path / "1.jpg").unlink()
     assert detect(tmp_path) == "folder"
+
+
+def test_a_split_of_another_form_beside_two_is_one_too(tmp_path):
+    for top in ("Training", "Validation", "testing_set", "test_notes"):
+        for name in ("a", "b") if top != "test_notes" else ("scans",):
+            build.saved(tmp_path / "set" / top / name / "1.jpg", build.picture())
+    listing = folder.scan(tmp_path / "set")
+    found = {(r.source_id.split("/")[0], r.split) for r in listing.references}
+    assert found == {("Training", "train"), ("Validation", "val"), ("testing_set", "test")}
+    assert listing.labels == ("a", "b")
+    for top in ("train", "train_station", "car"):  # one alone: classes
+        build.saved(tmp_path / "classes" / top / "day" / "1.jpg", build.picture())
+    assert folder.scan(tmp_path / "classes").labels == ("car", "train", "train_station")

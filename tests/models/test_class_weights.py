@@ -77,3 +77,9 @@ def test_what_a_recipe_may_ask_for():
         asked("median")
     with pytest.raises(ValueError, match="no record of the split has a class"):
         class_weights.of_records("auto", LABELS, {}, None)
+
+
+def test_weights_of_which_all_are_nothing_are_refused():
+    assert class_weights.named({"cat": 0, "dog": 0}, LABELS) == (0, 0, 1, 1)
+    with pytest.raises(ConfigError, match="every class is 0"):
+        class_weights.named(dict.fromkeys(LABELS, 0), LABELS)

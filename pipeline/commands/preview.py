@@ -6,6 +6,7 @@ import pathlib
 
 from absl import flags
 
+from convoy.models import tasks
 from convoy.pipeline import steps
 from convoy.pipeline.commands import recipes
 from convoy.pipeline.commands.verb import Verb
@@ -22,6 +23,8 @@ def _run(words: list[str], values: flags.FlagValues, beam: list[str]) -> dict:
     if not values.output:
         raise UsageError("expected a recipe file and -o DIR")
     recipe = recipes.load(words, values, beam)
+    if tasks.row(recipe.task).request != "image":
+        raise UsageError(f"preview: draws batches of pictures, the recipe's task is {recipe.task}")
     job = steps.Job(recipe, tell=recipes.say)
     steps.run(job, "example_gen")
     from convoy.pipeline.tools import preview

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import io
 import pathlib
+from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image
@@ -22,10 +23,12 @@ from convoy.data.input.proposed import given_of
 from convoy.data.sample import Sample
 from convoy.models import tasks
 from convoy.pipeline.artifacts import write_bytes, write_json
+from convoy.pipeline.components.trainer import samples
 from convoy.pipeline.config import Recipe
 from convoy.pipeline.manifest import channels_of, class_names, manifest_of, scale_of
 from convoy.pipeline.networks import network
 from convoy.pipeline.report import overlay, skeletons
+from convoy.pipeline.tasks import of
 from convoy.pipeline.training import class_weights
 
 SHOWN = 16  # pictures per batch
@@ -35,7 +38,7 @@ CELL_PX = 320  # least side of a drawn picture
 def run(recipe: Recipe, records: pathlib.Path, output: pathlib.Path, batches: int = 3) -> dict:
     """Draws DIR/batch1.png and so on; returns what `--json` prints. Raises ValueError."""
     manifest = manifest_of(records)
-    labels = class_names(records, recipe.task)
+    labels = labels_of(recipe, records)
     made_for = {"task": recipe.task, "scale": scale_of(records), "channels": channels_of(records)}
     task = network.build(recipe.model, labels, recipe.train, recipe.seed, **made_for)
     stream = stream_of(recipe, records, task)
@@ -56,6 +59,14 @@ def run(recipe: Recipe, records: pathlib.Path, output: pathlib.Path, batches: in
     return {"pictures": pictures, "samples": descriptions}
 
 
+def labels_of(recipe: Recipe, records: pathlib.Path) -> Sequence[str]:
+    """Names of the classes that the recipe's training learns: those of the records, or made."""
+    if tasks.row(recipe.task).label_map:
+        return class_names(records, recipe.task)
+    learnt = samples(records, recipe.data.train)
+    return of(recipe.task).labels_of(learnt, recipe.model)[0]
+
+
 def stream_of(recipe: Recipe, records: pathlib.Path, task) -> Stream:
     """The trainer's stream, whose targets also tell what they were encoded from."""
     common = {
@@ -69,7 +80,7 @@ def stream_of(recipe: Recipe, records: pathlib.Path, task) -> Stream:
         "shuffle_buffer": recipe.train.shuffle_buffer,
         "target_scale": scale_of(records),
         "repeats": class_weights.repeats_of(
-            records, recipe.data.train, class_names(records, recipe.task), recipe.train.balance
+            records, recipe.data.train, labels_of(recipe, records), recipe.train.balance
         ),
         **keypoints_of(records),
         **given_of(records, task.takes),
@@ -128,7 +139,7 @@ def _beside(picture: np.ndarray, target: np.ndarray) -> np.ndarray:
 
 
 def describe(row: dict, labels) -> dict:
-    """The description of one picture: {"source_id", "labels", "objects", "priors"}, what it has."""
+    """The description of one picture: {"source_id", "labels", "objects", ...}, what it has."""
     targets, description = row["targets"], {"source_id": row["source_id"]}
     if "distribution" in targets:
         order = np.argsort(-targets["distribution"], kind="stable")
@@ -142,6 +153,8 @@ def describe(row: dict, labels) -> dict:
         description["objects"] = [labels[k] for k in targets["classes"][targets["valid"]]]
     if "cls" in targets.get("encoded", {}):
         description["priors"] = int(np.count_nonzero(targets["encoded"]["cls"]))
+    if "caption" in targets:
+        description["caption"] = targets["caption"].decode("utf-8", "replace")
     return description
 
 
@@ -149,7 +162,8 @@ def _notes(description: dict) -> list[str]:
     notes = [", ".join(description["labels"])] if description.get("labels") else []
     if "objects" in description:
         notes.append(f"{len(description['objects'])} objects")
-    return notes + ([f"{description['priors']} priors"] if "priors" in description else [])
+    notes += [f"{description['priors']} priors"] if "priors" in description else []
+    return notes + ([description["caption"]] if "caption" in description else [])
 
 
 def _row(batch: dict, index: int, margin: int) -> dict:

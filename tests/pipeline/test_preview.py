@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import json
 
 import numpy as np
 import PIL.Image
 import pytest
 
-from convoy.pipeline import config
+from convoy.data import example, tfrecord
+from convoy.data.sample import Sample
+from convoy.pipeline import cli, config
 from convoy.pipeline.tools import preview
 
 DETECT = {
@@ -111,3 +114,35 @@ def test_label_maps_lie_on_what_is_inside_the_margin(digits_records, tmp_path):
     np.testing.assert_array_equal(image[:, 91], image[:, 93])  # as in a mirror
     np.testing.assert_array_equal(image[:, :, 176], image[:, :, 174])
     assert targets["weights"].numpy().max() > 2
+
+
+def test_captions_are_shown_as_they_are_learnt(tmp_path):
+    """Of two captions one per picture is drawn; words are those of the records."""
+    records = tmp_path / "records"
+    records.mkdir()
+    picture = io.BytesIO()
+    PIL.Image.new("RGB", (40, 40)).save(picture, "PNG")
+    said = ("a red bird", "the bird sits")
+    with open(records / "train-00000-of-00001.tfrecord", "wb") as file:
+        for n in range(8):
+            sample = Sample(f"p{n}", "train", picture.getvalue(), 40, 40, captions=said)
+            tfrecord.write(file, example.encode(sample, ()))
+    manifest = {"labels": [], "splits": {"train": {"records": 8}}, "params": {}}
+    (records / "manifest.json").write_text(json.dumps(manifest))
+    recipe = {
+        "name": "said",
+        "task": "captioning",
+        "data": {"format": "coco", "path": "unused", "train": "train", "test": "train"},
+        "model": {"name": "show_and_tell", "backbone": "mobilenet_v1", "least_count": 1},
+        "train": {"batch_size": 4},
+    }
+    recipe["model"]["input_size"] = [64, 64]
+    told = preview.run(config.parse(recipe, "test"), records, tmp_path, batches=2)
+    assert {row["caption"] for row in told["samples"]} == {*said}
+
+
+@pytest.mark.parametrize("name", ["signals", "text_classification"])
+def test_what_is_no_picture_is_refused(name, tmp_path, capsys):
+    words = ["convoy", "preview", f"configs/{name}.yaml", "-o", str(tmp_path)]
+    assert cli.main(words) == 2
+    assert "preview: draws batches of pictures, the recipe's task is" in capsys.readouterr().err

@@ -119,6 +119,7 @@ def test_the_page_is_one_file(photograph, tmp_path, capsys):
         (["lenet5", "PHOTO", "--random", "--class", "3"], 2, "--class is of the other pictures"),
         (["lenet5", "nothing.jpg", "--random"], 1, "nothing.jpg: no such file"),
         (["text_cnn_rand", "PHOTO", "--random"], 1, "expected a network of pictures"),
+        (["srcnn_915", "PHOTO", "--random"], 1, "it takes pictures of any"),
         (["nowhere", "PHOTO"], 1, "nowhere: no such folder"),
     ],
 )

@@ -153,6 +153,10 @@ def check_pictures(info: ModelInfo) -> None:
     """Raises ValueError."""
     if not isinstance(info.preprocess, Preprocess):
         raise ValueError(f"{info.name}: expected a network of pictures, it is of {info.task}")
+    if info.preprocess.whole:
+        raise ValueError(
+            f"{info.name}: expected a network whose input has one size, it takes pictures of any"
+        )
 
 
 def _numbers(task) -> list[str]:

@@ -142,7 +142,10 @@ def cells(text: str) -> list[list[str]]:
     mark = next((mark for mark in "\t;," if mark in first), None)
     if mark is None:
         return [line.split() for line in lines]
-    return list(csv.reader(lines, delimiter=mark))
+    try:
+        return list(csv.reader(lines, delimiter=mark))
+    except csv.Error:  # a cell too long to be a number; what it holds is said where it is read
+        return [line.split(mark) for line in lines]
 
 
 def is_number(cell: str) -> bool:

@@ -19,6 +19,8 @@ NOT_A_WAV = (
     "of the request is no WAV file that is read: expected RIFF WAVE with PCM of 8, 16, 24 or 32 "
     "bits or floats of 32 or 64, whole"
 )
+NOT_A_SOUND = "of the request is a series of numbers: the network hears sounds, which have a rate"
+SERIES_RATE = 1  # samples per second, which data/signals/wav.py gives to series
 _PCM, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE
 _TO_THE_END = 0xFFFFFFFF
 _LEAST_DEVIATION = 1e-7  # of what is standardised: silence stays 0
@@ -45,6 +47,9 @@ def prepared(encoded: tf.Tensor, index: tf.Tensor, signal: Signal) -> tf.Tensor:
     """float32 [samples, channels] of one encoded signal; `index` is named where it is refused."""
     numbers, rate = decode(encoded, index)
     if signal.rate:
+        check = tf.debugging.Assert(rate != SERIES_RATE, ["signal", index, NOT_A_SOUND])
+        with tf.control_dependencies([check]):
+            numbers = tf.identity(numbers)
         numbers = tf.reduce_mean(numbers, axis=1, keepdims=True)
         wanted = (signal.samples * rate + signal.rate - 1) // signal.rate
         numbers = middle(numbers, wanted)

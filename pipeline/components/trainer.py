@@ -24,6 +24,7 @@ from convoy.data.input.input import Stream, count, keypoints_of, shards, trainin
 from convoy.data.input.proposed import given_of
 from convoy.data.sample import Sample
 from convoy.data.signals import wav
+from convoy.models import registry
 from convoy.models import tasks as table
 from convoy.pipeline import tasks
 from convoy.pipeline.artifacts import write_json
@@ -84,7 +85,12 @@ def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Pat
     learnt = table.row(params.task).options
     words = vocabulary(inputs["examples"], params.train_split) if VOCABULARY in learnt else ()
     scale, channels = scale_of(inputs["examples"]), channels_of(inputs["examples"])
-    longest = series(inputs["examples"], params.train_split) if SERIES in learnt else ()
+    longest = ()
+    if SERIES in learnt:
+        longest = series(inputs["examples"], params.train_split)
+        own = registry.describe(params.model.name).preprocess
+        for split in filter(None, (params.train_split, params.val_split)):
+            check_signals(inputs["examples"], split, params.model.name, own.rate, longest[1])
     built_for = {"task": params.task, "vocabulary": words, "scale": scale, "series": longest}
     built_for["channels"] = channels
     model = network.with_source_widths(params.model)
@@ -181,9 +187,30 @@ def vocabulary(examples: pathlib.Path, split: str) -> list[str]:
 
 
 def series(examples: pathlib.Path, split: str) -> tuple[int, int]:
-    """(samples of the longest signal, channels of the first) of a split."""
+    """(samples of the longest signal, their channels) of a split."""
     looks = [wav.look(sample.signal, sample.source_id) for sample in samples(examples, split)]
     return max(look.samples for look in looks), looks[0].channels
+
+
+def check_signals(
+    examples: pathlib.Path, split: str, network_name: str, rate: int, channels: int
+) -> None:
+    """Raises ValueError for series where a network hears sounds, and for other channels.
+
+    rate: of the network, 0 where it sees series; channels: that it is built for.
+    """
+    for sample in samples(examples, split):
+        look = wav.look(sample.signal, sample.source_id)
+        if rate and look.rate == 1:
+            raise ValueError(
+                f"{sample.source_id}: is a series of numbers, and {network_name} hears sounds; "
+                "series_fcn learns from series"
+            )
+        if not rate and look.channels != channels:
+            raise ValueError(
+                f"{sample.source_id}: expected {channels} channels, as the first series of the "
+                f"training has, got {look.channels}; all series of a set need as many"
+            )
 
 
 def samples(examples: pathlib.Path, split: str) -> Iterator[Sample]:

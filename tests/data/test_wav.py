@@ -145,6 +145,7 @@ def test_series_become_signals(name, data, expected):
         ("a.npy", saved(np.float64([1e300])), "1 of its 1 numbers are not finite"),
         ("a.csv", b"1,2\n3\n", "lines of 1 to 2 columns"),
         ("a.csv", b"1,2\n3,x\n", "expected a table of numbers"),
+        ("a.csv", b"1,2\n" + b"9" * 200_000 + b",2\n", "1 of its 4 numbers are not finite"),
         ("a.csv", b"\n", "holds no sample"),
         ("a.csv", b"x,y\n", "holds no sample"),
         ("a.csv", b"\xff1,2\n", "UTF-8"),

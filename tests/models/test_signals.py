@@ -156,3 +156,10 @@ def test_options():
         models.build("wave_m3", num_classes=None)
     assert isinstance(models.build("wave_m3", dropout=0.5).get_layer("dropout"),
                       keras.layers.Dropout)  # fmt: skip
+
+
+def test_a_series_is_no_sound():
+    """Its rate of 1 would leave two of a hundred numbers, brought to 16,000."""
+    numbers = wav.encode(np.zeros((100, 1), np.float32))
+    with pytest.raises(tf.errors.InvalidArgumentError, match="is a series of numbers"):
+        waves.Waves(Signal(16_000, rate=8_000))(tf.constant([numbers]))

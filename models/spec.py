@@ -108,6 +108,9 @@ class Sentence:
         return (self.length,)
 
 
+SERIES_RATE = 1  # samples per second that the WAV file of a series of numbers says
+
+
 @dataclasses.dataclass(frozen=True)
 class Signal:
     """How a sound or a series becomes the input of its network: see models/signals/waves.py."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import socket
 from concurrent import futures
 
 import grpc
@@ -19,7 +18,7 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
-from convoy.serving import limits
+from convoy.serving import limits, listening
 from convoy.serving.errors import (
     INTERNAL,
     INVALID_ARGUMENT,
@@ -29,8 +28,8 @@ from convoy.serving.errors import (
     cannot_listen,
 )
 from convoy.serving.manager import Manager
-from convoy.serving.metrics import Metrics
 from convoy.serving.servable import DEFAULT
+from convoy.serving.service import Service
 
 CODES = {code.value[0]: code for code in grpc.StatusCode}
 
@@ -49,9 +48,7 @@ FIELDS = {
 }
 
 
-def bind(
-    manager: Manager, host: str, port: int, threads: int, max_pixels: int, counted: Metrics
-) -> tuple[grpc.Server, int]:
+def bind(service: Service, host: str, port: int, threads: int) -> tuple[grpc.Server, int]:
     """(server that is not started yet, port); port 0 = any free one. Raises PortInUse.
 
     Also answers grpc.health.v1: of the server, and of each model by its name.
@@ -65,10 +62,10 @@ def bind(
         ],
     )
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
-        PredictionService(manager, max_pixels, counted), server
+        PredictionService(service), server
     )
-    model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(manager), server)
-    health_pb2_grpc.add_HealthServicer_to_server(Health(manager), server)
+    model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(service.manager), server)
+    health_pb2_grpc.add_HealthServicer_to_server(Health(service.manager), server)
     bare = host.strip("[]")
     try:
         bound = server.add_insecure_port(f"[{bare}]:{port}" if ":" in bare else f"{bare}:{port}")
@@ -81,10 +78,8 @@ def bind(
 
 def _why(host: str, port: int) -> OSError:
     """What keeps a socket from the port; that it is taken, where nothing else does."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        with socket.socket(family, socket.SOCK_STREAM) as probe:
-            probe.bind((host, port))
+        listening.bound(host, port).close()
     except OSError as error:
         return error
     return OSError(errno.EADDRINUSE, "address in use")
@@ -93,15 +88,15 @@ def _why(host: str, port: int) -> OSError:
 class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
     """Predict and GetModelMetadata; the calls on tf.Example are not implemented."""
 
-    def __init__(self, manager: Manager, max_pixels: int, counted: Metrics):
-        self._manager = manager
-        self._max_pixels = max_pixels
-        self._counted = counted
+    def __init__(self, service: Service):
+        self._service = service
+        self._manager = service.manager
 
     def Predict(self, request, context):
-        with _errors(context), self._counted.call(request.model_spec.name, "GRPC"):
+        with _errors(context), self._service.metrics.call(request.model_spec.name, "GRPC"):
             spec = request.model_spec
-            limits.check({n: p.string_val for n, p in request.inputs.items()}, self._max_pixels)
+            strings = {name: proto.string_val for name, proto in request.inputs.items()}
+            limits.check(strings, self._service.max_pixels)
             inputs = {name: to_tensor(name, proto) for name, proto in request.inputs.items()}
             with self._manager.use(*_requested(request)) as (number, servable):
                 outputs = servable.run(spec.signature_name, inputs, request.output_filter)

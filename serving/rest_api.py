@@ -20,7 +20,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from tensorflow_serving.apis import get_model_metadata_pb2
 
-from convoy.serving import limits, rest_json
+from convoy.serving import limits, listening, rest_json
 from convoy.serving.errors import (
     HTTP_STATUS,
     INTERNAL,
@@ -31,8 +31,9 @@ from convoy.serving.errors import (
 )
 from convoy.serving.grpc_api import metadata
 from convoy.serving.manager import MOST_VERSION, Manager
-from convoy.serving.metrics import PATH, Metrics
+from convoy.serving.metrics import PATH
 from convoy.serving.servable import DEFAULT
+from convoy.serving.service import Service
 
 MODEL = r"/v1/models/([^/:]+)(?:/versions/(\d+)|/labels/([^/:]+))?"
 CALL = re.compile(rf"(?i){MODEL}:(classify|regress|predict)")
@@ -45,15 +46,7 @@ LOOK = re.compile(rf"(?i){MODEL}(?:/(metadata))?")
 class RestServer:
     """uvicorn in a thread of its own; holds the port from the beginning, answers after start()."""
 
-    def __init__(
-        self,
-        manager: Manager,
-        host: str,
-        port: int,
-        threads: int,
-        max_pixels: int,
-        counted: Metrics,
-    ):
+    def __init__(self, service: Service, host: str, port: int, threads: int):
         self._socket = _listen(host, port)
         self.port = self._socket.getsockname()[1]
         self._pools = (
@@ -61,7 +54,7 @@ class RestServer:
             futures.ThreadPoolExecutor(STATUS_THREADS, thread_name_prefix="rest_status"),
         )
         config = uvicorn.Config(
-            application(manager, *self._pools, max_pixels, counted),
+            application(service, *self._pools),
             log_config=None,
             access_log=False,
             lifespan="off",
@@ -87,13 +80,7 @@ class RestServer:
         self._socket.close()
 
 
-def application(
-    manager: Manager,
-    calls: futures.Executor,
-    looks: futures.Executor,
-    max_pixels: int,
-    counted: Metrics,
-):
+def application(service: Service, calls: futures.Executor, looks: futures.Executor):
     """The ASGI application; status and metadata have threads of their own, `looks`."""
 
     async def app(scope, receive, send):
@@ -104,15 +91,14 @@ def application(
             return
         path = scope["raw_path"].decode("latin-1")  # %3A in a name is no colon
         if path == PATH and request.method == "GET":
-            await Response(counted.text(), media_type="text/plain; version=0.0.4")(
-                scope, receive, send
-            )
+            text = service.metrics.text()
+            await Response(text, media_type="text/plain; version=0.0.4")(scope, receive, send)
             return
         pool = looks if request.method == "GET" else calls
         loop = asyncio.get_running_loop()
         encoding = request.headers.get("content-encoding", "")
         status, content = await loop.run_in_executor(
-            pool, answer, manager, request.method, path, body, encoding, max_pixels, counted
+            pool, answer, service, request.method, path, body, encoding
         )
         await Response(content, status, media_type="application/json")(scope, receive, send)
 
@@ -120,20 +106,14 @@ def application(
 
 
 def answer(
-    manager: Manager,
-    method: str,
-    path: str,
-    body: bytes,
-    encoding: str,
-    max_pixels: int,
-    counted: Metrics,
+    service: Service, method: str, path: str, body: bytes, encoding: str
 ) -> tuple[int, bytes]:
     """(HTTP status, JSON body) of one request; encoding: its Content-Encoding."""
     if not path.lower().startswith("/v1/"):
         return 404, b'{"error": "Not found: the paths are /v1/models/NAME..."}'
     try:
         body = rest_json.unpacked(body, encoding, MOST_BYTES)
-        return 200, _answer(manager, method, path, body, max_pixels, counted)
+        return 200, _answer(service, method, path, body)
     except ServingError as error:
         code, message = error.code, error.message
     except Exception as error:
@@ -141,14 +121,7 @@ def answer(
     return HTTP_STATUS.get(code, 500), json.dumps({"error": message}).encode()
 
 
-def _answer(
-    manager: Manager,
-    method: str,
-    path: str,
-    body: bytes,
-    max_pixels: int,
-    counted: Metrics,
-) -> bytes:
+def _answer(service: Service, method: str, path: str, body: bytes) -> bytes:
     match = {"POST": CALL, "GET": LOOK}.get(method, re.compile("$.")).fullmatch(path)
     if match is None:
         raise ServingError(INVALID_ARGUMENT, f"Malformed request: {method} {path}")
@@ -161,12 +134,12 @@ def _answer(
             raise ServingError(
                 UNIMPLEMENTED, f"{verb} is not implemented: the models take pictures; use :predict"
             )
-        with counted.call(name, "REST"):
-            return predict(manager, name, number, body, max_pixels)
+        with service.metrics.call(name, "REST"):
+            return predict(service, name, number, body)
     if verb:
-        return _metadata(manager, name, number)
+        return _metadata(service.manager, name, number)
     return json_format.MessageToJson(
-        manager.status(name, number),
+        service.manager.status(name, number),
         preserving_proto_field_name=True,
         always_print_fields_with_no_presence=True,
         indent=1,
@@ -183,13 +156,13 @@ def _number(version: str | None) -> int | None:
     return int(version)
 
 
-def predict(manager: Manager, name: str, number: int | None, body: bytes, max_pixels: int) -> bytes:
+def predict(service: Service, name: str, number: int | None, body: bytes) -> bytes:
     """Runs a request in row ("instances") or column ("inputs") format."""
     document = rest_json.parse(body)
     signature = document.get("signature_name", "")
     if not isinstance(signature, str):
         raise ServingError(INVALID_ARGUMENT, "'signature_name' key must be a string value.")
-    with manager.use(name, number) as (_, servable):
+    with service.manager.use(name, number) as (_, servable):
         definition = servable.definitions.get(signature or DEFAULT)
         if definition is None:
             raise ServingError(
@@ -198,7 +171,7 @@ def predict(manager: Manager, name: str, number: int | None, body: bytes, max_pi
             )
         types = {key: tf.as_dtype(info.dtype) for key, info in definition.inputs.items()}
         arrays, rows = rest_json.inputs(document, types)
-        limits.check({key: array.flat for key, array in arrays.items()}, max_pixels)
+        limits.check({key: array.flat for key, array in arrays.items()}, service.max_pixels)
         inputs = {key: tf.constant(array, types[key]) for key, array in arrays.items()}
         outputs = servable.run(signature, inputs)
     return rest_json.outputs(outputs, rows)
@@ -221,13 +194,7 @@ def _metadata(manager: Manager, name: str, number: int | None) -> bytes:
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    host = host.strip("[]")
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind((host, port))
+        return listening.bound(host, port)
     except OSError as error:
-        listener.close()
-        raise cannot_listen(host, port, "--rest_api_port", error) from error
-    return listener
+        raise cannot_listen(host.strip("[]"), port, "--rest_api_port", error) from error

@@ -14,13 +14,13 @@ import pathlib
 import signal
 import threading
 
-from convoy.serving import grpc_api, limits, metrics
+from convoy.serving import grpc_api, limits
 from convoy.serving.manager import Manager
-from convoy.serving.rest_api import RestServer
+from convoy.serving.metrics import Metrics
+from convoy.serving.rest_api import STOP_S, RestServer
+from convoy.serving.service import Service
 
 log = logging.getLogger(__name__)
-
-GRACE_S = 20.0  # for calls in flight; Kubernetes kills after 30
 
 
 class Server:
@@ -31,10 +31,10 @@ class Server:
     ):
         """Takes the ports; calls are answered after `begin`. most: pixels per picture."""
         self.manager = manager
-        counted = metrics.Metrics(manager.names)
-        self._grpc, self.grpc_port = grpc_api.bind(manager, host, port, threads, most, counted)
+        service = Service(manager, most, Metrics(manager.names))
+        self._grpc, self.grpc_port = grpc_api.bind(service, host, port, threads)
         try:
-            self._rest = RestServer(manager, host, rest_api_port, threads, most, counted)
+            self._rest = RestServer(service, host, rest_api_port, threads)
         except OSError:
             self._grpc.stop(None).wait()
             raise
@@ -48,7 +48,7 @@ class Server:
 
     def stop(self) -> None:
         """No new calls; those in flight end."""
-        ended = self._grpc.stop(GRACE_S)
+        ended = self._grpc.stop(STOP_S)
         self._rest.stop()
         ended.wait()
         self.manager.stop()

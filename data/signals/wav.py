@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from convoy.data.sample import BadSample
+from convoy.models.spec import SERIES_RATE
 
 PCM, FLOAT, EXTENSIBLE = 1, 3, 0xFFFE
 KINDS = {(PCM, 8), (PCM, 16), (PCM, 24), (PCM, 32), (FLOAT, 32), (FLOAT, 64)}
@@ -102,7 +103,7 @@ def values(data: bytes, name: str = "signal") -> tuple[np.ndarray, int]:
     return numbers.reshape(wave.samples, wave.channels), wave.rate
 
 
-def encode(numbers: np.ndarray, rate: int = 1) -> bytes:
+def encode(numbers: np.ndarray, rate: int = SERIES_RATE) -> bytes:
     """A WAV file of 32-bit floats from [samples, channels]."""
     samples, channels = numbers.shape
     content = np.ascontiguousarray(numbers, "<f4").tobytes()

@@ -11,7 +11,7 @@ from __future__ import annotations
 import collections
 import functools
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from convoy.data.files import files
@@ -78,9 +78,14 @@ def split_in(stem: str) -> str | None:
     return next(filter(None, splits), None)
 
 
+def visible(names: Iterable[str]) -> Iterator[str]:
+    """Those that are not hidden, and lie in no hidden folder."""
+    return (name for name in names if not name.startswith(".") and "/." not in name)
+
+
 def pictures(tree: files.Tree) -> list[str]:
     """Names of the pictures that lie in no hidden folder."""
-    return [n for n in tree.pictures() if not n.startswith(".") and "/." not in n]
+    return list(visible(tree.pictures()))
 
 
 def beginning(tree: files.Tree, name: str, count: int) -> bytes:

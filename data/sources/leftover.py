@@ -94,7 +94,7 @@ def told_files(tree: files.Tree, left: Iterable[str]) -> tuple[Told, ...]:
 
 def told_empty(tree: files.Tree) -> tuple[Told, ...]:
     """Folders without anything in them: a class, perhaps, whose pictures are not there."""
-    names = sorted(name for name in tree.empty if not name.startswith(".") and "/." not in name)
+    names = sorted(layout.visible(tree.empty))
     return (Told("folders", len(names), "are empty", tuple(names[:EXAMPLES])),) if names else ()
 
 

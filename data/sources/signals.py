@@ -32,7 +32,9 @@ def detect(tree: files.Tree) -> bool:
     if any(map(files.is_picture, tree.names)):
         return False
     rows = _labelled(tree)
-    if len({row.label for row in rows}) > 1 and 2 * len(rows) > len(_visible(tree)):
+    if len({row.label for row in rows}) > 1 and 2 * len(rows) > len(
+        list(layout.visible(tree.names))
+    ):
         return all(_is_signal(tree, name) for name in _first_of_each_ending(rows))
     return not tree.pictures() and bool(signal_tables.tables(tree))  # or the arrays are tabulated
 
@@ -173,14 +175,10 @@ def samples(tree: files.Tree) -> list[str]:
 def _labelled(tree: files.Tree) -> list[class_folders.Row]:
     names = [
         name
-        for name in _visible(tree)
+        for name in layout.visible(tree.names)
         if name.rpartition(".")[2].lower() in series.ENDINGS and f"{_NOISE}/" not in name
     ]
     return class_folders.labelled(names)
-
-
-def _visible(tree: files.Tree) -> list[str]:
-    return [name for name in tree.names if not name.startswith(".") and "/." not in name]
 
 
 def _first_of_each_ending(rows: list[class_folders.Row]) -> list[str]:

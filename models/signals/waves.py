@@ -13,14 +13,13 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from convoy.models.spec import Signal
+from convoy.models.spec import SERIES_RATE, Signal
 
 NOT_A_WAV = (
     "of the request is no WAV file that is read: expected RIFF WAVE with PCM of 8, 16, 24 or 32 "
     "bits or floats of 32 or 64, whole"
 )
 NOT_A_SOUND = "of the request is a series of numbers: the network hears sounds, which have a rate"
-SERIES_RATE = 1  # samples per second, which data/signals/wav.py gives to series
 _PCM, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE
 _TO_THE_END = 0xFFFFFFFF
 _LEAST_DEVIATION = 1e-7  # of what is standardised: silence stays 0

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import importlib.util
 from collections.abc import Sequence
 
 import keras
 
 from convoy.models.classification import task as pictures
+from convoy.models.opening import opening
 from convoy.models.spec import ModelInfo, Task
 
 answer, difference = pictures.answer, pictures.difference
@@ -21,26 +21,12 @@ def build(
     label_smoothing: float = 0.0,
     class_weights: tuple[float, ...] = (),
 ) -> Task:
-    """Wraps a network of numbers of words [B, L] int32 -> logits [B, K].
-
-    Where TensorFlow is not installed `opened` is None: network, loss and decoding do without.
-    """
+    """Wraps a network of numbers of words [B, L] int32 -> logits [B, K]."""
     tokens = None
     if importlib.util.find_spec("tensorflow"):
         from convoy.models.text.tokens import Tokens
 
         tokens = Tokens(vocabulary, info.preprocess)
 
-    def encode(annotation):
-        return {
-            **pictures.encode(annotation),
-            "tokens": tokens(annotation["sentence"][None])[0],
-        }
-
     same = pictures.build(model, info, label_smoothing, class_weights)
-    return dataclasses.replace(same, encode=encode, wiring=on_tokens, opened=tokens)
-
-
-def on_tokens(model, batch):
-    """The outputs for the sentences of a batch, in training mode."""
-    return model(batch["targets"]["tokens"], training=True)
+    return opening(same, tokens, "sentence", "tokens")

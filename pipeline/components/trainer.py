@@ -12,7 +12,7 @@ import functools
 import math
 import pathlib
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import Field
@@ -26,6 +26,7 @@ from convoy.data.sample import Sample
 from convoy.data.signals import wav
 from convoy.models import registry
 from convoy.models import tasks as table
+from convoy.models.spec import SERIES_RATE
 from convoy.pipeline import tasks
 from convoy.pipeline.artifacts import write_json
 from convoy.pipeline.config import Model, Recipe, Section, Train
@@ -87,10 +88,8 @@ def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Pat
     scale, channels = scale_of(inputs["examples"]), channels_of(inputs["examples"])
     longest = ()
     if SERIES in learnt:
-        longest = series(inputs["examples"], params.train_split)
-        own = registry.describe(params.model.name).preprocess
-        for split in filter(None, (params.train_split, params.val_split)):
-            check_signals(inputs["examples"], split, params.model.name, own.rate, longest[1])
+        splits = [split for split in (params.train_split, params.val_split) if split]
+        longest = series(inputs["examples"], splits, params.model.name)
     built_for = {"task": params.task, "vocabulary": words, "scale": scale, "series": longest}
     built_for["channels"] = channels
     model = network.with_source_widths(params.model)
@@ -162,16 +161,26 @@ def _fit(task, stream: Stream, train: Train, workdir: pathlib.Path, where) -> No
     loop.save_weights(task.model, workdir / network.WEIGHTS)
 
 
-def _labels(examples: pathlib.Path, params: Params, workdir: pathlib.Path) -> list[str]:
-    """Names of the classes: of the records, or made of what is learnt, then with their counts."""
-    if table.row(params.task).label_map:
-        return class_names(examples, params.task)
-    learnt = samples(examples, params.train_split)
-    labels, counts, told = tasks.of(params.task).labels_of(learnt, params.model)
+def _labels(examples: pathlib.Path, params: Params, workdir: pathlib.Path) -> Sequence[str]:
+    """Names of the classes; where they are made of what is learnt, its counts are kept and told."""
+    labels, counts, told = labels_of(examples, params.task, params.train_split, params.model)
     for sentence in told:
         _say(sentence)
-    write_json(workdir / "words.json", counts)
+    if counts:
+        write_json(workdir / "words.json", counts)
     return labels
+
+
+def labels_of(
+    examples: pathlib.Path, task: str, split: str, model: Model
+) -> tuple[Sequence[str], dict, list[str]]:
+    """(names of the classes that a task learns of a split, counts, what to tell people of them).
+
+    The names are those of the records, without counts; or made of what is learnt.
+    """
+    if table.row(task).label_map:
+        return class_names(examples, task), {}, []
+    return tasks.of(task).labels_of(samples(examples, split), model)
 
 
 def _say(text: str) -> None:
@@ -186,31 +195,29 @@ def vocabulary(examples: pathlib.Path, split: str) -> list[str]:
     return tokens.vocabulary(sample.text for sample in samples(examples, split))
 
 
-def series(examples: pathlib.Path, split: str) -> tuple[int, int]:
-    """(samples of the longest signal, their channels) of a split."""
-    looks = [wav.look(sample.signal, sample.source_id) for sample in samples(examples, split)]
-    return max(look.samples for look in looks), looks[0].channels
+def series(examples: pathlib.Path, splits: Sequence[str], name: str) -> tuple[int, int]:
+    """(samples of the first split's longest signal, channels of its first) for a network `name`.
 
-
-def check_signals(
-    examples: pathlib.Path, split: str, network_name: str, rate: int, channels: int
-) -> None:
-    """Raises ValueError for series where a network hears sounds, and for other channels.
-
-    rate: of the network, 0 where it sees series; channels: that it is built for.
+    Raises ValueError for a series where the network hears sounds, and for one of other channels.
     """
-    for sample in samples(examples, split):
-        look = wav.look(sample.signal, sample.source_id)
-        if rate and look.rate == 1:
-            raise ValueError(
-                f"{sample.source_id}: is a series of numbers, and {network_name} hears sounds; "
-                "series_fcn learns from series"
-            )
-        if not rate and look.channels != channels:
-            raise ValueError(
-                f"{sample.source_id}: expected {channels} channels, as the first series of the "
-                f"training has, got {look.channels}; all series of a set need as many"
-            )
+    hears = bool(registry.describe(name).preprocess.rate)
+    longest = channels = 0
+    for split in splits:
+        for sample in samples(examples, split):
+            look = wav.look(sample.signal, sample.source_id)
+            channels = channels or look.channels
+            if hears and look.rate == SERIES_RATE:
+                raise ValueError(
+                    f"{sample.source_id}: is a series of numbers, and {name} hears sounds; "
+                    "series_fcn learns from series"
+                )
+            if not hears and look.channels != channels:
+                raise ValueError(
+                    f"{sample.source_id}: expected {channels} channels, as the first series of the "
+                    f"training has, got {look.channels}; all series of a set need as many"
+                )
+            longest = max(longest, look.samples) if split == splits[0] else longest
+    return longest, channels
 
 
 def samples(examples: pathlib.Path, split: str) -> Iterator[Sample]:

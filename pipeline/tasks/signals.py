@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from convoy.data.signals import wav
+from convoy.models.spec import SERIES_RATE
 from convoy.pipeline.report import overlay, plots
 from convoy.pipeline.report.chosen import WorstFirst
 from convoy.pipeline.tasks import Shown
@@ -47,6 +48,6 @@ def drawn(values: np.ndarray, rate: int) -> bytes:
             axes.fill_between(times, low, high, step="mid", linewidth=0.4, color=f"C{channel}")
         else:
             axes.plot(times, low, linewidth=0.8, color=f"C{channel}")
-    axes.set_xlabel("samples" if rate == 1 else "seconds", fontsize=7)
+    axes.set_xlabel("samples" if rate == SERIES_RATE else "seconds", fontsize=7)
     axes.tick_params(labelsize=7)
     return plots.png(figure)

@@ -23,12 +23,11 @@ from convoy.data.input.proposed import given_of
 from convoy.data.sample import Sample
 from convoy.models import tasks
 from convoy.pipeline.artifacts import write_bytes, write_json
-from convoy.pipeline.components.trainer import samples
+from convoy.pipeline.components.trainer import labels_of
 from convoy.pipeline.config import Recipe
-from convoy.pipeline.manifest import channels_of, class_names, manifest_of, scale_of
+from convoy.pipeline.manifest import channels_of, manifest_of, scale_of
 from convoy.pipeline.networks import network
 from convoy.pipeline.report import overlay, skeletons
-from convoy.pipeline.tasks import of
 from convoy.pipeline.training import class_weights
 
 SHOWN = 16  # pictures per batch
@@ -38,10 +37,10 @@ CELL_PX = 320  # least side of a drawn picture
 def run(recipe: Recipe, records: pathlib.Path, output: pathlib.Path, batches: int = 3) -> dict:
     """Draws DIR/batch1.png and so on; returns what `--json` prints. Raises ValueError."""
     manifest = manifest_of(records)
-    labels = labels_of(recipe, records)
+    labels, _, _ = labels_of(records, recipe.task, recipe.data.train, recipe.model)
     made_for = {"task": recipe.task, "scale": scale_of(records), "channels": channels_of(records)}
     task = network.build(recipe.model, labels, recipe.train, recipe.seed, **made_for)
-    stream = stream_of(recipe, records, task)
+    stream = stream_of(recipe, records, task, labels)
     output.mkdir(parents=True, exist_ok=True)
     pictures, descriptions = [], []
     for number, batch in enumerate(training_batches(stream).take(batches), start=1):
@@ -59,15 +58,7 @@ def run(recipe: Recipe, records: pathlib.Path, output: pathlib.Path, batches: in
     return {"pictures": pictures, "samples": descriptions}
 
 
-def labels_of(recipe: Recipe, records: pathlib.Path) -> Sequence[str]:
-    """Names of the classes that the recipe's training learns: those of the records, or made."""
-    if tasks.row(recipe.task).label_map:
-        return class_names(records, recipe.task)
-    learnt = samples(records, recipe.data.train)
-    return of(recipe.task).labels_of(learnt, recipe.model)[0]
-
-
-def stream_of(recipe: Recipe, records: pathlib.Path, task) -> Stream:
+def stream_of(recipe: Recipe, records: pathlib.Path, task, labels: Sequence[str]) -> Stream:
     """The trainer's stream, whose targets also tell what they were encoded from."""
     common = {
         "records": records,
@@ -80,7 +71,7 @@ def stream_of(recipe: Recipe, records: pathlib.Path, task) -> Stream:
         "shuffle_buffer": recipe.train.shuffle_buffer,
         "target_scale": scale_of(records),
         "repeats": class_weights.repeats_of(
-            records, recipe.data.train, labels_of(recipe, records), recipe.train.balance
+            records, recipe.data.train, labels, recipe.train.balance
         ),
         **keypoints_of(records),
         **given_of(records, task.takes),

@@ -14,13 +14,13 @@ Nothing is written, and no TensorFlow is imported.
 
 from __future__ import annotations
 
-import json
 import pathlib
 from collections.abc import Sequence
 from typing import Any
 
 import yaml
 
+from convoy.models import tasks
 from convoy.pipeline import versions
 
 DATA_LETTERS = 8
@@ -47,7 +47,7 @@ def find(folders: Sequence[str | pathlib.Path]) -> list[pathlib.Path]:
 def rows(run: pathlib.Path) -> list[dict[str, Any]]:
     """Of one run folder, the oldest evaluation first; half-written ones are left out."""
     pushed: dict[str, list[int]] = {}
-    result = _read(run / "result.json")
+    result = versions.read(run / "result.json")
     recipe = yaml.safe_load((run / "config.yaml").read_text())
     base = pathlib.Path(result.get("model_dir", run / "served" / str(recipe.get("name", ""))))
     if base.is_dir():
@@ -72,12 +72,12 @@ def _is_run(path: pathlib.Path) -> bool:
 
 
 def _row(run: pathlib.Path, evaluation: pathlib.Path, pushed: dict[str, list[int]]) -> dict:
-    about, gate = _read(evaluation / "run.json"), _read(evaluation / "gate.json")
-    metrics = _read(evaluation / "metrics.json")
+    about, gate = versions.read(evaluation / "run.json"), versions.read(evaluation / "gate.json")
+    metrics = versions.read(evaluation / "metrics.json")
     training = pathlib.Path(about["inputs"]["model"])
-    network = _read(training / "network.json")
-    manifest = _read(pathlib.Path(about["inputs"]["examples"]) / "manifest.json")
-    metric = about["params"]["evaluate"]["metric"] or _gate_metric(about["params"]["task"])
+    network = versions.read(training / "network.json")
+    manifest = versions.read(pathlib.Path(about["inputs"]["examples"]) / "manifest.json")
+    metric = about["params"]["evaluate"]["metric"] or tasks.row(about["params"]["task"]).gate
     verdict = gate.get("summary", "not judged")
     return {
         "run": str(run),
@@ -93,19 +93,6 @@ def _row(run: pathlib.Path, evaluation: pathlib.Path, pushed: dict[str, list[int
         "trainer": training.name,
         "evaluator": evaluation.name,
     }
-
-
-def _gate_metric(task: str) -> str:
-    from convoy.models import tasks
-
-    return tasks.row(task).gate
-
-
-def _read(path: pathlib.Path) -> dict:
-    try:
-        return json.loads(path.read_text())
-    except (FileNotFoundError, NotADirectoryError):
-        return {}
 
 
 def chosen(word: str, found: Sequence[dict]) -> dict:
@@ -143,15 +130,15 @@ def difference(one: dict, other: dict) -> dict[str, list]:
 
 def _facts(row: dict) -> dict[str, Any]:
     store = _store(row)
-    params = _read(store / "trainer" / row["trainer"] / "run.json").get("params", {})
-    metrics = _read(store / "evaluator" / row["evaluator"] / "metrics.json")
+    params = versions.read(store / "trainer" / row["trainer"] / "run.json").get("params", {})
+    metrics = versions.read(store / "evaluator" / row["evaluator"] / "metrics.json")
     numbers = {k: v for k, v in metrics.items() if isinstance(v, (int, float))}
     facts = {**_flat(params), "data": row["data"]}
     return facts | {f"metrics.{name}": value for name, value in numbers.items()}
 
 
 def _store(row: dict) -> pathlib.Path:
-    result = _read(pathlib.Path(row["run"]) / "result.json")
+    result = versions.read(pathlib.Path(row["run"]) / "result.json")
     for path in map(pathlib.Path, result.get("artifacts", {}).values()):
         if (path.parent.parent / "evaluator" / row["evaluator"]).is_dir():
             return path.parent.parent

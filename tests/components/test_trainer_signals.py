@@ -28,17 +28,16 @@ ONE, TWO = (np.zeros((5, channels), np.float32) for channels in (1, 2))
 
 def test_what_fits_passes(tmp_path):
     folder = records(tmp_path, wav.encode(TWO), wav.encode(np.zeros((9, 2), np.float32)))
-    assert trainer.series(folder, "train") == (9, 2)
-    trainer.check_signals(folder, "train", "series_fcn", 0, 2)
+    assert trainer.series(folder, ["train"], "series_fcn") == (9, 2)
 
 
 def test_series_for_a_network_of_sounds(tmp_path):
     folder = records(tmp_path, wav.encode(ONE, 8000), wav.encode(ONE))
     with pytest.raises(ValueError, match="s1: is a series of numbers, and wave_m5 hears sounds"):
-        trainer.check_signals(folder, "train", "wave_m5", 8000, 1)
+        trainer.series(folder, ["train"], "wave_m5")
 
 
 def test_series_of_other_channels(tmp_path):
     folder = records(tmp_path, wav.encode(ONE), wav.encode(TWO))
     with pytest.raises(ValueError, match=r"s1: expected 1 channels, .* got 2"):
-        trainer.check_signals(folder, "train", "series_fcn", 0, 1)
+        trainer.series(folder, ["train"], "series_fcn")

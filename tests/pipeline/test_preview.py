@@ -47,7 +47,7 @@ def test_the_masks_follow_their_boxes(digits_records):
     from convoy.pipeline.networks import network
 
     task = network.build(recipe.model, labels_of(digits_records), recipe.train)
-    stream = preview.stream_of(recipe, digits_records, task)
+    stream = preview.stream_of(recipe, digits_records, task, labels_of(digits_records))
     assert stream.fields == ("boxes", "masks", "segmentation")
     compared = 0
     for batch in preview.training_batches(stream).take(1):
@@ -105,7 +105,7 @@ def test_label_maps_lie_on_what_is_inside_the_margin(digits_records, tmp_path):
 
     labels = (digits_records / "segmentation_labels.txt").read_text().split()
     task = network.build(recipe.model, labels, recipe.train, task="segmentation")
-    stream = preview.stream_of(recipe, digits_records, task)
+    stream = preview.stream_of(recipe, digits_records, task, labels_of(digits_records))
     (batch,) = preview.training_batches(stream).take(1)
     targets = batch["targets"]["encoded"]
     assert batch["image"].shape == (4, 252, 268, 1)

@@ -21,6 +21,11 @@ def stretched(values: np.ndarray) -> np.ndarray:
     return (np.asarray(values, float) - low) / (high - low)
 
 
+def shaded(values: np.ndarray) -> np.ndarray:
+    """`stretched`, but dark, 0, where all agree."""
+    return stretched(values) if values.max() > values.min() else np.zeros(values.shape)
+
+
 def filters(kernel: np.ndarray, channel_order: str = "rgb") -> list[np.ndarray]:
     """uint8 pictures of a kernel [h, w, C, F], one per filter, each stretched by itself.
 
@@ -40,8 +45,7 @@ def maps(values: np.ndarray) -> list[np.ndarray]:
     shades = colormaps["viridis"]
     images = []
     for channel in np.moveaxis(np.asarray(values, float), -1, 0):
-        flat = channel.max() == channel.min()
-        images.append(shades(np.zeros_like(channel) if flat else stretched(channel))[..., :3] * 255)
+        images.append(shades(shaded(channel))[..., :3] * 255)
     return [np.round(channel).astype(np.uint8) for channel in images]
 
 

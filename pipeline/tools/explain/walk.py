@@ -24,11 +24,10 @@ from convoy.models.heads import without_heads
 from convoy.models.structure import Line, lines
 from convoy.pipeline.artifacts import write_bytes
 from convoy.pipeline.report import pages
-from convoy.pipeline.tools.explain import run
+from convoy.pipeline.tools.explain import run, tiles
 
 PAGE = "walk.html"
 MOST_PLANES = 28
-MOST_MAPS = 64  # of a layer, the strongest
 MOST_UNITS = 4096  # of a layer without positions
 LARGEST = 112  # px of a map's longer side
 GAP = 1  # px between maps
@@ -131,26 +130,23 @@ def plane(name: str, values: np.ndarray) -> Plane:
         values = values[None, None]
     height, width, count = values.shape
     positions = height * width > 1
-    most = MOST_MAPS if positions else MOST_UNITS
+    most = tiles.SHOWN if positions else MOST_UNITS
     picked = np.arange(count)
     if count > most:  # those whose mean size is largest, in their own order
         picked = np.sort(np.argsort(-np.abs(values).mean((0, 1)), kind="stable")[:most])
     maps = values[..., picked]
     lows, highs = maps.min((0, 1)), maps.max((0, 1))
-    if positions:
-        spread = np.where(highs > lows, highs - lows, 1)
-        shades = (maps - lows) / spread
-    else:  # units side by side: dark to bright over all of them
-        low, high = lows.min(), highs.max()
-        shades = (maps - low) / (high - low if high > low else 1)
-    tiles = [_smaller(np.uint8(np.round(255 * shades[..., k]))) for k in range(len(picked))]
-    columns = math.ceil(math.sqrt(len(tiles) * tiles[0].shape[0] / tiles[0].shape[1]))
+    each = np.moveaxis(maps, -1, 0)
+    # Units side by side are dark to bright over all of them.
+    shades = [tiles.shaded(each_map) for each_map in each] if positions else tiles.shaded(each)
+    small = [_smaller(np.uint8(np.round(255 * shade))) for shade in shades]
+    columns = math.ceil(math.sqrt(len(small) * small[0].shape[0] / small[0].shape[1]))
     what = f"maps of {height} x {width}" if positions else "units"
     return Plane(
         name,
         f"{name}: {len(picked)} of {count} {what}",
-        _png(_joined(tiles, columns)),
-        tiles[0].shape[:2],
+        _png(_joined(small, columns)),
+        small[0].shape[:2],
         columns,
         tuple((int(n), *map(_short, pair)) for n, *pair in zip(picked, lows, highs, strict=True)),
     )
@@ -168,11 +164,11 @@ def _smaller(tile: np.ndarray) -> np.ndarray:
     return np.asarray(Image.fromarray(tile).resize(size, Image.Resampling.BOX))
 
 
-def _joined(tiles: list[np.ndarray], columns: int) -> np.ndarray:
-    height, width = tiles[0].shape
-    rows = math.ceil(len(tiles) / columns)
+def _joined(small: list[np.ndarray], columns: int) -> np.ndarray:
+    height, width = small[0].shape
+    rows = math.ceil(len(small) / columns)
     page = np.zeros((rows * (height + GAP) - GAP, columns * (width + GAP) - GAP), np.uint8)
-    for index, tile in enumerate(tiles):
+    for index, tile in enumerate(small):
         top, left = index // columns * (height + GAP), index % columns * (width + GAP)
         page[top : top + height, left : left + width] = tile
     return page

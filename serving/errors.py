@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import errno
 import re
+from typing import TYPE_CHECKING
 
-import tensorflow as tf
+if TYPE_CHECKING:
+    import tensorflow as tf
 
-INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION = 3, 5, 9
+UNKNOWN, INVALID_ARGUMENT, DEADLINE_EXCEEDED, NOT_FOUND = 2, 3, 4, 5
+RESOURCE_EXHAUSTED, FAILED_PRECONDITION = 8, 9
 UNIMPLEMENTED, INTERNAL, UNAVAILABLE = 12, 13, 14
 
 # As TensorFlow Serving maps them; every other code is 500.
@@ -17,13 +20,13 @@ HTTP_STATUS = {
     NOT_FOUND: 404,
     6: 409,  # already exists
     7: 403,  # permission denied
-    8: 429,  # resource exhausted
+    RESOURCE_EXHAUSTED: 429,
     FAILED_PRECONDITION: 400,
     10: 409,  # aborted
     11: 400,  # out of range
     UNIMPLEMENTED: 501,
     UNAVAILABLE: 503,
-    4: 504,  # deadline exceeded
+    DEADLINE_EXCEEDED: 504,
     16: 401,  # unauthenticated
 }
 

@@ -13,22 +13,22 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tensorflow.core.framework import tensor_pb2
 from tensorflow_serving.apis import (
     get_model_metadata_pb2,
+    model_management_pb2,
     model_service_pb2_grpc,
     predict_pb2,
     prediction_service_pb2_grpc,
 )
 
-from convoy.serving import limits, listening
+from convoy.serving import limits, listening, served
 from convoy.serving.errors import (
     INTERNAL,
     INVALID_ARGUMENT,
-    UNIMPLEMENTED,
     PortInUse,
     ServingError,
     cannot_listen,
 )
-from convoy.serving.manager import Manager
-from convoy.serving.servable import DEFAULT
+from convoy.serving.manager import Asked, Manager
+from convoy.serving.servable import CLASSIFY, DEFAULT, REGRESS
 from convoy.serving.service import Service
 
 CODES = {code.value[0]: code for code in grpc.StatusCode}
@@ -48,18 +48,26 @@ FIELDS = {
 }
 
 
-def bind(service: Service, host: str, port: int, threads: int) -> tuple[grpc.Server, int]:
+def bind(
+    service: Service,
+    host: str,
+    port: int,
+    threads: int,
+    credentials: grpc.ServerCredentials | None = None,
+) -> tuple[grpc.Server, int]:
     """(server that is not started yet, port); port 0 = any free one. Raises PortInUse.
 
-    Also answers grpc.health.v1: of the server, and of each model by its name.
+    credentials: of TLS; None = calls are not encrypted. Also answers grpc.health.v1: of the server,
+    and of each model by its name.
     """
     server = grpc.server(
         futures.ThreadPoolExecutor(threads, thread_name_prefix="grpc"),
         options=[
             ("grpc.so_reuseport", 0),
-            ("grpc.max_receive_message_length", -1),
+            ("grpc.max_receive_message_length", service.limits.request_bytes or -1),
             ("grpc.max_send_message_length", -1),
         ],
+        maximum_concurrent_rpcs=service.limits.connections or None,
     )
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
         PredictionService(service), server
@@ -67,8 +75,12 @@ def bind(service: Service, host: str, port: int, threads: int) -> tuple[grpc.Ser
     model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(service.manager), server)
     health_pb2_grpc.add_HealthServicer_to_server(Health(service.manager), server)
     bare = host.strip("[]")
+    address = f"[{bare}]:{port}" if ":" in bare else f"{bare}:{port}"
     try:
-        bound = server.add_insecure_port(f"[{bare}]:{port}" if ":" in bare else f"{bare}:{port}")
+        if credentials:
+            bound = server.add_secure_port(address, credentials)
+        else:
+            bound = server.add_insecure_port(address)
     except RuntimeError as error:  # whatever the reason is
         raise cannot_listen(host, port, "--port", _why(bare, port)) from error
     if bound == 0:
@@ -93,12 +105,14 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
         self._manager = service.manager
 
     def Predict(self, request, context):
+        if not context.is_active():  # nobody waits for what waited for a thread
+            return predict_pb2.PredictResponse()
         with _errors(context), self._service.metrics.call(request.model_spec.name, "GRPC"):
             spec = request.model_spec
             strings = {name: proto.string_val for name, proto in request.inputs.items()}
-            limits.check(strings, self._service.max_pixels)
+            limits.check(strings, self._service.limits)
             inputs = {name: to_tensor(name, proto) for name, proto in request.inputs.items()}
-            with self._manager.use(*_requested(request)) as (number, servable):
+            with self._manager.use(_requested(request)) as (number, servable):
                 outputs = servable.run(spec.signature_name, inputs, request.output_filter)
             response = predict_pb2.PredictResponse()
             response.model_spec.name = spec.name
@@ -110,30 +124,37 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
 
     def GetModelMetadata(self, request, context):
         with _errors(context):
-            return metadata(self._manager, *_requested(request), list(request.metadata_field))
+            return metadata(self._manager, _requested(request), list(request.metadata_field))
 
     def Classify(self, request, context):
-        _not_implemented(context, "Classify")
+        self._refuse(request, context, CLASSIFY)
 
     def Regress(self, request, context):
-        _not_implemented(context, "Regress")
+        self._refuse(request, context, REGRESS)
 
     def MultiInference(self, request, context):
-        _not_implemented(context, "MultiInference")
+        text = "MultiInference is not implemented: it takes tf.Example; call Predict"
+        context.abort(grpc.StatusCode.UNIMPLEMENTED, text)
+
+    def _refuse(self, request, context, kind):
+        with _errors(context), self._manager.use(_requested(request)) as (_, servable):
+            servable.refuse(request.model_spec.signature_name, *kind)
 
 
 class ModelService(model_service_pb2_grpc.ModelServiceServicer):
-    """GetModelStatus; the configuration is this program's command line and the disk."""
+    """GetModelStatus, and another configuration in place of the command line's."""
 
     def __init__(self, manager: Manager):
         self._manager = manager
 
     def GetModelStatus(self, request, context):
         with _errors(context):
-            return self._manager.status(*_requested(request))
+            return self._manager.status(_requested(request))
 
     def HandleReloadConfigRequest(self, request, context):
-        _not_implemented(context, "HandleReloadConfigRequest")
+        with _errors(context):
+            self._manager.reload(served.of_config(request.config, "the request"))
+            return model_management_pb2.ReloadConfigResponse()
 
 
 class Health(health_pb2_grpc.HealthServicer):
@@ -151,7 +172,7 @@ class Health(health_pb2_grpc.HealthServicer):
 
 
 def metadata(
-    manager: Manager, name: str, number: int | None, fields: list[str]
+    manager: Manager, asked: Asked, fields: list[str]
 ) -> get_model_metadata_pb2.GetModelMetadataResponse:
     """The signatures of a model, as an Any under "signature_def"."""
     if not fields:
@@ -162,8 +183,8 @@ def metadata(
         if field != "signature_def":
             raise ServingError(INVALID_ARGUMENT, f"Metadata field {field} is not supported")
     response = get_model_metadata_pb2.GetModelMetadataResponse()
-    with manager.use(name, number) as (version, servable):
-        response.model_spec.name = name
+    with manager.use(asked) as (version, servable):
+        response.model_spec.name = asked.name
         response.model_spec.version.value = version
         signatures = get_model_metadata_pb2.SignatureDefMap()
         for key, definition in servable.definitions.items():
@@ -201,15 +222,13 @@ def fill_proto(proto: tensor_pb2.TensorProto, value: np.ndarray) -> None:
         proto.tensor_content = value.tobytes()
 
 
-def _requested(request) -> tuple[str, int | None]:
+def _requested(request) -> Asked:
     if not request.HasField("model_spec"):
         raise ServingError(INVALID_ARGUMENT, "Missing ModelSpec")
     spec = request.model_spec
-    if spec.version_label:
-        raise ServingError(
-            UNIMPLEMENTED, "version labels are not supported: ask for a version or for the latest"
-        )
-    return spec.name, spec.version.value if spec.HasField("version") else None
+    return Asked(
+        spec.name, spec.version.value if spec.HasField("version") else None, spec.version_label
+    )
 
 
 @contextlib.contextmanager
@@ -222,10 +241,3 @@ def _errors(context: grpc.ServicerContext):
         if isinstance(error, grpc.RpcError) or not str(error):
             raise
         context.abort(CODES[INTERNAL], f"{type(error).__name__}: {error}")
-
-
-def _not_implemented(context: grpc.ServicerContext, call: str) -> None:
-    context.abort(
-        grpc.StatusCode.UNIMPLEMENTED,
-        f"{call} is not implemented: the models take pictures, not tf.Example; call Predict",
-    )

@@ -1,32 +1,51 @@
-"""How large a picture of a request is, by its header: before anything is decoded.
+"""What a request may hold and take; 0 = any. How large a picture is, by its header.
 
-A PNG of 64 kB may hold half a billion pixels, and takes gigabytes once it is decoded.
+A PNG of 64 kB may hold half a billion pixels, and takes gigabytes once it is decoded: its size is
+looked at before.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 
 from convoy.serving.errors import INVALID_ARGUMENT, ServingError
 
-MOST_PIXELS = 100_000_000  # per picture, as ingest has it
 PICTURES = ("image_bytes", "frames")  # inputs that hold encoded pictures
 # Of JPEG: the frame headers, which say the size; and the markers without a length.
 _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 _BARE = {0x01, *range(0xD0, 0xD9)}
 
 
-def check(inputs: Mapping[str, Iterable[bytes]], most: int) -> None:
-    """Raises ServingError for a picture of more than `most` pixels; 0 = any are taken."""
-    for name in PICTURES if most else ():
-        for index, data in enumerate(inputs.get(name, ())):
+@dataclasses.dataclass(frozen=True)
+class Limits:
+    """Of one server. Each has its flag of `convoy serve`."""
+
+    pixels: int = 100_000_000  # per picture, as ingest has it
+    pictures: int = 1_000  # per request
+    request_bytes: int = 256 << 20  # as sent, and once unpacked
+    seconds: float = 30.0  # per request by REST, as TensorFlow Serving; gRPC's callers say theirs
+    connections: int = 1_000  # by REST; calls at once by gRPC
+
+
+def check(inputs: Mapping[str, Sequence[bytes]], limits: Limits) -> None:
+    """Raises ServingError for too many pictures, and for one of too many pixels."""
+    for name in PICTURES:
+        pictures = inputs.get(name, ())
+        if limits.pictures and len(pictures) > limits.pictures:
+            raise ServingError(
+                INVALID_ARGUMENT,
+                f"the request has {len(pictures):,} pictures, more than {limits.pictures:,}, the "
+                "server's --max_pictures: send several requests",
+            )
+        for index, data in enumerate(pictures if limits.pixels else ()):
             height, width = size(data) or (0, 0)
-            if height * width > most:
+            if height * width > limits.pixels:
                 raise ServingError(
                     INVALID_ARGUMENT,
                     f"picture {index} of the request has {width} x {height} pixels, more than "
-                    f"{most:,}, the server's --max_pixels: send a smaller one",
+                    f"{limits.pixels:,}, the server's --max_pixels: send a smaller one",
                 )
 
 

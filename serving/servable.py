@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pathlib
 from collections.abc import Mapping, Sequence
+from typing import NoReturn
 
 import numpy as np
 import tensorflow as tf
@@ -14,11 +15,13 @@ from convoy.serving.errors import (
     FAILED_PRECONDITION,
     INVALID_ARGUMENT,
     NOT_FOUND,
+    UNIMPLEMENTED,
     ServingError,
     from_tensorflow,
 )
 
 DEFAULT, TENSOR = "serving_default", "serving_tensor"  # of encoded pictures or texts; of pixels
+CLASSIFY, REGRESS = ("classification", "classify"), ("regression", "regress")
 HIDDEN = "__saved_model_init_op"  # TensorFlow's own entry among the signatures
 
 
@@ -40,6 +43,25 @@ class Servable:
                 FAILED_PRECONDITION, f'Serving signature key "{name or DEFAULT}" not found.'
             )
         return definition
+
+    def refuse(self, name: str, kind: str, method: str) -> NoReturn:
+        """Raises what a call on tf.Example meets here: signatures are for Predict.
+
+        kind, method: as TensorFlow Serving has them, "classification", "classify".
+        """
+        definition = self.definitions.get(name or DEFAULT)
+        if definition is None:
+            raise ServingError(
+                INVALID_ARGUMENT, f"No signature was found with the name: {name or DEFAULT}"
+            )
+        expected = f"tensorflow/serving/{method}"
+        if definition.method_name != expected:
+            raise ServingError(
+                INVALID_ARGUMENT,
+                f"Expected {kind} signature method_name to be {expected}. Was: "
+                f"{definition.method_name}; call Predict",
+            )
+        raise ServingError(UNIMPLEMENTED, f"{method} is not implemented here: call Predict")
 
     def run(
         self,

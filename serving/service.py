@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from convoy.serving.limits import Limits
 from convoy.serving.manager import Manager
 from convoy.serving.metrics import Metrics
 
@@ -13,5 +14,5 @@ class Service:
     """The models, what a request may hold, and where calls are counted."""
 
     manager: Manager
-    max_pixels: int  # of a picture, see serving/limits.py; 0 = any
+    limits: Limits
     metrics: Metrics

@@ -4,8 +4,19 @@ from __future__ import annotations
 
 from absl import flags
 
+from convoy.pipeline.commands import json_logs
 from convoy.pipeline.commands.verb import Verb, set_up_logs
 from convoy.pipeline.errors import UsageError
+from convoy.serving.limits import Limits
+
+DEFAULTS = Limits()
+LIMITS = {  # flag: (default, what it says)
+    "max_pixels": (DEFAULTS.pixels, "Refuse pictures of more, before they are decoded; 0: none."),
+    "max_pictures": (DEFAULTS.pictures, "Refuse requests of more pictures; 0: none."),
+    "max_request_mb": (DEFAULTS.request_bytes >> 20, "Refuse larger requests; 0: none."),
+    "request_seconds": (DEFAULTS.seconds, "Give up a REST request that takes longer; 0: none."),
+    "max_connections": (DEFAULTS.connections, "Refuse more at once, of each protocol; 0: none."),
+}
 
 
 def _flags(values: flags.FlagValues) -> None:
@@ -13,25 +24,51 @@ def _flags(values: flags.FlagValues) -> None:
     flags.DEFINE_integer("rest_api_port", 8501, "REST.", flag_values=values)
     flags.DEFINE_string("host", "127.0.0.1", "Address to listen on.", flag_values=values)
     flags.DEFINE_string("name", None, "Model name; default: the folder's.", flag_values=values)
-    text = "Refuse pictures of more, before they are decoded; 0: none."
-    flags.DEFINE_integer("max_pixels", 100_000_000, text, flag_values=values)
     flags.DEFINE_string("versions", "latest", "latest, all, or a number.", flag_values=values)
+    text = "TensorFlow Serving's model config file, instead of DIR."
+    flags.DEFINE_string("model_config_file", None, text, flag_values=values)
+    text = "Read the model config file again so often; 0: never."
+    name = "model_config_file_poll_wait_seconds"
+    flags.DEFINE_float(name, 0, text, lower_bound=0, flag_values=values)
+    text = "TensorFlow Serving's file of keys: gRPC is encrypted."
+    flags.DEFINE_string("ssl_config_file", None, text, flag_values=values)
+    text = "text, or json: a line of JSON per event."
+    flags.DEFINE_enum("log_format", "text", ["text", "json"], text, flag_values=values)
+    for name, (default, text) in LIMITS.items():
+        define = flags.DEFINE_float if isinstance(default, float) else flags.DEFINE_integer
+        define(name, default, text, lower_bound=0, flag_values=values)
 
 
 def _run(words: list[str], values: flags.FlagValues, _: list[str]) -> dict:
-    if len(words) != 1:
-        raise UsageError("expected one model folder")
+    config = values.model_config_file
+    if len(words) != (0 if config else 1):
+        raise UsageError("expected one model folder, or --model_config_file")
+    if config and (values.name or values.versions != "latest"):
+        raise UsageError("--name and --versions: the model config file says both; leave them out")
+    if values.model_config_file_poll_wait_seconds and not config:
+        raise UsageError("--model_config_file_poll_wait_seconds needs --model_config_file")
     from convoy.serving import server
 
     set_up_logs(max(values.verbosity, 0))  # which versions come and go is worth a line
+    if values.log_format == "json":
+        json_logs.set_up()
     server.serve(
-        words[0],
+        *words,
         name=values.name,
         host=values.host,
         port=values.port,
         rest_api_port=values.rest_api_port,
         versions=values.versions,
-        max_pixels=values.max_pixels,
+        config_file=config,
+        config_poll_s=values.model_config_file_poll_wait_seconds,
+        ssl_config_file=values.ssl_config_file,
+        limits=Limits(
+            pixels=values.max_pixels,
+            pictures=values.max_pictures,
+            request_bytes=values.max_request_mb << 20,
+            seconds=values.request_seconds,
+            connections=values.max_connections,
+        ),
     )
     return {"stopped": True}
 
@@ -39,7 +76,10 @@ def _run(words: list[str], values: flags.FlagValues, _: list[str]) -> dict:
 VERB = Verb(
     "serve pushed models by TF Serving's gRPC and REST protocols",
     "DIR [--port N] [--rest_api_port N]",
-    ("convoy serve runs/demo/served", "convoy serve served/digits --port 9500 --versions all"),
+    (
+        "convoy serve served/digits --port 9500 --versions all",
+        "convoy serve --model_config_file models.config",
+    ),
     _run,
     _flags,
 )

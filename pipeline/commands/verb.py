@@ -30,7 +30,7 @@ def set_up_logs(verbosity: int) -> None:
     ours.setLevel(logging.converter.absl_to_standard(verbosity))
     for chatty in ("apache_beam", "root"):
         standard_logging.getLogger(chatty).setLevel("DEBUG" if verbosity > 0 else "ERROR")
-    for server in ("serving", "uvicorn"):
+    for server in ("convoy.serving", "uvicorn"):
         standard_logging.getLogger(server).setLevel("INFO" if verbosity >= 0 else "WARNING")
 
 

@@ -16,6 +16,7 @@ from convoy.pipeline.artifacts import write_json
 from convoy.pipeline.components.pusher import content_digest
 from convoy.pipeline.config import Recipe, Section
 from convoy.serving import client, server, verify, warmup
+from convoy.serving.manager import Asked
 from convoy.serving.questions import Question
 
 INPUTS = {"export": "exporter", "examples": "example_gen"}
@@ -76,7 +77,7 @@ def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Pat
 def _ask(
     running: server.Server, name: str, input_name: str, requests: Sequence[list[Question]], local
 ) -> None:
-    status = running.manager.status(name).model_version_status[0]
+    status = running.manager.status(Asked(name)).model_version_status[0]
     if status.status.error_message:
         raise ValidationFailed(f"the model does not load: {status.status.error_message}")
     channel = client.grpc_channel(f"127.0.0.1:{running.grpc_port}")

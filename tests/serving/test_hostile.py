@@ -17,8 +17,9 @@ import pytest
 from PIL import Image
 
 from convoy.pipeline import cli
-from convoy.serving import client, limits, manager, server, warmup
+from convoy.serving import client, limits, served, server, warmup
 from convoy.serving.errors import PortInUse, ServingError
+from convoy.serving.limits import Limits
 from tests.serving.running import PICTURE, add_version, serving, wait_for
 from tests.serving.test_server import b64
 
@@ -86,11 +87,11 @@ def test_a_picture_of_too_many_pixels_is_refused_before_it_is_decoded(running):
 
 def test_the_limit_is_a_flag(base):
     with (
-        serving(base, name="m", max_pixels=40 * 60 - 1) as (_, _, connection),
+        serving(base, name="m", limits=Limits(pixels=40 * 60 - 1)) as (_, _, connection),
         pytest.raises(client.RequestFailed, match="more than 2,399"),
     ):
         client.predict_rest(connection, "m", [PICTURE])
-    with serving(base, name="m", max_pixels=0) as (_, _, connection):
+    with serving(base, name="m", limits=Limits(pixels=0)) as (_, _, connection):
         client.predict_rest(connection, "m", [PICTURE])
 
 
@@ -115,7 +116,7 @@ def test_what_is_no_picture_has_no_size():
     ):
         assert limits.size(data) is None
     with pytest.raises(ServingError):
-        limits.check({"frames": [b"", PICTURE]}, 100)
+        limits.check({"frames": [b"", PICTURE]}, Limits(pixels=100))
 
 
 def test_a_client_that_hangs_up_leaves_no_traceback(running, caplog):
@@ -146,7 +147,7 @@ def test_busy_predictions_keep_no_status_waiting(base):
 def test_a_version_beyond_64_bits_is_none(base, saved_model):
     """As in TensorFlow Serving; the version that serves goes on."""
     shutil.copytree(saved_model, base / "99999999999999999999")
-    assert set(manager.versions_of(base)) == {1}
+    assert set(served.versions_of(base)) == {1}
     with serving(base, name="m") as (_, _, connection):
         add_version(base, 2, saved_model)
         wait_for(lambda: client.rest(connection, "GET", "/v1/models/m/versions/2"))

@@ -114,7 +114,11 @@ def test_rest_status_and_metadata(running):
         ("POST", "m:predict", {"inputs": b64(PICTURE)}, 400, "expected shape (None,)"),
         ("POST", "m:predict", {"instances": ["text"]}, 400, "picture 0 of the request"),
         ("POST", "m:predict", {"instances": [1], "signature_name": "x"}, 400, '"x" not found'),
-        ("POST", "m:classify", {"examples": []}, 501, "not implemented"),
+        ("POST", "m:classify", {"examples": []}, 400, "Was: tensorflow/serving/predict; call Pred"),
+        ("POST", "m:regress", {"signature_name": "x"}, 400, "No signature was found with the name"),
+        ("POST", "no:classify", {"examples": []}, 404, "Latest(no)"),
+        ("POST", "m/labels/x:predict", {"instances": [1]}, 400, "version label: x"),
+        ("GET", "m/labels/x", None, 400, "Unrecognized servable version label: x"),
         ("POST", "m", {}, 400, "Malformed request: POST /v1/models/m"),
         ("GET", "m:predict", None, 400, "Malformed request: GET /v1/models/m:predict"),
         ("DELETE", "m", None, 400, "Malformed request"),
@@ -171,7 +175,7 @@ def test_grpc_errors_and_output_filter(running):
     refused(empty, code.INVALID_ARGUMENT, "expected string, got float32")
     example = classification_pb2.ClassificationRequest()
     example.model_spec.name = "m"
-    refused(example, code.UNIMPLEMENTED, "call Predict", stub(channel).Classify)
+    refused(example, code.INVALID_ARGUMENT, "tensorflow/serving/classify", stub(channel).Classify)
     field = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["x"])
     field.model_spec.name = "m"
     refused(field, code.INVALID_ARGUMENT, "x is not supported", stub(channel).GetModelMetadata)

@@ -113,13 +113,33 @@ def test_a_broken_version_is_reported_and_the_old_one_stays(base, saved_model):
 
 def test_removing_the_newest_version_rolls_back(base, saved_model):
     add_version(base, 2, saved_model)
-    with serving(base, name="m") as (_, channel, _):
+    with serving(base, name="m") as (running, channel, _):
         assert set(client.status_grpc(channel, "m")) == {2}
         shutil.rmtree(base / "2")
         wait_for(lambda: client.status_grpc(channel, "m")[1]["state"] == "AVAILABLE")
+        (base / "1").rename(base / "aside")
+        wait_for(lambda: not running.manager.names())  # as TensorFlow Serving: none is left
+        with pytest.raises(client.RequestFailed, match=r"Latest\(m\)"):
+            client.predict_grpc(channel, "m", [PICTURE])
+        (base / "aside").rename(base / "1")
+        wait_for(lambda: client.predict_grpc(channel, "m", [PICTURE]))
+
+
+def test_without_its_base_path_a_model_goes_on(base, caplog):
+    with serving(base, name="m") as (_, channel, _):
+        base.rename(base.with_name("away"))
+        wait_for(lambda: "what serves goes on" in caplog.text)
+        time.sleep(0.3)
+        client.predict_grpc(channel, "m", [PICTURE])
+        assert caplog.text.count("what serves goes on") == 1
+
+
+def test_a_version_that_cannot_load_does_not_take_the_last_one_away(base):
+    with serving(base, name="m") as (_, channel, _):
+        (base / "2").mkdir()  # will be one
         shutil.rmtree(base / "1")
         time.sleep(0.4)
-        client.predict_grpc(channel, "m", [PICTURE])  # nothing better: goes on
+        client.predict_grpc(channel, "m", [PICTURE])
 
 
 def test_a_failing_warm_up_keeps_a_version_out(base, saved_model):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import math
 from concurrent import futures
 
 import grpc
@@ -46,6 +47,9 @@ FIELDS = {
     tf.bool: "bool_val",
     tf.string: "string_val",
 }
+
+
+STRING_BYTES = 24  # of a string's place in a tensor, without its text
 
 
 def bind(
@@ -111,7 +115,8 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
             spec = request.model_spec
             strings = {name: proto.string_val for name, proto in request.inputs.items()}
             limits.check(strings, self._service.limits)
-            inputs = {name: to_tensor(name, proto) for name, proto in request.inputs.items()}
+            most = self._service.limits.request_bytes
+            inputs = {key: to_tensor(key, value, most) for key, value in request.inputs.items()}
             with self._manager.use(_requested(request)) as (number, servable):
                 outputs = servable.run(spec.signature_name, inputs, request.output_filter)
             response = predict_pb2.PredictResponse()
@@ -193,12 +198,23 @@ def metadata(
     return response
 
 
-def to_tensor(name: str, proto: tensor_pb2.TensorProto) -> tf.Tensor:
-    """A tensor of a request. Strings and raw bytes take no detour over Python objects."""
+def to_tensor(name: str, proto: tensor_pb2.TensorProto, most_bytes: int = 0) -> tf.Tensor:
+    """A tensor of a request. Strings and raw bytes take no detour over Python objects.
+
+    most_bytes: that it may take, as the last value fills what a message leaves out; 0 = any.
+    """
     try:
         dtype = tf.as_dtype(proto.dtype)
         shape = [dim.size for dim in proto.tensor_shape.dim]
-        if dtype == tf.string and len(proto.string_val) == int(np.prod(shape)):
+        repeated = STRING_BYTES + len(proto.string_val[-1]) if proto.string_val else STRING_BYTES
+        size = math.prod(shape) * (repeated if dtype == tf.string else dtype.size)
+        if min(shape, default=0) < 0:
+            raise ValueError(f"its shape is {shape}")
+        if most_bytes and size > most_bytes and len(proto.string_val) != math.prod(shape):
+            raise ValueError(
+                f"of shape {shape} it takes {size:,} bytes, more than the server's --max_request_mb"
+            )
+        if dtype == tf.string and len(proto.string_val) == math.prod(shape):
             return tf.constant(list(proto.string_val), dtype, shape)
         if proto.tensor_content and dtype != tf.string:
             content = np.frombuffer(proto.tensor_content, dtype.as_numpy_dtype)

@@ -77,7 +77,12 @@ OPTIONS: dict[str, Any] = {
 
 
 def list_models(task: str | None = None, pattern: str | None = None) -> list[str]:
-    """Sorted names, of the networks of one task and of one shell pattern, if given."""
+    """Sorted names, of the networks of one task and of one shell pattern, if given.
+
+    Raises ValueError for a task that is none.
+    """
+    if task is not None:
+        tasks.row(task)
     return sorted(
         name
         for name, row in MODELS.items()

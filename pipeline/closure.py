@@ -30,7 +30,7 @@ PACKAGE = "convoy"
 TABLES = {
     "convoy.data.sources": ("SOURCES",),
     "convoy.models.registry": ("MODELS",),
-    "convoy.models.tasks": ("*",),
+    "convoy.models.tasks": ("TASKS", "_BOXES", "_CLASSES"),
     "convoy.pipeline.networks.pretrained": ("*",),
 }
 ROWS = "convoy.models.rows*"  # modules that are nothing but tables of networks

@@ -10,6 +10,7 @@ import sys
 
 import pytest
 
+import convoy
 from convoy.data import tfrecord
 from convoy.data.example import decode
 from convoy.data.input.input import shards
@@ -41,6 +42,14 @@ def home(tmp_path_factory) -> pathlib.Path:
     sample = decode(next(tfrecord.read(shards(records, "val")[0])))
     (top / "street.png").write_bytes(sample.image)
     return top
+
+
+def test_slips_are_named(home):
+    for one in ("street.png", home / "street.png", b"..."):
+        with pytest.raises(ValueError, match="inputs: expected a list of them"):
+            convoy.predict(home / "runs" / "digits", one)
+    with pytest.raises(FileNotFoundError, match="expected a folder of records"):
+        convoy.records(home / "runs" / "digits", "val")
 
 
 def test_the_page_runs_and_tells_the_truth(home, monkeypatch):

@@ -39,7 +39,12 @@ def shards(records: pathlib.Path, split: str) -> list[str]:
 
 
 def _split(records: pathlib.Path, split: str) -> dict:
-    manifest = json.loads((pathlib.Path(records) / "manifest.json").read_text())
+    path = pathlib.Path(records) / "manifest.json"
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path}: no such file; expected a folder of records, as `convoy ingest` writes it"
+        )
+    manifest = json.loads(path.read_text())
     if split not in manifest["splits"]:
         raise ValueError(
             f"split {split!r} is not in {records}: it holds {', '.join(sorted(manifest['splits']))}"

@@ -15,6 +15,7 @@ from convoy.pipeline import config, hints
 from convoy.pipeline.errors import UsageError
 
 CLOSE = 0.75  # share of letters from which on another flag is meant
+HERE = ("direct", "switchingdirect", "bundlebaseddirect", "prism", "fnapi")  # all of Beam's own
 OURS = ("dry_run", "labels", "network")  # Beam has them too; before `--` they are meant for us
 
 
@@ -39,8 +40,8 @@ def parse(
     before = {name: beam_flags[name] for name in beam_flags if name not in OURS}
     for word in unknown:
         _check(word, words, values, before)
-    for word in filter(_is_flag, behind if beam else ()):
-        _check_behind(word, beam_flags)
+    if beam and behind:
+        _check_behind(behind, beam_flags)
     positional = [word for word in remaining if not _is_flag(word)]
     return (positional, [*unknown, *behind]) if beam else ([*positional, *behind], [])
 
@@ -104,9 +105,50 @@ def _check(
     raise UsageError(f"unknown flag --{name}; expected one of {listed}")
 
 
-def _check_behind(word: str, beam_flags: dict[str, bool]) -> None:
-    """Options of other runners cannot be known, but those almost like a known one are slips."""
-    name, _ = _split(word)
-    close = difflib.get_close_matches(name, beam_flags, n=1, cutoff=0.9)
-    if close and name not in beam_flags and not name.startswith("no_"):
-        raise UsageError(f"--{name} is no option of Apache Beam; did you mean --{close[0]}?")
+def _check_behind(behind: Sequence[str], beam_flags: dict[str, bool]) -> None:
+    """Options of runners elsewhere cannot be known; those of Beam's own runners can."""
+    options = _pairs(behind, beam_flags)
+    runner = dict(options).get("runner") or "DirectRunner"
+    _check_runner(runner)
+    here = _bare(runner) in HERE
+    for name, value in options:
+        if name in beam_flags or name.startswith("no_"):
+            continue
+        close = difflib.get_close_matches(name, beam_flags, n=1, cutoff=CLOSE if here else 0.9)
+        key = hints.key_named(config.Recipe, name.replace("-", "_")) if here else None
+        if key is not None:
+            meant = f"; did you mean --set {key}={value or 'VALUE'}, before the --?"
+        else:
+            meant = f"; did you mean --{close[0]}?" if close else ""
+        if here or close:
+            raise UsageError(f"--{name} is no option of Apache Beam{meant}")
+
+
+def _pairs(words: Sequence[str], beam_flags: dict[str, bool]) -> list[tuple[str, str | None]]:
+    """(name, value) of each flag, whose value may be the next word."""
+    options: list[tuple[str, str | None]] = []
+    open_for_value = False
+    for word in words:
+        if _is_flag(word):
+            name, value = _split(word)
+            options.append((name, value))
+            open_for_value = value is None and beam_flags.get(name, True)
+        elif open_for_value:
+            options[-1] = (options[-1][0], word)
+            open_for_value = False
+        else:
+            raise UsageError(f"{word!r} behind -- is no option of Apache Beam")
+    return options
+
+
+def _check_runner(runner: str) -> None:
+    from apache_beam.options.pipeline_options import StandardOptions
+
+    known = [path.rpartition(".")[2] for path in StandardOptions.ALL_KNOWN_RUNNERS]
+    if "." not in runner and _bare(runner) not in map(_bare, [*known, "DaskRunner"]):
+        raise UsageError(f"--runner={runner}: expected one of {', '.join(known)}, or a dotted path")
+
+
+def _bare(runner: str) -> str:
+    """Beam takes a runner's name in any case, with and without `Runner`."""
+    return runner.lower().removesuffix("runner")

@@ -112,6 +112,8 @@ def answers(
     tta: Sequence[str | float] = (),
 ) -> list[dict]:
     """See `convoy.predict`."""
+    if isinstance(inputs, (str, bytes, pathlib.Path)):
+        raise ValueError(f"inputs: expected a list of them, got the one {str(inputs)[:60]!r}")
     tile = views.tile(*tiles) if tiles else None
     task, answer = opened(served(pathlib.Path(model)), tile, views.check_words(tta))
     want = wanted_by(served(pathlib.Path(model)))

@@ -87,6 +87,8 @@ def test_list_models():
     ]
     assert models.list_models(pattern="lenet*") == ["lenet5", "lenet5_1998"]
     assert models.list_models("detection", "vgg*") == []
+    with pytest.raises(ValueError, match="did you mean 'detection'"):
+        models.list_models("detektion")
 
 
 def test_unknown_name_lists_the_three_closest():

@@ -286,6 +286,11 @@ def test_our_warnings_are_shown(capfd, verbosity):
         (["ingest", "--direct_num_worker=2"], "did you mean --direct_num_workers?"),
         (["run", "--direct_num_workers", "2"], "expected --direct_num_workers=VALUE in one word"),
         (["run", "--", "--direct_num_worker=2"], "did you mean --direct_num_workers?"),
+        (["run", "--", "--epochs=5"], "did you mean --set train.epochs=5, before the --?"),
+        (["run", "--", "--nothing=5"], "--nothing is no option of Apache Beam"),
+        (["run", "--", "epochs=5"], "'epochs=5' behind -- is no option of Apache Beam"),
+        (["run", "--", "--runner=FooRunner"], "--runner=FooRunner: expected one of DataflowRunner"),
+        (["run", "--", "--runner", "foo"], "--runner=foo: expected one of DataflowRunner"),
         (["serve", "--prot=1"], "unknown flag --prot; did you mean --port?"),
         (
             ["serve", "--direct_num_workers=2"],
@@ -319,7 +324,7 @@ def test_flags_that_would_do_nothing(capfd, recipe, typed, message):
 @pytest.mark.parametrize(
     ("words", "beam"),
     [
-        (["--", "--flink_master", "host:1", "--a_runner_s_own=1"], None),
+        (["--", "--runner=FlinkRunner", "--flink_master", "host:1", "--a_runner_s_own=1"], None),
         (["--", "--direct_num_workers=2"], None),
         (["--direct_num_workers=2", "--streaming"], None),
         (["--streaming", "--", "--region=x"], ["--streaming", "--region=x"]),

@@ -144,6 +144,11 @@ def test_what_runs_changes_the_key(edited, name, sections, must, must_not):
     assert not must_not & found
 
 
+def test_a_constant_beside_a_table_counts(edited):
+    root = edited("models/tasks.py", '"image": "image_bytes"', '"image": "image_bits"')
+    assert "exporter" in changed(recipe(), root)
+
+
 def test_a_template_counts_by_its_text(edited):
     root = edited("pipeline/report/page.html", "<head>", "<head> ")
     found = changed(recipe(), root)

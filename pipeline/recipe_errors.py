@@ -68,7 +68,9 @@ def explain(item: dict[str, Any], recipe: type[pydantic.BaseModel]) -> str:
         key = FIRST_KEYS.get(path[-1]) if isinstance(came, str) else None
         form = f"keys, e.g. {{{key}: {came}}}" if key else FORMS.get(path[-1], "`key: value` lines")
         return f"{where}: expected {form}, got {came!r}"
-    return f"{where}: {item['msg'].removeprefix('Value error, ')}, got {came!r}"
+    told = item["msg"].removeprefix("Value error, ")
+    said = isinstance(came, str) and repr(came) in told
+    return f"{where}: {told}" if said else f"{where}: {told}, got {came!r}"
 
 
 def _meant(path: Sequence, recipe: type[pydantic.BaseModel]) -> str:
@@ -83,7 +85,7 @@ def _meant(path: Sequence, recipe: type[pydantic.BaseModel]) -> str:
             own = [last for key in keys if (last := key.split(".")[-1]) in section.model_fields]
             return f"did you mean {' or '.join(repr(key) for key in own or keys)}?"
     allowed = list(section.model_fields)
-    close = difflib.get_close_matches(name, allowed, n=1, cutoff=0.4)
+    close = difflib.get_close_matches(name, allowed, n=1, cutoff=0.6)
     return f"did you mean {close[0]!r}?" if close else f"known keys: {', '.join(allowed)}"
 
 
@@ -103,7 +105,7 @@ def _list_of(path: Sequence, came: Any, recipe: type[pydantic.BaseModel]) -> str
     if isinstance(came, (list, tuple)):
         values = list(came)
     if typing.get_args(kinds[0])[-1] is Ellipsis:
-        return f"a list, e.g. [{', '.join(map(str, values))}]"
+        return f"a list, e.g. [{', '.join(map(str, values))}]" if came is not None else "a list"
     form = PAIRS.get(keys[-1], "[low, high]")
     if keys[-1] != "input_size" or not values or len(values) > 2:
         return f"two numbers {form}"

@@ -14,6 +14,8 @@ is told by its height, and by the number that it states if it is a record's (dat
 
 from __future__ import annotations
 
+import functools
+
 import tensorflow as tf
 
 from convoy.models.resize import of_bits, unstacked
@@ -24,6 +26,16 @@ _COLORS = {1: (0, 2, 3, 4, 6), 3: (0, 2, 3, 4, 6), 4: (6,)}  # channels -> PNG's
 _TALL = (0,)
 _COLOR_AT, _DEPTH_AT, _HEAD = 25, 24, 50  # bytes of a PNG: its header, its first chunk's beginning
 _CHUNK_AT, _TOLD = 33, b"tEXtBands\0"  # of a record's PNG, behind the chunk's four bytes of length
+
+
+@functools.cache
+def decoder(preprocess: Preprocess):
+    """`decode` for a network, traced once: all signatures call the same graph."""
+    return tf.function(
+        lambda image_bytes, index: decode(image_bytes, index, preprocess),
+        input_signature=[tf.TensorSpec([], tf.string), tf.TensorSpec([], tf.int32)],
+        autograph=False,
+    ).get_concrete_function()
 
 
 def decode(image_bytes: tf.Tensor, index: tf.Tensor, preprocess: Preprocess) -> tf.Tensor:

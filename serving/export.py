@@ -160,7 +160,8 @@ def save(task: Task, path: pathlib.Path, form: str, **build) -> None:
     if task.opened is not None:
         module.opened = task.opened
     if form == "float32":
-        network = freeze.live(task.model)
+        # A function of its own: traced once for all signatures.
+        network = tf.function(freeze.live(task.model), autograph=False)
         module.weights = [variable.value for variable in task.model.variables]
     elif form == "frozen_float32":
         network = freeze.frozen(task.model, specs)

@@ -87,7 +87,7 @@ def _pictures(task: Task, answer: Callable, stacked: Callable, input_size: tuple
         with tf.control_dependencies([check]):
             indices = tf.range(count)
         return answered(
-            lambda pair: prepare(bands.decode(*pair, preprocess)),
+            lambda pair: prepare(bands.decoder(preprocess)(*pair)),
             (image_bytes, indices),
             given,
             answer,

@@ -7,6 +7,7 @@ other flag that the verb does not have is an error: Beam alone would leave it ou
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Sequence
 
 from absl import flags
@@ -34,7 +35,9 @@ def parse(
     try:
         remaining = values(["convoy", *own], known_only=True)[1:]
     except flags.Error as error:
-        raise UsageError(str(error)) from error
+        # absl says of a flag of yes and no ('what', 'value'), as Python prints it.
+        said = re.sub(r"\('(.*)', '(.*)'\)$", r"\1 \2; expected true or false", str(error))
+        raise UsageError(said) from error
     unknown = [word for word in remaining if _is_flag(word)]
     beam_flags = beam_options() if beam and (unknown or behind) else {}
     before = {name: beam_flags[name] for name in beam_flags if name not in OURS}

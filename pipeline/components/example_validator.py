@@ -36,6 +36,7 @@ class Params(Section):
     train: str
     judges: tuple[str, ...]  # the splits that choose the checkpoint and judge the model
     model: Model | None = None  # where boxes are all that is learnt: its priors must reach them
+    classes: bool = True  # whether classes of pictures or of objects are learnt
     label_maps: bool = False  # whether the classes of pixels are learnt
     limits: Validate = Validate()
 
@@ -48,6 +49,7 @@ def params_of(recipe: Recipe) -> Params:
         train=data.train,
         judges=tuple(others),
         model=recipe.model if tasks.TASKS[recipe.task].priors else None,
+        classes=bool({"labels", "boxes"} & set(tasks.TASKS[recipe.task].fields)),
         label_maps="segmentation" in tasks.TASKS[recipe.task].fields,
         limits=recipe.validate.model_copy(update={"schema": ""}),  # an input, not a number
     )
@@ -67,7 +69,7 @@ def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Pat
     results = [
         *_against_schema(inputs, params, schema, statistics, result),
         *checks.of_splits(statistics, params.train, params.judges, params.limits),
-        *checks.of_classes(statistics, params.train, params.limits),
+        *(checks.of_classes(statistics, params.train, params.limits) if params.classes else ()),
         *checks.of_told(statistics),
         *_objects(inputs, params, statistics),
         *_label_maps(params, statistics),

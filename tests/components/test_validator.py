@@ -38,14 +38,14 @@ def records(top, name="records", **changed):
     return write_records(top / name, parts)
 
 
-def validate(top, limits=None, before=None, model=None, **changed) -> dict:
+def validate(top, limits=None, before=None, model=None, classes=True, **changed) -> dict:
     """validation.json of records; `before` is an earlier result's statistics folder."""
     generate(records(top, **changed), top / "statistics")
     schema_gen.run({"statistics": top / "statistics"}, schema_gen.Params(train="train"), top)
     inputs = {"statistics": top / "statistics", "schema": top}
     inputs |= {"validated": before} if before else {}
     params = example_validator.Params(
-        train="train", judges=("val",), limits=limits or Validate(), model=model
+        train="train", judges=("val",), limits=limits or Validate(), model=model, classes=classes
     )
     example_validator.run(inputs, params, top / "out")
     return json.loads((top / "out" / "validation.json").read_text())
@@ -168,6 +168,9 @@ def test_copies_and_imbalance_are_remarked(tmp_path):
     assert value(told, "imbalance of train") == 67
     limited = Validate(max_skew=1.0, max_copies=0.05, max_imbalance=5)
     assert verdicts(validate(tmp_path, limited, train=train))["imbalance of train"] == "refused"
+    assert "imbalance of train" not in verdicts(
+        validate(tmp_path, limited, classes=False, train=train)
+    )
 
 
 # --- numbers -----------------------------------------------------------------------------------
@@ -308,6 +311,9 @@ def test_params_of_a_recipe():
     assert (params.train, params.judges) == ("trainval", ("test",))
     assert params.model.name == "ssd_mobilenet_v1"
     assert params.limits == Validate()  # the schema is an input: its content counts, not its name
+    assert params.classes
+    raw |= {"task": "captioning", "model": {"name": "show_and_tell"}}
+    assert not example_validator.params_of(parse(raw)).classes
     same = parse({"name": "a", "task": "classification", "data": {"train": "val", "test": "val"}})
     assert example_validator.params_of(same).judges == ()
     assert example_validator.params_of(same).model is None

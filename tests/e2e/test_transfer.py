@@ -101,6 +101,7 @@ def test_a_head_of_other_classes_is_kept_fresh(source, names):
     assert report["mismatched"] == [f"{name}, of other classes: 0, 1, 2, ..." for name in told]
 
 
+@pytest.mark.slow
 def test_modes_side_by_side(top, recipe, capsys):
     code, result, err = _run(capsys, "compare", str(recipe), "--modes", "extract,scratch")
     assert code == errors.OK, err

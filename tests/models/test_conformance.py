@@ -32,7 +32,7 @@ NAMES = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) f
 # One network per kind of layer and of answer; the others' layers are in these.
 KINDS = (
     *("lenet5", "lm_resnet20", "mobilenet_v1", "googlenet_bn_aux", "spp_net_zf5"),
-    *("ssd_mobilenet_v1", "yolov3_tiny", "faster_rcnn", "sliding_window"),
+    *("ssd_mobilenet_v1", "yolov3_tiny", "faster_rcnn"),
     *("segnet_basic", "srcnn_915", "text_cnn_rand", "cnn_trad_fpool3", "series_fcn"),
     "show_and_tell",
 )

@@ -99,7 +99,7 @@ APPLICATIONS = {
 QUICK = ("vgg16", "resnet50_v1", "mobilenet_v1")
 
 
-@pytest.mark.parametrize("size", [(64, 64), (75, 65)])
+@pytest.mark.parametrize("size", [pytest.param((64, 64), marks=pytest.mark.slow), (75, 65)])
 @pytest.mark.parametrize(
     "name",
     [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in APPLICATIONS],
@@ -115,12 +115,12 @@ def test_equals_keras_applications(name, size):
     assert_close(ours(images, training=False), expected)
 
 
-DEEP = ("resnet34", "resnet152", "resnet200", "resnet200_v1")
+DEEP = ("resnet34", "resnet101", "resnet152", "resnet200", "resnet200_v1")
 
 
 @pytest.mark.parametrize(
     "name",
-    ["resnet18", "resnet50", "resnet101", *(pytest.param(n, marks=pytest.mark.slow) for n in DEEP)],
+    ["resnet18", "resnet50", *(pytest.param(n, marks=pytest.mark.slow) for n in DEEP)],
 )
 def test_equals_torchvision_resnet(name):
     golden = np.load(GOLDEN / "torch_resnet.npz")

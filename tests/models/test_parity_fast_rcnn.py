@@ -209,8 +209,8 @@ def slow(*values):
 @pytest.mark.parametrize(
     ("name", "size"),
     [
-        ("fast_rcnn_caffenet", (96, 131)),
-        slow("fast_rcnn_caffenet", (64, 96)),
+        ("fast_rcnn_caffenet", (64, 96)),
+        slow("fast_rcnn_caffenet", (96, 131)),
         *(
             slow(name, size)
             for name in ("fast_rcnn_vgg_m", "fast_rcnn_vgg16")

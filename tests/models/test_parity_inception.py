@@ -29,9 +29,9 @@ def give_weights(ours: keras.Model, reference: keras.Model) -> None:
 @pytest.mark.parametrize(
     ("name", "size"),
     [
-        ("inception_v3", (75, 75)),
+        pytest.param("inception_v3", (75, 75), marks=pytest.mark.slow),
         ("inception_v3", (96, 107)),
-        ("inception_resnet_v2", (75, 75)),
+        pytest.param("inception_resnet_v2", (75, 75), marks=pytest.mark.slow),
         pytest.param("inception_resnet_v2", (96, 107), marks=pytest.mark.slow),
     ],
 )

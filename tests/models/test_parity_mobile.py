@@ -19,7 +19,13 @@ APPLICATIONS = {
 
 
 @pytest.mark.parametrize(
-    ("size", "width"), [((64, 64), 1.0), ((75, 65), 1.0), ((97, 126), 0.75), ((32, 33), 1.4)]
+    ("size", "width"),
+    [
+        pytest.param((64, 64), 1.0, marks=pytest.mark.slow),
+        ((75, 65), 1.0),
+        pytest.param((97, 126), 0.75, marks=pytest.mark.slow),
+        ((32, 33), 1.4),
+    ],
 )
 @pytest.mark.parametrize("name", APPLICATIONS)
 def test_equals_keras_applications(name, size, width):

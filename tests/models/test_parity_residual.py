@@ -39,7 +39,7 @@ def test_equals_timm(name, size, golden):
 
 
 @pytest.mark.parametrize(
-    "name", ["lm_resnet20", "lm_resnet164", *slow(*(f"lm_resnet{n}" for n in (32, 44, 56, 110)))]
+    "name", ["lm_resnet20", *slow(*(f"lm_resnet{n}" for n in (32, 44, 56, 110, 164)))]
 )
 def test_equals_the_authors_lm_resnet(name, golden):
     for size in ((32, 32), (37, 34)):
@@ -93,7 +93,7 @@ APPLICATIONS = {
 QUICK = ("resnet50_v2_keras",)
 
 
-@pytest.mark.parametrize("size", [(64, 64), (75, 65)])
+@pytest.mark.parametrize("size", [*slow((64, 64)), (75, 65)])
 @pytest.mark.parametrize("name", [*QUICK, *slow(*(n for n in APPLICATIONS if n not in QUICK))])
 def test_equals_keras_applications(name, size):
     application = getattr(keras.applications, APPLICATIONS[name])

@@ -194,6 +194,7 @@ def test_googlenet_of_bvlc(tmp_path):
     assert_close(plain(formula.pictures(2, 79, 79)), outputs["logits"], 1e-6)
 
 
+@pytest.mark.slow
 def test_resnet50_of_its_authors(tmp_path):
     """conv1 has a bias there; norms are BatchNorm and Scale; blocks are a, b, c, ..."""
     model = models.build("resnet50_v1", num_classes=10, input_size=(32, 32))

@@ -91,6 +91,7 @@ def test_lengths_have_to_fit(tmp_path):
     np.testing.assert_allclose(first, kernel(model, "stage1_conv1").transpose(2, 3, 1, 0))
 
 
+@pytest.mark.slow
 def test_a_body_leaves_the_head_in_the_file(tmp_path):
     """Without a head the file's classes are not known: any number of them is."""
     path, body = tmp_path / "net.weights", build("darknet19", num_classes=None)

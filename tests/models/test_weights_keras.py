@@ -31,7 +31,7 @@ NETWORKS = {
     "inception_v3": ("InceptionV3", 75, "tf"),
     "inception_resnet_v2": ("InceptionResNetV2", 75, "tf"),
 }
-QUICK = ("vgg16", "mobilenet_v1", "mobilenet_v3_small")
+QUICK = ("mobilenet_v1", "mobilenet_v3_small")
 
 
 def reference(network: str, classes: int = 7) -> keras.Model:

@@ -152,7 +152,7 @@ def loaded(network: str, size: int, path) -> keras.Model:
     ("network", "size", "parts", "norms"),
     [
         ("alexnet", 95, ALEXNET, ("conv1", "conv2")),
-        ("vgg16", 64, vgg((2, 2, 3, 3, 3)), ()),
+        pytest.param("vgg16", 64, vgg((2, 2, 3, 3, 3)), (), marks=pytest.mark.slow),
         pytest.param("vgg19", 64, vgg((2, 2, 4, 4, 4)), (), marks=pytest.mark.slow),
     ],
 )
@@ -177,6 +177,7 @@ def test_alexnet_of_darknet(tmp_path):
     assert_close(model(images, training=False), expected)
 
 
+@pytest.mark.slow
 def test_vgg16_of_darknet(tmp_path):
     """Pixels are RGB from -1 to 1 there; the first layer is exact but for its border."""
     parts = vgg((2, 2, 3, 3, 3))

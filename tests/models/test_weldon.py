@@ -140,7 +140,7 @@ def symbols(number: int, seed: int):
     return images, present.astype(np.float32), corners
 
 
-@pytest.mark.parametrize("shuffled", [False, True])
+@pytest.mark.parametrize("shuffled", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_evidence_is_found_without_being_shown(shuffled):
     """Told only what pictures show, the scores are highest where it is; not if told wrongly.
 

@@ -282,6 +282,7 @@ def test_our_warnings_are_shown(capfd, verbosity):
         (["train", "--lr=0.1"], "did you mean --set train.learning_rate=0.1?"),
         (["train", "--batch-size=8"], "did you mean --set train.batch_size=8?"),
         (["run", "--lr"], "did you mean --set train.learning_rate=VALUE?"),
+        (["run", "--dry_run=maybe"], "boolean flag maybe; expected true or false"),
         (["run", "--dry-run"], "unknown flag --dry-run; did you mean --dry_run?"),
         (["ingest", "--direct_num_worker=2"], "did you mean --direct_num_workers?"),
         (["run", "--direct_num_workers", "2"], "expected --direct_num_workers=VALUE in one word"),

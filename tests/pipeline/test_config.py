@@ -115,6 +115,8 @@ def test_wrong_values_name_the_key_and_what_came(tmp_path, line, where, received
         ("schedule: 3", 'expected a cron line of five fields such as "0 3 * * *", got 3'),
         ("schedule: * 3 * * *", "a value that begins with * needs quotes"),
         ("task: detect", "task: no task is called 'detect'; did you mean 'detection'?"),
+        ("base: /x", "base: unknown key; known keys: name, task"),
+        ("train: {stages: null}", "train.stages: expected a list, got None"),
         ("data: {format: vok}", "data.format: did you mean 'voc'?"),
     ],
 )

@@ -272,6 +272,7 @@ def one_square(network: str, photograph, output, weights: str) -> dict:
     return run.run(network, str(photograph), output, weights=weights, window=224, stride=224)
 
 
+@pytest.mark.slow
 def test_published_weights(photograph, tmp_path):
     """A file for ten classes makes a network of ten."""
     path = write_safetensors(tmp_path / "r.safetensors", true_tensors("resnet18"))
@@ -290,6 +291,7 @@ def test_published_weights(photograph, tmp_path):
     assert told["weights"] == str(path)
 
 
+@pytest.mark.slow
 def test_imagenet_has_names_where_they_can_be_fetched(served, photograph, tmp_path, monkeypatch):
     folder, url = served
     write_safetensors(folder / "r.safetensors", true_tensors("resnet18"))

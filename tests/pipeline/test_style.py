@@ -166,7 +166,7 @@ def two(tmp_path_factory) -> tuple[pathlib.Path, pathlib.Path]:
     return folder / "ramp.png", folder / "stripes.jpg"
 
 
-@pytest.mark.parametrize("start", ["content", "noise"])
+@pytest.mark.parametrize("start", ["content", pytest.param("noise", marks=pytest.mark.slow)])
 def test_the_verb(capfd, trained, two, tmp_path, start):
     words = ["style", *two, "-o", tmp_path / "out.png", "--weights", trained, "--size", 32]
     words += ["--iterations", 5, "--every", 2, "--start", start, "--json"]

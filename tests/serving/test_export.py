@@ -142,7 +142,12 @@ def test_batch_normalisation_folds_into_the_filters_exactly():
 
 
 @pytest.mark.parametrize(
-    ("name", "size"), [("lenet5", 28), ("mobilenet_v1", 64), ("ssd_mobilenet_v1", 96)]
+    ("name", "size"),
+    [
+        ("lenet5", 28),
+        pytest.param("mobilenet_v1", 64, marks=pytest.mark.slow),
+        pytest.param("ssd_mobilenet_v1", 96, marks=pytest.mark.slow),
+    ],
 )
 def test_networks_of_the_registry(name, size, tmp_path):
     """The frozen bfloat16 form of real networks stays near, in scores and in place."""

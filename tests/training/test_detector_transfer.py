@@ -118,6 +118,7 @@ def test_a_stage_that_the_backbone_does_not_have_is_named(digits_records, classi
         )
 
 
+@pytest.mark.slow
 def test_validation_is_in_float32_whatever_trains(digits_records, tmp_path):
     """The best checkpoint is chosen by the number that the report will show for these weights."""
     from convoy.pipeline.components import evaluator

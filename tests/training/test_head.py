@@ -73,9 +73,13 @@ def _stream(records, task):
 @pytest.mark.parametrize(
     ("train", "least"),
     [
-        ({"head": "logistic", "feature_scale": "rcnn"}, 0.5),
+        pytest.param({"head": "logistic", "feature_scale": "rcnn"}, 0.5, marks=pytest.mark.slow),
         ({"head": "svm", "feature_scale": "rcnn", "head_c": 0.001}, 0.5),
-        ({"head": "linear", "feature_scale": "l2", "learning_rate": 3.0, "epochs": 40}, 0.5),
+        pytest.param(
+            {"head": "linear", "feature_scale": "l2", "learning_rate": 3.0, "epochs": 40},
+            0.5,
+            marks=pytest.mark.slow,
+        ),
     ],
     ids=lambda value: value.get("head") if isinstance(value, dict) else "",
 )

@@ -86,6 +86,7 @@ def test_at_a_constant_rate_it_is_the_unbroken_training_to_the_last_bit(class_re
     assert files(short) == before
 
 
+@pytest.mark.slow
 def test_a_cosine_goes_on_where_the_longer_one_is(class_records, tmp_path):
     """The shorter one came down over 4 steps; from step 4 the rate is that of one over 8."""
     trained = Trainings(class_records, tmp_path / "store", schedule="cosine")

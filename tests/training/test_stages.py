@@ -147,7 +147,8 @@ def evaluated(class_records, tmp_path_factory):
     return workdir
 
 
-@pytest.mark.parametrize("optimizer", ["momentum", pytest.param("adam", marks=pytest.mark.slow)])
+@pytest.mark.slow  # tests/pipeline/test_optimizers.py has the arithmetic
+@pytest.mark.parametrize("optimizer", ["momentum", "adam"])
 def test_the_backbone_learns_at_its_part_of_the_rate(class_records, tmp_path, optimizer):
     """A first update is linear in the rate, for the head it is the same."""
     one = [{"epochs": 16 / 60, "learning_rate": 0.01}]

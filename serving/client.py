@@ -30,9 +30,9 @@ from tensorflow_serving.apis import (
 
 from convoy.models.paste import paste as paste  # of answers with masks
 from convoy.serving import questions, warmup
-from convoy.serving.manager import versions_of
 from convoy.serving.questions import Question
 from convoy.serving.servable import DEFAULT, TENSOR, Servable
+from convoy.serving.served import versions_of
 
 Answers = dict[str, np.ndarray]
 UNLIMITED = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]

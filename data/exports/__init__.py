@@ -53,6 +53,10 @@ class Records:
     keypoints: tuple[str, ...] = ()
     actions: tuple[str, ...] = ()
 
+    def scores(self, sample: Sample) -> list[float]:
+        """Of each object, where they were found by a model; what people said has none."""
+        return []
+
     def samples(self, split: str) -> Iterator[Sample]:
         """One after the other. Raises ExportError, CorruptRecord, SchemaError."""
         for path in self.splits[split]:

@@ -36,7 +36,7 @@ def write(records: Records, folder: pathlib.Path, report: Report) -> None:
             for sample in records.samples(split):
                 image_id = images.count + 1
                 images.add(_image(sample, image_id, folder / split))
-                for entry in _instances(sample, image_id):
+                for entry in _instances(sample, image_id, records.scores(sample)):
                     instances.add({"id": instances.count + 1, **entry})
                     posed |= {entry["category_id"]} if entry.get("num_keypoints") else set()
                 for text in sample.captions:
@@ -98,7 +98,7 @@ def _has(folder: pathlib.Path, name: str) -> bool:
     return any((folder / f"{name}{end}").exists() for end in (".jpg", ".png"))
 
 
-def _instances(sample: Sample, image_id: int) -> Iterator[dict[str, Any]]:
+def _instances(sample: Sample, image_id: int, scores: list[float]) -> Iterator[dict[str, Any]]:
     for index, (box, label) in enumerate(zip(sample.boxes, sample.classes, strict=True)):
         ymin, xmin, ymax, xmax = box.tolist()
         height, width = ymax - ymin, xmax - xmin
@@ -111,6 +111,8 @@ def _instances(sample: Sample, image_id: int) -> Iterator[dict[str, Any]]:
             "iscrowd": int(sample.crowd[index]),
             "segmentation": _segmentation(sample.masks[index]) if sample.masks else [],
         }
+        if scores:
+            entry["score"] = scores[index]
         if len(sample.keypoints):
             points = [
                 (x, y, int(v)) if v else (0, 0, 0) for y, x, v in sample.keypoints[index].tolist()

@@ -6,11 +6,11 @@ from convoy.pipeline.commands.verb import Verb
 from convoy.pipeline.tools import convert
 
 VERB = Verb(
-    "write records back as a COCO, VOC, YOLO or class-folder data set",
-    "RECORDS --to coco|voc|yolo|folder -o DIR",
+    "write records, or predictions, as a COCO, VOC, YOLO or class-folder data set",
+    "RECORDS|PREDICTIONS --to coco|voc|yolo|folder -o DIR",
     (
         "convoy convert records --to coco -o exported",
-        "convoy convert records --to yolo -o for_yolo --json",
+        "convoy convert predictions --to yolo -o to_mend --score 0.3",
     ),
     convert.verb,
     convert.define,

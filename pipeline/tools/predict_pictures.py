@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import PIL.Image
 
-from convoy.data import frames
+from convoy.data import frames, labels
 from convoy.data.images.images import load, upright
 from convoy.data.images.wanted import Wanted, wanting
 from convoy.data.proposals import propose
@@ -28,6 +28,7 @@ from convoy.pipeline import tasks
 from convoy.pipeline.artifacts import write_json
 from convoy.pipeline.errors import UsageError
 from convoy.pipeline.evaluation import views
+from convoy.pipeline.tools.predicted import LABELS, PREDICTIONS
 from convoy.serving import client
 from convoy.serving.questions import Question
 
@@ -101,7 +102,8 @@ def run(
             tell(line)
         if not rows:
             raise ValueError("expected sentences, or text files that hold some; all are empty")
-    write_json(output / "predictions.json", rows)
+    write_json(output / PREDICTIONS, rows)
+    labels.write(output / LABELS, client.labels_of(model))
     return rows
 
 

@@ -159,7 +159,7 @@ def train(
             raise WorkerLost(
                 f"another worker of the job is gone, near step {run.at}: start all of them again; "
                 "they go on from the newest checkpoint (train.checkpoint_minutes). TensorFlow "
-                f"says: {str(error).splitlines()[0][:200]}"
+                f"says: {_reason(error)}"
             ) from None
     run.save()
     best = workdir / "best.weights.h5"
@@ -169,6 +169,12 @@ def train(
     elif run.chief:
         with averaged_weights(task.model, run.optimizer):
             save_weights(task.model, workdir / WEIGHTS)
+
+
+def _reason(error: tf.errors.OpError) -> str:
+    """The line that says what happened, among the graph's own."""
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    return next((line for line in lines if "aborted by" in line), lines[-1])[:200]
 
 
 def _prepare(task, stream: Stream, params: Train, workdir, strategy, metric, signals, slow) -> Run:

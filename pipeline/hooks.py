@@ -21,7 +21,7 @@ import urllib.parse
 from collections.abc import Callable
 
 from convoy.pipeline.config import Recipe
-from convoy.pipeline.errors import INTERRUPTED, STOPPED
+from convoy.pipeline.errors import INTERRUPTED, STOPPED, told
 
 TIMEOUT_S = 60.0
 SHOWN = 2000  # characters of a command's output
@@ -38,7 +38,7 @@ def failed(recipe: Recipe, error: BaseException, code: int, tell: Callable[[str]
     """After a run that ended with an exit code other than 0."""
     if not recipe.on_failure or code in (INTERRUPTED, STOPPED):
         return
-    about = {"error": str(error) or type(error).__name__, "exit_code": code}
+    about = {"error": told(error), "exit_code": code}
     own = getattr(error, "result", {})
     _call("on_failure", recipe.on_failure, {"name": recipe.name, **about, **own}, tell)
 

@@ -15,6 +15,7 @@ since, nothing is pushed (Overtaken), and whoever runs the steps asks the gate a
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import pathlib
@@ -25,7 +26,7 @@ from typing import NamedTuple
 from convoy.pipeline import locks
 from convoy.pipeline.artifacts import write_json
 from convoy.pipeline.config import Push, Recipe, Section
-from convoy.pipeline.errors import Refused
+from convoy.pipeline.errors import Refused, disk_full
 from convoy.pipeline.versions import (
     MARK,
     RECORD,
@@ -233,6 +234,22 @@ def content_digest(model: pathlib.Path) -> str:
 
 def _copy(model: pathlib.Path, base: pathlib.Path, version: int, digest: str) -> None:
     aside = base / f"{ASIDE}{version}"
+    try:
+        _copy_aside(model, aside, version, digest)
+    except (OSError, shutil.Error) as error:
+        shutil.rmtree(aside, ignore_errors=True)  # it would keep the disk full
+        if disk_full(error):  # shutil's own error is a list of one line per file
+            raise OSError(errno.ENOSPC, "the disk is full", str(base)) from None
+        raise
+    os.rename(aside, base / str(version))
+    folder = os.open(base, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _copy_aside(model: pathlib.Path, aside: pathlib.Path, version: int, digest: str) -> None:
     shutil.copytree(model, aside)
     (aside / "assets.extra").mkdir(exist_ok=True)
     write_json(aside / MARK, {"digest": digest, "version": version})
@@ -240,9 +257,3 @@ def _copy(model: pathlib.Path, base: pathlib.Path, version: int, digest: str) ->
         if file.is_file():
             with open(file, "rb") as stream:
                 os.fsync(stream.fileno())
-    os.rename(aside, base / str(version))
-    folder = os.open(base, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

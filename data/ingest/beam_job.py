@@ -53,7 +53,10 @@ def run(
     pipeline = beam.Pipeline(runner=runner, options=options)
     build(pipeline)
     try:
-        state = pipeline.run().wait_until_finish()
+        result = pipeline.run()
+        state = result.wait_until_finish()
+        if type(runner).__name__ == dask_job.NAME:
+            dask_job.finish(result)
     except Exception as error:
         raise _explained(error) from error
     if state not in (PipelineState.DONE, None):

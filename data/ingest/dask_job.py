@@ -7,9 +7,11 @@ partition of its own.
 
 from __future__ import annotations
 
+import logging
 import os
 import pathlib
 import uuid
+from collections.abc import Mapping
 from typing import Any
 
 from apache_beam.options.pipeline_options import PipelineOptions
@@ -20,6 +22,11 @@ from convoy.data.ingest.shards import IngestError
 NAME = "DaskRunner"
 ATTEMPTS = 3  # of a shard whose worker dies; Dask's own is 3 further ones
 WORKERS_WAIT_S = 30.0
+CLOSE_S = 5.0
+LOST = (
+    "the Dask scheduler is gone, or dropped the job; start it and its workers and run again: "
+    "finished shards are kept"
+)
 
 
 def runner() -> PipelineRunner:
@@ -32,6 +39,9 @@ def runner() -> PipelineRunner:
             f"--runner={NAME} needs dask and distributed ({error}); install them with "
             "pip install 'convoy-vision[dask]'"
         ) from None
+    for name in ("distributed", "distributed.client"):  # their tracebacks of a lost scheduler
+        if not logging.getLogger("apache_beam").isEnabledFor(logging.DEBUG):
+            logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     return DaskRunner()
 
 
@@ -73,7 +83,11 @@ def _check(client: Any, where: str, shared: pathlib.Path) -> None:
         answers = client.run(_look, str(token), on_error="return")
     finally:
         token.unlink()
-    ours = _look(str(token))
+    _compare(answers, {**_look(str(token)), "sees": True}, shared)
+
+
+def _compare(answers: Mapping[str, Any], ours: Mapping[str, Any], shared: pathlib.Path) -> None:
+    """Raises IngestError for the first worker that is not as this process."""
     for worker, answer in answers.items():
         if isinstance(answer, Exception):
             raise IngestError(
@@ -88,7 +102,7 @@ def _check(client: Any, where: str, shared: pathlib.Path) -> None:
             )
         if not answer["sees"]:
             raise IngestError(
-                f"worker {worker} does not see {shared} of this machine: the workers must share "
+                f"worker {worker}: does not see {shared} of this machine: the workers must share "
                 "the run folder and the data with it, under the same paths"
             )
 
@@ -111,6 +125,18 @@ def _look(token: str) -> dict[str, Any]:
     }
 
 
+def finish(result: Any) -> None:
+    """After the wait. Raises IngestError where it ended because the scheduler did.
+
+    Beam takes futures that were lost with the scheduler for done.
+    """
+    ended = [future.status for future in result.futures]
+    lost = result.client.status != "running" or any(status != "finished" for status in ended)
+    result.client.close(timeout=CLOSE_S)
+    if lost:
+        raise IngestError(LOST)
+
+
 def explained(error: Exception) -> IngestError | None:
     """A message for what Dask itself ends a job with; None for errors of the work."""
     names = {kind.__name__ for kind in type(error).__mro__}
@@ -120,8 +146,5 @@ def explained(error: Exception) -> IngestError | None:
             f"too little memory; see their logs ({error})"
         )
     if names & {"CommClosedError", "FutureCancelledError", "CancelledError", "ClosedClientError"}:
-        return IngestError(
-            "the Dask scheduler is gone, or dropped the job; start it and its workers and run "
-            f"again: finished shards are kept ({type(error).__name__})"
-        )
+        return IngestError(LOST)
     return None

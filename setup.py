@@ -68,5 +68,8 @@ setup(
         "uvicorn>=0.30",
         "setuptools>=68",
     ],
-    extras_require={"dev": ["pytest>=8", "pytest-xdist>=3.6", "hypothesis>=6.100", "ruff>=0.6"]},
+    extras_require={
+        "dask": ["dask>=2026.1", "distributed>=2026.1"],
+        "dev": ["pytest>=8", "pytest-xdist>=3.6", "hypothesis>=6.100", "ruff>=0.6"],
+    },
 )

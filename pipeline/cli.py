@@ -8,7 +8,6 @@ or recipe, 3 refused by a gate, 143 stopped by SIGTERM with everything saved (ru
 from __future__ import annotations
 
 import difflib
-import errno
 import json
 import sys
 import traceback
@@ -27,6 +26,8 @@ from convoy.pipeline.errors import (
     STOPPED,
     USAGE,
     UsageError,
+    disk_full,
+    told,
 )
 
 
@@ -76,17 +77,15 @@ def _flag_values(verb: Verb) -> flags.FlagValues:
 
 def _is_bug(error: BaseException) -> bool:
     """Whether people need the traceback: everything but the kinds that we raise with a message."""
+    if disk_full(error):
+        return False
     return not isinstance(error, (ValueError, OSError, RuntimeError)) or isinstance(
         error, (NotImplementedError, UnicodeError)
     )
 
 
 def _fail(error: BaseException, code: int, as_json: bool, with_traceback: bool) -> int:
-    message = str(error) or type(error).__name__
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        message = (
-            f"the disk is full ({error.filename or 'while writing'}); free space and run again"
-        )
+    message = told(error)
     if with_traceback:
         traceback.print_exception(error)
     word = (

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import pathlib
+import shlex
 import warnings
 from typing import Annotated, Any, Literal
 
@@ -239,6 +240,10 @@ class Recipe(Section):
     seed: int = 0
     run_dir: str = ""  # empty = runs/NAME
     schedule: str | None = None  # cron line for `convoy ui`
+    keep_runs: int | None = Field(None, gt=0)  # newest runs whose artifacts stay; None = all do
+    # Called with the result as JSON, see hooks.py: a command, or an https:// address.
+    on_push: str | None = None  # where another model is served than before
+    on_failure: str | None = None  # where a run ends with 1, 2 or 3
     data: Data = Data()
     ingest: Ingest = Ingest()
     validate: Validate = Validate()
@@ -253,6 +258,17 @@ class Recipe(Section):
     @classmethod
     def _known_task(cls, value: str) -> str:
         tasks.row(value)  # or the closest name
+        return value
+
+    @pydantic.field_validator("on_push", "on_failure")
+    @classmethod
+    def _callable(cls, value: str | None) -> str | None:
+        try:
+            words = None if value is None else shlex.split(value)
+        except ValueError as error:  # a quotation without an end
+            raise ValueError(f"expected a command or an https:// address: {error}") from error
+        if words == []:
+            raise ValueError("expected a command or an https:// address, got nothing")
         return value
 
     @pydantic.field_validator("schedule", mode="before")

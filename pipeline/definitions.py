@@ -11,6 +11,7 @@ import dagster as dg
 from convoy.pipeline import config, errors, steps
 
 RECIPE = os.environ.get("CONVOY_RECIPE", "configs/voc_detection.yaml")
+WAIT_S = 600.0  # an asset and the check beside it take turns in the run folder
 RETRY = dg.RetryPolicy(max_retries=1, delay=10)
 
 
@@ -23,7 +24,7 @@ def _asset(name: str, upstream: str | None) -> dg.AssetsDefinition:
         description=f"convoy component {name}",
     )
     def materialize(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
-        job = steps.Job(config.load(RECIPE), tell=context.log.info)
+        job = steps.Job(config.load(RECIPE), tell=context.log.info, wait_s=WAIT_S)
         try:
             result = steps.run(job, name)
         except errors.Refused as refusal:
@@ -47,7 +48,7 @@ assets = [
 
 @dg.asset_check(asset="evaluator", description="The gate: good enough to be pushed?")
 def blessed() -> dg.AssetCheckResult:
-    job = steps.Job(config.load(RECIPE))
+    job = steps.Job(config.load(RECIPE), wait_s=WAIT_S)
     steps.run(job, "evaluator")
     verdict = steps.verdict(job)
     return dg.AssetCheckResult(passed=verdict["blessed"], metadata={"verdict": verdict["summary"]})

@@ -6,6 +6,13 @@ everything saved (run again to go on), 130 by Ctrl-C.
 
 from __future__ import annotations
 
+import errno
+import re
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+_WORDS = ("No space left on device", "Disk quota exceeded")  # of libraries that have no errno
+_PATH = re.compile(r"(/[^\s;'\"]+?)[;:]?\s+(?:" + "|".join(_WORDS) + ")")
+
 OK, FAILURE, USAGE, REFUSED, INTERRUPTED, STOPPED = 0, 1, 2, 3, 130, 143
 
 
@@ -40,3 +47,20 @@ class Interrupted(RuntimeError):
     def __init__(self, message: str, exit_code: int = STOPPED):
         super().__init__(message)
         self.exit_code = exit_code
+
+
+def told(error: BaseException) -> str:
+    """An error's message for people; of a full disk, whichever library met it, what to do."""
+    text = str(error) or type(error).__name__
+    if not disk_full(error):
+        return text
+    found = _PATH.search(text)
+    name = getattr(error, "filename", None) or (found[1] if found else "while writing")
+    return f"the disk is full ({name}); free space and run again"
+
+
+def disk_full(error: BaseException) -> bool:
+    """Whether a full disk, or a used up quota, is behind an error: also TensorFlow's and HDF5's."""
+    if getattr(error, "errno", None) in FULL:
+        return True
+    return any(word in str(error) for word in _WORDS)

@@ -21,6 +21,7 @@ class Job:
     tell: Callable[[str], None] = lambda _: None
     done: dict[str, Artifact] = dataclasses.field(default_factory=dict)
     store: pathlib.Path | None = None  # of artifacts, another run's; None = RUN_DIR/artifacts
+    wait_s: float = 0.0  # for another run in the same folder
 
     @property
     def run_dir(self) -> pathlib.Path:

@@ -15,14 +15,17 @@ What its code is follows from its imports (closure.py), what else it reads is in
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import os
 import pathlib
 import tempfile
+import time
 import types
+from collections.abc import Iterator
 
-from convoy.pipeline import chosen, closure, outside
+from convoy.pipeline import chosen, closure, locks, outside, retention
 from convoy.pipeline.artifacts import Artifact, write_bytes, write_json
 from convoy.pipeline.components import pusher
 from convoy.pipeline.config import Recipe, dump
@@ -54,28 +57,50 @@ def run(job: Job, upto: str) -> dict:
     """Runs the steps up to `upto`; returns what `--json` prints.
 
     Raises errors.Refused when the data is not valid, or when the gate refuses and a later step was
-    asked for.
+    asked for; locks.Held where another process runs in this folder.
     """
-    _prepare(job, upto)
+    _check(job, upto)
     result: dict = {"run_dir": str(job.run_dir), "model_dir": str(job.model_dir), "pushed": False}
-    try:
-        _run(job, upto, result)
-    except Refused as refusal:
-        _keep(job, {**result, "refused": str(refusal)})
-        raise
-    _keep(job, result)
-    if not job.plan and not job.follows:
-        closure.keep(_parsed_sources(job))
+    writes = not job.plan and not job.follows
+    started = time.time()
+    with _in_use(job) if writes else contextlib.nullcontext():
+        closure.recall(_parsed_sources(job))
+        try:
+            _run(job, upto, result)
+        except Refused as refusal:
+            _keep(job, {**result, "refused": str(refusal)}, upto, started)
+            raise
+        _keep(job, result, upto, started)
+        if writes:
+            closure.keep(_parsed_sources(job))
+    if writes and job.recipe.keep_runs:
+        retention.after(job.artifacts, job.recipe.keep_runs, job.tell)
     return result
 
 
-def _keep(job: Job, result: dict) -> None:
+@contextlib.contextmanager
+def _in_use(job: Job) -> Iterator[None]:
+    """Makes the run folder, and keeps other processes out of it and from cleaning its store."""
+    job.run_dir.mkdir(parents=True, exist_ok=True)
+    lock = job.run_dir / locks.LOCK
+    with locks.held(lock, str(job.run_dir), wait_s=job.wait_s, tell=job.tell):
+        if job.store and not (job.run_dir / "artifacts").exists():  # for later runs of the recipe
+            target = os.path.relpath(job.store, job.run_dir)
+            (job.run_dir / "artifacts").symlink_to(target, target_is_directory=True)
+        job.artifacts.mkdir(parents=True, exist_ok=True)
+        with locks.shared(job.artifacts / locks.LOCK, f"{job.artifacts}, which is being cleaned,"):
+            write_bytes(job.run_dir / "config.yaml", dump(job.recipe).encode())
+            yield
+
+
+def _keep(job: Job, result: dict, upto: str, started: float) -> None:
     """Completes the result of a run, and writes it where later commands look."""
     result["cached"] = [name for name, artifact in job.done.items() if artifact.cached]
     result["artifacts"] = {name: str(artifact.path) for name, artifact in job.done.items()}
     result["metrics"] = _metrics(job)
     if not job.plan and not job.follows:
         write_json(job.run_dir / "result.json", result)
+        retention.note(job.artifacts, job.run_dir, upto, started, result["artifacts"])
 
 
 def _run(job: Job, upto: str, result: dict) -> None:
@@ -164,8 +189,8 @@ def _asked_for(name: str, recipe: Recipe) -> bool:
     return getattr(component(name), "asked_for", lambda _: True)(recipe)
 
 
-def _prepare(job: Job, upto: str) -> None:
-    """Looks at the recipe before work is done for it, and makes the run folder."""
+def _check(job: Job, upto: str) -> None:
+    """Looks at the recipe before work is done for it."""
     if "trainer" in needed(upto):
         if "TF_CONFIG" in os.environ and not job.plan:
             from convoy.pipeline.training import strategy
@@ -173,16 +198,8 @@ def _prepare(job: Job, upto: str) -> None:
             strategy.build(job.recipe.train.strategy)  # before anything uses TensorFlow
         recipe_checks.run(job.recipe)
     check_store(job.run_dir, job.store)
-    closure.recall(_parsed_sources(job))
-    if job.plan:
-        return
-    if "pusher" in needed(upto):
+    if "pusher" in needed(upto) and not job.plan:
         _check_writable(job.model_dir)  # not only after hours of training
-    job.run_dir.mkdir(parents=True, exist_ok=True)
-    write_bytes(job.run_dir / "config.yaml", dump(job.recipe).encode())
-    if job.store and not (job.run_dir / "artifacts").exists():  # for later runs of the recipe
-        target = os.path.relpath(job.store, job.run_dir)
-        (job.run_dir / "artifacts").symlink_to(target, target_is_directory=True)
 
 
 def _check_writable(folder: pathlib.Path) -> None:
@@ -250,7 +267,8 @@ def _push(job: Job) -> dict:
     for turn in range(TURNS):
         inputs = {name: job.done[source].path for name, source in pusher.INPUTS.items()}
         try:
-            pusher.run(inputs, pusher.params_of(job.recipe, job.model_dir), job.run_dir)
+            params = pusher.params_of(job.recipe, job.model_dir)
+            pusher.run(inputs, params, job.run_dir, job.tell)
             break
         except pusher.Overtaken as news:
             if turn + 1 == TURNS:

@@ -7,6 +7,7 @@ finds its own `KEY.partial` again, so the ones that can resume do.
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import fcntl
 import hashlib
@@ -16,20 +17,28 @@ import os
 import pathlib
 import platform
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
+from convoy.pipeline import locks
 from convoy.pipeline.artifacts import Artifact, write_json
+
+BEGUN = "begun.json"  # in a growing artifact's folder: its kind and size
+Size = tuple[float, ...]
 
 
 class Growth(Protocol):
     """A module that knows how a larger artifact of a kind begins: see training/longer.py."""
 
-    def size(self, params: Mapping[str, Any]) -> float | None: ...  # None = this one does not grow
+    def size(self, params: Mapping[str, Any]) -> Size | None: ...  # None = this one does not grow
 
     def without(self, params: Mapping[str, Any]) -> Mapping[str, Any]: ...  # all but the size
 
-    def begin(self, smaller: pathlib.Path, workdir: pathlib.Path, size: float) -> str: ...
+    def goes_on(self, smaller: Size, whole: bool, size: Size) -> bool: ...  # or is none
+
+    def reached(self, artifact: pathlib.Path) -> int: ...  # the one that got furthest is taken
+
+    def begin(self, smaller: pathlib.Path, workdir: pathlib.Path, size: Size) -> str: ...
 
 
 def execute(
@@ -52,8 +61,8 @@ def execute(
 
     inputs: artifacts (known by their key) or raw files (known by names, sizes and times).
     params: a pydantic model or dict; code: hash of the code that runs, see closure.py.
-    grows: an artifact that differs in its size alone is begun from the largest smaller one, and
-    `tell` receives the message that `begin` returns.
+    grows: an artifact that differs in its size alone is begun from the smaller one that got
+    furthest, and `tell` receives the message that `begin` returns.
     """
     paths = {k: v.path if isinstance(v, Artifact) else pathlib.Path(v) for k, v in inputs.items()}
     plain = params.model_dump(mode="json") if hasattr(params, "model_dump") else params
@@ -77,8 +86,14 @@ def execute(
 
     def begin() -> None:
         workdir.mkdir(exist_ok=True)
-        smaller = None if size is None else _smaller(final.parent, kind, size)
-        text = grows.begin(smaller, workdir, size) if smaller else ""
+        if not follow:
+            _remove_leftovers(workdir)
+        if size is None:
+            return
+        with _smaller(final.parent, grows, kind, size, workdir) as smaller:
+            text = grows.begin(smaller, workdir, size) if smaller else ""
+        if not follow:
+            write_json(workdir / BEGUN, {"kind": kind, "size": size})
         if text:
             tell(f"{name}: {text}")
 
@@ -93,22 +108,39 @@ def execute(
         begin()
         started = time.time()
         run(paths, params, workdir)
-        record = _record(name, key, paths, plain, started)
-        if size is not None:
-            record["grows"] = {"kind": kind, "size": size}
-        write_json(workdir / "run.json", record)
+        write_json(workdir / "run.json", _record(name, key, paths, plain, started))
         os.rename(workdir, final)
     return Artifact(final, key, cached=False)
 
 
-def _smaller(folder: pathlib.Path, kind: str, size: float) -> pathlib.Path | None:
-    """The largest finished artifact of a kind that is smaller than `size`."""
-    sizes = {}
-    for path in folder.glob("*/run.json"):
-        grown = json.loads(path.read_text()).get("grows", {})
-        if grown.get("kind") == kind and grown["size"] < size and not path.parent.suffix:
-            sizes[path.parent] = grown["size"]
-    return max(sizes, key=sizes.get, default=None)
+@contextlib.contextmanager
+def _smaller(
+    folder: pathlib.Path, grows: Growth, kind: str, size: Size, workdir: pathlib.Path
+) -> Iterator[pathlib.Path | None]:
+    """The artifact of a kind that got furthest on the way to a size; its lock is held."""
+    found = []
+    for path in folder.glob(f"*/{BEGUN}"):
+        other, whole = path.parent, not path.parent.suffix
+        begun = json.loads(path.read_text())
+        known = other != workdir and begun["kind"] == kind
+        if known and grows.goes_on(tuple(begun["size"]), whole, size):
+            found.append(other)
+    best = max(found, key=grows.reached, default=None)
+    if best is None or not best.suffix:
+        yield best
+        return
+    try:
+        with locks.held(folder / f"{best.stem}.lock", str(best)):
+            yield best
+    except locks.Held:  # a run of its own is under way
+        yield None
+
+
+def _remove_leftovers(workdir: pathlib.Path) -> None:
+    """Removes what a killed process was writing aside, which nobody will rename any more."""
+    for pattern in (".*.tmp", ".*.new", "aside-*.weights.h5"):
+        for path in workdir.rglob(pattern):
+            path.unlink(missing_ok=True)
 
 
 def of_files(artifact: Artifact, names: tuple[str, ...]) -> Artifact:

@@ -2,6 +2,10 @@
 
 A number may be written with zeros before it, `0001`, as TensorFlow Serving takes it; where two
 folders have one number, the one without zeros counts.
+
+A rollback takes the newest version out of service: its folder becomes NUMBER.withdrawn, which is no
+number, so that every server that watches the path goes back to the version before. Its number is
+never given again, and RECORD says of it what it was, so that no later push brings it back.
 """
 
 from __future__ import annotations
@@ -10,6 +14,8 @@ import json
 import pathlib
 
 MARK = "assets.extra/pushed.json"  # digest and number, written by the push
+RECORD = "withdrawn.json"  # in the base path: {number: what was withdrawn, when, by whom, why}
+ASIDE = ".withdrawn"  # the end of a withdrawn version's name
 SOURCE = "assets.extra/source.json"  # which training and which export it is: the exporter's
 
 
@@ -26,6 +32,22 @@ def folders(base: pathlib.Path) -> dict[int, pathlib.Path]:
 def versions(base: pathlib.Path) -> list[int]:
     """Numbers of the versions under a base path."""
     return list(folders(base))
+
+
+def withdrawn(base: pathlib.Path) -> dict[int, dict]:
+    """What rollbacks took out of service under a base path, without what was put back by hand."""
+    found = {int(number): about for number, about in read(base / RECORD).items()}
+    there = folders(base) if found else {}
+    return {
+        number: about
+        for number, about in found.items()
+        if number not in there or identity(there[number]) != about["identity"]
+    }
+
+
+def last_number(base: pathlib.Path) -> int:
+    """The highest number that was ever given, as far as versions and RECORD tell; 0 of none."""
+    return max([*folders(base), *map(int, read(base / RECORD))], default=0)
 
 
 def newest(base: pathlib.Path, *, but: str = "") -> int | None:

@@ -7,6 +7,7 @@ tries Prism, a Go program that it downloads: that needs a network and reports er
 from __future__ import annotations
 
 import os
+import pathlib
 import re
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -26,6 +27,7 @@ from apache_beam.runners.portability.fn_api_runner.fn_runner import (
 from apache_beam.runners.portability.portable_runner import JobServiceHandle
 from apache_beam.runners.runner import PipelineRunner, PipelineState, create_runner
 
+from convoy.data.ingest import dask_job
 from convoy.data.ingest.shards import IngestError
 
 _DIRECT = (None, "DirectRunner", "SwitchingDirectRunner", "FnApiRunner")
@@ -38,17 +40,23 @@ def run(
     *,
     elements: int,
     size_bytes: int,
+    shared: pathlib.Path,
 ) -> None:
     """Runs what `build` adds to a pipeline, with these Beam options. Raises IngestError.
 
     elements: what workers can share; size_bytes: what they read. Both choose the workers where the
-    options do not.
+    options do not. shared: a folder that all workers must see.
     """
     runner, options = _runner_and_options(arguments, elements, size_bytes)
+    if type(runner).__name__ == dask_job.NAME:
+        options = dask_job.prepared(options, elements, shared)
     pipeline = beam.Pipeline(runner=runner, options=options)
     build(pipeline)
     try:
-        state = pipeline.run().wait_until_finish()
+        result = pipeline.run()
+        state = result.wait_until_finish()
+        if type(runner).__name__ == dask_job.NAME:
+            dask_job.finish(result)
     except Exception as error:
         raise _explained(error) from error
     if state not in (PipelineState.DONE, None):
@@ -82,6 +90,8 @@ def _runner_and_options(
 
 
 def _named_runner(name: str) -> PipelineRunner:
+    if name == dask_job.NAME:
+        return dask_job.runner()
     try:
         return create_runner(name)
     except Exception as error:  # by the runner: unknown name, missing package, ...
@@ -92,6 +102,8 @@ def _explained(error: Exception) -> IngestError:
     """Our own message out of a traceback that came back from a worker as text."""
     if isinstance(error, IngestError):
         return error
+    if known := dask_job.explained(error):
+        return known
     match = re.search(r"IngestError: (.+?)(?: \[while running .*)?$", str(error), re.MULTILINE)
     if match:
         return IngestError(match[1])

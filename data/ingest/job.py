@@ -66,6 +66,7 @@ def run(todo: Sequence[Shard], work: Work, arguments: Sequence[str] = ()) -> Non
             arguments,
             elements=len(todo),
             size_bytes=sum(shards.bytes_needed(shard, work) for shard in todo),
+            shared=folder,
         )
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -91,6 +91,7 @@ def run(
             arguments,
             elements=len(elements),
             size_bytes=size,
+            shared=pathlib.Path(folder),
         )
         return {split: _saved(pathlib.Path(folder), split) for split in manifest["splits"]}
 

@@ -59,6 +59,21 @@ def unused(values: flags.FlagValues, names: Sequence[str], why: str) -> None:
             raise UsageError(f"--{name} is not used: {why}")
 
 
+# Of Beam's DaskRunner, whose parser is there where dask is; where it is not, the job says so.
+DASK = dict.fromkeys(
+    (
+        "dask_client_address",
+        "dask_client_name",
+        "dask_connection_limit",
+        "dask_connection_timeout",
+        "dask_npartitions",
+        "dask_partition_size",
+        "dask_scheduler_file",
+    ),
+    True,
+)
+
+
 def beam_options() -> dict[str, bool]:
     """{name: whether it takes a value} of all options that Beam's own parser knows."""
     import argparse
@@ -68,7 +83,7 @@ def beam_options() -> dict[str, bool]:
     parser = argparse.ArgumentParser(add_help=False)
     for options in PipelineOptions.__subclasses__():
         options._add_argparse_args(parser)  # what Beam has its users override
-    return {
+    return DASK | {
         text.removeprefix("--"): action.nargs != 0
         for action in parser._actions
         for text in action.option_strings

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 
 from absl import flags
 
-from convoy.pipeline import config, steps
+from convoy.pipeline import config, errors, hooks, rollback, steps
 from convoy.pipeline.commands import arguments
 from convoy.pipeline.commands.verb import Verb
 from convoy.pipeline.errors import UsageError
@@ -38,9 +39,7 @@ def upto(step: str):
         if "trainer" not in steps.needed(step):
             arguments.unused(values, ("weights",), "nothing is trained")
         recipe = load(words, values, beam)
-        if "trainer" in steps.needed(step):
-            check_weights(recipe)
-        result = steps.run(steps.Job(recipe, plan=values.dry_run, tell=say), step)
+        result = _told(recipe, values.dry_run, lambda: _pipeline(recipe, step, values.dry_run))
         for name, value in result["metrics"].items():
             print(f"{name} {value:.4f}" if value is not None else f"{name} -")
         if "measured_with" in result:
@@ -54,6 +53,47 @@ def upto(step: str):
         return result
 
     return run
+
+
+def _pipeline(recipe: config.Recipe, step: str, plan: bool) -> dict:
+    if "trainer" in steps.needed(step):
+        check_weights(recipe)
+    return steps.run(steps.Job(recipe, plan=plan, tell=say), step)
+
+
+def _told(recipe: config.Recipe, plan: bool, work: Callable[[], dict]) -> dict:
+    """Works, and calls the recipe's hooks; what they do changes nothing of what comes out."""
+    try:
+        result = work()
+    except Exception as error:
+        if not plan:
+            hooks.failed(recipe, error, getattr(error, "exit_code", errors.FAILURE), say)
+        raise
+    if not plan:
+        hooks.pushed(recipe, result, say)
+    return result
+
+
+def _push(words: list[str], values: flags.FlagValues, beam: list[str]) -> dict:
+    if not values.rollback:
+        arguments.unused(values, ("reason",), "it is of --rollback")
+        return upto("pusher")(words, values, beam)
+    arguments.unused(values, ("weights", "dry_run"), "with --rollback nothing is trained")
+    if beam:
+        raise UsageError(f"{beam[0]} is not used: with --rollback nothing is ingested")
+    recipe = load(words, values, beam)
+    base = steps.Job(recipe).model_dir
+    result = _told(recipe, False, lambda: rollback.back(base, values.reason or "", say))
+    print(f"version {result['version']} is served again: {result['path']}")
+    print(f"version {result['withdrawn']} is withdrawn, and its training is not pushed again")
+    return result
+
+
+def _push_flags(values: flags.FlagValues) -> None:
+    define(values)
+    text = "Serve the version before the newest again; the newest is withdrawn for good."
+    flags.DEFINE_bool("rollback", False, text, flag_values=values)
+    flags.DEFINE_string("reason", None, "Why --rollback, for the record.", flag_values=values)
 
 
 def load(words: list[str], values: flags.FlagValues, beam: list[str]) -> config.Recipe:
@@ -91,7 +131,7 @@ def _recipe_verb(step: str, summary: str, second: str) -> Verb:
     verb = {"example_gen": "ingest", "statistics_gen": "statistics", "trainer": "train"}
     verb |= {"schema_gen": "schema"}
     verb |= {"evaluator": "evaluate", "exporter": "export", "infra_validator": "verify"}
-    name = verb.get(step, "push")
+    name = verb[step]
     return Verb(
         summary,
         "RECIPE [--set section.key=value]... [--weights imagenet|PATH|URL]",
@@ -109,7 +149,14 @@ VERBS = {
     "evaluate": _recipe_verb("evaluator", "metrics, report and the gate's verdict", FOLDER),
     "export": _recipe_verb("exporter", "write the SavedModel", f"{VOC} --dry_run"),
     "verify": _recipe_verb("infra_validator", "serve the export and send real requests", FOLDER),
-    "push": _recipe_verb("pusher", "push the blessed model as the next version", f"{VOC} --json"),
+    "push": Verb(
+        "push the blessed model as the next version, or go back to the version before",
+        "RECIPE [--set section.key=value]... [--weights W] | RECIPE --rollback [--reason TEXT]",
+        (f"convoy push {VOC} --json", f"convoy push {VOC} --rollback --reason=cats_are_dogs"),
+        _push,
+        _push_flags,
+        passes_flags=True,
+    ),
     "run": Verb(
         "all of it, from raw pictures to a pushed model; unchanged steps are not repeated",
         "RECIPE [--set section.key=value]... [--weights imagenet|PATH|URL]",

@@ -209,8 +209,8 @@ def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Pat
     _write_rows(workdir / "warnings.jsonl", warnings)
     write_json(workdir / "manifest.json", manifest)
     tfds_metadata.write(workdir)
-    for sidecar in workdir.glob("*.tfrecord.json"):
-        sidecar.unlink()
+    for done_with in (*workdir.glob("*.tfrecord.json"), *workdir.glob(".*.tmp")):
+        done_with.unlink(missing_ok=True)  # the second kind is of workers that died
 
 
 def listing_of(path: pathlib.Path | str, params: Params) -> tuple[str, Listing]:

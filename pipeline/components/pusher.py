@@ -15,18 +15,30 @@ since, nothing is pushed (Overtaken), and whoever runs the steps asks the gate a
 
 from __future__ import annotations
 
-import fcntl
+import errno
 import hashlib
 import os
 import pathlib
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+from convoy.pipeline import locks
 from convoy.pipeline.artifacts import write_json
 from convoy.pipeline.config import Push, Recipe, Section
-from convoy.pipeline.errors import Refused
-from convoy.pipeline.versions import MARK, SOURCE, folders, identity, newest, read, trainer_of
+from convoy.pipeline.errors import Refused, disk_full
+from convoy.pipeline.versions import (
+    MARK,
+    RECORD,
+    SOURCE,
+    folders,
+    identity,
+    last_number,
+    newest,
+    read,
+    trainer_of,
+    withdrawn,
+)
 
 INPUTS = {
     "export": "exporter",
@@ -34,6 +46,7 @@ INPUTS = {
     "infra_validation": "infra_validator",
 }
 ASIDE = ".partial-"  # servers ignore folders whose name is no number
+WAIT_S = 600.0  # for another push into the same folder: a copy takes seconds to minutes
 
 
 class Overtaken(RuntimeError):
@@ -61,14 +74,21 @@ def params_of(recipe: Recipe, model_dir: pathlib.Path) -> Params:
     return Params(name=recipe.name, push=push)
 
 
-def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Path) -> None:
-    """Pushes. Raises Refused where the model is not blessed or not verified, and Overtaken."""
+def run(
+    inputs: Mapping[str, pathlib.Path],
+    params: Params,
+    workdir: pathlib.Path,
+    tell: Callable[[str], None] = lambda _: None,
+) -> None:
+    """Pushes. Raises Refused where the model is not blessed, not verified, or was withdrawn by a
+    rollback; Overtaken; and locks.Held where another push does not end.
+    """
     model = inputs["export"] / "saved_model"
     check(model, inputs["evaluation"], inputs["infra_validation"])
     base = pathlib.Path(params.push.model_dir) / params.name
     gate = read(inputs["evaluation"] / "gate.json")
     better, against = (gate.get("gain") or 0.0) > 0, gate.get("against")
-    pushed = push(model, base, keep=params.push.keep, better=better, against=against)
+    pushed = push(model, base, keep=params.push.keep, better=better, against=against, tell=tell)
     path = str(folders(base)[pushed.version].resolve())
     report = {"name": params.name, **pushed._asdict(), "path": path}
     write_json(workdir / "pushed.json", report)
@@ -111,29 +131,30 @@ def push(
     keep: int,
     better: bool = False,
     against: str | None = None,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> Pushed:
     """Copies a SavedModel to base/VERSION, unless a version holds this very export already.
 
     better: than the newest version, so that an older one that holds it becomes the newest. against:
     `identity` of the newest version of another training when the gate decided, "" of none; None =
-    not asked. The newest `keep` versions stay. Two pushers of one base path take turns. Raises
-    Overtaken.
+    not asked. The newest `keep` versions stay. Two pushers of one base path take turns, the second
+    for WAIT_S at most. Raises Overtaken, locks.Held, and Refused for a model that was withdrawn.
     """
     base.mkdir(parents=True, exist_ok=True)
-    with open(base / ".lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locks.held(base / locks.LOCK, str(base), wait_s=WAIT_S, tell=tell):
         for leftover in base.glob(f"{ASIDE}*"):  # of pushes that were killed
             shutil.rmtree(leftover)
         _check_still(model, base, against)
         digest, found = content_digest(model), folders(base)
-        last = max(found, default=0)
+        _check_withdrawn(model, base, digest)
+        last, fresh = max(found, default=0), last_number(base) + 1
         existing, damaged = _existing(model, found, digest)
         if existing is None:
-            _copy(model, base, last + 1, digest)
-            pushed = Pushed(last + 1, True, last + 1, damaged=damaged)
+            _copy(model, base, fresh, digest)
+            pushed = Pushed(fresh, True, fresh, damaged=damaged)
         elif existing != last and (better or trainer_of(found[last]) == trainer_of(model) != ""):
-            _return(found[existing], last + 1)
-            pushed = Pushed(last + 1, False, last + 1, existing)
+            _return(found[existing], fresh)
+            pushed = Pushed(fresh, False, fresh, existing)
         else:
             pushed = Pushed(existing, False, last)
         kept = folders(base)
@@ -157,6 +178,18 @@ def _check_still(model: pathlib.Path, base: pathlib.Path, against: str | None) -
             if number is not None
             else f"{base}: the version that the gate compared with is gone"
         )
+
+
+def _check_withdrawn(model: pathlib.Path, base: pathlib.Path, digest: str) -> None:
+    """Raises Refused for what a rollback took out of service: this export, or its training's."""
+    trainer = trainer_of(model)
+    for number, about in withdrawn(base).items():
+        if digest == about["identity"] or (trainer and trainer == about["trainer"]):
+            why = f": {about['reason']}" if about["reason"] else ""
+            raise Refused(
+                f"not pushed: a rollback withdrew this training's model, version {number}, on "
+                f"{about['when']}{why}. To allow it again, take {number} out of {base / RECORD}"
+            )
 
 
 def _existing(
@@ -201,6 +234,22 @@ def content_digest(model: pathlib.Path) -> str:
 
 def _copy(model: pathlib.Path, base: pathlib.Path, version: int, digest: str) -> None:
     aside = base / f"{ASIDE}{version}"
+    try:
+        _copy_aside(model, aside, version, digest)
+    except (OSError, shutil.Error) as error:
+        shutil.rmtree(aside, ignore_errors=True)  # it would keep the disk full
+        if disk_full(error):  # shutil's own error is a list of one line per file
+            raise OSError(errno.ENOSPC, "the disk is full", str(base)) from None
+        raise
+    os.rename(aside, base / str(version))
+    folder = os.open(base, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _copy_aside(model: pathlib.Path, aside: pathlib.Path, version: int, digest: str) -> None:
     shutil.copytree(model, aside)
     (aside / "assets.extra").mkdir(exist_ok=True)
     write_json(aside / MARK, {"digest": digest, "version": version})
@@ -208,9 +257,3 @@ def _copy(model: pathlib.Path, base: pathlib.Path, version: int, digest: str) ->
         if file.is_file():
             with open(file, "rb") as stream:
                 os.fsync(stream.fileno())
-    os.rename(aside, base / str(version))
-    folder = os.open(base, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from convoy.data.example import decode
+from convoy.data.input import damage
 from convoy.data.input.input import Stream, evaluation_batches
 from convoy.data.input.parse import content_of
 from convoy.data.input.proposed import given_of
@@ -70,10 +71,19 @@ def predictor(
 
 def answers(predict: Callable[[dict], dict], stream: Stream) -> Iterator[tuple[Sample, Answer]]:
     """Each sample of a split with what a `predictor` answers of it, in the order of the records."""
-    for batch in evaluation_batches(stream):
+    for batch in _batches(stream):
         serialized = batch.pop("serialized").numpy()
         answered = {name: value.numpy() for name, value in predict(batch).items()}
         yield from one_by_one(map(decode, serialized), answered)
+
+
+def _batches(stream: Stream) -> Iterator[dict]:
+    """Of evaluation_batches. Raises CorruptRecord for a damaged record file."""
+    try:
+        yield from evaluation_batches(stream)
+    except tf.errors.DataLossError:
+        damage.check(stream.records, stream.split)
+        raise
 
 
 def one_by_one(

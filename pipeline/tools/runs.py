@@ -7,7 +7,8 @@ network         its name
 data            the first letters of the hash of the records' content (manifest.json)
 metric, value   what the gate looked at
 verdict         blessed, or refused and why; "gone" where the training it judged is no longer there
-pushed          numbers of the versions in the run's model folder that came from this training
+pushed          numbers of the versions in the run's model folder that came from this training;
+                those that a rollback withdrew with a minus
 
 Nothing is written, and no TensorFlow is imported.
 """
@@ -53,6 +54,8 @@ def rows(run: pathlib.Path) -> list[dict[str, Any]]:
     if base.is_dir():
         for number, folder in versions.folders(base).items():
             pushed.setdefault(versions.trainer_of(folder), []).append(number)
+        for number, about in versions.withdrawn(base).items():
+            pushed.setdefault(about["trainer"], []).append(-number)
     # An evaluation is of the store that the run wrote to: another's where runs share one.
     made = [pathlib.Path(path).parent.parent for path in result.get("artifacts", {}).values()]
     stores = {store.resolve() for store in (*made, run / "artifacts")}

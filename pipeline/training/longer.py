@@ -1,4 +1,7 @@
-"""A longer training goes on from a finished one that differs in `train.epochs` alone.
+"""A longer training goes on from one that differs in `train.epochs` or `train.max_hours` alone.
+
+From a finished one that is shorter, and from one of as many epochs that was killed: a changed limit
+of hours begins nothing anew.
 
 It takes over all that a killed training goes on from: the newest checkpoint, the best weights so
 far and the rows of metrics. The learning rate continues where the longer schedule is at that step:
@@ -24,20 +27,39 @@ BEST = "best.weights.h5"
 ROWS = "metrics.jsonl"
 
 
-def size(params: Mapping[str, Any]) -> float | None:
-    """Epochs of a trainer's parameters; None where they are not what a training is long by."""
+LENGTH = ("epochs", "max_hours")
+UNLIMITED = 1e9  # hours
+
+
+def size(params: Mapping[str, Any]) -> tuple[float, float] | None:
+    """(epochs, hours at most); None where they are not what a training is long by."""
     train = params["train"]
-    return None if train["stages"] or train["mode"] == "extract" else train["epochs"]
+    if train["stages"] or train["mode"] == "extract":
+        return None
+    hours = train.get("max_hours")
+    return train["epochs"], UNLIMITED if hours is None else hours
 
 
 def without(params: Mapping[str, Any]) -> dict[str, Any]:
-    """The parameters but the epochs."""
-    train = {key: value for key, value in params["train"].items() if key != "epochs"}
+    """The parameters but the length."""
+    train = {key: value for key, value in params["train"].items() if key not in LENGTH}
     return {**params, "train": train}
 
 
-def begin(shorter: pathlib.Path, workdir: pathlib.Path, epochs: float) -> str:
-    """Copies the state of a finished training into a workdir that has none; says so.
+def goes_on(smaller: tuple[float, float], whole: bool, size: tuple[float, float]) -> bool:
+    """Whether a training of a size begins another one's: whole, or one that was killed."""
+    return smaller < size if whole else smaller[0] == size[0]
+
+
+def reached(training: pathlib.Path) -> int:
+    """The step of the newest checkpoint; -1 without one."""
+    found = (training / place / "checkpoints" for place in (STAGE, "."))
+    names = [path.stem for folder in found for path in folder.glob("step-*.npz")]
+    return max((int(name.removeprefix("step-")) for name in names), default=-1)
+
+
+def begin(shorter: pathlib.Path, workdir: pathlib.Path, size: tuple[float, float]) -> str:
+    """Copies the state of another training into a workdir that has none; says so.
 
     Empty where there is a checkpoint already, or none to go on from. The checkpoint comes last, so
     that a copy that was cut short is made again.
@@ -55,7 +77,8 @@ def begin(shorter: pathlib.Path, workdir: pathlib.Path, epochs: float) -> str:
             write_bytes(ours / name, (theirs / name).read_bytes())
     rows = [json.loads(line) for line in (theirs / ROWS).read_text().splitlines()]
     at = max((row["epoch"] for row in rows), default=0.0)
+    kind = "unfinished" if shorter.suffix else "finished"
     return (
-        f"goes on from epoch {at:g} of the finished training {shorter.name}, "
-        f"at the learning rate that a training of {epochs:g} epochs has there"
+        f"goes on from epoch {at:g} of the {kind} training {shorter.stem}, "
+        f"at the learning rate that a training of {size[0]:g} epochs has there"
     )

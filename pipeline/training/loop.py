@@ -30,17 +30,33 @@ from convoy.pipeline.networks.network import WEIGHTS
 from convoy.pipeline.training import checkpoints, optimizers, step
 from convoy.pipeline.training.progress import Progress
 from convoy.pipeline.training.reading import Batches
-from convoy.pipeline.training.strategy import is_chief
+from convoy.pipeline.training.strategy import PEER_ERRORS, agreement, is_chief
+
+AGREE_STEPS = 5  # between two questions whether a worker was stopped; each is one small sum
 
 
 class NonFiniteLoss(RuntimeError):
     """The loss became NaN or infinite; the message names step, losses, rate and pictures."""
 
 
+class WorkerLost(RuntimeError):
+    """A worker of a job of several ended, or cannot be reached; nothing is saved since then."""
+
+
 class Trainer(orbit.AbstractTrainer):
     """Runs steps for Orbit and keeps each step's losses and pictures until they are looked at."""
 
-    def __init__(self, train_step, batches, rate: Callable[[int], float], at: int, signals: list):
+    def __init__(
+        self,
+        train_step,
+        batches,
+        rate: Callable[[int], float],
+        at: int,
+        signals: list,
+        agree: Callable[[bool], bool] | None = None,
+    ):
+        """agree: how several workers stop at one step, see strategy.agreement."""
+        self._agree = agree
         self._step = train_step
         self._batches = iter(batches)
         self._rate = rate
@@ -50,11 +66,8 @@ class Trainer(orbit.AbstractTrainer):
     def train(self, num_steps: tf.Tensor) -> dict[str, float]:
         """Mean losses over `num_steps` steps. Raises NonFiniteLoss and Interrupted."""
         results = []
-        for _ in range(int(num_steps)):
-            if self._signals:
-                name = self._signals[0]
-                code = INTERRUPTED if name == signal.SIGINT.name else STOPPED
-                raise Interrupted(f"stopped by {name}", code)
+        for at in range(self._at, self._at + int(num_steps)):
+            self._look_for_signals(at)
             batch = next(self._batches)
             results.append((self._step(batch), batch["source_id"]))
         table = [{k: float(v) for k, v in losses.items()} for losses, _ in results]
@@ -64,6 +77,18 @@ class Trainer(orbit.AbstractTrainer):
         self._at += len(table)
         means = {name: float(np.mean([row[name] for row in table])) for name in table[0]}
         return {**means, "learning_rate": self._rate(self._at)}
+
+    def _look_for_signals(self, at: int) -> None:
+        """Raises Interrupted; of several workers in all of them before the same step."""
+        if self._agree is None:
+            stops = bool(self._signals)
+        else:
+            stops = at % AGREE_STEPS == 0 and self._agree(bool(self._signals))
+        if not stops:
+            return
+        name = self._signals[0] if self._signals else ""
+        code = INTERRUPTED if name == signal.SIGINT.name else STOPPED
+        raise Interrupted(f"stopped by {name or 'the stop of another worker'}", code)
 
     def _stop(self, at: int, losses: dict[str, float], source_ids) -> None:
         local = tf.distribute.get_strategy().experimental_local_results(source_ids)
@@ -89,6 +114,7 @@ class Run:
     total: int  # steps
     eval_steps: int
     chief: bool  # writes files
+    alone: bool  # there are no other workers
 
     @property
     def at(self) -> int:
@@ -127,6 +153,14 @@ def train(
             saved = "saved" if run.chief else "the chief of the job saves"
             text = f"{stop} at step {run.at}; {saved}, run again to go on"
             raise Interrupted(text, stop.exit_code) from None
+        except PEER_ERRORS as error:
+            if run.alone:
+                raise
+            raise WorkerLost(
+                f"another worker of the job is gone, near step {run.at}: start all of them again; "
+                "they go on from the newest checkpoint (train.checkpoint_minutes). TensorFlow "
+                f"says: {_reason(error)}"
+            ) from None
     run.save()
     best = workdir / "best.weights.h5"
     if run.chief and best.exists():
@@ -135,6 +169,12 @@ def train(
     elif run.chief:
         with averaged_weights(task.model, run.optimizer):
             save_weights(task.model, workdir / WEIGHTS)
+
+
+def _reason(error: tf.errors.OpError) -> str:
+    """The line that says what happened, among the graph's own."""
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    return next((line for line in lines if "aborted by" in line), lines[-1])[:200]
 
 
 def _prepare(task, stream: Stream, params: Train, workdir, strategy, metric, signals, slow) -> Run:
@@ -160,12 +200,14 @@ def _prepare(task, stream: Stream, params: Train, workdir, strategy, metric, sig
     )
     if restored:
         progress.say(f"goes on from step {at} ({restored.name})")
+    agree = agreement(strategy)
     trainer = Trainer(
         step.build(task, optimizer, params, strategy),
         Batches(stream, strategy, at, workdir, progress.say),
         optimizers.rate_of(optimizer),
         at,
         signals,
+        agree,
     )
     chief = is_chief(strategy)
     controller = orbit.Controller(
@@ -177,7 +219,17 @@ def _prepare(task, stream: Stream, params: Train, workdir, strategy, metric, sig
     )
     eval_steps = max(1, round(params.eval_epochs * per_epoch))
     return Run(
-        task, params, workdir, metric, optimizer, controller, progress, total, eval_steps, chief
+        task,
+        params,
+        workdir,
+        metric,
+        optimizer,
+        controller,
+        progress,
+        total,
+        eval_steps,
+        chief,
+        agree is None,
     )
 
 

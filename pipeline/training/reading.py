@@ -1,7 +1,8 @@
 """The batches of a training, over records whose pictures cannot be decoded.
 
 Such a record is named with the decoder's words, once, and counted in WORKDIR/undecodable.json;
-another is read in its place, see data/input/broken.py. Any other failure of reading stays one.
+another is read in its place, see data/input/broken.py. A damaged record file is named, and ends the
+training. Any other failure of reading stays one.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from convoy.data import tfrecord
-from convoy.data.input import broken
+from convoy.data.input import broken, damage
 from convoy.data.input.input import Stream, raw_records, shards, training_batches
 from convoy.pipeline.artifacts import write_json
 
@@ -46,6 +47,9 @@ class Batches:
         except tf.errors.InvalidArgumentError as error:
             self._step_over(error)
             return next(self)
+        except tf.errors.DataLossError as error:
+            damage.check(self._stream.records, self._stream.split)
+            raise error
         self._step += 1
         return batch
 

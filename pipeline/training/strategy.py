@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import os
+import sys
+import threading
+from collections.abc import Callable, Iterator
 
 import tensorflow as tf
+
+from convoy.pipeline.errors import FAILURE
+
+WAIT_S = 600.0  # for the other workers to start
+# What an operation over workers ends with where one of them is gone.
+PEER_ERRORS = (
+    tf.errors.UnavailableError,
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.DeadlineExceededError,
+)
 
 
 @functools.cache
@@ -34,7 +49,55 @@ def build(name: str) -> tf.distribute.Strategy:
             '{"cluster": {"worker": ["host0:2222", "host1:2222"]}, "task": '
             '{"type": "worker", "index": 0}}'
         )
-    return tf.distribute.MultiWorkerMirroredStrategy()
+    with _bounded(WAIT_S):
+        return tf.distribute.MultiWorkerMirroredStrategy()
+
+
+@contextlib.contextmanager
+def _bounded(seconds: float) -> Iterator[None]:
+    """Ends the process where the block takes longer.
+
+    The strategy waits for all workers inside TensorFlow, where neither an exception nor a signal
+    reaches it: its own time limit for the registration was tried, and did not end the wait.
+    """
+    config = json.loads(os.environ["TF_CONFIG"])
+    workers, own = config["cluster"]["worker"], int(config.get("task", {}).get("index", 0))
+    others = ", ".join(worker for index, worker in enumerate(workers) if index != own)
+
+    def give_up() -> None:
+        text = (
+            f"convoy: error: the workers {others} did not all answer within {seconds:g} s; start "
+            "one process for each address in TF_CONFIG, and look at what the others say"
+        )
+        print(text, file=sys.stderr, flush=True)
+        os._exit(FAILURE)
+
+    timer = threading.Timer(seconds, give_up)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def agreement(strategy: tf.distribute.Strategy) -> Callable[[bool], bool] | None:
+    """A function by which all workers learn whether one of them must stop; each has to call it.
+
+    None where one process is all there is.
+    """
+    if strategy.cluster_resolver is None or _workers() < 2:
+        return None
+
+    @tf.function(autograph=False)
+    def total(value: tf.Tensor) -> tf.Tensor:
+        own = strategy.run(tf.identity, args=(value,))
+        return strategy.reduce(tf.distribute.ReduceOp.SUM, own, axis=None)
+
+    def any_stops(stops: bool) -> bool:
+        return float(total(tf.constant(float(stops)))) > 0
+
+    return any_stops
 
 
 def is_chief(strategy: tf.distribute.Strategy) -> bool:

@@ -143,13 +143,15 @@ def test_an_input_can_count_by_some_of_its_files(tmp_path):
 class growth:
     """What grows by counting: a text of `size` letters."""
 
-    size = staticmethod(lambda params: params.get("size"))
+    size = staticmethod(lambda params: (params["size"],) if "size" in params else None)
+    goes_on = staticmethod(lambda smaller, whole, size: whole and smaller < size)
+    reached = staticmethod(lambda folder: len((folder / "out.txt").read_text()))
     without = staticmethod(lambda params: {k: v for k, v in params.items() if k != "size"})
 
     @staticmethod
     def begin(smaller, workdir, size):
         (workdir / "begun.txt").write_text((smaller / "out.txt").read_text())
-        return f"from {smaller.name} to {size}"
+        return f"from {smaller.name} to {size[0]}"
 
 
 def test_what_grows_begins_from_the_largest_smaller_one(tmp_path):
@@ -180,6 +182,23 @@ def test_what_grows_begins_from_the_largest_smaller_one(tmp_path):
         (True, "aa"),
         (True, "aab"),
         (True, "aabcc"),
+    ]
+
+
+def test_what_a_killed_process_was_writing_is_removed_when_its_work_goes_on(tmp_path):
+    def fails(inputs, params, workdir):
+        (workdir / "deep").mkdir(exist_ok=True)
+        for name in ("deep/.step.npz.7.tmp", "aside-7.weights.h5", ".schema.7.new", "kept.npz"):
+            (workdir / name).write_text("half")
+        raise RuntimeError("killed")
+
+    with pytest.raises(RuntimeError, match="killed"):
+        make(tmp_path, fails)
+    done = make(tmp_path)
+    assert sorted(path.name for path in done.path.rglob("*") if path.is_file()) == [
+        "kept.npz",
+        "out.txt",
+        "run.json",
     ]
 
 

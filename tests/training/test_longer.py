@@ -13,7 +13,7 @@ from convoy.pipeline import steps
 from convoy.pipeline.artifacts import Artifact
 from convoy.pipeline.config import parse
 from convoy.pipeline.networks import network
-from convoy.pipeline.training import longer
+from convoy.pipeline.training import longer, loop
 
 PICTURES, BATCH = 60, 16  # in the training split of `class_records`: 4 steps cover an epoch
 
@@ -25,7 +25,7 @@ class Trainings:
         self.records, self.store, self.train = records, store, train
         self.said: list[str] = []
 
-    def __call__(self, epochs: float) -> Artifact:
+    def __call__(self, epochs: float, **train) -> Artifact:
         recipe = parse(
             {
                 "name": "test",
@@ -35,7 +35,7 @@ class Trainings:
                 "model": {"name": "lenet5", "dropout": 0.2},
                 "train": {
                     **{"batch_size": BATCH, "epochs": epochs, "learning_rate": 0.05},
-                    **{"log_steps": 1, "ema": 0.9, **self.train},
+                    **{"log_steps": 1, "ema": 0.9, **self.train, **train},
                 },
             }
         )
@@ -114,6 +114,38 @@ def test_the_best_weights_so_far_stay_the_best(class_records, tmp_path):
         np.testing.assert_array_equal(mine, theirs)
 
 
+def test_a_changed_limit_of_hours_begins_nothing_anew(class_records, tmp_path, monkeypatch):
+    """A killed training goes on under another limit, and one that was cut short by the limit."""
+    trained = Trainings(class_records, tmp_path / "store", schedule="cosine")
+    with monkeypatch.context() as patched:
+        patched.setattr(loop, "_validate", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            trained(2, max_hours=5.0, checkpoint_minutes=1e-9)  # killed in step 4, with 3 saved
+    (killed,) = (tmp_path / "store" / "trainer").glob("*.partial")
+    long = trained(2, max_hours=7.0)
+    assert trained.said[-2].startswith(
+        f"trainer: goes on from epoch {3 * BATCH / PICTURES:g} of the unfinished training "
+        f"{killed.stem}, "
+    )
+    unbroken = Trainings(class_records, tmp_path / "unbroken", schedule="cosine")(2)
+    for name, value in state(unbroken).items():
+        np.testing.assert_array_equal(value, state(long)[name], err_msg=name)
+    short = trained(3, max_hours=1e-9)  # goes on from 2 epochs, and stops at once
+    assert rows(short)[-1]["step"] == 8
+    whole = trained(3)
+    assert [row["step"] for row in rows(whole)] == [*range(1, 13)]
+
+
+def test_which_trainings_begin_another_one():
+    """(epochs, hours) of the other, whether it is whole, of this one."""
+    begins = longer.goes_on
+    assert begins((1, 9), True, (2, 1))
+    assert begins((2, 1), True, (2, 3))
+    assert not begins((2, 3), True, (2, 1))  # it is longer than it may be
+    assert begins((2, 3), False, (2, 1))
+    assert not begins((1, 3), False, (2, 3))  # its schedule is another
+
+
 @pytest.fixture
 def shorter(tmp_path) -> pathlib.Path:
     """The files of a finished training."""
@@ -145,7 +177,7 @@ def test_what_is_taken_over(shorter, tmp_path):
     """All that a killed training goes on from; the result is made anew."""
     workdir = tmp_path / "work"
     workdir.mkdir()
-    said = longer.begin(shorter, workdir, 20.0)
+    said = longer.begin(shorter, workdir, (20.0, 1.0))
     assert said.startswith("goes on from epoch 10 of the finished training 0123abcd, at the ")
     assert names(workdir) == TAKEN
 
@@ -155,7 +187,7 @@ def test_a_copy_that_was_cut_short_is_made_again(shorter, tmp_path):
     (workdir / "checkpoints").mkdir(parents=True)
     (workdir / "metrics.jsonl").write_text("")
     (workdir / "checkpoints" / ".step-000000010.npz.7.tmp").write_bytes(b"ne")
-    assert longer.begin(shorter, workdir, 20.0)
+    assert longer.begin(shorter, workdir, (20.0, 1.0))
     assert names(workdir) == sorted(["checkpoints/.step-000000010.npz.7.tmp", *TAKEN])
     assert (workdir / "metrics.jsonl").read_text() == (shorter / "metrics.jsonl").read_text()
 
@@ -164,14 +196,14 @@ def test_a_killed_longer_training_goes_on_from_its_own_checkpoint(shorter, tmp_p
     workdir = tmp_path / "work"
     (workdir / "checkpoints").mkdir(parents=True)
     (workdir / "checkpoints" / "step-000000012.npz").write_bytes(b"further")
-    assert longer.begin(shorter, workdir, 20.0) == ""
+    assert longer.begin(shorter, workdir, (20.0, 1.0)) == ""
     assert names(workdir) == ["checkpoints/step-000000012.npz"]
 
 
 def test_a_training_whose_checkpoints_were_removed_is_nothing_to_go_on_from(shorter, tmp_path):
     for path in (shorter / "checkpoints").iterdir():
         path.unlink()
-    assert longer.begin(shorter, tmp_path, 20.0) == ""
+    assert longer.begin(shorter, tmp_path, (20.0, 1.0)) == ""
 
 
 def test_a_fine_tuning_of_one_stage_grows_and_of_stages_does_not(shorter, tmp_path):
@@ -180,11 +212,12 @@ def test_a_fine_tuning_of_one_stage_grows_and_of_stages_does_not(shorter, tmp_pa
     shorter.rename(top / "stage1")
     workdir = tmp_path / "work"
     workdir.mkdir()
-    assert "of the finished training tuned," in longer.begin(top, workdir, 20.0)
+    assert "of the finished training tuned," in longer.begin(top, workdir, (20.0, 1.0))
     assert names(workdir) == [f"stage1/{name}" for name in TAKEN]
     train = {"mode": "fine_tune", "stages": [], "epochs": 3.0, "ema": None}
-    assert longer.size({"train": train}) == 3.0
-    assert longer.without({"seed": 1, "train": train}) == {
+    assert longer.size({"train": train}) == (3.0, longer.UNLIMITED)
+    assert longer.size({"train": {**train, "max_hours": 0.5}}) == (3.0, 0.5)
+    assert longer.without({"seed": 1, "train": {**train, "max_hours": 0.5}}) == {
         "seed": 1,
         "train": {"mode": "fine_tune", "stages": [], "ema": None},
     }

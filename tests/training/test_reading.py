@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from convoy.data import tfrecord
 from convoy.data.input.input import Stream
 from convoy.data.sample import Sample
 from convoy.models.classification import task
 from convoy.models.spec import Preprocess
+from convoy.pipeline.evaluation import predict
 from convoy.pipeline.training import reading
 from tests.data import build, exported
 
@@ -76,3 +78,20 @@ def test_where_nothing_decodes(tmp_path):
     folder = records(tmp_path / "r", broken=range(COUNT))
     with pytest.raises(ValueError, match="no picture of split 'train' can be decoded"):
         names(batches(folder, tmp_path / "w"), 1)
+
+
+def test_a_damaged_record_file_is_named(tmp_path):
+    """TensorFlow's own words are `corrupted record at 0`, of whichever file."""
+    folder = records(tmp_path / "bad")
+    (shard, *_) = sorted(folder.glob("train-*.tfrecord"))
+    content = bytearray(shard.read_bytes())
+    content[40] ^= 1  # of the first record's bytes: its checksum does not match any more
+    shard.write_bytes(content)
+    words = rf"{shard}: byte 0: the checksum .*remove the folder {folder} "
+    with pytest.raises(tfrecord.CorruptRecord, match=words):
+        names(batches(folder, tmp_path / "work"), 6)
+    stream = Stream(
+        folder, "train", ("labels",), Preprocess(size=(16, 16)), task.encode, batch_size=4
+    )
+    with pytest.raises(tfrecord.CorruptRecord, match="remove the folder"):
+        list(predict.answers(lambda batch: {}, stream))

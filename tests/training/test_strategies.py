@@ -11,9 +11,11 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+import signal
 import socket
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -78,6 +80,72 @@ def test_two_workers_equal_one_process(class_records, one_process, tmp_path):
         _, err = worker.communicate(timeout=300)
         assert worker.returncode == 0, err
     _assert_same(one_process, _arrays(tmp_path))
+
+
+def _two_workers(records, workdir, *options: str) -> list[subprocess.Popen]:
+    """Two, once they have made a checkpoint."""
+    cluster = {"worker": [f"127.0.0.1:{port}" for port in _free_ports(2)]}
+    workers = [
+        _start(
+            records,
+            workdir,
+            "--strategy",
+            "multi_worker",
+            *options,
+            config={"cluster": cluster, "task": {"type": "worker", "index": index}},
+        )
+        for index in range(2)
+    ]
+    while not list(workdir.glob("checkpoints/step-*.npz")):
+        assert all(worker.poll() is None for worker in workers), "one ended before its time"
+        time.sleep(0.05)
+    return workers
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("index", [0, 1])
+def test_a_signal_to_one_worker_stops_both_at_one_step(class_records, tmp_path, index):
+    workers = _two_workers(class_records, tmp_path, "--steps", "100000")
+    workers[index].send_signal(signal.SIGTERM)
+    said = [worker.communicate(timeout=120)[1].splitlines()[-1] for worker in workers]
+    newest = max(tmp_path.glob("checkpoints/step-*.npz")).stem.removeprefix("step-")
+    ends = ("saved, run again to go on", "the chief of the job saves, run again to go on")
+    for number, end in enumerate(ends):
+        by = "SIGTERM" if number == index else "the stop of another worker"
+        expected = f"Interrupted: stopped by {by} at step {int(newest)}; {end}"
+        assert said[number].endswith(expected)
+
+
+@pytest.mark.slow
+def test_a_killed_worker_ends_the_other_with_one_message(class_records, tmp_path):
+    workers = _two_workers(class_records, tmp_path, "--steps", "100000")
+    workers[1].kill()
+    _, err = workers[0].communicate(timeout=120)  # 6 to 35 s were measured
+    workers[1].communicate()
+    assert workers[0].returncode == 1
+    lost = [line for line in err.splitlines() if "WorkerLost: another worker" in line]
+    assert len(lost) == 1
+    assert "start all of them again" in lost[0]
+
+
+def test_a_worker_whose_others_never_start_ends(tmp_path):
+    config = {"cluster": {"worker": ["127.0.0.1:1", "host1:2"]}, "task": {"index": 0}}
+    code = (
+        "import time\n"
+        "from convoy.pipeline.training import strategy\n"
+        "with strategy._bounded(0.2):\n"
+        "    time.sleep(60)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"TF_CONFIG": json.dumps(config)},
+        capture_output=True,
+        text=True,
+        timeout=50,
+    )
+    assert done.returncode == 1
+    told = done.stderr.splitlines()[-1]
+    assert told.startswith("convoy: error: the workers host1:2 did not all answer within 0.2 s")
 
 
 def _free_ports(count: int) -> list[int]:

@@ -86,6 +86,7 @@ def same(found, expected) -> None:
             np.testing.assert_array_equal(found[name], value)
 
 
+@pytest.mark.slow  # each export compares its forms by itself
 def test_every_form_says_what_the_network_says(tmp_path):
     expected = in_memory(QUESTIONS)
     assert (expected["num_detections"] > 0).all()

@@ -109,12 +109,13 @@ def given_up(channel):
 def test_connections(base):
     with serving(base, name="m", limits=Limits(connections=3)) as (running, _, _):
         held = [socket.create_connection(("127.0.0.1", running.rest_port)) for _ in range(6)]
+        time.sleep(0.5)  # until the server has taken all of them
         answers = []
         for one in held:
             one.settimeout(20)
             one.sendall(b"GET /v1/models/m HTTP/1.1\r\nHost: x\r\n\r\n")
             answers.append(one.recv(100).split(b"\r\n")[0])
-        assert answers[-1] == b"HTTP/1.1 503 Service Unavailable"
+        assert answers[0] == b"HTTP/1.1 503 Service Unavailable"  # which closes it
         for one in held:
             one.close()
         wait_for(lambda: client.predict_rest(fresh(running), "m", [PICTURE]))

@@ -49,7 +49,12 @@ def upto(step: str):
         if "validation" in result:
             print(result["validation"]["summary"])
         if result["pushed"]:
-            print(f"pushed: {result['pushed_path']}")
+            word = (
+                "pushed"
+                if result["new"] or result["returned_from"]
+                else "serves already, nothing new is pushed"
+            )
+            print(f"{word}: {result['pushed_path']}")
         return result
 
     return run

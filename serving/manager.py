@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import gc
 import logging
 import pathlib
 import threading
@@ -21,6 +20,7 @@ from typing import NamedTuple
 
 from tensorflow_serving.apis import get_model_status_pb2
 
+from convoy.serving import memory
 from convoy.serving.errors import (
     FAILED_PRECONDITION,
     INVALID_ARGUMENT,
@@ -201,6 +201,7 @@ class Manager:
         with self._lock:
             version.servable = servable
             version.state = State.AVAILABLE
+        memory.give_back()
         seconds = time.perf_counter() - started
         log.info(
             "%s version %d serves (%.1f s, %d warm-up calls)",
@@ -216,7 +217,7 @@ class Manager:
             self._lock.wait_for(lambda: version.running == 0)
             version.servable = None
             version.state = State.END
-        gc.collect()
+        memory.give_back()
         log.info("%s version %d unloaded", name, version.number)
 
     def _set(self, version: Version, state: int, code: int = 0, error: str = "") -> None:

@@ -52,7 +52,7 @@ CHANGES = {
 class Account:
     """The pictures of a data set and which references need them; made before anything is read."""
 
-    pictures: dict[str, list[int]]  # name -> numbers of the references that it is a part of
+    pictures: dict[str, tuple[int, ...]]  # name -> numbers of the references that it is a part of
     rejected: set[str]  # pictures that the reader's listing rejects
     references: Sequence[Reference]
     unused: tuple[Told, ...]  # what is no picture
@@ -68,18 +68,22 @@ def opened(tree: files.Tree | None, listing: Listing, format_name: str, found: b
     if tree is None:
         return Account({}, set(), listing.references, listing.unused)
     names = [name for name in tree.names if tree.is_picture(name, hidden=True)]
-    at: dict[files.Where, list[str]] = {}
+    at: dict[files.Where, str] = {}
+    also: dict[files.Where, list[str]] = {}  # further names of one place
     for name in tree.names:
-        at.setdefault(tree.place(name), []).append(name)
-    pictures: dict[str, list[int]] = {name: [] for name in names}
+        if at.setdefault(place := tree.place(name), name) != name:
+            also.setdefault(place, []).append(name)
+    pictures: dict[str, tuple[int, ...]] = dict.fromkeys(names, ())
     claimed: set[str] = set()
     for number, reference in enumerate(listing.references):
         parts = (reference.image, reference.annotation)
-        for name in {n for where in files.places(parts) for n in at.get(where, ())}:
+        wanted = [where for where in files.places(parts) if where in at]
+        for name in {n for where in wanted for n in (at[where], *also.get(where, ()))}:
             if name in pictures:
-                pictures[name].append(number)
+                pictures[name] += (number,)
             else:
                 claimed.add(name)
+    del at
     rejected = {row[0] for row in listing.rejected} & pictures.keys()
     left = leftover.unused_files(tree, claimed)
     twice: list[Told] = []

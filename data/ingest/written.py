@@ -32,7 +32,6 @@ def manifest(planned, counts, rejected, references, names, wanted: Sequence[str]
             "objects_by_class": _added(count["objects_by_class"] for count in own),
             "shards": [shard.name for shard in planned if shard.split == split],
         }
-    sha256 = hashlib.sha256(json.dumps([count["images_sha256"] for count in counts]).encode())
     return {
         "schema_version": example.SCHEMA_VERSION,
         "splits": splits,
@@ -41,8 +40,18 @@ def manifest(planned, counts, rejected, references, names, wanted: Sequence[str]
         "warnings": _added(count["warned"] for count in counts),
         "overlap": duplicates.overlap(references),
         "duplicates": duplicates.pictures(counts),
-        "inputs_sha256": sha256.hexdigest(),
+        "inputs_sha256": _sha256(count["images_sha256"] for count in counts),
     }
+
+
+def _sha256(lists: Iterable[list]) -> str:
+    """Of the JSON of all lists in one, whose text is never whole in memory."""
+    sha256, separator = hashlib.sha256(b"["), b""
+    for part in lists:
+        sha256.update(separator + json.dumps(part).encode())
+        separator = b", "
+    sha256.update(b"]")
+    return sha256.hexdigest()
 
 
 def proposals(counts, wanted: Sequence[str], edge_model: str) -> dict[str, Any]:

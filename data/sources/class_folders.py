@@ -29,18 +29,26 @@ class Row(NamedTuple):
 
 def labelled(names: Iterable[str]) -> list[Row]:
     """Every file, of these names, that lies below a class folder."""
-    rows = [(name.split("/")[:-1], name) for name in names]
-    rows = [(folders, name) for folders, name in rows if folders]
+    # The names of a folder's folders once in memory, not for each of some million files.
+    shared: dict[str, list[str]] = {}
+    rows = []
+    for name in names:
+        folder = name.rpartition("/")[0]
+        if folder:
+            rows.append((shared.setdefault(folder, folder.split("/")), name))
     rows = _unwrapped(rows)
     splits = _splits(rows)
     if splits is None:
         return [Row(None, folders[0], name) for folders, name in rows]
-    below = [(splits[f[0]], f[0], f[1:], name) for f, name in rows if f[0] in splits and f[1:]]
-    only = {top: {f[0] for _, t, f, _ in below if t == top} for top in splits}
+    below: dict[str, set[str]] = {top: set() for top in splits}  # the folders in each split
+    for folders, _ in rows:
+        if folders[0] in splits:
+            below[folders[0]].update(folders[1:2])
     found = []
-    for split, top, folders, name in below:
-        repeated = only[top] == {top} and len(folders) > 1
-        found.append(Row(split, folders[1 if repeated else 0], name))
+    for (top, *folders), name in rows:
+        if top in splits and folders:
+            repeated = below[top] == {top} and len(folders) > 1
+            found.append(Row(splits[top], folders[1 if repeated else 0], name))
     return found
 
 

@@ -286,6 +286,12 @@ def _counts(shard: Shard, work: Work) -> dict[str, Any]:
             f"{work.folder}/{shard.name}: the job ended, but the shard is not here. Do the workers "
             "share this folder with this machine?"
         )
+    # Each id once in memory, however often the sidecar repeats it: there may be some million.
+    known = {reference.source_id: reference.source_id for reference in shard.references}
+    counts["source_ids"] = [known.get(name, name) for name in counts["source_ids"]]
+    counts["images_sha256"] = [
+        (known.get(name, name), sha256) for name, sha256 in counts["images_sha256"]
+    ]
     return counts
 
 

@@ -1,12 +1,13 @@
 """Pictures found = in records + rejected + told; annotations of unknown kinds are no folders."""
 
+import hashlib
 import json
 
 import numpy as np
 import pytest
 
 from convoy.data.files import files
-from convoy.data.ingest import account
+from convoy.data.ingest import account, written
 from convoy.data.ingest.shards import IngestError
 from convoy.data.sample import Listing, Reference
 from convoy.data.sources import SourceError
@@ -195,3 +196,9 @@ def test_a_set_whose_every_sample_is_rejected_says_why(tmp_path):
         example_gen.run(
             {"source": tmp_path / "set"}, Params(format="yolo", splits=()), tmp_path / "records"
         )
+
+
+@pytest.mark.parametrize("lists", [[], [[]], [[["a", "0f"]], [], [["b", "1e"], ["ü", "2d"]]]])
+def test_the_hash_of_the_inputs_is_that_of_one_text(lists):
+    expected = hashlib.sha256(json.dumps(lists).encode()).hexdigest()
+    assert written._sha256(lists) == expected

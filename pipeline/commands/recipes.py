@@ -90,7 +90,7 @@ def check_weights(recipe: config.Recipe) -> None:
 def _recipe_verb(step: str, summary: str, second: str) -> Verb:
     verb = {"example_gen": "ingest", "statistics_gen": "statistics", "trainer": "train"}
     verb |= {"schema_gen": "schema"}
-    verb |= {"evaluator": "evaluate", "exporter": "export", "infra_validator": "verify"}
+    verb |= {"evaluator": "evaluate", "infra_validator": "verify"}
     name = verb.get(step, "push")
     return Verb(
         summary,
@@ -107,7 +107,6 @@ VERBS = {
     "schema": _recipe_verb("schema_gen", "infer what the records must look like", FOLDER),
     "train": _recipe_verb("trainer", "train a network; run again to resume", f"{FOLDER} --json"),
     "evaluate": _recipe_verb("evaluator", "metrics, report and the gate's verdict", FOLDER),
-    "export": _recipe_verb("exporter", "write the SavedModel", f"{VOC} --dry_run"),
     "verify": _recipe_verb("infra_validator", "serve the export and send real requests", FOLDER),
     "push": _recipe_verb("pusher", "push the blessed model as the next version", f"{VOC} --json"),
     "run": Verb(

@@ -40,20 +40,29 @@ def upto(step: str):
         recipe = load(words, values, beam)
         if "trainer" in steps.needed(step):
             check_weights(recipe)
-        result = steps.run(steps.Job(recipe, plan=values.dry_run, tell=say), step)
-        for name, value in result["metrics"].items():
-            print(f"{name} {value:.4f}" if value is not None else f"{name} -")
-        if "measured_with" in result:
-            print(f"measured with {result['measured_with']}")
-        for name, path in result["artifacts"].items():
-            print(f"{name}: {path}")
-        if "validation" in result:
-            print(result["validation"]["summary"])
-        if result["pushed"]:
-            print(f"pushed: {result['pushed_path']}")
-        return result
+        return _told(steps.run(steps.Job(recipe, plan=values.dry_run, tell=say), step))
 
     return run
+
+
+def run_to(step: str, recipe: str) -> dict:
+    """Runs a recipe file as it is up to one step."""
+    return _told(steps.run(steps.Job(config.load(recipe), tell=say), step))
+
+
+def _told(result: dict) -> dict:
+    """The result, of which people are told."""
+    for name, value in result["metrics"].items():
+        print(f"{name} {value:.4f}" if value is not None else f"{name} -")
+    if "measured_with" in result:
+        print(f"measured with {result['measured_with']}")
+    for name, path in result["artifacts"].items():
+        print(f"{name}: {path}")
+    if "validation" in result:
+        print(result["validation"]["summary"])
+    if result["pushed"]:
+        print(f"pushed: {result['pushed_path']}")
+    return result
 
 
 def load(words: list[str], values: flags.FlagValues, beam: list[str]) -> config.Recipe:

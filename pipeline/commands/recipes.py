@@ -10,7 +10,7 @@ from absl import flags
 from convoy.pipeline import config, steps
 from convoy.pipeline.commands import arguments
 from convoy.pipeline.commands.verb import Verb
-from convoy.pipeline.errors import UsageError
+from convoy.pipeline.errors import Refused, UsageError
 
 VOC = "configs/voc_detection.yaml"
 FOLDER = "configs/folder_classification.yaml"
@@ -40,18 +40,24 @@ def upto(step: str):
         recipe = load(words, values, beam)
         if "trainer" in steps.needed(step):
             check_weights(recipe)
-        return _told(steps.run(steps.Job(recipe, plan=values.dry_run, tell=say), step))
+        return _run(steps.Job(recipe, plan=values.dry_run, tell=say), step)
 
     return run
 
 
 def run_to(step: str, recipe: str) -> dict:
     """Runs a recipe file as it is up to one step."""
-    return _told(steps.run(steps.Job(config.load(recipe), tell=say), step))
+    return _run(steps.Job(config.load(recipe), tell=say), step)
 
 
-def _told(result: dict) -> dict:
+def _run(job: steps.Job, step: str) -> dict:
     """The result, of which people are told."""
+    try:
+        result = steps.run(job, step)
+    except Refused:
+        if "evaluator" in job.done:
+            say(f"to try it all the same: convoy predict {job.run_dir} PICTURES -o out")
+        raise
     for name, value in result["metrics"].items():
         print(f"{name} {value:.4f}" if value is not None else f"{name} -")
     if "measured_with" in result:

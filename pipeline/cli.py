@@ -8,6 +8,7 @@ or recipe, 3 refused by a gate, 143 stopped by SIGTERM with everything saved (ru
 from __future__ import annotations
 
 import difflib
+import importlib.metadata
 import json
 import sys
 import traceback
@@ -37,6 +38,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not words or words[0] in ("-h", "--help", "help"):
         print(_overview(VERBS))
         return OK if words else USAGE
+    if words[0] == "--version":
+        print(f"convoy {importlib.metadata.version('convoy-vision')}")
+        return OK
     name, *rest = words
     if name not in VERBS:
         close = difflib.get_close_matches(name, VERBS, n=1, cutoff=0.4)
@@ -102,7 +106,8 @@ def _overview(verbs: dict[str, Verb]) -> str:
     width = max(map(len, verbs))
     lines = ["convoy: convolutional networks from raw pictures to TensorFlow Serving.", ""]
     lines += [f"  convoy {name:<{width}}  {verb.summary}" for name, verb in verbs.items()]
-    return "\n".join([*lines, "", "convoy VERB --help shows flags and two examples."])
+    closing = "convoy VERB --help shows flags and two examples; convoy --version names the release."
+    return "\n".join([*lines, "", closing])
 
 
 def _help(name: str, verb: Verb, values: flags.FlagValues) -> str:

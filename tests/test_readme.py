@@ -10,7 +10,7 @@ import pytest
 from convoy import models
 from convoy.pipeline import config
 from convoy.pipeline.commands.verbs import VERBS
-from tests import networks_page
+from tests import keys_page, networks_page
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
@@ -45,3 +45,22 @@ def test_the_page_of_networks_is_the_registry():
     assert networks_page.PAGE.read_text() == networks_page.text(), (
         "run python -m tests.networks_page"
     )
+
+
+def test_the_page_of_keys_is_the_recipe():
+    assert keys_page.PAGE.read_text() == keys_page.text(), "run python -m tests.keys_page"
+
+
+def test_the_page_of_keys_takes_values_and_remarks_from_the_source():
+    """By hand, of a comment behind, one above, a group's heading, a nested section."""
+    rows = {line.split(" | ")[0].lstrip("| "): line for line in keys_page.text().splitlines()}
+    assert rows["`data.holdout`"] == (
+        '| `data.holdout` | number > 0 and < 1 | `0.2` | part hashed into "val" where the source '
+        "has no splits |"
+    )
+    assert rows["`data.frames`"].endswith(
+        "| pairs: 5 = with the two pictures before and the two behind it in its folder, by name |"
+    )
+    assert rows["`augment.flip_horizontal`"].endswith("| `0.0` | probability |")
+    assert "| number > 0 | asked for |" in rows["`train.stages[].epochs`"]
+    assert rows["`task`"].split(" | ")[2] == "asked for"

@@ -72,8 +72,9 @@ def predict(
 ) -> list[dict[str, np.ndarray]]:
     """What an exported model answers, one dict per input.
 
-    model: a SavedModel, a folder of numbered versions, or a run folder that pushed one. inputs:
-    paths of pictures or their encoded bytes, turned upright first; of a model for text, sentences.
+    model: a SavedModel, a folder of numbered versions, or a run folder; one that pushed none, since
+    its gate refused, is exported first. inputs: paths of pictures, their folders or globs, in the
+    order of names, or encoded bytes, turned upright first; of a model for text, sentences.
     tiles: (size, overlap) in pixels, size a side or (height, width), of detectors: large pictures
     are cut and the boxes put together. tta: "flip" and scales: each picture is seen several times.
     Texts in the answers are bytes. Raises FileNotFoundError, and ValueError for what is no picture.

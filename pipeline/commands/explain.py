@@ -34,14 +34,14 @@ def _run(words: list[str], values: flags.FlagValues, _: list[str]) -> dict:
     if values.interactive:
         return _interactive(words, values)
     if len(words) != 2 or not values.output:
-        raise UsageError("expected a folder of trained weights, one picture, and -o DIR")
+        raise UsageError("expected a run or a model, one picture, and -o DIR")
     if values.random and values.weights is not None:
         raise UsageError("--random and --weights: give one of them, both set all weights")
     from convoy.pipeline.tools.explain import run
 
     report = run.run(
         words[0],
-        words[1],
+        _picture(words[1]),
         pathlib.Path(values.output),
         layer=values.layer,
         class_name=values["class"].value,
@@ -70,12 +70,12 @@ def _check_alone(flag: str, values: flags.FlagValues) -> None:
 
 def _interactive(words: list[str], values: flags.FlagValues) -> dict:
     if len(words) != 2 or not values.output:
-        raise UsageError("expected a folder of trained weights, one picture, and -o DIR")
+        raise UsageError("expected a run or a model, one picture, and -o DIR")
     _check_alone("interactive", values)
     from convoy.pipeline.tools.explain import walk
 
     options = {"random": values.random, "weights": values.weights}
-    report = walk.write(words[0], words[1], pathlib.Path(values.output), **options)
+    report = walk.write(words[0], _picture(words[1]), pathlib.Path(values.output), **options)
     if "class" in report:
         print(f"{report['class']} {report['score']:.4f}")
     print(f"{report['page']}: {len(report['planes'])} planes, {report['bytes'] / 1e6:.1f} MB")
@@ -84,18 +84,30 @@ def _interactive(words: list[str], values: flags.FlagValues) -> dict:
 
 def _dynamics(words: list[str], values: flags.FlagValues) -> dict:
     if len(words) < 2 or not values.output:
-        raise UsageError("expected a folder of trained weights, pictures, and -o DIR")
+        raise UsageError("expected a run or a model, pictures, and -o DIR")
     _check_alone("dynamics", values)
+    from convoy.pipeline.tools import asked
     from convoy.pipeline.tools.explain import dynamics
 
     output = pathlib.Path(values.output)
     options = {"random": values.random, "weights": values.weights}
-    report = dynamics.run(words[0], words[1:], output, **options)
+    report = dynamics.run(words[0], asked.expand(words[1:]), output, **options)
     for row in report["blocks"]:
         print(" ".join(f"{name} {_short(value)}" for name, value in row.items()))
     for path in report["pictures"]:
         print(path)
     return report
+
+
+def _picture(word: str) -> str:
+    """The one that a file, a folder or a glob names. Raises UsageError."""
+    from convoy.pipeline.tools import asked
+
+    pictures = asked.expand([word])
+    if len(pictures) > 1:
+        raise UsageError(f"{word}: expected one picture, it names {len(pictures)}: {pictures[0]}, "
+                         f"{pictures[1]}, ...")  # fmt: skip
+    return str(pictures[0])
 
 
 def _short(value) -> str:

@@ -1,4 +1,4 @@
-"""Ask a pushed model about pictures or sentences."""
+"""Ask a trained model about pictures or sentences."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 
 from absl import flags
 
+from convoy.pipeline.commands import recipes
 from convoy.pipeline.commands.verb import Verb
 from convoy.pipeline.errors import UsageError
 from convoy.pipeline.evaluation import views
@@ -14,7 +15,8 @@ from convoy.pipeline.evaluation import views
 
 def _flags(values: flags.FlagValues) -> None:
     flags.DEFINE_string("output", ".", "Folder for pictures and JSON.", values, short_name="o")
-    flags.DEFINE_float("score", 0.5, "Draw detections from this score on.", flag_values=values)
+    text = "Draw objects from this score on; default: each class's own, as measured."
+    flags.DEFINE_float("score", None, text, 0.0, 1.0, flag_values=values)
     text = "SIZE,OVERLAP in pixels, e.g. 640,128 or 480x640,96: cut large pictures."
     flags.DEFINE_string("tiles", None, text, values)
     text = "flip and scales, e.g. flip,1.25: look several times, give one answer."
@@ -23,12 +25,14 @@ def _flags(values: flags.FlagValues) -> None:
 
 def _run(words: list[str], values: flags.FlagValues, _: list[str]) -> dict:
     if len(words) < 2:
-        raise UsageError("expected a model folder and at least one picture, or sentence")
+        raise UsageError(
+            "expected a run or a model, and at least one picture, folder, glob, or sentence"
+        )
     from convoy.pipeline.tools import predict_pictures
 
     model, *pictures = words
     output = pathlib.Path(values.output)
-    seen = {"tiles": _tiles(values.tiles), "tta": _tta(values.tta)}
+    seen = {"tiles": _tiles(values.tiles), "tta": _tta(values.tta), "note": recipes.say}
     rows = predict_pictures.run(model, pictures, output, values.score, tell=print, **seen)
     failed = [row for row in rows if "error" in row]
     if failed:
@@ -61,10 +65,10 @@ def _tta(words: list[str]) -> tuple[str | float, ...]:
 
 
 VERB = Verb(
-    "run a pushed model on pictures and draw what it finds; or on sentences",
-    "MODEL IMAGE... -o DIR [--tiles SIZE,OVERLAP] [--tta flip,SCALE...] | MODEL TEXT...",
+    "run a trained model on pictures and draw what it finds; or on sentences",
+    "RUN|MODEL IMAGE|DIR|GLOB... -o DIR [--tiles SIZE,OVERLAP] [--tta flip,SCALE...] | RUN TEXT...",
     (
-        "convoy predict runs/demo/served/demo street.jpg -o out",
+        "convoy predict runs/demo photos/ -o out",
         "convoy predict served/cells/3 slide.png -o out --tiles 640,128 --tta flip --json",
     ),
     _run,

@@ -19,7 +19,7 @@ def _flags(values: flags.FlagValues) -> None:
 
 def _run(words: list[str], values: flags.FlagValues, _: list[str]) -> dict:
     if len(words) != 1 or not values.output:
-        raise UsageError("expected one run or trainer's folder, and -o DIR")
+        raise UsageError("expected one run or model folder, and -o DIR")
     from convoy.pipeline.tools import prune
 
     result = prune.run(

@@ -11,7 +11,7 @@ from absl import flags
 from convoy.pipeline import config, errors, hooks, rollback, steps
 from convoy.pipeline.commands import arguments
 from convoy.pipeline.commands.verb import Verb
-from convoy.pipeline.errors import UsageError
+from convoy.pipeline.errors import Refused, UsageError
 
 VOC = "configs/voc_detection.yaml"
 FOLDER = "configs/folder_classification.yaml"
@@ -39,31 +39,44 @@ def upto(step: str):
         if "trainer" not in steps.needed(step):
             arguments.unused(values, ("weights",), "nothing is trained")
         recipe = load(words, values, beam)
-        result = _told(recipe, values.dry_run, lambda: _pipeline(recipe, step, values.dry_run))
-        for name, value in result["metrics"].items():
-            print(f"{name} {value:.4f}" if value is not None else f"{name} -")
-        if "measured_with" in result:
-            print(f"measured with {result['measured_with']}")
-        for name, path in result["artifacts"].items():
-            print(f"{name}: {path}")
-        if "validation" in result:
-            print(result["validation"]["summary"])
-        if result["pushed"]:
-            word = (
-                "pushed"
-                if result["new"] or result["returned_from"]
-                else "serves already, nothing new is pushed"
-            )
-            print(f"{word}: {result['pushed_path']}")
-        return result
+        return _run(recipe, step, values.dry_run)
 
     return run
+
+
+def run_to(step: str, recipe: str) -> dict:
+    """Runs a recipe file as it is up to one step."""
+    return _run(config.load(recipe), step, False)
+
+
+def _run(recipe: config.Recipe, step: str, plan: bool) -> dict:
+    """The result, of which people and hooks are told."""
+    result = _told(recipe, plan, lambda: _pipeline(recipe, step, plan))
+    for name, value in result["metrics"].items():
+        print(f"{name} {value:.4f}" if value is not None else f"{name} -")
+    if "measured_with" in result:
+        print(f"measured with {result['measured_with']}")
+    for name, path in result["artifacts"].items():
+        print(f"{name}: {path}")
+    if "validation" in result:
+        print(result["validation"]["summary"])
+    if result["pushed"]:
+        again = not (result["new"] or result["returned_from"])
+        word = "serves already, nothing new is pushed" if again else "pushed"
+        print(f"{word}: {result['pushed_path']}")
+    return result
 
 
 def _pipeline(recipe: config.Recipe, step: str, plan: bool) -> dict:
     if "trainer" in steps.needed(step):
         check_weights(recipe)
-    return steps.run(steps.Job(recipe, plan=plan, tell=say), step)
+    job = steps.Job(recipe, plan=plan, tell=say)
+    try:
+        return steps.run(job, step)
+    except Refused:
+        if "evaluator" in job.done:
+            say(f"to try it all the same: convoy predict {job.run_dir} PICTURES -o out")
+        raise
 
 
 def _told(recipe: config.Recipe, plan: bool, work: Callable[[], dict]) -> dict:
@@ -135,7 +148,7 @@ def check_weights(recipe: config.Recipe) -> None:
 def _recipe_verb(step: str, summary: str, second: str) -> Verb:
     verb = {"example_gen": "ingest", "statistics_gen": "statistics", "trainer": "train"}
     verb |= {"schema_gen": "schema"}
-    verb |= {"evaluator": "evaluate", "exporter": "export", "infra_validator": "verify"}
+    verb |= {"evaluator": "evaluate", "infra_validator": "verify"}
     name = verb[step]
     return Verb(
         summary,
@@ -152,7 +165,6 @@ VERBS = {
     "schema": _recipe_verb("schema_gen", "infer what the records must look like", FOLDER),
     "train": _recipe_verb("trainer", "train a network; run again to resume", f"{FOLDER} --json"),
     "evaluate": _recipe_verb("evaluator", "metrics, report and the gate's verdict", FOLDER),
-    "export": _recipe_verb("exporter", "write the SavedModel", f"{VOC} --dry_run"),
     "verify": _recipe_verb("infra_validator", "serve the export and send real requests", FOLDER),
     "push": Verb(
         "push the blessed model as the next version, or go back to the version before",

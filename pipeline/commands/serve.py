@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from absl import flags
 
-from convoy.pipeline.commands import json_logs
+from convoy.pipeline.commands import json_logs, recipes
 from convoy.pipeline.commands.verb import Verb, set_up_logs
 from convoy.pipeline.errors import UsageError
 from convoy.serving.limits import Limits
@@ -42,23 +42,25 @@ def _flags(values: flags.FlagValues) -> None:
 def _run(words: list[str], values: flags.FlagValues, _: list[str]) -> dict:
     config = values.model_config_file
     if len(words) != (0 if config else 1):
-        raise UsageError("expected one model folder, or --model_config_file")
+        raise UsageError("expected one run or model folder, or --model_config_file")
     if config and (values.name or values.versions != "latest"):
         raise UsageError("--name and --versions: the model config file says both; leave them out")
     if values.model_config_file_poll_wait_seconds and not config:
         raise UsageError("--model_config_file_poll_wait_seconds needs --model_config_file")
+    from convoy.pipeline.tools import served_folder
     from convoy.serving import server
 
     set_up_logs(max(values.verbosity, 0))  # which versions come and go is worth a line
     if values.log_format == "json":
         json_logs.set_up()
+    given = None if config else served_folder.of(words[0], values.versions, recipes.say)
     server.serve(
-        *words,
+        given and given.base,
         name=values.name,
         host=values.host,
         port=values.port,
         rest_api_port=values.rest_api_port,
-        versions=values.versions,
+        versions=given.versions if given else values.versions,
         config_file=config,
         config_poll_s=values.model_config_file_poll_wait_seconds,
         ssl_config_file=values.ssl_config_file,
@@ -75,7 +77,7 @@ def _run(words: list[str], values: flags.FlagValues, _: list[str]) -> dict:
 
 VERB = Verb(
     "serve pushed models by TF Serving's gRPC and REST protocols",
-    "DIR [--port N] [--rest_api_port N]",
+    "RUN|DIR [--port N] [--rest_api_port N]",
     (
         "convoy serve served/digits --port 9500 --versions all",
         "convoy serve --model_config_file models.config",

@@ -17,13 +17,14 @@ from convoy.models import tasks
 from convoy.models.spec import Preprocess
 from convoy.pipeline.artifacts import write_json
 from convoy.pipeline.config import Export, Recipe, Section
+from convoy.pipeline.evaluation import operating
 from convoy.pipeline.networks import network
 from convoy.serving.export import export
 from convoy.serving.questions import Question
 
 INPUTS = {"examples": "example_gen", "model": "trainer", "evaluation": "evaluator"}
 # The numbers alone: another comparison by the gate is no reason to export anew.
-BY_CONTENT = {"evaluation": ("metrics.json",)}
+BY_CONTENT = {"evaluation": ("metrics.json", operating.FILE)}
 SOURCE = "source.json"
 SAMPLES = 8  # pictures or sentences for measuring, comparing and warming up
 
@@ -62,6 +63,8 @@ def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Pat
     # Which training and export this is: a later run knows its own among the pushed ones.
     source = {"trainer": inputs["model"].name, "export": workdir.name.removesuffix(".partial")}
     write_json(model / "assets.extra" / SOURCE, source)
+    points = json.loads((inputs["evaluation"] / operating.FILE).read_text())
+    write_json(model / "assets.extra" / operating.FILE, points)
 
 
 def _input_size(preprocess) -> tuple[int | None, ...]:

@@ -40,15 +40,21 @@ def decide(
     if value is None:
         if metric not in metrics:
             listed = ", ".join(k for k, v in metrics.items() if _number(v) is not None) or "none"
-            return Verdict(False, [f"The evaluation has no metric {metric!r}; it has: {listed}."])
-        return Verdict(False, [f"{metric} is {metrics[metric]!r}, not a finite number."])
+            return Verdict(
+                False,
+                [f"The evaluation has no metric {metric!r} (evaluate.metric); it has: {listed}."],
+            )
+        return Verdict(
+            False, [f"{metric} is {metrics[metric]!r}, not a finite number (evaluate.metric)."]
+        )
     against, in_favour = [], []
     if threshold is not None:
         if value >= threshold - ROUNDING:
             in_favour.append(f"{metric} {value:.4f} reaches the threshold {threshold:.4f}.")
         else:
             against.append(
-                f"{metric} {value:.4f} is below the threshold {threshold:.4f} (evaluate.threshold)."
+                f"{metric} {value:.4f} is below the threshold {threshold:.4f} (evaluate.threshold: "
+                f"{math.floor(value * 1e4) / 1e4:.4f} would let it pass)."
             )
     else:
         in_favour.append(f"{metric} is {value:.4f}; no threshold is set.")
@@ -65,7 +71,11 @@ def decide(
         if value >= old + min_gain - ROUNDING:
             in_favour.append(f"{change}; {requirement}.")
         else:
-            against.append(f"{change} is not enough; {requirement}.")
+            passing = math.floor((value - old) * 1e4) / 1e4
+            against.append(
+                f"{change} is not enough; {requirement} (evaluate.min_gain: {passing:.4f} would "
+                "let it pass)."
+            )
     gain = None if old is None else value - old
     return Verdict(not against, against + in_favour, gain)
 

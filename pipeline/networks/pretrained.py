@@ -170,8 +170,13 @@ def class_names() -> list[str]:
 
 def _fetched(address: str) -> pathlib.Path:
     file = published(address)
-    folder = cache() / "weights" / hashlib.sha256(file.urls[0].encode()).hexdigest()[:12]
-    return fetch.fetch_file(file, folder)
+    return fetch.fetch_file(file, kept(file).parent)
+
+
+def kept(file: File) -> pathlib.Path:
+    """Where a file of weights lies once it was fetched."""
+    folder = hashlib.sha256(file.urls[0].encode()).hexdigest()[:12]
+    return cache() / "weights" / folder / file.name
 
 
 def published(address: str) -> File:

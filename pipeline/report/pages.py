@@ -26,7 +26,10 @@ def render(template: str, **content: Any) -> str:
 
 
 def number(value: Any) -> Any:
-    """Integers whole, other numbers with four digits, None and NaN as a dash, text as it is."""
+    """Integers whole, other numbers with about four digits, None and NaN as a dash, text as it is.
+
+    Parts of one, as most metrics are, have four decimals; 28.13, 412.5 and 12,345 have fewer.
+    """
     if value is None or value != value:
         return "–"
     if isinstance(value, bool):
@@ -34,7 +37,11 @@ def number(value: Any) -> Any:
     if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, float):
-        return f"{value:.4f}" if 1e-3 <= abs(value) < 1e6 or value == 0 else f"{value:.3g}"
+        size = abs(value)
+        if not 1e-3 <= size < 1e9 and value != 0:
+            return f"{value:.3g}"
+        decimals = 4 if size < 10 else 2 if size < 100 else 1 if size < 1000 else 0
+        return f"{value:,.{decimals}f}"
     return value
 
 

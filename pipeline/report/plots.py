@@ -32,7 +32,8 @@ __all__ = [  # pictures come from overlay.py; who plots needs both
     "sheet",
     "training_curves",
 ]
-NOT_CURVES = ("kind", "step", "epoch", "images_per_s", "seconds")
+NOT_CURVES = ("kind", "step", "epoch", "images_per_s", "seconds", "stage")
+CURVES = 6  # at most in a plot; more cannot be told apart
 
 
 def png(figure: Figure, dpi: int = 110) -> bytes:
@@ -46,7 +47,7 @@ def png(figure: Figure, dpi: int = 110) -> bytes:
 def pr_curves(curves: Sequence[Curve], labels: Sequence[str]) -> Figure:
     """Precision over recall of each class with objects, and their mean; AP is the area (VOC).
 
-    More than 20 classes: the 10 best and the 10 worst by AP.
+    More than 5 classes: the 3 best and the 2 worst by AP.
     """
     shown = [
         (ap_area(curve.recall, curve.precision), k, curve)
@@ -59,9 +60,9 @@ def pr_curves(curves: Sequence[Curve], labels: Sequence[str]) -> Figure:
     figure = Figure(figsize=(9, 5), layout="constrained")
     axes = figure.add_subplot()
     title = "Precision and recall"
-    if len(shown) > 20:
-        title += f" (10 best and 10 worst of {len(shown)} classes)"
-    for ap, k, curve in shown if len(shown) <= 20 else shown[:10] + shown[-10:]:
+    if len(shown) >= CURVES:
+        title += f" (3 best and 2 worst of {len(shown)} classes)"
+    for ap, k, curve in shown if len(shown) < CURVES else shown[:3] + shown[-2:]:
         axes.plot(
             grid,
             _envelope(curve, grid),
@@ -125,17 +126,18 @@ def confusion_matrix(confusion: Confusion | np.ndarray, labels: Sequence[str] = 
     return figure
 
 
-def training_curves(rows: Sequence[Mapping[str, Any]]) -> Figure:
+def training_curves(rows: Sequence[Mapping[str, Any]], without: Sequence[str] = ()) -> Figure:
     """Losses, validation metrics and learning rate over the steps.
 
     rows: the lines of metrics.jsonl, {"kind": "train" | "val", "step": .., name: number, ..}.
-    A validation row's names that hold "loss" are drawn with the losses. Null is a gap.
+    A validation row's names that hold "loss" are drawn with the losses. Null is a gap. Of more than
+    6 lines the sums of losses and the first of the others are drawn. without: names that are not.
     """
     series: dict[str, dict[str, list[tuple[float, float]]]] = {"loss": {}, "metric": {}, "lr": {}}
     for row in rows:
         train = row.get("kind", "train") == "train"
         for name, value in row.items():
-            if name in NOT_CURVES or isinstance(value, (str, bool, dict, list)):
+            if name in (*NOT_CURVES, *without) or isinstance(value, (str, bool, dict, list)):
                 continue
             panel = "lr" if name == "lr" else "loss" if train or "loss" in name else "metric"
             name = name if train else f"val {name}" if panel == "loss" else name
@@ -144,9 +146,14 @@ def training_curves(rows: Sequence[Mapping[str, Any]]) -> Figure:
     for lines in series.values():
         for name in [name for name, points in lines.items() if np.isnan(points).all(axis=0)[1]]:
             del lines[name]
+    titles = {"loss": "Loss", "metric": "Validation", "lr": "Learning rate"}
+    for panel, lines in series.items():
+        if len(lines) > CURVES:
+            titles[panel] += f" ({CURVES} of {len(lines)} curves)"
+            kept = sorted(lines, key=lambda name: name.removeprefix("val ") != "loss")[:CURVES]
+            series[panel] = {name: lines[name] for name in kept}
     panels = [name for name, lines in series.items() if lines] or ["loss"]
     figure = Figure(figsize=(9, 2.6 * len(panels) + 0.4), layout="constrained")
-    titles = {"loss": "Loss", "metric": "Validation", "lr": "Learning rate"}
     all_axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
     for axes, panel in zip(all_axes, panels, strict=True):
         for n, (name, points) in enumerate(series[panel].items()):

@@ -28,8 +28,12 @@ def write_summary(
     manifest = json.loads((examples / "manifest.json").read_text())
     run = json.loads((model / "run.json").read_text())
     lines = (model / "metrics.jsonl").read_text().splitlines()
+    # Of five classes or fewer each is among the best five.
+    certain = ("top5",) if len(metrics["per_class"]) <= 5 else ()
     figures = {
-        "Training": plots.png(plots.training_curves([json.loads(line) for line in lines])),
+        "Training": plots.png(
+            plots.training_curves([json.loads(line) for line in lines], without=certain)
+        ),
         "Classes in the records": plots.png(plots.class_histogram(_histogram(manifest))),
     }
     write_report(
@@ -37,7 +41,11 @@ def write_summary(
         Parts(
             title=title,
             verdict=verdict,
-            metrics={k: v for k, v in metrics.items() if v is None or isinstance(v, (int, float))},
+            metrics={
+                k: v
+                for k, v in metrics.items()
+                if k not in certain and (v is None or isinstance(v, (int, float)))
+            },
             per_class=metrics["per_class"],
             manifest=manifest,
             figures={**figures, **shown.figures},

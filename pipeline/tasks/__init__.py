@@ -11,7 +11,8 @@ show(metrics, numbers, pairs)   the report's part: charts of the metrics, the pa
 row(answer)                 a line of predictions.jsonl
 named(answer)               the same for people's JSON: classes by name, nothing rounded
 summary(answer)             a few words: "cat 0.93"; "" where only a drawing says it
-draw(image, answer, score)  the picture with its answer, detections from `score` on; not of text
+found(answer, score)        of answers that are objects: how many there are from `score` on
+draw(image, answer, score)  the picture with its answer, objects from `score` on; not of text
 files(answer)               of answers that are pictures: {folder: PNG} that go beside the drawing
 
 What `convoy predict` draws, writes and says has "class_names" [K], where the answer itself has

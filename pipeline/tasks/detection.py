@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from convoy.pipeline.evaluation import confusion, voc
+from convoy.pipeline.evaluation import confusion, operating, voc
 from convoy.pipeline.evaluation.coco import CocoEvaluation
 from convoy.pipeline.evaluation.kinds import KINDS, Kinds
 from convoy.pipeline.evaluation.matching import Matching, check_classes
+from convoy.pipeline.evaluation.operating import SCORE
 from convoy.pipeline.evaluation.records import detections_of
 from convoy.pipeline.report import overlay, plots
 from convoy.pipeline.report.chosen import EvenlySpread as Chosen
 from convoy.pipeline.tasks import Shown
 
-__all__ = ["Chosen", "Metrics", "draw", "named", "row", "show", "summary"]
-SCORE = 0.5  # of the confusion matrix and the gallery, where no operating point is known
+__all__ = ["SCORE", "Chosen", "Metrics", "draw", "found", "named", "row", "show", "summary"]
 
 
 class Metrics:
@@ -81,11 +81,21 @@ def summary(answer) -> str:
     return ""
 
 
+def found(answer, score) -> int:
+    return int(kept(answer, score).sum())
+
+
+def kept(answer, score) -> np.ndarray:
+    """[D] bool: detections from `score` on, or from their class's own."""
+    count = int(answer["num_detections"])
+    return operating.kept(answer["scores"][:count], answer["class_names"][:count], score)
+
+
 def draw(image, answer, score):
     detections, names = detections_of("", answer), _names(answer)
     labels = sorted(set(names))
     classes = np.array([labels.index(name) for name in names], np.int64)
-    shown = detections.scores >= score
+    shown = kept(answer, score)
     boxes, scores = detections.boxes[shown], detections.scores[shown]
     return overlay.draw(image, boxes, classes[shown], scores, labels)
 

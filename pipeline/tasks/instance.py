@@ -14,9 +14,9 @@ from convoy.pipeline.evaluation.records import detections_of
 from convoy.pipeline.report import overlay
 from convoy.pipeline.report.chosen import EvenlySpread as Chosen
 from convoy.pipeline.tasks import Shown, detection
-from convoy.pipeline.tasks.detection import summary
+from convoy.pipeline.tasks.detection import SCORE, found, summary
 
-__all__ = ["Chosen", "Metrics", "draw", "named", "row", "show", "summary"]
+__all__ = ["SCORE", "Chosen", "Metrics", "draw", "found", "named", "row", "show", "summary"]
 STRENGTH = 0.5  # of an object's colour over the picture
 
 
@@ -68,7 +68,7 @@ def show(metrics, numbers, pairs) -> Shown:
     """A detector's part with pictures of masks: of the truth, and of what was found."""
     shown = detection.show(metrics.boxes, numbers, [])
     gallery = [_page(sample, answer) for sample, answer in pairs]
-    note = f"True masks on the left; on the right detections from a score of {detection.SCORE} on."
+    note = f"True masks on the left; on the right detections from a score of {SCORE} on."
     return Shown(shown.figures, gallery, note, points=shown.points, tables=shown.tables)
 
 
@@ -77,18 +77,18 @@ def _page(sample, answer) -> Image.Image:
     truth = [coco_mask.decode(mask).astype(bool) for mask in truth_masks(sample)]
     page = Image.new("RGB", (2 * picture.width + 8, picture.height), overlay.PAPER)
     page.paste(Image.fromarray(_colored(picture, truth)), (0, 0))
-    found = draw(picture, answer, detection.SCORE)
+    found = draw(picture, answer, SCORE)
     page.paste(found.resize(picture.size), (picture.width + 8, 0))
     page.thumbnail((overlay.CELL_PX, overlay.CELL_PX))
     return overlay.caption(page, sample.source_id)
 
 
-def _tinted(picture: Image.Image, answer, score: float) -> np.ndarray:
+def _tinted(picture: Image.Image, answer, score) -> np.ndarray:
     detections = detections_of("", answer)
     size = (picture.height, picture.width)
-    rows = zip(answer["masks"], detections.boxes, detections.scores, strict=False)
+    rows = zip(answer["masks"], detections.boxes, detection.kept(answer, score), strict=False)
     # The best last, over the others.
-    found = [paste(mask, box, size) for mask, box, value in rows if value >= score]
+    found = [paste(mask, box, size) for mask, box, shown in rows if shown]
     return _colored(picture, found[::-1])
 
 

@@ -13,7 +13,7 @@ from convoy.pipeline.report import overlay, plots, skeletons
 from convoy.pipeline.report.chosen import WorstFirst
 from convoy.pipeline.tasks import Shown
 
-__all__ = ["Chosen", "Metrics", "draw", "named", "row", "show", "summary"]
+__all__ = ["SCORE", "Chosen", "Metrics", "draw", "found", "named", "row", "show", "summary"]
 SCORE = 0.3  # from which the report draws
 
 
@@ -78,8 +78,11 @@ def named(answer) -> dict:
 
 
 def summary(answer) -> str:
-    count = int(answer["num_people"])
-    return f"{count} found" if count != 1 or answer["keypoints"].shape[0] > 1 else ""
+    return ""
+
+
+def found(answer, score) -> int:
+    return len(_above(answer, score))
 
 
 def draw(image, answer, score):

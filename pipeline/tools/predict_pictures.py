@@ -1,20 +1,21 @@
-"""`convoy predict`: a pushed model on pictures; draws its answers and writes them as JSON.
+"""`convoy predict`: an exported model on pictures; draws its answers and writes them as JSON.
 
 Of a model for sentences: on sentences, or on the lines of text files; of one for signals: on sounds
-and series in files. How a picture is seen in
-tiles or in several views: pipeline/evaluation/views.py.
+and series in files. What may be meant by the model: exported.py, by the pictures: asked.py. How a
+picture is seen in tiles or in several views: pipeline/evaluation/views.py.
 """
 
 from __future__ import annotations
 
 import io
 import itertools
-import json
+import math
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import PIL.Image
+from absl import logging
 
 from convoy.data import frames, labels
 from convoy.data.images.images import load, upright
@@ -27,7 +28,8 @@ from convoy.models.tasks import row as table_row
 from convoy.pipeline import tasks
 from convoy.pipeline.artifacts import write_json
 from convoy.pipeline.errors import UsageError
-from convoy.pipeline.evaluation import views
+from convoy.pipeline.evaluation import operating, views
+from convoy.pipeline.tools import asked, exported
 from convoy.pipeline.tools.predicted import LABELS, PREDICTIONS
 from convoy.serving import client
 from convoy.serving.questions import Question
@@ -37,19 +39,28 @@ def run(
     model: str,
     words: Sequence[str],
     output: pathlib.Path,
-    score: float,
+    score: float | None,
     tell: Callable[[str], None],
+    note: Callable[[str], None] = lambda _: None,
     **seen,
 ) -> list[dict]:
     """One row per picture: {"image", "picture", ...answer} or {"image", "error"}.
 
     One row per sentence: {"text": ..., "class", "scores"}; per signal {"signal": path, ...}. `tell`
-    gets a line of each for people; detections are drawn from `score` on. seen: `tiles` and
-    `tta`, as `opened` takes them.
+    gets a line of each for people, and `note` what concerns the model. Objects are drawn, and
+    counted as "found", from `score` on; None = from each class's own (evaluation/operating.py).
+    seen: `tiles` and `tta`, as `opened` takes them.
     """
-    task, answer = opened(pathlib.Path(model), **seen)
-    want = wanted_by(pathlib.Path(model))
+    folder = exported.find(model, note)
+    task, answer = opened(folder, **seen)
+    want = wanted_by(folder)
     module, request = tasks.of(task), table_row(task).request
+    counts = hasattr(module, "found")
+    if score is not None and not counts:
+        raise UsageError(f"--score is for models that find objects, this one is for {task}")
+    if score is None and counts:
+        score = operating.of(folder) or module.SCORE
+    words = asked.expand(words, request, asked.drawn_before(output))
     output.mkdir(parents=True, exist_ok=True)
 
     def answered_picture(path: str, target: pathlib.Path, beside) -> tuple[dict, str]:
@@ -58,12 +69,16 @@ def run(
         answered = answer(picture, beside)
         module.draw(picture, answered, score).save(target)
         row = {request: str(pathlib.Path(path)), "picture": str(target), **module.named(answered)}
+        said = module.summary(answered)
+        if counts:
+            row["found"] = module.found(answered, score)
+            said = f"{row['found']} found"
         for folder, content in module.files(answered).items() if hasattr(module, "files") else ():
             beside = output / folder / target.name
             beside.parent.mkdir(exist_ok=True)
             beside.write_bytes(content)
             row[folder] = str(beside)
-        return row, f"{module.summary(answered)} {target}".strip()
+        return row, f"{said} {target}".strip()
 
     def answered_sentence(sentence: str) -> tuple[dict, str]:
         answered = answer(sentence.encode())
@@ -103,8 +118,28 @@ def run(
         if not rows:
             raise ValueError("expected sentences, or text files that hold some; all are empty")
     write_json(output / PREDICTIONS, rows)
-    labels.write(output / LABELS, client.labels_of(model))
+    labels.write(output / LABELS, client.labels_of(folder))
+    if counts:
+        _tell_found(rows, score, tell)
     return rows
+
+
+def _tell_found(rows: list[dict], score: operating.Score, tell: Callable[[str], None]) -> None:
+    """How many objects there are in all, and where nothing was found."""
+    asked_of = [row for row in rows if "found" in row]
+    total, empty = sum(row["found"] for row in asked_of), [r for r in asked_of if not r["found"]]
+    line = f"{total} found in {len(asked_of)} pictures from score {operating.said(score)} on"
+    if empty and total:
+        line += f"; nothing in {len(empty)} of them"
+    tell(line)
+    if asked_of and not total:
+        lists = [row.get(name, []) for row in rows for name in ("detections", "people")]
+        best = max((each["score"] for found in lists for each in found), default=None)
+        if best is None:
+            tell("the model answers no object at any score")
+        else:
+            lower = math.floor(best * 100) / 100
+            tell(f"the best score among all answers is {best:.3f}: --score {lower:g} draws it")
 
 
 def answers(
@@ -117,9 +152,11 @@ def answers(
     if isinstance(inputs, (str, bytes, pathlib.Path)):
         raise ValueError(f"inputs: expected a list of them, got the one {str(inputs)[:60]!r}")
     tile = views.tile(*tiles) if tiles else None
-    task, answer = opened(served(pathlib.Path(model)), tile, views.check_words(tta))
-    want = wanted_by(served(pathlib.Path(model)))
+    folder = exported.find(model, logging.info)
+    task, answer = opened(folder, tile, views.check_words(tta))
+    want = wanted_by(folder)
     request = table_row(task).request
+    inputs = asked.expand(inputs, request)
     rows = []
     for index, item in enumerate(inputs):
         beside = [inputs[place] for place in frames.neighbours(index, len(inputs))]
@@ -220,12 +257,6 @@ def _check(flag: str, task: str, of: str) -> None:
         views.check_task(task, of)
     except ValueError as error:
         raise UsageError(f"--{flag} {error}") from None
-
-
-def served(path: pathlib.Path) -> pathlib.Path:
-    """A model's folder: itself, or the one that a run's result names."""
-    result = path / "result.json"
-    return pathlib.Path(json.loads(result.read_text())["model_dir"]) if result.exists() else path
 
 
 def _places(pictures: Sequence[str], output: pathlib.Path) -> Iterator[tuple[str, pathlib.Path]]:

@@ -87,7 +87,7 @@ def test_super_resolution(tmp_path):
             np.testing.assert_array_equal(other, answers[0])
     (tmp_path / "a.png").write_bytes(samples[0].image)
     (row,) = predict_pictures.run(
-        str(job.model_dir), [str(tmp_path / "a.png")], tmp_path / "out", 0.5, lambda line: None
+        str(job.model_dir), [str(tmp_path / "a.png")], tmp_path / "out", None, lambda line: None
     )
     np.testing.assert_array_equal(Image.open(row["restored"]), three[0][0])
     assert (row["height"], row["width"]) == three[0][0].shape[:2]
@@ -124,7 +124,7 @@ def test_deblurring_of_a_film(tmp_path):
         for other in answers[1:]:
             np.testing.assert_array_equal(other, answers[0])
     paths = [str(tmp_path / "data/val/blur" / f"{k}.png") for k in range(3)]
-    rows = predict_pictures.run(str(job.model_dir), paths, tmp_path / "o", 0.5, lambda line: None)
+    rows = predict_pictures.run(str(job.model_dir), paths, tmp_path / "o", None, lambda line: None)
     # The middle one has the same neighbours as in the records; an end has its own repeated.
     for row, expected in zip(rows, three[0], strict=True):
         found = np.asarray(Image.open(row["restored"]), np.int16)

@@ -89,7 +89,7 @@ def test_every_way_of_asking_gives_the_same_map(job, result, tmp_path):
     (tmp_path / "a.png").write_bytes(pictures[2])
     said: list[str] = []
     asked = [str(tmp_path / "a.png"), str(tmp_path / "none.png")]
-    rows = predict_pictures.run(str(job.model_dir), asked, tmp_path / "out", 0.5, said.append)
+    rows = predict_pictures.run(str(job.model_dir), asked, tmp_path / "out", None, said.append)
     np.testing.assert_array_equal(Image.open(rows[0]["label_maps"]), maps[2])
     assert Image.open(rows[0]["picture"]).size == (100, 240)
     assert sum(rows[0]["classes"].values()) == pytest.approx(1.0)

@@ -1,5 +1,6 @@
 import dataclasses
 import math
+import re
 
 import pytest
 
@@ -37,7 +38,9 @@ def test_unusable_metric_is_refused(value):
 def test_unknown_metric_is_refused_and_names_the_known():
     verdict = decide({"AP": 0.1, "AP50": 0.2, "per_class": {}}, "AP60", None)
     assert not verdict.blessed
-    assert verdict.reasons == ["The evaluation has no metric 'AP60'; it has: AP, AP50."]
+    assert verdict.reasons == [
+        "The evaluation has no metric 'AP60' (evaluate.metric); it has: AP, AP50."
+    ]
 
 
 @pytest.mark.parametrize("old", [{}, {"AP50": None}, {"AP50": math.nan}])
@@ -51,7 +54,7 @@ def test_reasons_name_the_numbers_and_refusals_come_first():
     verdict = decide({"AP50": 0.45}, "AP50", 0.4, {"AP50": 0.5}, 0.01)
     assert verdict.reasons == [
         "AP50 0.4500 against 0.5000 of the pushed model (-0.0500) is not enough; "
-        "a gain of at least 0.0100 is asked for.",
+        "a gain of at least 0.0100 is asked for (evaluate.min_gain: -0.0500 would let it pass).",
         "AP50 0.4500 reaches the threshold 0.4000.",
     ]
     with pytest.raises(dataclasses.FrozenInstanceError):
@@ -66,3 +69,17 @@ def test_the_gain_over_the_pushed_model():
     assert gain({"AP50": 1.0}) == -0.25
     assert gain(None) is gain({"AP50": None}) is None
     assert "No other model is pushed" in str(decide({"AP50": 0.75}, "AP50"))
+
+
+@pytest.mark.parametrize(("value", "threshold"), [(0.45678, 0.5), (0.1, 0.99), (0.0, 0.3)])
+def test_a_refusal_names_a_value_that_passes(value, threshold):
+    told = re.search(
+        r"evaluate.threshold: ([0-9.]+) would", str(decide({"m": value}, "m", threshold))
+    )
+    assert decide({"m": value}, "m", float(told[1])).blessed
+    old = {"m": value + 0.12345}
+    told = re.search(
+        r"evaluate.min_gain: (-?[0-9.]+) would", str(decide({"m": value}, "m", None, old))
+    )
+    assert float(told[1]) == pytest.approx(-0.1235)
+    assert decide({"m": value}, "m", None, old, float(told[1])).blessed

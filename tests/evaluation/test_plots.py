@@ -77,6 +77,30 @@ def test_training_curves_sort_names_into_panels():
     assert rate.lines[0].get_ydata().tolist() == [0.1, 0.05]
 
 
+def test_training_curves_are_few():
+    """Sums of losses stay, a stage is no loss, and a certain top5 is no curve."""
+    losses = {f"head{n}": 1.0 for n in range(9)}
+    rows = [
+        {"kind": "train", "step": 1, **losses, "loss": 9.0, "stage": 1, "lr": 0.1},
+        {"kind": "val", "step": 1, "top1": 0.5, "top5": 1.0, "loss": 3.0},
+    ]
+    loss, validation, _ = plots.training_curves(rows, without=("top5",)).axes
+    names = [line.get_label() for line in loss.lines]
+    assert names == ["loss", "val loss", "head0", "head1", "head2", "head3"]
+    assert loss.get_title(loc="left") == "Loss (6 of 11 curves)"
+    assert [line.get_label() for line in validation.lines] == ["top1"]
+
+
+def test_of_many_classes_the_best_and_worst_curves_are_drawn():
+    def curve(k):
+        return Curve(np.full(1, 1 - k / 10), np.ones(1), np.ones(1), 1)
+
+    axes = plots.pr_curves([curve(k) for k in range(8)], "abcdefgh").axes[0]
+    names = [line.get_label().split()[0] for line in axes.lines]
+    assert names == ["a", "b", "c", "g", "h", "mean"]
+    assert len(plots.pr_curves([curve(k) for k in range(5)], "abcde").axes[0].lines) == 6
+
+
 def test_class_histogram_stacks_splits():
     figure = plots.class_histogram({"train": {"cat": 3, "dog": 5}, "val": {"cat": 1}})
     axes = figure.axes[0]

@@ -112,6 +112,17 @@ def test_numbers_and_counts_are_shown():
     assert "AP50 0.6100 reaches the threshold 0.5000." in text
 
 
+def test_pictures_and_curves_come_before_numbers_and_facts_are_folded():
+    checker = _check(render(_full()))
+    assert checker.ids == [
+        "gallery", "charts", "metrics", "classes", "errors", "data", "recipe", "environment",
+    ]  # fmt: skip
+    assert checker.tags.count("details") == checker.tags.count("summary") == 3
+    document = render(_full())
+    assert document.index('id="errors"') < document.index("<details>")
+    assert document.index("<details>") < document.index("schema_version")
+
+
 def test_absent_parts_are_left_out():
     checker = _check(render(Parts()))
     assert "section" not in checker.tags
@@ -211,7 +222,12 @@ def test_a_page_without_what_it_shows_is_an_error(tmp_path):
         (0.0, "0.0000"),
         (0.5, "0.5000"),
         (0.00012345, "0.000123"),
-        (1234567.0, "1.23e+06"),
+        (1.0, "1.0000"),
+        (-9.87654, "-9.8765"),
+        (28.1267, "28.13"),
+        (412.46, "412.5"),
+        (1234567.0, "1,234,567"),
+        (2e12, "2e+12"),
         ("a", "a"),
     ],
 )

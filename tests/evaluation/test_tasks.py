@@ -35,7 +35,8 @@ def test_every_task_of_the_table_is_here():
         expected = {"Chosen", "Metrics", "draw", "named", "row", "summary", "show"}
         assert ("labels_of" in public) == (not TASKS[name].label_map)
         undrawn = {"draw"} if name in ("text", "signals") else set()
-        assert public - {"files", "labels_of"} == expected - undrawn
+        objects = {"SCORE", "found"} if name in ("detection", "instance", "pose") else set()
+        assert public - {"files", "labels_of"} == (expected | objects) - undrawn
 
 
 ROWS = {
@@ -129,7 +130,7 @@ SAID = {
     "restoration": "80x60 px",
     "attributes": "size=large, legs=six",
     "captioning": "a bee on a flower",
-    "pose": "2 found",
+    "pose": "",
 }
 
 
@@ -161,6 +162,10 @@ def test_detections_are_drawn_from_a_score_on():
 
     assert not changed(0.9).any()
     some, both = changed(0.5), changed(0.2)
+    assert [detection.found(ANSWERS["detection"], score) for score in (0.9, 0.5, 0.2)] == [0, 1, 2]
+    own = {"bee": 0.88, "cat": 0.25}  # of each class; the other classes: 0.5
+    assert detection.kept(ANSWERS["detection"], own).tolist() == [False, True]
+    assert detection.kept(ANSWERS["detection"], {"cat": 0.26}).tolist() == [True, False]
     assert some[49, 10:50].all()  # the lower edge of the first box
     assert not some[0:8, 0].any()
     assert both[0:8, 0].all()  # the left edge of the second
@@ -175,6 +180,7 @@ def test_people_are_drawn_from_a_score_on():
 
     assert not changed(0.9).any()
     one, both = changed(0.5), changed(0.2)
+    assert [pose.found(ANSWERS["pose"], score) for score in (0.9, 0.5, 0.2)] == [0, 1, 2]
     assert [one[12, 20], one[30, 11], one[40, 41]] == [True] * 3
     assert not one[5, 70]
     assert both[5, 70]

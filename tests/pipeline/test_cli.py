@@ -105,8 +105,8 @@ def test_models(capfd):
         (["validate"], 2, "expected a recipe file, or --records DIR --output DIR"),
         (["validate", "--records", "nowhere", "-o", "out"], 1, "run `convoy ingest` first"),
         (["ingest", "--input", "nowhere", "--output", "out"], 2, "nowhere: no such folder or"),
-        (["predict", "model"], 2, "expected a model folder and at least one picture"),
-        (["serve"], 2, "expected one model folder"),
+        (["predict", "model"], 2, "expected a run or a model, and at least one picture"),
+        (["serve"], 2, "expected one run or model folder"),
     ],
 )
 def test_errors_have_a_code_and_a_json_line(capfd, words, code, message):

@@ -314,7 +314,7 @@ def test_a_file_without_the_last_layer_explains_nothing(photograph, tmp_path):
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
-        (["resnet18"], 2, "expected a folder of trained weights"),
+        (["resnet18"], 2, "expected a run or a model"),
         (["resnet18", "PHOTO", "-o", "OUT"], 1, "resnet18 is a network's name"),
         (["nowhere", "PHOTO", "-o", "OUT"], 1, "nowhere: no such folder"),
         (["TRAINED", "PHOTO", "-o", "OUT", "--random"], 1, "--random: expected a network's name"),

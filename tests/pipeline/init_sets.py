@@ -45,10 +45,10 @@ def maps(top: pathlib.Path) -> None:
 
 
 def keypoints(top: pathlib.Path) -> None:
-    for split, count in (("training", 8), ("test", 4)):
+    for start, (split, count) in enumerate((("training", 8), ("test", 4))):
         lines = ["file,left_eye_x,left_eye_y,right_eye_x,right_eye_y,nose_x,nose_y"]
         for n in range(count):
-            photo(top / split / f"{n}.jpg", n, (64, 64))
+            photo(top / split / f"{n}.jpg", 100 * start + n, (64, 64))
             lines.append(f"{n}.jpg,40,{20 + n},20,{20 + n},30,35")
         (top / f"{split}_frames_keypoints.csv").write_text("\n".join(lines) + "\n")
 

@@ -26,6 +26,7 @@ PLACES = (
         )
     ),
     "pipeline/tasks/",
+    "pipeline/tools/init/",  # which task data fits, and a table of what to begin with for each
 )
 # The same word for something else.
 OTHERS = {
@@ -39,6 +40,9 @@ OTHERS = {
     "data/sources/tfds.py": "a field of the sample",
     "pipeline/commands/doctor.py": "the name of a key",
     "pipeline/components/example_validator.py": "a field of the annotation",
+    "pipeline/commands/serve.py": "a form of logs",
+    "serving/servable.py": "TensorFlow Serving's word for a kind of call",
+    "pipeline/tools/asked.py": "a request",
     "pipeline/tools/preview.py": "a field of the annotation",
     "data/sources/datumaro.py": "a key of Datumaro's JSON",
     "pipeline/components/example_gen.py": "a key of a recipe's data",

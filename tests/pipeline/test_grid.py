@@ -111,7 +111,7 @@ def test_the_page_and_the_table(tmp_path):
     assert told == {"recipe": "small", "metric": "AP50", "time_only": False, "rows": rows}
     lines = grid.text(rows, grid.columns_of(one, False)).splitlines()
     assert lines[0].split()[:3] == ["combination", "AP50", "ms"]
-    assert lines[1].split()[:5] == ["a", "+", "x", "0.5000", "10.0000"]
+    assert lines[1].split()[:5] == ["a", "+", "x", "0.5000", "10.00"]
     assert lines[-1] == "b + <y>: <y> has no maps"
     grid._write(one, tmp_path / "timed", [*ROWS, failed], time_only=True)
     assert "Weights are random" in (tmp_path / "timed" / "grid.html").read_text()

@@ -73,6 +73,10 @@ class Repaired:
         """Names."""
         return self.data.listing.actions
 
+    def scores(self, sample: Sample) -> list[float]:
+        """None: people said what is there."""
+        return []
+
     def samples(self, split: str) -> Iterator[Sample]:
         """The repaired ones, one after the other; lists what it changes."""
         references = []

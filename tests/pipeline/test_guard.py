@@ -55,12 +55,14 @@ def wait_for(condition, seconds: float) -> None:
 def test_the_program_and_its_child_end_with_the_caller(tmp_path, kind, manner):
     file = tmp_path / "numbers"
     command = [sys.executable, "-c", CALLER, PROGRAM, str(file), manner]
-    # A shell's background job ignores SIGINT, and what it starts does, too.
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    # A shell's background job ignores SIGINT, and what it starts does, too; Dagster then SIGTERM.
+    usual = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+    before = {number: signal.signal(number, handler) for number, handler in usual.items()}
     try:
         caller = subprocess.Popen(command, cwd=ROOT)
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
     wait_for(file.exists, 60)
     numbers = [int(number) for number in file.read_text().split()]
     assert all(map(runs, numbers))

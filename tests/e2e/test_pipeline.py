@@ -5,8 +5,8 @@ from __future__ import annotations
 import io
 import json
 import pathlib
-import signal
 import re
+import signal
 
 import numpy as np
 import pytest

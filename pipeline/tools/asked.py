@@ -12,6 +12,7 @@ from convoy.data import frames
 from convoy.data.files import files
 from convoy.data.signals import series
 from convoy.pipeline.errors import UsageError
+from convoy.pipeline.tools.predicted import PREDICTIONS
 
 KINDS: dict[str, Callable[[str], bool]] = {  # of a request: which files of a folder are meant
     "image": files.is_picture,
@@ -47,7 +48,7 @@ def expand(words: Iterable, request: str = "image", drawn: Sequence[str] = ()) -
 def drawn_before(output: pathlib.Path) -> list[str]:
     """The pictures that `convoy predict` left in a folder, by its predictions.json."""
     try:
-        rows = json.loads((output / "predictions.json").read_text())
+        rows = json.loads((output / PREDICTIONS).read_text())
         values = [value for row in rows for key, value in row.items() if key != "image"]
         return [value for value in values if isinstance(value, str)]
     except (OSError, ValueError, AttributeError, TypeError):

@@ -68,23 +68,21 @@ class Predicted:
     def samples(self, split: str) -> Iterator[Sample]:
         """One per picture that was answered. Raises ExportError where one is not there any more."""
         for row in self.rows:
-            if "error" not in row:
-                try:
-                    picture = load(row["image"])
-                except (BadSample, OSError) as error:
-                    raise ExportError(
-                        f"{self.folder / PREDICTIONS}: its pictures are copied: {error}"
-                    ) from error
-                yield self._sample(row, picture)
+            try:
+                picture = load(row["image"])
+            except (BadSample, OSError) as error:
+                raise ExportError(
+                    f"{self.folder / PREDICTIONS}: its pictures are copied: {error}"
+                ) from error
+            yield self._sample(row, picture)
 
     def _sample(self, row: dict, picture) -> Sample:
         size = (picture.height, picture.width)
         sample = Sample(self._name(row), SPLIT, picture.image, *size)
         if "people" in row:
-            return dataclasses.replace(sample, **_people(row["people"], self.names, self.score))
+            return dataclasses.replace(sample, **_people(self._taken(row), self.names))
         if "detections" in row:
-            found = [each for each in row["detections"] if each["score"] >= self.score]
-            return dataclasses.replace(sample, **_objects(found, self.names, size))
+            return dataclasses.replace(sample, **_objects(self._taken(row), self.names, size))
         if "label_maps" in row:
             return dataclasses.replace(sample, segmentation=_label_map(row["label_maps"]))
         names = [row["class"]] if "class" in row else row["classes"]
@@ -96,9 +94,12 @@ class Predicted:
 
     def scores(self, sample: Sample) -> list[float]:
         """Of each object of a sample, in order; empty of what has no score."""
-        row = self._by_name[sample.source_id]
+        return [each["score"] for each in self._taken(self._by_name[sample.source_id])]
+
+    def _taken(self, row: dict) -> list[dict]:
+        """The objects or persons of a row; a person without any keypoint is none."""
         found = row.get("people", row.get("detections", ()))
-        return [each["score"] for each in found if each["score"] >= self.score]
+        return [each for each in found if each["score"] >= self.score and each.get("keypoints", 1)]
 
     @functools.cached_property
     def _by_name(self) -> dict[str, dict]:
@@ -159,9 +160,8 @@ def _mask(text: str) -> np.ndarray:
     return np.frombuffer(base64.b64decode(text), np.uint8).reshape(_MASK) / np.float32(255)
 
 
-def _people(found: list[dict], names: tuple[str, ...], score: float) -> dict:
+def _people(found: list[dict], names: tuple[str, ...]) -> dict:
     """Persons, whose boxes are those of their keypoints."""
-    found = [each for each in found if each["score"] >= score and each["keypoints"]]
     points = np.zeros((len(found), len(names), 3), np.float32)
     for person, each in zip(points, found, strict=True):
         for name, (y, x, _) in each["keypoints"].items():

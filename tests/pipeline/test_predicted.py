@@ -107,12 +107,14 @@ def test_label_maps(tmp_path):
 
 
 def test_persons(tmp_path):
-    points = np.zeros((2, 3, 3), np.float32)
-    points[0] = [[5, 6, 0.9], [20, 30, 0.8], [0, 0, 0]]
-    answer = {"num_people": 1, "keypoints": points, "scores": np.float32([0.8, 0])}
+    points = np.zeros((3, 3, 3), np.float32)  # the first has no keypoint: it is nobody
+    points[1] = [[5, 6, 0.9], [20, 30, 0.8], [0, 0, 0]]
+    answer = {"num_people": 2, "keypoints": points, "scores": np.float32([0.9, 0.8, 0])}
     answer["class_names"] = np.array([b"nose", b"hand", b"foot"], object)
     source = predictions(tmp_path / "out", pose.named(answer), names=("nose", "hand", "foot"))
     convert.run(source, "coco", tmp_path / "set")
+    document = json.loads((tmp_path / "set/annotations/instances_predicted.json").read_text())
+    assert [each["score"] for each in document["annotations"]] == [pytest.approx(0.8)]
     listing, (sample,) = read_back(coco, tmp_path / "set")
     assert listing.labels == ("person",)
     assert listing.keypoints == ("nose", "hand", "foot")

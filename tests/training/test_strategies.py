@@ -63,29 +63,10 @@ def test_two_mirrored_devices_equal_one(class_records, one_process, tmp_path):
     _assert_same(one_process, _arrays(tmp_path))
 
 
-def test_two_workers_equal_one_process(class_records, one_process, tmp_path):
-    ports = _free_ports(2)
-    cluster = {"worker": [f"127.0.0.1:{port}" for port in ports]}
-    workers = [
-        _start(
-            class_records,
-            tmp_path,
-            "--strategy",
-            "multi_worker",
-            config={"cluster": cluster, "task": {"type": "worker", "index": index}},
-        )
-        for index in range(2)
-    ]
-    for worker in workers:
-        _, err = worker.communicate(timeout=300)
-        assert worker.returncode == 0, err
-    _assert_same(one_process, _arrays(tmp_path))
-
-
-def _two_workers(records, workdir, *options: str) -> list[subprocess.Popen]:
-    """Two, once they have made a checkpoint."""
+def _workers(records, workdir, *options: str) -> list[subprocess.Popen]:
+    """Two of one cluster."""
     cluster = {"worker": [f"127.0.0.1:{port}" for port in _free_ports(2)]}
-    workers = [
+    return [
         _start(
             records,
             workdir,
@@ -96,6 +77,19 @@ def _two_workers(records, workdir, *options: str) -> list[subprocess.Popen]:
         )
         for index in range(2)
     ]
+
+
+def test_two_workers_equal_one_process(class_records, one_process, tmp_path):
+    workers = _workers(class_records, tmp_path)
+    for worker in workers:
+        _, err = worker.communicate(timeout=300)
+        assert worker.returncode == 0, err
+    _assert_same(one_process, _arrays(tmp_path))
+
+
+def _two_workers(records, workdir, *options: str) -> list[subprocess.Popen]:
+    """Two, once they have made a checkpoint."""
+    workers = _workers(records, workdir, *options)
     while not list(workdir.glob("checkpoints/step-*.npz")):
         assert all(worker.poll() is None for worker in workers), "one ended before its time"
         time.sleep(0.05)

@@ -26,14 +26,16 @@ def _flags(values: flags.FlagValues) -> None:
 def _run(words: list[str], values: flags.FlagValues, _: list[str]) -> dict:
     if len(words) < 2:
         raise UsageError(
-            "expected a run or a model, and at least one picture, folder, glob, or sentence"
+            "expected a run or a model, and at least one picture, video, folder, glob, or sentence"
         )
+    from tqdm import tqdm  # its write leaves the bar whole
+
     from convoy.pipeline.tools import predict_pictures
 
     model, *pictures = words
     output = pathlib.Path(values.output)
     seen = {"tiles": _tiles(values.tiles), "tta": _tta(values.tta), "note": recipes.say}
-    rows = predict_pictures.run(model, pictures, output, values.score, tell=print, **seen)
+    rows = predict_pictures.run(model, pictures, output, values.score, tell=tqdm.write, **seen)
     failed = [row for row in rows if "error" in row]
     if failed:
         raise ValueError(f"{len(failed)} of {len(rows)} failed: {failed[0]['error']}")
@@ -65,8 +67,8 @@ def _tta(words: list[str]) -> tuple[str | float, ...]:
 
 
 VERB = Verb(
-    "run a trained model on pictures and draw what it finds; or on sentences",
-    "RUN|MODEL IMAGE|DIR|GLOB... -o DIR [--tiles SIZE,OVERLAP] [--tta flip,SCALE...] | RUN TEXT...",
+    "run a trained model on pictures and videos and draw what it finds; or on sentences",
+    "RUN|MODEL IMAGE|VIDEO|DIR|GLOB... -o DIR [--tiles SIZE,OVERLAP] [--tta flip,SCALE] | RUN TEXT",
     (
         "convoy predict runs/demo photos/ -o out",
         "convoy predict served/cells/3 slide.png -o out --tiles 640,128 --tta flip --json",

@@ -7,18 +7,15 @@ operating_points.json (the score of best F1 of each class).
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import json
-import os
 import pathlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 
 from pydantic import Field
 
 from convoy.data.input.input import count
 from convoy.models import tasks as table
-from convoy.pipeline import tasks
+from convoy.pipeline import json_lines, tasks
 from convoy.pipeline.artifacts import write_json
 from convoy.pipeline.config import Evaluate, Export, Recipe, Section, dump
 from convoy.pipeline.evaluation import gate, predict, pushed, views
@@ -64,7 +61,7 @@ def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Pat
         answered = views.answers(ask, inputs["examples"], params.split)
     else:
         answered = predict.answers(predict.predictor(task, labels, limits), stream)
-    with _lines(workdir / "predictions.jsonl") as write:
+    with json_lines.written(workdir / "predictions.jsonl") as write:
         for sample, answer in answered:
             metrics.update(sample, answer)
             chosen.update(sample, answer)
@@ -115,14 +112,3 @@ def _measure_pushed(path: pathlib.Path, records: pathlib.Path, labels: list[str]
     else:
         answers = pushed.answers(path, records, params.split, params.evaluate.batch_size)
     return predict.measure(tasks.of(params.task).Metrics(labels), answers), ""
-
-
-@contextlib.contextmanager
-def _lines(path: pathlib.Path) -> Iterator[Callable[[dict], None]]:
-    """A function that writes one JSON line at a time, aside; renamed when all are written."""
-    aside = path.with_name(f".{path.name}.partial")
-    with open(aside, "w", encoding="utf-8") as file:
-        yield lambda row: print(json.dumps(row), file=file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(aside, path)

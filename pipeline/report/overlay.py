@@ -9,7 +9,7 @@ import colorsys
 import functools
 import math
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import matplotlib
 import numpy as np
@@ -29,7 +29,7 @@ def draw(
     boxes: np.ndarray,
     classes: np.ndarray,
     scores: np.ndarray | None,
-    labels: Sequence[str],
+    labels: Sequence[str] | Mapping[int, str],
     truth: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> Image.Image:
     """Boxes [N, 4] in pixels of the picture, with name and score, on a copy of it.

@@ -93,11 +93,10 @@ def kept(answer, score) -> np.ndarray:
 
 def draw(image, answer, score):
     detections, names = detections_of("", answer), _names(answer)
-    labels = sorted(set(names))
-    classes = np.array([labels.index(name) for name in names], np.int64)
+    labels = dict(zip(detections.classes.tolist(), names, strict=True))  # a color per class
     shown = kept(answer, score)
     boxes, scores = detections.boxes[shown], detections.scores[shown]
-    return overlay.draw(image, boxes, classes[shown], scores, labels)
+    return overlay.draw(image, boxes, detections.classes[shown], scores, labels)
 
 
 def show(metrics, numbers, pairs) -> Shown:

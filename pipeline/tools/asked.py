@@ -13,12 +13,16 @@ from convoy.data.files import files
 from convoy.data.signals import series
 from convoy.pipeline.errors import UsageError
 from convoy.pipeline.tools.predicted import PREDICTIONS
+from convoy.pipeline.tools.video import is_video
 
 KINDS: dict[str, Callable[[str], bool]] = {  # of a request: which files of a folder are meant
     "image": files.is_picture,
+    "image or video": lambda name: files.is_picture(name) or is_video(name),
     "signal": lambda name: name.lower().endswith(tuple(f".{end}" for end in series.ENDINGS)),
     "text": lambda name: name.lower().endswith(".txt"),
 }
+
+ASKED = ("image", "video")  # keys of a row of predictions.json: what was asked about
 
 
 def expand(words: Iterable, request: str = "image", drawn: Sequence[str] = ()) -> list:
@@ -46,10 +50,10 @@ def expand(words: Iterable, request: str = "image", drawn: Sequence[str] = ()) -
 
 
 def drawn_before(output: pathlib.Path) -> list[str]:
-    """The pictures that `convoy predict` left in a folder, by its predictions.json."""
+    """The pictures and videos that `convoy predict` left in a folder, by its predictions.json."""
     try:
         rows = json.loads((output / PREDICTIONS).read_text())
-        values = [value for row in rows for key, value in row.items() if key != "image"]
+        values = [value for row in rows for key, value in row.items() if key not in ASKED]
         return [value for value in values if isinstance(value, str)]
     except (OSError, ValueError, AttributeError, TypeError):
         return []
@@ -77,7 +81,8 @@ def _below(folder: str, request: str) -> list[str]:
 
 
 def _new(path: str, known: set[str]) -> bool:
-    return os.path.realpath(path) not in known
+    real = os.path.realpath(path)
+    return not {real, os.path.dirname(real)} & known
 
 
 def _exists(word, of_kind: Callable[[str], bool]) -> bool:

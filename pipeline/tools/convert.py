@@ -49,6 +49,7 @@ def run(folder: pathlib.Path, to: str, output: pathlib.Path, score: float = 0.5)
         records = predicted.read(folder, score)
         counts = {predicted.SPLIT: len(records.rows)}
         dropped["pictures that were not answered"] = records.failed
+        dropped["videos"] = records.videos
     else:
         records, counts = _records(folder)
     output = output.absolute()

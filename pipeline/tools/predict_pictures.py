@@ -29,7 +29,7 @@ from convoy.pipeline import tasks
 from convoy.pipeline.artifacts import write_json
 from convoy.pipeline.errors import UsageError
 from convoy.pipeline.evaluation import operating, views
-from convoy.pipeline.tools import asked, exported
+from convoy.pipeline.tools import asked, drawn, exported, video
 from convoy.pipeline.tools.predicted import LABELS, PREDICTIONS
 from convoy.serving import client
 from convoy.serving.questions import Question
@@ -46,39 +46,25 @@ def run(
 ) -> list[dict]:
     """One row per picture: {"image", "picture", ...answer} or {"image", "error"}.
 
-    One row per sentence: {"text": ..., "class", "scores"}; per signal {"signal": path, ...}. `tell`
+    Per video {"video", "picture": the drawn one, "lines": a file of a row per frame, "frames"}. One
+    row per sentence: {"text": ..., "class", "scores"}; per signal {"signal": path, ...}. `tell`
     gets a line of each for people, and `note` what concerns the model. Objects are drawn, and
     counted as "found", from `score` on; None = from each class's own (evaluation/operating.py).
     seen: `tiles` and `tta`, as `opened` takes them.
     """
     folder = exported.find(model, note)
     task, answer = opened(folder, **seen)
-    want = wanted_by(folder)
     module, request = tasks.of(task), table_row(task).request
     counts = hasattr(module, "found")
     if score is not None and not counts:
         raise UsageError(f"--score is for models that find objects, this one is for {task}")
     if score is None and counts:
         score = operating.of(folder) or module.SCORE
-    words = asked.expand(words, request, asked.drawn_before(output))
+    meant = "image or video" if request == "image" else request
+    words = asked.expand(words, meant, asked.drawn_before(output))
     output.mkdir(parents=True, exist_ok=True)
 
-    def answered_picture(path: str, target: pathlib.Path, beside) -> tuple[dict, str]:
-        with wanting(want):
-            picture = load(path).image
-        answered = answer(picture, beside)
-        module.draw(picture, answered, score).save(target)
-        row = {request: str(pathlib.Path(path)), "picture": str(target), **module.named(answered)}
-        said = module.summary(answered)
-        if counts:
-            row["found"] = module.found(answered, score)
-            said = f"{row['found']} found"
-        for folder, content in module.files(answered).items() if hasattr(module, "files") else ():
-            beside = output / folder / target.name
-            beside.parent.mkdir(exist_ok=True)
-            beside.write_bytes(content)
-            row[folder] = str(beside)
-        return row, f"{said} {target}".strip()
+    drawing = drawn.Drawn(answer, module, wanted_by(folder), score, output)
 
     def answered_sentence(sentence: str) -> tuple[dict, str]:
         answered = answer(sentence.encode())
@@ -100,10 +86,15 @@ def run(
             rows.append(row)
             tell(line)
     elif request == "image":
-        for index, (path, target) in enumerate(_places(words, output)):
+        for index, (path, target) in enumerate(
+            drawn.bar(_places(words, output), total=len(words), unit="picture")
+        ):
             beside = [words[place] for place in frames.neighbours(index, len(words))]
             try:
-                row, line = answered_picture(path, target, beside)
+                if video.is_video(path):
+                    row, line = drawing.video(path, target)
+                else:
+                    row, line = drawing.picture(path, target, beside)
             except (BadSample, OSError, ValueError) as error:
                 # A bad sample's detail begins with the file's name.
                 line = error.detail if isinstance(error, BadSample) else f"{path}: {error}"
@@ -261,13 +252,14 @@ def _check(flag: str, task: str, of: str) -> None:
 
 def _places(pictures: Sequence[str], output: pathlib.Path) -> Iterator[tuple[str, pathlib.Path]]:
     """Each picture, and where it is drawn: STEM.png, or STEM_2.png and so on where that is a
-    picture asked about or drawn before.
+    picture asked about or drawn before. A video: STEM.mp4.
     """
     used = {pathlib.Path(picture).resolve() for picture in pictures}
     for picture in pictures:
         stem = pathlib.Path(picture).stem
         names = itertools.chain([stem], (f"{stem}_{n}" for n in itertools.count(2)))
-        places = (output / f"{name}.png" for name in names)
+        ending = video.DRAWN if video.is_video(picture) else ".png"
+        places = (output / f"{name}{ending}" for name in names)
         free = next(path for path in places if path.resolve() not in used)
         used.add(free.resolve())
         yield picture, free

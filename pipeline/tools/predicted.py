@@ -39,6 +39,7 @@ class Predicted:
     names: tuple[str, ...]  # of classes; of keypoints, where persons were found
     score: float  # from which on an object or a person is taken
     failed: int  # pictures that were not answered
+    videos: int  # that were answered: their frames are no files to copy
 
     @property
     def splits(self) -> dict[str, tuple]:
@@ -120,14 +121,17 @@ def read(folder: pathlib.Path, score: float) -> Predicted:
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))
         names = label_files.read(folder / LABELS)
-        answered = [row for row in rows if "error" not in row]
+        videos = sum("video" in row for row in rows)
+        answered = [row for row in rows if "error" not in row and "video" not in row]
         unlike = [row for row in answered if not _kind(row)]
     except (FileNotFoundError, json.JSONDecodeError, TypeError, ValueError) as error:
         raise ExportError(f"{path}: not written by `convoy predict`: {error}") from error
     if unlike or not answered:
-        told = ", ".join(sorted(unlike[0])) if unlike else "nothing but errors"
+        told = ", ".join(sorted(unlike[0])) if unlike else "nothing but errors or videos"
         raise ExportError(f"{path}: expected answers to pictures ({', '.join(KINDS)}), got {told}")
-    return Predicted(folder, tuple(answered), names, score, len(rows) - len(answered))
+    return Predicted(
+        folder, tuple(answered), names, score, len(rows) - len(answered) - videos, videos
+    )
 
 
 def _kind(row: dict) -> str:

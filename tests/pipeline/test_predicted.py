@@ -146,7 +146,7 @@ def test_what_failed_is_left_out_and_what_cannot_be_is_said(tmp_path, capsys):
         convert.run(source, "coco", tmp_path / "other")
     assert not (tmp_path / "other").exists()
     for content, message in (
-        ("[]", "got nothing but errors"),
+        ("[]", "got nothing but errors or videos"),
         ("{", "not written by `convoy predict`"),
         ('[{"text": "a", "class": "cat"}]', "expected answers to pictures .* got class, text"),
     ):

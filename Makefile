@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 STAMP := .venv/installed
 
-.PHONY: install demo test test-all test-browser lint bench clean
+.PHONY: install demo test test-all test-browser lint bench docs clean
 
 # One worker per core of two; each file stays on one worker, so that its fixtures are made once.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
@@ -40,8 +40,12 @@ test-browser: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check playwright==1.65.2
 	$(BIN)/python -m pytest -m browser tests/browser
 
+# The documentation as a site in site/, without network.
+docs: $(STAMP)
+	$(BIN)/mkdocs build --strict
+
 bench: $(STAMP)
 	$(BIN)/python -m tests.bench
 
 clean:
-	rm -rf .venv demo runs
+	rm -rf .venv demo runs site

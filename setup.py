@@ -70,6 +70,13 @@ setup(
     ],
     extras_require={
         "dask": ["dask>=2026.1", "distributed>=2026.1"],
-        "dev": ["pytest>=8", "pytest-xdist>=3.6", "hypothesis>=6.100", "ruff>=0.6"],
+        "dev": [
+            "pytest>=8",
+            "pytest-xdist>=3.6",
+            "hypothesis>=6.100",
+            "ruff>=0.6",
+            "mkdocs>=1.6",
+            "nbformat>=5",
+        ],
     },
 )

@@ -44,6 +44,7 @@ OTHERS = {
     "serving/servable.py": "TensorFlow Serving's word for a kind of call",
     "pipeline/tools/asked.py": "a request",
     "pipeline/tools/preview.py": "a field of the annotation",
+    "pipeline/tools/worst.py": "a field of the sample",
     "data/sources/datumaro.py": "a key of Datumaro's JSON",
     "pipeline/components/example_gen.py": "a key of a recipe's data",
     "data/sources/__init__.py": "a format of data sets",

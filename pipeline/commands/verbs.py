@@ -25,6 +25,7 @@ from convoy.pipeline.commands import (
     style,
     ui,
     validate,
+    worst,
 )
 
 VERBS = {
@@ -47,6 +48,7 @@ VERBS = {
     "serve": serve.VERB,
     "predict": predict.VERB,
     "benchmark": benchmark.VERB,
+    "worst": worst.VERB,
     "explain": explain.VERB,
     "style": style.VERB,
     "models": models.VERB,

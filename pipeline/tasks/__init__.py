@@ -8,6 +8,8 @@ Metrics(labels)             update(sample, answer) picture by picture; result() 
 Chosen(total, count)        update(sample, answer) in the order of the records, of which there are
                             `total`; pairs() -> about `count` (sample, answer) for the report
 show(metrics, numbers, pairs)   the report's part: charts of the metrics, the pairs drawn
+page(sample, answer, labels, points)    one of these pairs drawn, a PIL picture; objects from the
+                            score of their class in `points` on. Not of text
 row(answer)                 a line of predictions.jsonl
 named(answer)               the same for people's JSON: classes by name, nothing rounded
 summary(answer)             a few words: "cat 0.93"; "" where only a drawing says it

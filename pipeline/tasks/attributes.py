@@ -65,15 +65,16 @@ def draw(image, answer, score):
     return overlay.caption(image, summary(answer))
 
 
+def page(sample, answer, labels, points):
+    true = ", ".join(labels[k] for k in sample.labels) or "-"
+    lines = (f"predicted: {summary(answer)}", f"truth: {true}")
+    return overlay.with_lines(sample.image, lines)
+
+
 def show(metrics, numbers, pairs) -> Shown:
-    gallery = []
-    for sample, answer in pairs:
-        true = ", ".join(metrics.labels[k] for k in sample.labels) or "-"
-        lines = (f"predicted: {summary(answer)}", f"truth: {true}")
-        gallery.append(overlay.with_lines(sample.image, lines))
     return Shown(
         {},
-        gallery,
+        [page(sample, answer, metrics.labels, {}) for sample, answer in pairs],
         "Each picture with the value that was told of each property, and what is known of it.",
         tables={"Properties": numbers["per_property"]},
     )

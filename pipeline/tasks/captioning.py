@@ -171,6 +171,10 @@ def draw(image, answer, score):
     return picture
 
 
+def page(sample, answer, labels, points):
+    return overlay.with_lines(sample.image, _lines(sample, answer))
+
+
 def show(metrics, numbers, pairs) -> Shown:
     figures = {}
     if metrics.lengths:
@@ -178,7 +182,7 @@ def show(metrics, numbers, pairs) -> Shown:
         figures["Length"] = plots.png(plots.histogram(metrics.lengths, title))
     return Shown(
         figures,
-        [overlay.with_lines(sample.image, _lines(sample, answer)) for sample, answer in pairs],
+        [page(sample, answer, (), {}) for sample, answer in pairs],
         "What was answered, and below it what people wrote. Those least like it come first.",
     )
 

@@ -60,12 +60,14 @@ def draw(image, answer, score):
     return overlay.caption(image, summary(answer))
 
 
+def page(sample, answer, labels, points):
+    return overlay.classification_gallery([sample], answer["scores"][None], labels)[0]
+
+
 def show(metrics, numbers, pairs) -> Shown:
-    samples = [sample for sample, _ in pairs]
-    scores = [answer["scores"] for _, answer in pairs]
     return Shown(
         confusion(metrics, numbers),
-        overlay.classification_gallery(samples, scores, metrics.labels, len(pairs)),
+        [page(sample, answer, metrics.labels, {}) for sample, answer in pairs],
         "Each picture with its true class and what was predicted.",
     )
 

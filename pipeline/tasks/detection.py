@@ -114,6 +114,12 @@ def draw(image, answer, score):
     return overlay.draw(image, boxes, detections.classes[shown], scores, labels)
 
 
+def page(sample, answer, labels, points):
+    thresholds = [points.get(name, SCORE) for name in labels]
+    found = detections_of(sample.source_id, answer)
+    return overlay.gallery([sample], [found], labels, thresholds)[0]
+
+
 def show(metrics, numbers, pairs) -> Shown:
     labels, matches = metrics.labels, metrics.matches()
     best = confusion.operating_points(matches, labels)
@@ -123,15 +129,13 @@ def show(metrics, numbers, pairs) -> Shown:
     table = metrics.confusion(thresholds)
     costs, errors = numbers["errors_by_kind"]["AP50_cost"], metrics.errors(thresholds)
     total = {kind: sum(row[kind] for row in errors.values()) for kind in KINDS}
-    samples = [sample for sample, _ in pairs]
-    detections = [detections_of(sample.source_id, answer) for sample, answer in pairs]
     return Shown(
         {
             "Precision and recall": plots.png(plots.pr_curves(curves, labels)),
             "Confusion": plots.png(plots.confusion_matrix(table, labels)),
             "Errors by kind": plots.png(plots.errors_by_kind(costs, total)),
         },
-        overlay.gallery(samples, detections, labels, thresholds, len(pairs)),
+        [page(sample, answer, labels, points) for sample, answer in pairs],
         "Truth on the left; on the right detections above each class's score of best F1.",
         points=points,
         tables={

@@ -80,12 +80,12 @@ def draw(image, answer, score):
 def show(metrics, numbers, pairs) -> Shown:
     """A detector's part with pictures of masks: of the truth, and of what was found."""
     shown = detection.show(metrics.boxes, numbers, [])
-    gallery = [_page(sample, answer) for sample, answer in pairs]
+    gallery = [page(sample, answer, metrics.labels, {}) for sample, answer in pairs]
     note = f"True masks on the left; on the right detections from a score of {SCORE} on."
     return Shown(shown.figures, gallery, note, points=shown.points, tables=shown.tables)
 
 
-def _page(sample, answer) -> Image.Image:
+def page(sample, answer, labels, points):
     picture = overlay.open_picture(sample.image)
     truth = [coco_mask.decode(mask).astype(bool) for mask in truth_masks(sample)]
     page = Image.new("RGB", (2 * picture.width + 8, picture.height), overlay.PAPER)

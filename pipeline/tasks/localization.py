@@ -57,26 +57,19 @@ def draw(image, answer, score):
     return overlay.draw(image, answer["box"][None], [0], best, [name])
 
 
+def page(sample, answer, labels, points):
+    predicted = int(np.argmax(answer["scores"]))
+    target = localization.target(sample)
+    picture, scale = overlay.fitted(sample.image)
+    truth = None if target is None else (target[0][None] * scale, [target[1]])
+    scores = answer["scores"][predicted : predicted + 1]
+    return overlay.draw(picture, answer["box"][None] * scale, [predicted], scores, labels, truth)
+
+
 def show(metrics, numbers, pairs) -> Shown:
-    gallery = []
-    for sample, answer in pairs:
-        predicted = int(np.argmax(answer["scores"]))
-        target = localization.target(sample)
-        picture, scale = overlay.fitted(sample.image)
-        truth = None if target is None else (target[0][None] * scale, [target[1]])
-        gallery.append(
-            overlay.draw(
-                picture,
-                answer["box"][None] * scale,
-                [predicted],
-                answer["scores"][predicted : predicted + 1],
-                metrics.labels,
-                truth,
-            )
-        )
     return Shown(
         classification.confusion(metrics, numbers),
-        gallery,
+        [page(sample, answer, metrics.labels, {}) for sample, answer in pairs],
         "Each picture with the box and class that were predicted, and the true ones dashed.",
     )
 

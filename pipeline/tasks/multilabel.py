@@ -64,17 +64,18 @@ def draw(image, answer, score):
     return overlay.caption(image, summary(answer))
 
 
+def page(sample, answer, labels, points):
+    chosen = [labels[k] for k in np.flatnonzero(answer["chosen"])]
+    truth = multilabel.truth(sample, len(labels))
+    true = [labels[k] for k in np.flatnonzero(truth == multilabel.YES)]
+    lines = (f"predicted: {', '.join(chosen) or '-'}", f"truth: {', '.join(true) or '-'}")
+    return overlay.with_lines(sample.image, lines)
+
+
 def show(metrics, numbers, pairs) -> Shown:
-    labels, gallery = metrics.labels, []
-    for sample, answer in pairs:
-        chosen = [labels[k] for k in np.flatnonzero(answer["chosen"])]
-        truth = multilabel.truth(sample, len(labels))
-        true = [labels[k] for k in np.flatnonzero(truth == multilabel.YES)]
-        lines = (f"predicted: {', '.join(chosen) or '-'}", f"truth: {', '.join(true) or '-'}")
-        gallery.append(overlay.with_lines(sample.image, lines))
     return Shown(
-        {"Precision and recall": plots.png(plots.pr_curves(metrics.curves(), labels))},
-        gallery,
+        {"Precision and recall": plots.png(plots.pr_curves(metrics.curves(), metrics.labels))},
+        [page(sample, answer, metrics.labels, {}) for sample, answer in pairs],
         "Each picture with the classes that were chosen, and those that are true.",
     )
 

@@ -114,7 +114,7 @@ def show(metrics, numbers, pairs) -> Shown:
     )
     return Shown(
         figures,
-        [_page(sample, answer, metrics.labels) for sample, answer in pairs],
+        [page(sample, answer, metrics.labels, {}) for sample, answer in pairs],
         f"The truth on the left, hidden keypoints hollow; on the right people from a score of "
         f"{SCORE} on. The worst pictures first.",
     )
@@ -129,12 +129,12 @@ def _above(answer, score: float) -> np.ndarray:
     return people
 
 
-def _page(sample, answer, names) -> Image.Image:
+def page(sample, answer, labels, points):
     picture, factors = overlay.fitted(sample.image)
     scale = np.array([*factors[:2], 1.0])
-    truth = truth_of(sample, len(names)) * scale
-    left = skeletons.draw(picture.copy(), truth, names)
-    right = skeletons.draw(picture.copy(), _above(answer, SCORE) * scale, names)
+    truth = truth_of(sample, len(labels)) * scale
+    left = skeletons.draw(picture.copy(), truth, labels)
+    right = skeletons.draw(picture.copy(), _above(answer, SCORE) * scale, labels)
     page = Image.new("RGB", (2 * picture.width + 8, picture.height), overlay.PAPER)
     page.paste(left, (0, 0))
     page.paste(right, (picture.width + 8, 0))

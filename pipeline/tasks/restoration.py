@@ -101,14 +101,15 @@ def show(metrics, numbers, pairs) -> Shown:
         figures["Gain"] = plots.png(plots.histogram(metrics.gains, title))
     return Shown(
         figures,
-        [_page(sample, _found(answer)) for sample, answer in pairs],
+        [page(sample, answer, (), {}) for sample, answer in pairs],
         "The picture sent (enlarged bicubically where the answer is larger), what was answered, "
         "and the true picture, with their PSNR; below each its middle, four times as large. The "
         "worst come first.",
     )
 
 
-def _page(sample, found: np.ndarray) -> Image.Image:
+def page(sample, answer, labels, points):
+    found = _found(answer)
     truth = _opened(sample.target)
     sent, border = before(sample, truth.shape[:2])
     side = overlay.CELL_PX // 2

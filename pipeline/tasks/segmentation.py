@@ -99,13 +99,14 @@ def show(metrics, numbers, pairs) -> Shown:
     counts = np.array(numbers["confusion"])
     return Shown(
         {"Confusion": plots.png(plots.confusion_matrix(counts, metrics.labels))},
-        [_page(sample, _found(answer)) for sample, answer in pairs],
+        [page(sample, answer, metrics.labels, {}) for sample, answer in pairs],
         "The picture, its true classes, what was answered, and in red the pixels that are wrong; "
         "the worst pictures first. Colours are VOC's, in the order of the classes.",
     )
 
 
-def _page(sample, found: np.ndarray) -> Image.Image:
+def page(sample, answer, labels, points):
+    found = _found(answer)
     picture = overlay.open_picture(sample.image)
     truth, wrong = _truth(sample), _wrong(sample, found)
     parts = [picture]

@@ -32,13 +32,14 @@ SHOWN = 4  # channels
 Chosen = functools.partial(WorstFirst, fault)
 
 
+def page(sample, answer, labels, points):
+    best = int(answer["scores"].argmax())
+    line = f"{labels[sample.labels[0]]}: {labels[best]} {answer['scores'][best]:.2f}"
+    return overlay.caption(drawn(*wav.values(sample.signal)), line)
+
+
 def show(metrics, numbers, pairs) -> Shown:
-    gallery = []
-    for sample, answer in pairs:
-        best = int(answer["scores"].argmax())
-        truth = metrics.labels[sample.labels[0]]
-        line = f"{truth}: {metrics.labels[best]} {answer['scores'][best]:.2f}"
-        gallery.append(overlay.caption(drawn(*wav.values(sample.signal)), line))
+    gallery = [page(sample, answer, metrics.labels, {}) for sample, answer in pairs]
     note = "Each signal over its time with its true class and what was predicted."
     return Shown(confusion(metrics, numbers), gallery, note)
 

@@ -66,7 +66,7 @@ def of_run(
     changes: `export.key=value`. Raises FileNotFoundError where it is not trained or not evaluated.
     """
     trainer = trained.find(run)
-    evaluation = _evaluation(run, trainer)
+    evaluation = evaluation_of(run, trainer)
     records = pathlib.Path(read(evaluation / "run.json")["inputs"]["examples"])
     inside = evaluation.parents[1] / "example_gen" / records.name  # of a folder that moved
     records = inside if inside.is_dir() else records
@@ -98,7 +98,7 @@ def _is_pushed(run: pathlib.Path, training: str) -> bool:
     return any(trainer_of(version) == training for version in found)
 
 
-def _evaluation(run: pathlib.Path, trainer: pathlib.Path) -> pathlib.Path:
+def evaluation_of(run: pathlib.Path, trainer: pathlib.Path) -> pathlib.Path:
     """The newest evaluation of a training, in the store where that lies."""
     found = [
         made

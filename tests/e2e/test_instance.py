@@ -15,6 +15,7 @@ from convoy.data.sources import digits
 from convoy.pipeline import config, steps
 from convoy.pipeline.tools import predict_pictures
 from convoy.serving import client, server
+from tests.e2e import drawn
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
@@ -70,3 +71,7 @@ def test_every_way_of_asking_gives_the_same_masks(job, result, tmp_path):
     assert len(row["detections"]) == local["num_detections"][0] > 0
     first = np.frombuffer(base64.b64decode(row["detections"][0]["mask_28x28"]), np.uint8)
     np.testing.assert_allclose(first.reshape(28, 28) / 255, local["masks"][0, 0], atol=3e-3)
+
+
+def test_the_worst_pictures_are_drawn(result, tmp_path):
+    assert drawn.worst(result["run_dir"], tmp_path / "worst")["errors"]

@@ -19,6 +19,7 @@ from convoy.pipeline import cli, config, errors, steps, tasks
 from convoy.pipeline.evaluation.predict import one_by_one
 from convoy.pipeline.networks import network
 from convoy.serving import client, server
+from tests.e2e import drawn
 
 pytestmark = pytest.mark.e2e
 GOOD = ("fine", "great", "moving", "funny", "warm")
@@ -235,3 +236,7 @@ def test_properties_of_pictures(tmp_path, capsys):
     (row,) = json.loads(capsys.readouterr().out.splitlines()[-1])["predictions"]
     assert {*row["properties"]} == {"color", "tone"}
     assert row["properties"]["color"] == "red"
+
+
+def test_the_worst_sentences_are_listed(text, tmp_path):
+    assert drawn.worst(text["run_dir"], tmp_path / "worst")["errors"]

@@ -16,6 +16,7 @@ from convoy.models.pose import skeleton
 from convoy.pipeline import config, steps
 from convoy.pipeline.tools import predict_pictures, preview
 from convoy.serving import client, server
+from tests.e2e import drawn
 from tests.models.test_learning_pose import SIZE, box_of, scenes
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
@@ -144,3 +145,7 @@ def test_records_without_keypoints_are_refused_by_name(tmp_path, top):
     recipe = config.load("configs/pose.yaml", [f"run_dir={tmp_path}/run", path])
     with pytest.raises(ValueError, match=r"keypoints\.txt: no such file.*have no keypoints"):
         steps.run(steps.Job(recipe), "trainer")
+
+
+def test_the_worst_pictures_are_drawn(result, tmp_path):
+    assert drawn.worst(result["run_dir"], tmp_path / "worst")["errors"]

@@ -14,6 +14,7 @@ from convoy.pipeline import cli, config, errors, steps
 from convoy.pipeline.networks import trained
 from convoy.pipeline.tools import exported, served_folder
 from convoy.serving import client, server
+from tests.e2e import drawn
 
 
 @pytest.fixture(scope="module")
@@ -117,3 +118,16 @@ def test_it_is_explained(run, recipe, tmp_path, capsys):
     code, result, err = _run(capsys, "explain", run / "served", picture, "-o", tmp_path)
     assert code == errors.OK, err
     assert result["pictures"]
+
+
+def test_its_worst_pictures_are_drawn(run, tmp_path, capsys):
+    """What the report counts is what it says; each kind's pictures fall in how bad they are."""
+    result = drawn.worst(run, tmp_path)
+    metrics = pathlib.Path(result["evaluation"]) / "metrics.json"
+    objects = sum(row["objects"] for row in json.loads(metrics.read_text())["per_class"].values())
+    assert 0 < result["errors"]["missed"] <= objects
+    _, result, _ = _run(capsys, "worst", run, "-o", tmp_path / "one", "--kind=missed")
+    assert list(result["kinds"]) == ["missed"]
+    assert cli.main(["convoy", "worst", str(run), "-o", str(tmp_path), "--kind=x"]) == errors.USAGE
+    assert "--kind x: of detection there are class, place" in capsys.readouterr().err
+    assert cli.main(["convoy", "worst", str(tmp_path), "-o", str(tmp_path)]) == errors.FAILURE

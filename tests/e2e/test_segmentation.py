@@ -18,6 +18,7 @@ from convoy.models.segmentation.task import decoded_map
 from convoy.pipeline import config, steps
 from convoy.pipeline.tools import predict_pictures
 from convoy.serving import client, server
+from tests.e2e import drawn
 
 pytestmark = pytest.mark.e2e
 SIZE = (240, 320)
@@ -109,3 +110,7 @@ def test_a_tile_without_neighbours_is_the_picture_itself(job, result, tmp_path):
     np.testing.assert_allclose(tiled["class_fractions"], whole["class_fractions"], atol=1e-6)
     (cut,) = predict_pictures.answers(str(job.model_dir), [tmp_path / "a.png"], (96, 32))
     assert decoded_map(cut["label_map_bytes"]).shape == SIZE
+
+
+def test_the_worst_pictures_are_drawn(result, tmp_path):
+    assert drawn.worst(result["run_dir"], tmp_path / "worst")["errors"]

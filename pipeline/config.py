@@ -75,6 +75,7 @@ class Ingest(Section):
     shard_mb: float = Field(64.0, gt=0)  # wanted size of a shard, MiB of pictures
     max_rejected: float = Field(0.05, ge=0, le=1)  # part of the samples; more, if > 1, is a failure
     max_pixels: int = Field(100_000_000, gt=0)  # a larger picture is refused before decoding
+    max_side: int | None = Field(None, ge=32)  # pixels; larger pictures are made smaller, once
     # Boxes for networks on given proposals, see data/proposals.py.
     proposals: Literal["none", "selective_search", "selective_search_quality", "edge_boxes"] = (
         "none"

@@ -12,7 +12,17 @@ _OF_BYTES = ("jpeg_quality", "randaugment", "autoaugment")  # ... of 8-bit gray 
 
 def of(recipe: Any) -> str:
     """One contradiction in words; empty where there is none."""
-    return _learning(recipe) or _channels(recipe)
+    return _learning(recipe) or _channels(recipe) or _smaller(recipe)
+
+
+def _smaller(recipe: Any) -> str:
+    """About pictures that are made smaller at ingest."""
+    if recipe.ingest.max_side and "target" in tasks.row(recipe.task).fields:
+        return (
+            f"ingest.max_side changes what {recipe.task} learns to bring back: leave it out; "
+            "`augment` cuts parts of large pictures"
+        )
+    return ""
 
 
 def _channels(recipe: Any) -> str:

@@ -43,6 +43,8 @@ CHANGES = {
     "first_frame": "files hold several pictures, of which the first is taken",
     "bad_frame": "frames of films cannot be read; the picture beside them stands for them",
     "frame_size": "frames of films have another size; the picture beside them stands for them",
+    "made_smaller": "pictures are larger than ingest.max_side, and made smaller with their labels",
+    "kept_large": "pictures are larger than ingest.max_side, and stay so: they are pairs or films",
     "not_aligned": "frames of films have too little in common with the picture beside them to be "
     "laid onto it",
 }

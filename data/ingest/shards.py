@@ -34,6 +34,7 @@ from convoy.data.augment.policy import Augment
 from convoy.data.files import files
 from convoy.data.images import bands
 from convoy.data.images.wanted import Wanted, wanting
+from convoy.data.ingest import smaller
 from convoy.data.ingest.tally import Tally
 from convoy.data.sample import BadSample, Reference, Sample
 from convoy.data.sources import source
@@ -82,6 +83,7 @@ class Work:
     edge_model: str = ""  # file of edge_boxes' forest; "" = gradients
     channels: int | None = None  # of every picture; None = 8-bit gray or RGB
     bits: int = 8  # of each value
+    max_side: int = 0  # pixels; larger pictures are made smaller. 0 = none
 
 
 def plan(references: Sequence[Reference], shard_bytes: float, seed: int) -> list[Shard]:
@@ -203,6 +205,7 @@ def samples(
         try:
             with wanting(Wanted(work.channels, work.bits), warn):
                 sample = read(reference, work.labels, max_pixels=work.max_pixels, warn=warn)
+                sample = smaller.of(sample, work.max_side) if work.max_side else sample
             variants = [sample, *_augmented(sample, copies, work)]
         except BadSample as error:
             tally.rejected.append((reference.source_id, error.reason, error.detail))
@@ -265,6 +268,8 @@ def _key(shard: Shard, work: Work) -> str:
         parts += (work.proposals, work.max_proposals, work.edge_model)
     if work.channels:
         parts += (work.channels, work.bits)
+    if work.max_side:
+        parts += ("max_side", work.max_side)
     sha256 = hashlib.sha256(repr((shard.name, parts)).encode("utf-8", "surrogateescape"))
     stamps = _Stamps()
     for reference in shard.references:

@@ -74,6 +74,7 @@ class Params(pydantic.BaseModel):
     shard_mb: float = 64.0
     max_rejected: float = 0.05
     max_pixels: int = 100_000_000
+    max_side: int | None = None
     proposals: str = "none"
     max_proposals: int = 2000
     edge_model: str = ""
@@ -99,6 +100,7 @@ def params_of(recipe: Recipe) -> Params:
         shard_mb=ingest.shard_mb,
         max_rejected=ingest.max_rejected,
         max_pixels=ingest.max_pixels,
+        max_side=ingest.max_side,
         proposals=ingest.proposals,
         max_proposals=ingest.max_proposals,
         edge_model=ingest.edge_model,
@@ -137,6 +139,7 @@ def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Pat
         format=format_name,
         labels=names,
         max_pixels=params.max_pixels,
+        max_side=params.max_side or 0,
         channels=params.channels,
         bits=params.bits,
         copies=params.copies,

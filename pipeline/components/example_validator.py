@@ -38,6 +38,9 @@ class Params(Section):
     model: Model | None = None  # where boxes are all that is learnt: its priors must reach them
     classes: bool = True  # whether classes of pictures or of objects are learnt
     label_maps: bool = False  # whether the classes of pixels are learnt
+    sides: tuple[int, int] | None = (
+        None  # of the network's input, where pictures may be made smaller
+    )
     limits: Validate = Validate()
 
 
@@ -51,8 +54,15 @@ def params_of(recipe: Recipe) -> Params:
         model=recipe.model if tasks.TASKS[recipe.task].priors else None,
         classes=bool({"labels", "boxes"} & set(tasks.TASKS[recipe.task].fields)),
         label_maps="segmentation" in tasks.TASKS[recipe.task].fields,
+        sides=_sides(recipe),
         limits=recipe.validate.model_copy(update={"schema": ""}),  # an input, not a number
     )
+
+
+def _sides(recipe: Recipe) -> tuple[int, int] | None:
+    """Height and width of the input, None where the recipe does not say, or pairs are learnt."""
+    learnt = tasks.row(recipe.task).fields
+    return None if "target" in learnt or recipe.ingest.max_side else recipe.model.input_size
 
 
 def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Path) -> None:
@@ -71,6 +81,7 @@ def run(inputs: Mapping[str, pathlib.Path], params: Params, workdir: pathlib.Pat
         *checks.of_splits(statistics, params.train, params.judges, params.limits),
         *(checks.of_classes(statistics, params.train, params.limits) if params.classes else ()),
         *checks.of_told(statistics),
+        *checks.of_sizes(statistics["splits"][params.train]["numbers"], params.sides),
         *_objects(inputs, params, statistics),
         *_label_maps(params, statistics),
         *_compared(inputs, params, schema, result),

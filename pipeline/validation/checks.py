@@ -17,6 +17,7 @@ BAD_LABEL_MAPS = ("corrupt_label_map", "wrong_label_map_size", "unknown_pixel")
 OK, WARNING, REFUSED = "ok", "warning", "refused"
 
 
+LARGE = 2  # times the input in both sides: larger pictures only cost time
 HALF = 0.5  # part of boxes without a prior from which on that is a warning
 
 
@@ -48,6 +49,27 @@ def check(
     if value is not None and limit is not None and value > limit + ROUNDING:
         verdict = REFUSED
     return Check(name, value, limit, verdict, text, tuple(examples))
+
+
+def of_sizes(
+    numbers: Mapping[str, Mapping[str, Any]], sides: tuple[int, int] | None
+) -> Iterator[Check]:
+    """How much larger the pictures are than the network's input; never refused.
+
+    numbers: of the training split, by feature; sides: of the input, height first; None = unknown.
+    """
+    medians = [numbers.get(f"image/{side}", {}).get("median") for side in ("height", "width")]
+    if sides is None or not all(medians):
+        return
+    times = min(median / side for median, side in zip(medians, sides, strict=True))
+    picture = f"{medians[1]:.0f}x{medians[0]:.0f} px"
+    text = f"the median picture is {picture}, the input {sides[1]}x{sides[0]}"
+    if times > LARGE:
+        text += (
+            f": each is decoded whole in every epoch; `ingest.max_side: {LARGE * max(sides)}` "
+            "makes them smaller once, with their labels"
+        )
+    yield check("size of pictures", times, None, text, warn=LARGE)
 
 
 def of_schema(errors: Sequence[str], warnings: int) -> Check:

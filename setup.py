@@ -70,7 +70,9 @@ setup(
     ],
     extras_require={
         "dask": ["dask>=2026.1", "distributed>=2026.1"],
+        "tune": ["optuna>=4"],
         "dev": [
+            "optuna>=4",
             "pytest>=8",
             "pytest-xdist>=3.6",
             "hypothesis>=6.100",

@@ -10,10 +10,8 @@ trained is a row with its reason.
 from __future__ import annotations
 
 import json
-import os
 import pathlib
 import sys
-import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -23,13 +21,11 @@ from convoy.pipeline import config, steps
 from convoy.pipeline.artifacts import write_bytes, write_json
 from convoy.pipeline.components import timer
 from convoy.pipeline.config import Recipe
-from convoy.pipeline.errors import STOPPED, Interrupted
 from convoy.pipeline.store import execute
-from convoy.pipeline.tools import compare, guard
+from convoy.pipeline.tools import compare, own_process
 from convoy.pipeline.tools.benchmark import aligned
 from convoy.pipeline.validation import recipe_checks
 
-GRACE_S = 120.0  # for a training that is stopped to save what it has
 ROW = "row.json"
 
 
@@ -112,22 +108,15 @@ def _row(
         changed = combination(recipe, meta, backbone, run_dir)
     except ValueError as error:
         return {"error": str(error)}
-    run_dir.mkdir(parents=True, exist_ok=True)
-    (run_dir / ROW).unlink(missing_ok=True)
     arguments = {
         "recipe": changed.model_dump(mode="json"),
         "store": str(store),
         "time_only": time_only,
-        "row": str(run_dir / ROW),
     }
-    command = [sys.executable, "-m", "convoy.pipeline.tools.grid", json.dumps(arguments)]
-    with guard.on_sigterm(Interrupted("stopped by SIGTERM; run the same again to go on")):
-        code = guard.run(command, os.environ, GRACE_S)
-    if code == STOPPED:
-        raise Interrupted("stopped; everything is saved, run the same again to go on")
-    if not (run_dir / ROW).exists():
-        return {"error": f"its process ended with {code}; was there enough memory? See above"}
-    return json.loads((run_dir / ROW).read_text())
+    made = own_process.call("convoy.pipeline.tools.grid", arguments, run_dir / ROW)
+    if "error" in made:
+        made["error"] = made["error"].removeprefix(f"recipe {changed.name}: ")
+    return made
 
 
 def _write(recipe: Recipe, folder: pathlib.Path, rows: list[dict], time_only: bool) -> None:
@@ -182,29 +171,10 @@ def _name(row: dict[str, Any]) -> str:
     return f"{row['meta']} + {row['backbone']}"
 
 
-def _child(recipe: dict, store: str, time_only: bool, row: str) -> int:
-    """In the process of one combination: writes its row; returns the exit code."""
-
-    def tell(line: str) -> None:
-        print(line, file=sys.stderr, flush=True)
-
-    try:
-        made = measure(config.parse(recipe), pathlib.Path(store), time_only, tell)
-    except Interrupted as error:
-        tell(str(error))
-        return STOPPED
-    except Exception as error:  # whatever it is, the others are made
-        if not isinstance(error, (ValueError, OSError)):
-            traceback.print_exception(error)
-        message = " ".join((str(error) or type(error).__name__).split())
-        made = {"error": message.removeprefix(f"recipe {recipe['name']}: ")}
-    write_json(pathlib.Path(row), made)
-    return 0
+def _measured(recipe: dict, store: str, time_only: bool, tell: Callable[[str], None]) -> dict:
+    """In the process of one combination."""
+    return measure(config.parse(recipe), pathlib.Path(store), time_only, tell)
 
 
 if __name__ == "__main__":
-    from convoy.pipeline.commands.verb import quiet_tensorflow, set_up_logs
-
-    quiet_tensorflow()
-    set_up_logs(-1)
-    sys.exit(_child(**json.loads(sys.argv[1])))
+    sys.exit(own_process.answer(_measured))

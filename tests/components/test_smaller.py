@@ -183,9 +183,7 @@ def test_it_is_not_for_pairs():
         "model": {"name": "srcnn_915"},
         "ingest": {"max_side": 64},
     }
-    with pytest.raises(
-        errors.ConfigError, match=r"max_side changes what restoration learns"
-    ):
+    with pytest.raises(errors.ConfigError, match=r"max_side changes what restoration learns"):
         config.parse(recipe)
 
 

@@ -1,0 +1,1 @@
+"""`convoy tune`: values of a recipe's keys, searched by training with them."""

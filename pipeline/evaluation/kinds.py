@@ -46,6 +46,44 @@ NO_KIND = -1  # of a detection that is right or ignored
 MENDABLE = (CLASS, PLACE)  # with one mistake less they would be right
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Seen:
+    """What became of the D detections and N objects of one picture, at whatever score."""
+
+    order: np.ndarray  # [D] the detections in falling order of score, which the others have too
+    kinds: np.ndarray  # [D] of KINDS by number, or NO_KIND
+    outcomes: np.ndarray  # [D] TRUE, FALSE or IGNORED
+    objects: np.ndarray  # [D] the object that each finds, or would find put right; else -1
+    counts: np.ndarray  # [N] bool: neither difficult nor crowd
+
+    def found_at(self, scores: np.ndarray) -> np.ndarray:
+        """[N] the score up to which an object is found or nearly found; -1 where it never is.
+
+        scores [D]: in the order of the detections as they were given.
+        """
+        best = np.full(len(self.counts), -1.0)
+        finds = (self.outcomes == TRUE) | np.isin(self.kinds, MENDABLE)
+        np.maximum.at(best, self.objects[finds], np.asarray(scores, float)[self.order][finds])
+        return best
+
+
+def seen_of(sample: Sample, detections: Detections) -> Seen:
+    """Each detection's kind; what it is depends on those of higher scores alone."""
+    difficult, crowd = flags(sample)
+    counts = ~(difficult | crowd)
+    order = np.argsort(-np.asarray(detections.scores, np.float64), kind="stable")
+    boxes, classes = (np.asarray(a)[order] for a in (detections.boxes, detections.classes))
+    found, ignored = of_picture(sample, boxes, classes, FOREGROUND)
+    kinds, objects = _near(boxes, classes, sample, counts)
+    outcomes = np.where(ignored, IGNORED, FALSE)
+    candidates = np.flatnonzero((found >= 0) & ~ignored)
+    _, earliest = np.unique(found[candidates], return_index=True)
+    right = candidates[earliest]
+    outcomes[right], objects[right] = TRUE, found[right]
+    kinds[outcomes != FALSE] = NO_KIND
+    return Seen(order, kinds, outcomes, objects, counts)
+
+
 class Kinds:
     """Errors picture by picture: 14 bytes for each detection, 5 for each object."""
 
@@ -58,25 +96,15 @@ class Kinds:
         self._truth, self._counts = Column(np.int32), Column(bool)  # of each object
 
     def update(self, sample: Sample, detections: Detections) -> None:
-        difficult, crowd = flags(sample)
-        counts = ~(difficult | crowd)
-        order = np.argsort(-np.asarray(detections.scores, np.float64), kind="stable")
-        boxes, classes = (np.asarray(a)[order] for a in (detections.boxes, detections.classes))
-        found, ignored = of_picture(sample, boxes, classes, FOREGROUND)
-        kinds, objects = _near(boxes, classes, sample, counts)
-        outcomes = np.where(ignored, IGNORED, FALSE)
-        candidates = np.flatnonzero((found >= 0) & ~ignored)
-        _, earliest = np.unique(found[candidates], return_index=True)
-        right = candidates[earliest]
-        outcomes[right], objects[right] = TRUE, found[right]
-        kinds[outcomes != FALSE] = NO_KIND
+        seen = seen_of(sample, detections)
+        objects = seen.objects
         self._objects.extend(np.where(objects >= 0, objects + len(self._truth), -1))
-        self._scores.extend(np.asarray(detections.scores)[order])
-        self._classes.extend(classes)
-        self._kinds.extend(kinds)
-        self._outcomes.extend(outcomes)
+        self._scores.extend(np.asarray(detections.scores)[seen.order])
+        self._classes.extend(np.asarray(detections.classes)[seen.order])
+        self._kinds.extend(seen.kinds)
+        self._outcomes.extend(seen.outcomes)
         self._truth.extend(sample.classes)
-        self._counts.extend(counts)
+        self._counts.extend(seen.counts)
 
     def result(self, labels: Sequence[str]) -> dict[str, Any]:
         """{"AP50_cost": {kind: cost}, "per_class": {label: {kind: count}}} of all detections."""

@@ -14,6 +14,14 @@ summary(answer)             a few words: "cat 0.93"; "" where only a drawing say
 found(answer, score)        of answers that are objects: how many there are from `score` on
 draw(image, answer, score)  the picture with its answer, objects from `score` on; not of text
 files(answer)               of answers that are pictures: {folder: PNG} that go beside the drawing
+ERRORS, judged(sample, line, labels)    kinds of error, and [M] VERDICT of one picture: what was
+                            right and wrong of a line of predictions.jsonl (evaluation/worst.py)
+shapes(line, labels)        of such a line, what a browser draws: {"objects": [{"box", "class",
+                            "score", "mask", "points"}], "labels": [[name, score]], "lines": [text],
+                            "map": PNG of class ids in base64}, what of these it has. "box" is
+                            [ymin, xmin, ymax, xmax], "points" [[y, x, seen]], in pixels of the
+                            picture; "mask" [h, w] bytes in base64 with "mask_size", stretched over
+                            the box. Without it a line is shown as it is written
 
 What `convoy predict` draws, writes and says has "class_names" [K], where the answer itself has
 none: those of all classes.
@@ -25,6 +33,22 @@ import dataclasses
 import importlib
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+import numpy as np
+
+# One thing that was right or wrong of a picture; of `below` it is so where the score is less than
+# the threshold, else where it is not. A score that is NaN has no threshold.
+VERDICT = np.dtype(
+    [
+        ("truth", "i2"),  # class, or -1: there is nothing
+        ("said", "i2"),  # class, or -1: nothing was said
+        ("score", "f4"),
+        ("kind", "i1"),  # of the task's ERRORS by number, or RIGHT
+        ("amount", "f4"),  # how bad it is: 1 = an object that was missed
+        ("below", "?"),
+    ]
+)
+RIGHT = -1
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -8,9 +8,22 @@ from convoy.data import labels as label_map
 from convoy.pipeline.evaluation.attributes import Properties
 from convoy.pipeline.report import overlay
 from convoy.pipeline.report.chosen import EvenlySpread as Chosen
-from convoy.pipeline.tasks import Shown
+from convoy.pipeline.tasks import RIGHT, VERDICT, Shown
 
-__all__ = ["Chosen", "Metrics", "draw", "named", "row", "show", "summary"]
+__all__ = [
+    "ERRORS",
+    "Chosen",
+    "Metrics",
+    "draw",
+    "judged",
+    "named",
+    "row",
+    "shapes",
+    "show",
+    "summary",
+]
+
+ERRORS = ("value",)
 
 
 class Metrics:
@@ -64,3 +77,20 @@ def show(metrics, numbers, pairs) -> Shown:
         "Each picture with the value that was told of each property, and what is known of it.",
         tables={"Properties": numbers["per_property"]},
     )
+
+
+def judged(sample, line, labels) -> np.ndarray:
+    """Each property whose value is known."""
+    groups = label_map.properties(tuple(labels))
+    group_of = {k: name for name, classes in groups.items() for k in classes}
+    said = {group_of[k]: k for k in line["classes"]}
+    rows = []
+    for truth in sample.labels.tolist():
+        k = said[group_of[truth]]
+        right = k == truth
+        rows.append((truth, k, np.nan, RIGHT if right else 0, 0 if right else 1, False))
+    return np.array(rows, VERDICT)
+
+
+def shapes(line, labels) -> dict:
+    return {"labels": [[labels[k], float(line["scores"][k])] for k in line["classes"]]}

@@ -15,9 +15,21 @@ from convoy.models.captioning import tokens
 from convoy.pipeline.evaluation.captions import Captions, rouge_l, words_of_references
 from convoy.pipeline.report import overlay, plots
 from convoy.pipeline.report.chosen import WorstFirst
-from convoy.pipeline.tasks import Shown
+from convoy.pipeline.tasks import VERDICT, Shown
 
-__all__ = ["Chosen", "Metrics", "draw", "labels_of", "named", "row", "show", "summary"]
+__all__ = [
+    "ERRORS",
+    "Chosen",
+    "Metrics",
+    "draw",
+    "judged",
+    "labels_of",
+    "named",
+    "row",
+    "shapes",
+    "show",
+    "summary",
+]
 LINE, LINES = 36, 8  # letters of a line below a drawn picture, and how many lines at most
 SHOWN_REFERENCES = 2
 
@@ -79,6 +91,9 @@ def _sentences(counts: dict, least: int, longest: int) -> list[str]:
         f"{counts['longest_caption']}: of each the first {longest} are learnt",
     }
     return said + [f"{counts[name]} {text}" for name, text in texts.items() if counts[name]]
+
+
+ERRORS = ("words",)
 
 
 class Metrics:
@@ -170,3 +185,13 @@ def show(metrics, numbers, pairs) -> Shown:
 
 def _lines(sample, answer) -> list[str]:
     return [f"> {said(answer)}", *sample.captions[:SHOWN_REFERENCES], sample.source_id]
+
+
+def judged(sample, line, labels) -> np.ndarray:
+    """How far the sentence is from people's, as `fault`."""
+    far = fault(sample, {"caption": line["caption"].encode()})
+    return np.array([(-1, -1, np.nan, 0, far, False)] if far is not None else [], VERDICT)
+
+
+def shapes(line, labels) -> dict:
+    return {"lines": [line["caption"]]}

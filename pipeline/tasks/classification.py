@@ -7,9 +7,23 @@ import numpy as np
 from convoy.pipeline.evaluation.classification import Ranks
 from convoy.pipeline.report import overlay, plots
 from convoy.pipeline.report.chosen import EvenlySpread as Chosen
-from convoy.pipeline.tasks import Shown
+from convoy.pipeline.tasks import RIGHT, VERDICT, Shown
 
-__all__ = ["Chosen", "Metrics", "draw", "named", "row", "show", "summary"]
+__all__ = [
+    "ERRORS",
+    "Chosen",
+    "Metrics",
+    "draw",
+    "judged",
+    "named",
+    "row",
+    "shapes",
+    "show",
+    "summary",
+]
+
+ERRORS = ("class", "unsure")
+NAMED = 5  # classes of a picture that are shown
 
 
 class Metrics:
@@ -60,3 +74,18 @@ def confusion(metrics, numbers) -> dict[str, bytes]:
     """The chart of the confusion matrix."""
     chart = plots.confusion_matrix(np.array(numbers["confusion"]), metrics.labels)
     return {"Confusion": plots.png(chart)}
+
+
+def judged(sample, line, labels) -> np.ndarray:
+    """The best class, right or as wrong as it is sure; below the threshold nothing is said."""
+    if not len(sample.labels):
+        return np.zeros(0, VERDICT)
+    truth, said = int(sample.labels[0]), int(np.argmax(line["scores"]))
+    score, kind = line["scores"][said], RIGHT if truth == said else ERRORS.index("class")
+    unsure = (truth, -1, score, ERRORS.index("unsure"), 1 - score, True)
+    return np.array([(truth, said, score, kind, score, False), unsure], VERDICT)
+
+
+def shapes(line, labels) -> dict:
+    order = np.argsort(-np.asarray(line["scores"]), kind="stable")[:NAMED]
+    return {"labels": [[labels[k], float(line["scores"][k])] for k in order]}

@@ -6,15 +6,30 @@ import numpy as np
 
 from convoy.pipeline.evaluation import confusion, operating, voc
 from convoy.pipeline.evaluation.coco import CocoEvaluation
-from convoy.pipeline.evaluation.kinds import KINDS, Kinds
-from convoy.pipeline.evaluation.matching import Matching, check_classes
+from convoy.pipeline.evaluation.kinds import CLASS, KINDS, MISSED, NO_KIND, Kinds, seen_of
+from convoy.pipeline.evaluation.matching import TRUE, Matching, check_classes
 from convoy.pipeline.evaluation.operating import SCORE
-from convoy.pipeline.evaluation.records import detections_of
+from convoy.pipeline.evaluation.records import Detections, detections_of
 from convoy.pipeline.report import overlay, plots
 from convoy.pipeline.report.chosen import EvenlySpread as Chosen
-from convoy.pipeline.tasks import Shown
+from convoy.pipeline.tasks import RIGHT, VERDICT, Shown
 
-__all__ = ["SCORE", "Chosen", "Metrics", "draw", "found", "named", "row", "show", "summary"]
+__all__ = [
+    "ERRORS",
+    "SCORE",
+    "Chosen",
+    "Metrics",
+    "draw",
+    "found",
+    "judged",
+    "named",
+    "row",
+    "shapes",
+    "show",
+    "summary",
+]
+
+ERRORS = KINDS
 
 
 class Metrics:
@@ -132,3 +147,37 @@ def show(metrics, numbers, pairs) -> Shown:
 
 def _names(answer) -> list[str]:
     return [name.decode() for name in answer["class_names"][: answer["num_detections"]]]
+
+
+def judged(sample, line, labels) -> np.ndarray:
+    """Each detection by its kind, as bad as it is sure; each object, which is missed below the
+    score of the best that finds it. What is ignored is neither right nor wrong."""
+    detections = _of_line(sample.source_id, line)
+    check_classes(sample, detections, len(labels))
+    seen = seen_of(sample, detections)
+    classes, scores = detections.classes[seen.order], detections.scores[seen.order]
+    told = np.zeros(len(classes), VERDICT)
+    told["said"], told["score"], told["amount"] = classes, scores, scores
+    told["kind"] = np.where(seen.kinds == NO_KIND, RIGHT, seen.kinds)
+    known = (seen.kinds == CLASS) | (seen.outcomes == TRUE)
+    told["truth"] = -1
+    told["truth"][known] = np.asarray(sample.classes)[seen.objects[known]]
+    told = told[(seen.kinds != NO_KIND) | (seen.outcomes == TRUE)]
+    objects = np.zeros(int(seen.counts.sum()), VERDICT)
+    objects["truth"] = np.asarray(sample.classes)[seen.counts]
+    objects["said"], objects["kind"], objects["amount"] = -1, MISSED, 1
+    objects["score"], objects["below"] = seen.found_at(detections.scores)[seen.counts], True
+    return np.concatenate([told, objects])
+
+
+def shapes(line, labels) -> dict:
+    rows = zip(line["boxes"], line["scores"], line["classes"], strict=True)
+    return {
+        "objects": [{"box": box, "score": score, "class": int(k)} for box, score, k in rows],
+    }
+
+
+def _of_line(source_id: str, line) -> Detections:
+    boxes = np.array(line["boxes"], np.float32).reshape(-1, 4)
+    classes = np.array(line["classes"], np.int64)
+    return Detections(source_id, boxes, np.array(line["scores"], np.float32), classes)

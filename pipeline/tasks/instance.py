@@ -14,9 +14,22 @@ from convoy.pipeline.evaluation.records import detections_of
 from convoy.pipeline.report import overlay
 from convoy.pipeline.report.chosen import EvenlySpread as Chosen
 from convoy.pipeline.tasks import Shown, detection
-from convoy.pipeline.tasks.detection import SCORE, found, summary
+from convoy.pipeline.tasks.detection import ERRORS, SCORE, found, judged, summary
 
-__all__ = ["SCORE", "Chosen", "Metrics", "draw", "found", "named", "row", "show", "summary"]
+__all__ = [
+    "ERRORS",
+    "SCORE",
+    "Chosen",
+    "Metrics",
+    "draw",
+    "found",
+    "judged",
+    "named",
+    "row",
+    "shapes",
+    "show",
+    "summary",
+]
 STRENGTH = 0.5  # of an object's colour over the picture
 
 
@@ -99,3 +112,9 @@ def _colored(picture: Image.Image, masks) -> np.ndarray:
         shade = np.array(overlay.color(index), float)
         pixels[mask] = ((1 - STRENGTH) * pixels[mask] + STRENGTH * shade).astype(np.uint8)
     return pixels
+
+
+def shapes(line, labels) -> dict:
+    objects = detection.shapes(line, labels)["objects"]
+    masks = zip(objects, line["masks_28x28"], strict=True)
+    return {"objects": [{**each, "mask": mask, "mask_size": [28, 28]} for each, mask in masks]}

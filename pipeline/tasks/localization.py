@@ -5,12 +5,26 @@ from __future__ import annotations
 import numpy as np
 
 from convoy.pipeline.evaluation import localization
+from convoy.pipeline.evaluation.matching import overlap
 from convoy.pipeline.report import overlay
 from convoy.pipeline.report.chosen import EvenlySpread as Chosen
-from convoy.pipeline.tasks import Shown, classification
+from convoy.pipeline.tasks import RIGHT, VERDICT, Shown, classification
 from convoy.pipeline.tasks.classification import summary
 
-__all__ = ["Chosen", "Metrics", "draw", "named", "row", "show", "summary"]
+__all__ = [
+    "ERRORS",
+    "Chosen",
+    "Metrics",
+    "draw",
+    "judged",
+    "named",
+    "row",
+    "shapes",
+    "show",
+    "summary",
+]
+
+ERRORS = ("class", "place", "unsure")
 
 
 class Metrics:
@@ -65,3 +79,24 @@ def show(metrics, numbers, pairs) -> Shown:
         gallery,
         "Each picture with the box and class that were predicted, and the true ones dashed.",
     )
+
+
+def judged(sample, line, labels) -> np.ndarray:
+    """As `classification.judged`; of the right class a box that overlaps the true one by less than
+    a half is misplaced, by as much as is missing of it."""
+    target = localization.target(sample)
+    if target is None:
+        return np.zeros(0, VERDICT)
+    box, truth = target
+    said = int(np.argmax(line["scores"]))
+    score, shared = line["scores"][said], float(overlap(np.array([line["box"]]), box[None])[0, 0])
+    kind = ERRORS.index("class") if said != truth else RIGHT if shared >= localization.IOU else 1
+    amount = 1 - shared if kind == ERRORS.index("place") else score
+    unsure = (truth, -1, score, ERRORS.index("unsure"), 1 - score, True)
+    return np.array([(truth, said, score, kind, amount, False), unsure], VERDICT)
+
+
+def shapes(line, labels) -> dict:
+    said = int(np.argmax(line["scores"]))
+    each = {"box": line["box"], "class": said, "score": float(line["scores"][said])}
+    return {**classification.shapes(line, labels), "objects": [each]}

@@ -7,9 +7,23 @@ import numpy as np
 from convoy.pipeline.evaluation import multilabel
 from convoy.pipeline.report import overlay, plots
 from convoy.pipeline.report.chosen import EvenlySpread as Chosen
-from convoy.pipeline.tasks import Shown
+from convoy.pipeline.tasks import RIGHT, VERDICT, Shown
 
-__all__ = ["Chosen", "Metrics", "draw", "named", "row", "show", "summary"]
+__all__ = [
+    "ERRORS",
+    "Chosen",
+    "Metrics",
+    "draw",
+    "judged",
+    "named",
+    "row",
+    "shapes",
+    "show",
+    "summary",
+]
+
+ERRORS = ("false alarm", "missed")
+LEAST = 0.05  # a class that is not there is wrong from this score on
 
 
 class Metrics:
@@ -68,3 +82,20 @@ def show(metrics, numbers, pairs) -> Shown:
 def _names(answer) -> list[str]:
     """The chosen classes in falling order of score."""
     return [name.decode() for name in answer["class_names"][: answer["num_labels"]]]
+
+
+def judged(sample, line, labels) -> np.ndarray:
+    """Each class that is there, missed below its score; each that is not, wrong from it on."""
+    truth = multilabel.truth(sample, len(labels))
+    rows = []
+    for k, score in enumerate(line["scores"]):
+        if truth[k] == multilabel.YES:
+            rows.append((k, k, score, RIGHT, 0, False))
+            rows.append((k, -1, score, ERRORS.index("missed"), 1, True))
+        elif truth[k] == multilabel.NO and score >= LEAST:
+            rows.append((-1, k, score, ERRORS.index("false alarm"), score, False))
+    return np.array(rows, VERDICT)
+
+
+def shapes(line, labels) -> dict:
+    return {"labels": [[labels[k], float(line["scores"][k])] for k in line["chosen"]]}

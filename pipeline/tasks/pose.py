@@ -11,10 +11,27 @@ from PIL import Image
 from convoy.pipeline.evaluation.poses import Poses, distances, truth_of
 from convoy.pipeline.report import overlay, plots, skeletons
 from convoy.pipeline.report.chosen import WorstFirst
-from convoy.pipeline.tasks import Shown
+from convoy.pipeline.tasks import RIGHT, VERDICT, Shown
 
-__all__ = ["SCORE", "Chosen", "Metrics", "draw", "found", "named", "row", "show", "summary"]
+__all__ = [
+    "ERRORS",
+    "SCORE",
+    "Chosen",
+    "Metrics",
+    "draw",
+    "found",
+    "judged",
+    "named",
+    "row",
+    "shapes",
+    "show",
+    "summary",
+]
 SCORE = 0.3  # from which the report draws
+
+ERRORS = ("place", "missed", "background")
+NEAR = 0.1  # mean distance of a person's keypoints, in longer sides of its box, that is right
+FAR = 0.5  # from which on an answer is of nobody
 
 
 class Metrics:
@@ -136,3 +153,36 @@ def _curve(errors: np.ndarray) -> Figure:
     axes.set_xlim(0, max(0.2, float(np.quantile(finite, 0.98)) if len(finite) else 0.2))
     axes.grid(alpha=0.3)
     return figure
+
+
+def judged(sample, line, labels) -> np.ndarray:
+    """In falling order of score each answer takes the nearest true person that is free."""
+    answers = np.array(line["keypoints"], float).reshape(-1, len(labels), 3)
+    points = truth_of(sample, len(labels))
+    labelled = (points[..., 2] > 0).any(axis=1)
+    sides = np.maximum((sample.boxes[:, 2:] - sample.boxes[:, :2]).max(axis=1, initial=0), 1e-6)
+    found_at, rows = np.full(len(points), -1.0), []
+    for answer, score in zip(answers, line["scores"], strict=True):
+        far = np.array([_far(person, answer) for person in points]) / sides
+        far[(found_at >= 0) | ~labelled] = np.inf
+        best = int(far.argmin()) if len(far) else 0
+        if len(far) and far[best] < FAR:
+            found_at[best] = score
+            kind = RIGHT if far[best] < NEAR else ERRORS.index("place")
+            rows.append((0, 0, score, kind, far[best], False))
+        elif labelled.all():  # an object without keypoints may be anybody's
+            rows.append((-1, 0, score, ERRORS.index("background"), score, False))
+    rows += [(0, -1, at, ERRORS.index("missed"), 1, True) for at in found_at[labelled]]
+    return np.array(rows, VERDICT)
+
+
+def shapes(line, labels) -> dict:
+    rows = zip(line["keypoints"], line["scores"], strict=True)
+    return {"objects": [{"points": points, "score": float(score)} for points, score in rows]}
+
+
+def _far(person: np.ndarray, answer: np.ndarray) -> float:
+    """Mean distance, pixels, of the labelled keypoints that an answer has; infinite without any."""
+    far = distances(person, answer)
+    far = far[np.isfinite(far)]
+    return float(far.mean()) if len(far) else np.inf

@@ -10,15 +10,29 @@ import numpy as np
 from PIL import Image
 
 from convoy.data.images import palette
-from convoy.pipeline.evaluation.segmentation import IGNORE, Pixels
+from convoy.pipeline.evaluation.segmentation import IGNORE, Pixels, confusion
 from convoy.pipeline.report import overlay, plots
 from convoy.pipeline.report.chosen import WorstFirst
-from convoy.pipeline.tasks import Shown
+from convoy.pipeline.tasks import RIGHT, VERDICT, Shown
 
-__all__ = ["Chosen", "Metrics", "draw", "files", "named", "row", "show", "summary"]
+__all__ = [
+    "ERRORS",
+    "Chosen",
+    "Metrics",
+    "draw",
+    "files",
+    "judged",
+    "named",
+    "row",
+    "shapes",
+    "show",
+    "summary",
+]
 STRENGTH = 0.55  # of a class's colour over the picture
 WRONG = (255, 0, 0)
 SAID = 3  # classes in a summary
+
+ERRORS = ("class",)
 
 
 class Metrics:
@@ -147,3 +161,29 @@ def _parts(answer) -> list[tuple[str, float]]:
     pairs = zip(answer["class_names"], answer["class_fractions"], strict=True)
     found = [(name.decode(), float(part)) for name, part in pairs if part > 0]
     return sorted(found, key=lambda pair: -pair[1])
+
+
+def judged(sample, line, labels) -> np.ndarray:
+    """Each pair of a true class and what was said of its pixels: the part of all labelled ones."""
+    truth, found = _truth(sample), _found(_of_line(line))
+    if truth is None or truth.shape != found.shape:
+        return np.zeros(0, VERDICT)
+    counts, _ = confusion(truth, found, len(labels))
+    total = max(int(counts.sum()), 1)
+    rows = [
+        (i, j, np.nan, RIGHT if i == j else 0, counts[i, j] / total, False)
+        for i, j in np.argwhere(counts)
+    ]
+    return np.array(rows, VERDICT)
+
+
+def shapes(line, labels) -> dict:
+    parts = zip(labels, line["fractions"], strict=True)
+    return {
+        "map": line["label_map_png"],
+        "labels": [[name, float(part)] for name, part in parts if part > 0],
+    }
+
+
+def _of_line(line) -> dict:
+    return {"label_map_bytes": base64.b64decode(line["label_map_png"])}

@@ -12,10 +12,19 @@ from convoy.models.spec import SERIES_RATE
 from convoy.pipeline.report import overlay, plots
 from convoy.pipeline.report.chosen import WorstFirst
 from convoy.pipeline.tasks import Shown
-from convoy.pipeline.tasks.classification import Metrics, confusion, named, row, summary
+from convoy.pipeline.tasks.classification import (
+    ERRORS,
+    Metrics,
+    confusion,
+    judged,
+    named,
+    row,
+    shapes,
+    summary,
+)
 from convoy.pipeline.tasks.text import fault
 
-__all__ = ["Chosen", "Metrics", "named", "row", "show", "summary"]
+__all__ = ["ERRORS", "Chosen", "Metrics", "judged", "named", "row", "shapes", "show", "summary"]
 COLUMNS = 600  # of a drawn signal: the least and the largest value of each are joined
 SHOWN = 4  # channels
 

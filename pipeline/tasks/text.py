@@ -6,9 +6,18 @@ import functools
 
 from convoy.pipeline.report.chosen import WorstFirst
 from convoy.pipeline.tasks import Shown
-from convoy.pipeline.tasks.classification import Metrics, confusion, named, row, summary
+from convoy.pipeline.tasks.classification import (
+    ERRORS,
+    Metrics,
+    confusion,
+    judged,
+    named,
+    row,
+    shapes,
+    summary,
+)
 
-__all__ = ["Chosen", "Metrics", "named", "row", "show", "summary"]
+__all__ = ["ERRORS", "Chosen", "Metrics", "judged", "named", "row", "shapes", "show", "summary"]
 SHOWN = 200  # letters of a sentence
 
 

@@ -65,7 +65,7 @@ class Places:
         """Names of runs that are not finished: a step's work lies aside, or nothing was judged."""
         names = []
         for run in self.runs():
-            begun = any((run / "artifacts").glob("*/*.partial"))
+            begun = any((run / "artifacts").glob("*/*.partial/*"))
             if begun or not (run / "result.json").is_file():
                 names.append(run.name)
         return names

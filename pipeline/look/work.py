@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-import io
+import dataclasses
 import json
 import os
 import pathlib
@@ -95,7 +95,7 @@ def _input_of(task: str) -> str:
 
 def augment(recipe: str, folder: str, split: str, stored: bytes) -> dict:
     """{"pictures": [PNG in base64]}: one record as the loss sees it, VARIANTS times."""
-    from convoy.data import tfrecord
+    from convoy.data import labels, tfrecord
     from convoy.pipeline import config
     from convoy.pipeline.tools import preview
 
@@ -114,8 +114,8 @@ def augment(recipe: str, folder: str, split: str, stored: bytes) -> dict:
                 (place / f"{name}.txt").write_bytes((given / f"{name}.txt").read_bytes())
         shard = f"{training}-00000-of-00001.tfrecord"
         with open(place / shard, "wb") as file:
-            for _ in range(VARIANTS):
-                tfrecord.write(file, stored)
+            for record in _renamed(stored, labels.read(given / "labels.txt")):
+                tfrecord.write(file, record)
         about = {**manifest["splits"].get(training, {}), "shards": [shard], "records": VARIANTS}
         about |= {"file_bytes": (place / shard).stat().st_size}
         manifest["splits"] = {training: about}
@@ -125,8 +125,17 @@ def augment(recipe: str, folder: str, split: str, stored: bytes) -> dict:
         return {"pictures": [_encoded(path) for path in sorted(output.glob("*.png"))]}
 
 
+def _renamed(stored: bytes, names: tuple[str, ...]) -> list[bytes]:
+    """VARIANTS of one record, each with a name of its own: what is random is drawn by the name."""
+    from convoy.data import example
+
+    sample = example.decode(stored)
+    ids = [sample.source_id, *(f"{sample.source_id} ({n})" for n in range(2, VARIANTS + 1))]
+    return [example.encode(dataclasses.replace(sample, source_id=name), names) for name in ids]
+
+
 def _encoded(path: pathlib.Path) -> str:
-    return base64.b64encode(io.BytesIO(path.read_bytes()).getvalue()).decode()
+    return base64.b64encode(path.read_bytes()).decode()
 
 
 KINDS = {"predict": predict, "augment": augment}

@@ -43,7 +43,9 @@ def write(folder: pathlib.Path, count: int) -> None:
         for shard, name in enumerate(names):
             with open(folder / name, "wb") as file:
                 for n in range(shard, number, SHARDS):
-                    tfrecord.write(file, example.encode(sample(f"{split}/{n:06d}", split, rng), CLASSES))
+                    tfrecord.write(
+                        file, example.encode(sample(f"{split}/{n:06d}", split, rng), CLASSES)
+                    )
         told[split] = {"records": number, "objects": 0, "shards": names}
     manifest = {"schema_version": example.SCHEMA_VERSION, "splits": told, "labels": CLASSES}
     manifest |= {"rejected": {}, "warnings": {}, "format": "generated", "pictures": {}}

@@ -20,24 +20,24 @@ function pressed(name, work) {
   };
 }
 
-// Right and wrong answers by score, one above the other.
+// Right and wrong answers by score, side by side; heights are roots, so that few are seen, too.
 function scoreBins(bins, choose) {
-  const most = Math.max(1, ...bins.right.map((n, i) => n + bins.wrong[i]));
-  const [svg, y] = frame("Answers by score: right below, wrong above", 0, most, (v) => Math.round(v).toLocaleString("en"));
-  const count = bins.right.length, step = (WIDE - LEFT) / count;
+  const most = Math.max(1, ...bins.right, ...bins.wrong);
+  const [svg, y] = frame("Answers by score, right and wrong", 0, Math.sqrt(most), (v) => Math.round(v * v).toLocaleString("en"));
+  const count = bins.right.length, step = (WIDE - LEFT) / count, half = (step - 3) / 2;
   for (let i = 0; i < count; i++) {
-    let from = 0;
-    for (const side of ["right", "wrong"]) {
+    ["right", "wrong"].forEach((side, k) => {
       const n = bins[side][i];
-      if (n) {
-        const range = `${bins.edges[i]}-${bins.edges[i + 1]}`;
-        const bar = el("svg:rect", { ...pressed(`${n} ${side} from ${bins.edges[i]} to ${bins.edges[i + 1]}`, () => choose({ bin: range, side })), x: LEFT + i * step + 1, y: y(from + n), width: step - 2, height: y(from) - y(from + n) });
-        bar.classList.add(side);
-        bar.append(el("svg:title", {}, `${n} ${side}, score ${range}`));
-        svg.append(bar);
-      }
-      from += n;
-    }
+      if (!n) return;
+      const range = `${bins.edges[i]}-${bins.edges[i + 1]}`, top = y(Math.sqrt(n));
+      const bar = el("svg:rect", {
+        ...pressed(`${n} ${side}, score ${bins.edges[i]} to ${bins.edges[i + 1]}`, () => choose({ bin: range, side })),
+        x: LEFT + i * step + 1 + k * (half + 1), y: top, width: half, height: HIGH - BELOW - top, "data-bin": `${range} ${side}`,
+      });
+      bar.classList.add(side);
+      bar.append(el("svg:title", {}, `${n} ${side}, score ${range}`));
+      svg.append(bar);
+    });
     if (i % 4 === 0) svg.append(el("svg:text", { x: LEFT + i * step, y: HIGH - 12, "text-anchor": "middle" }, String(bins.edges[i])));
   }
   svg.append(el("svg:text", { x: WIDE, y: HIGH - 12, "text-anchor": "end" }, "1"));
@@ -65,6 +65,10 @@ function lines(labels, series, choose) {
   const all = series.flatMap((s) => s.values).filter((v) => typeof v === "number");
   const [svg, y] = frame("Metrics, the oldest training on the left", 0, Math.max(...all, 0.001));
   const x = (i) => LEFT + 8 + (labels.length < 2 ? (WIDE - LEFT) / 2 : (i * (WIDE - LEFT - 16)) / (labels.length - 1));
+  labels.forEach((label, i) => {
+    if (labels.length < 9 || i % Math.ceil(labels.length / 8) === 0) svg.append(el("svg:text", { x: x(i), y: HIGH - 12, "text-anchor": "middle" }, String(i + 1)));
+  });
+  svg.append(el("svg:text", { x: (WIDE + LEFT) / 2, y: HIGH, "text-anchor": "middle" }, "training, the oldest first"));
   series.forEach((one, k) => {
     const points = one.values.map((v, i) => [v, i]).filter(([v]) => typeof v === "number");
     svg.append(el("svg:polyline", { class: "line", stroke: color(k * 3), points: points.map(([v, i]) => `${x(i)},${y(v)}`).join(" ") }));

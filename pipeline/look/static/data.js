@@ -9,7 +9,7 @@ let state = asked(), turn = 0;
 
 const grid = new Grid($("grid"), (row, about) => [
   picture(row.thumb, row.id, row.truth, [[row.truth, {}]], about),
-  caption(row, ...words(row.truth, about).slice(0, 2).map((text) => el("span", { class: "layer-lines" }, el("br"), text))),
+  caption(row, textsOf(words(row.truth, about))),
 ], async (row) => {
   const one = await api(`/api/record/${row.picture.split("/")[2]}/${row.row}`);
   const pictured = picture(one.picture, one.id, one.truth, [[one.truth, { large: true }]], one.about);

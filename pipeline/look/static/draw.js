@@ -4,7 +4,7 @@
 const bytesOf = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
 
 function rgb(k) {
-  const probe = rgb.probe || (rgb.probe = document.createElement("canvas").getContext("2d"));
+  const probe = rgb.probe || (rgb.probe = document.createElement("canvas").getContext("2d", { willReadFrequently: true }));
   probe.fillStyle = color(k);
   probe.fillRect(0, 0, 1, 1);
   return probe.getImageData(0, 0, 1, 1).data;

@@ -74,6 +74,12 @@ class Grid {
 const caption = (row, ...more) =>
   el("span", { class: "caption" }, el("b", {}, row.id), row.split ? ` ${row.split}` : "", row.copy ? ", augmented copy" : "", ...more);
 
+// Classes and sentences under a picture, the first few letters.
+function textsOf(texts) {
+  const whole = texts.join(", ");
+  return whole ? el("span", { class: "layer-lines" }, el("br"), whole.length > 90 ? whole.slice(0, 90) + "…" : whole) : null;
+}
+
 function facts(rows) {
   return el("dl", { class: "facts" }, Object.entries(rows).flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, String(value))]));
 }

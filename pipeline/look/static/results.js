@@ -13,8 +13,7 @@ const cellOf = (row, about) => {
   const labels = about.answer_labels || about.labels;
   const said = [...new Set((row.errors || []).map(([kind, t, s]) => `${kind}: ${nothing(t, labels)}${s >= 0 ? ` taken for ${nothing(s, labels)}` : ""}`))].slice(0, 3);
   const amount = row.then === undefined ? row.amount : `${row.amount} → ${row.then}`;
-  const texts = words(row.found, about).slice(0, 3).map((text) => [el("br"), text]);
-  return [pictures, caption(row, amount === undefined ? "" : `, badness ${amount}`, ...texts.flat(), ...said.map((text) => el("span", { class: "wrong" }, el("br"), text)))];
+  return [pictures, caption(row, amount === undefined ? "" : `, badness ${amount}`, textsOf(words(row.found, { ...about, labels })), ...said.map((text) => el("span", { class: "wrong" }, el("br"), text)))];
 };
 
 const grid = $("grid") && new Grid($("grid"), cellOf, async (row, about) => {
@@ -45,7 +44,7 @@ async function start() {
 const threshold = () => choice.elements.threshold.value;
 
 async function move() {
-  $("threshold").textContent = Number(threshold()).toFixed(2);
+  $("from").textContent = Number(threshold()).toFixed(2);
   if (meta.judged) tables(await api(`/api/results/at?evaluation=${meta.evaluation}&threshold=${threshold()}`));
   await pictures();
 }
@@ -126,7 +125,7 @@ let pause;
 if (choice) {
   choice.addEventListener("input", ({ target }) => {
     if (target.name !== "threshold") return;
-    $("threshold").textContent = Number(target.value).toFixed(2);
+    $("from").textContent = Number(target.value).toFixed(2);
     clearTimeout(pause);
     pause = setTimeout(moved, 150);
   });

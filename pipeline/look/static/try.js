@@ -21,7 +21,7 @@ async function send(content) {
 function show(answer) {
   $("answer").hidden = false;
   ask.elements.threshold.value = answer.threshold;
-  $("threshold").textContent = Number(answer.threshold).toFixed(2);
+  $("from").textContent = Number(answer.threshold).toFixed(2);
   const objects = answer.found.objects || [], best = answer.best;
   const count = best === null && !objects.length ? "" : `${objects.length} found from score ${answer.threshold.toFixed(2)} on` + (best === null ? "" : `, the best has ${best.toFixed(2)}`) + ". ";
   const texts = words(answer.found, answer.about).join(", ");
@@ -40,6 +40,7 @@ function show(answer) {
 }
 
 if (ask) {
+  document.body.dataset.ready = "0";
   const drop = $("drop"), file = $("file");
   ask.addEventListener("submit", (event) => {
     event.preventDefault();
@@ -70,7 +71,7 @@ if (ask) {
     chosen = target.value;
     if (last) send(last);
   });
-  ask.elements.threshold.addEventListener("input", ({ target }) => { $("threshold").textContent = Number(target.value).toFixed(2); });
+  ask.elements.threshold.addEventListener("input", ({ target }) => { $("from").textContent = Number(target.value).toFixed(2); });
   ask.elements.model.addEventListener("change", () => { chosen = ""; });
   for (const box of document.querySelectorAll("#layers input"))
     box.addEventListener("change", () => document.body.classList.toggle("off-" + box.value, !box.checked));

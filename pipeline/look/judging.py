@@ -8,7 +8,7 @@ import pathlib
 
 import numpy as np
 
-from convoy.pipeline import tasks, versions
+from convoy.pipeline import tasks
 from convoy.pipeline.artifacts import write_bytes
 from convoy.pipeline.evaluation import worst
 from convoy.pipeline.evaluation.worst import Judged
@@ -61,7 +61,7 @@ def at(judged: Judged, threshold: float) -> dict:
     rows, held = judged.verdicts, judged.holds(threshold)
     scored = ~np.isnan(rows["score"]) & ~rows["below"]
     right = rows["kind"] == tasks.RIGHT
-    edges = np.linspace(0, 1, BINS + 1)
+    edges = np.round(np.linspace(0, 1, BINS + 1), 2)
     kinds = {name: int(n) for name, n in judged.counts(threshold).items()}
     amounts = judged.amounts(threshold)
     return {
@@ -71,9 +71,9 @@ def at(judged: Judged, threshold: float) -> dict:
         "faulty": int((amounts > 0).sum()),
         "pictures": len(judged.source_ids),
         "bins": {
-            "edges": np.round(edges, 2).tolist(),
-            "right": np.histogram(rows["score"][scored & right], edges)[0].tolist(),
-            "wrong": np.histogram(rows["score"][scored & ~right], edges)[0].tolist(),
+            "edges": edges.tolist(),
+            "right": np.histogram(_scores(rows[scored & right]), edges)[0].tolist(),
+            "wrong": np.histogram(_scores(rows[scored & ~right]), edges)[0].tolist(),
         }
         if scored.any()
         else None,
@@ -128,7 +128,7 @@ def chosen(
         fits = judged.holds(threshold) & (rows["truth"] == truth) & (rows["said"] == said)
     elif asked.get("bin"):
         low, high = _pair(asked["bin"], "-")
-        scores = rows["score"].astype(float)
+        scores = _scores(rows)
         fits = ~rows["below"] & (scores >= low) & ((scores < high) | (high >= 1))
         if asked.get("side") in ("right", "wrong"):
             fits &= (rows["kind"] == tasks.RIGHT) == (asked["side"] == "right")
@@ -151,8 +151,9 @@ def changed(one: Judged, other: Judged, thresholds: tuple[float, float]) -> list
     return sorted(rows, key=lambda row: -abs(row[3] - row[2]))
 
 
-def gate_of(evaluation: pathlib.Path) -> dict:
-    return versions.read(evaluation / "gate.json")
+def _scores(rows: np.ndarray) -> np.ndarray:
+    """float64, as the file has them: 0.9 lies in the bin from 0.9 on."""
+    return np.round(rows["score"].astype(np.float64), 6)
 
 
 def _pair(text: str, sign: str) -> tuple[float, float]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import os
 import pathlib
 import secrets
 import socket
@@ -70,12 +72,23 @@ def _by(port: int) -> str:
             continue
         cells = [row.split() for row in rows]
         inodes |= {c[9] for c in cells if c[1].endswith(f":{port:04X}") and c[3] == "0A"}
+    wanted = {f"socket:[{inode}]" for inode in inodes}
     for process in pathlib.Path("/proc").glob("[0-9]*"):
-        try:
-            links = {link.readlink().name for link in (process / "fd").iterdir()}
-            if any(f"socket:[{inode}]" in links for inode in inodes):
-                words = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-                return f" by process {process.name} ({words.strip()[:80]})"
-        except (OSError, UnicodeDecodeError):
-            continue
+        if wanted & _links(process / "fd"):
+            try:
+                words = (process / "cmdline").read_bytes().replace(b"\0", b" ")
+            except OSError:
+                continue
+            said = words.decode("utf-8", "replace").strip()
+            return f" by process {process.name} ({said[:80]})"
     return ""
+
+
+def _links(folder: pathlib.Path) -> set[str]:
+    """What the links of a folder point at, those that can be read."""
+    found = set()
+    with contextlib.suppress(OSError):  # of another user
+        for link in folder.iterdir():
+            with contextlib.suppress(OSError):  # closed since
+                found.add(os.readlink(link))
+    return found

@@ -8,14 +8,14 @@ class Grid {
     place.addEventListener("keydown", (event) => this.key(event));
     this.dialog = $("closely");
     $("closely-close").addEventListener("click", () => this.dialog.close());
-    $("closely-before").addEventListener("click", () => this.open(this.at - 1));
-    $("closely-next").addEventListener("click", () => this.open(this.at + 1));
+    $("closely-before").addEventListener("click", () => this.open(this.shown - 1));
+    $("closely-next").addEventListener("click", () => this.open(this.shown + 1));
     this.dialog.addEventListener("keydown", (event) => {
       const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-      if (step && event.target.tagName !== "INPUT") this.open(this.at + step);
+      if (step && event.target.tagName !== "INPUT") this.open(this.shown + step);
     });
     this.dialog.addEventListener("click", (event) => event.target === this.dialog && this.dialog.close());
-    this.dialog.addEventListener("close", () => this.focus(this.at));
+    this.dialog.addEventListener("close", () => this.focus(this.shown)); // the browser goes back to where it began
     for (const box of document.querySelectorAll("#layers input"))
       box.addEventListener("change", () => document.body.classList.toggle("off-" + box.value, !box.checked));
   }
@@ -55,7 +55,7 @@ class Grid {
 
   async open(n) {
     if (n < 0 || n >= this.rows.length) return;
-    this.at = n;
+    this.at = this.shown = n;
     const row = this.rows[n];
     $("closely-name").textContent = row.id;
     $("closely-before").disabled = n === 0;
@@ -64,7 +64,7 @@ class Grid {
     const body = $("closely-body");
     try {
       const made = await this.closely(row, this.about);
-      if (this.at === n) body.replaceChildren(made);
+      if (this.shown === n) body.replaceChildren(made);
     } catch (error) {
       body.replaceChildren(el("p", { class: "message" }, error.message));
     }

@@ -51,7 +51,7 @@ function overlay(shapes, about, how = {}) {
   const svg = el("svg:svg", { viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: "xMidYMid meet", "aria-hidden": "true" });
   if (shapes.map) mapImage(svg, shapes.map, width, height);
   const labels = (how.answer && about.answer_labels) || about.labels || [];
-  const letter = Math.max(width, height) / (how.large ? 45 : 22), dot = Math.max(width, height) / 130;
+  const letter = Math.max(width, height) / (how.large ? 42 : 17), dot = Math.max(width, height) / 130;
   (shapes.objects || []).forEach((object, n) => {
     const shade = object.class === undefined ? n : object.class;
     const group = el("svg:g", { "data-class": shade });

@@ -94,7 +94,7 @@ async function pictures() {
   if (mine !== turn) return;
   $("grid").classList.toggle("large", Boolean(beside));
   $("count").textContent = beside
-    ? `${found.total} pictures changed: ${found.better} better, ${found.worse} worse, ${found.same} as before; most changed first`
+    ? `${found.total} pictures changed: ${found.better} better, ${found.worse} worse, ${found.same} as before; most changed first. Left: ${found.names[0]}. Right: ${found.names[1]}`
     : `${found.total.toLocaleString("en")} pictures` + (meta.judged ? `: ${what()}, worst first` : ", in the order of the records");
   pager($("pager"), found.page, found.pages, (page) => { state = { ...state, page }; remember(state); attempt(pictures); });
   grid.show(found.rows, found.about);

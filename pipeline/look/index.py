@@ -52,7 +52,7 @@ HAS = {
     "map": "image/segmentation/class/encoded",
     "captions": "image/caption/string",
     "target": "image/target/encoded",
-    "text": "text/string",
+    "sentence": "text/string",
     "signal": "signal/encoded",
 }
 COPY = b"#aug"  # in a source_id: see data/augment/offline.py

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import http.client
+import json
 import pathlib
 import shlex
 import urllib.parse

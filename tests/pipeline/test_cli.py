@@ -107,8 +107,6 @@ def test_models(capfd):
         (["ingest", "--input", "nowhere", "--output", "out"], 2, "nowhere: no such folder or"),
         (["predict", "model"], 2, "expected a run or a model, and at least one picture"),
         (["serve"], 2, "expected one run or model folder"),
-        (["look", "a", "b"], 2, "expected one folder: a run, runs, records or a model"),
-        (["look", "nowhere"], 1, "nowhere: no such folder; expected a run"),
     ],
 )
 def test_errors_have_a_code_and_a_json_line(capfd, words, code, message):

@@ -178,8 +178,9 @@ def lines_to_copy(model: pathlib.Path, picture: str, kind: str) -> dict[str, str
     name = found.parent.name if found and found.name.isdigit() else model.resolve().name
     field, file = table.REQUESTS[kind], shlex.quote(picture)
     body = '\'{"inputs": {"' + field + '": [{"b64": "\'"$(base64 -w0 ' + file + ")\"'\"}]}}'"
-    if kind == "text":
-        body = '\'{"inputs": {"text": ["a sentence"]}}\''
+    if not field.endswith("_bytes"):
+        picture = "a sentence"
+        body = "'" + json.dumps({"inputs": {field: [picture]}}) + "'"
     address = f"http://127.0.0.1:8501/v1/models/{urllib.parse.quote(name)}"
     return {
         "serve": f"convoy serve {shlex.quote(str(model))}",

@@ -87,10 +87,17 @@ def about(records: Records) -> dict:
         "keypoints": records.keypoints,
         "bones": [list(bone) for bone in bones],
         "splits": records.index.splits,
-        "copies": bool(records.index.records["copy"].any()),
-        "rejected": (records.folder / REJECTED).is_file()
-        and (records.folder / REJECTED).stat().st_size > 0,
+        "layers": _layers(records.index),
     }
+
+
+def _layers(made: index.Index) -> list[str]:
+    """What of the truth there is to draw, of the names that the page's boxes have."""
+    bits = int(np.bitwise_or.reduce(made.records["has"], initial=0))
+    has = {name: bool(bits >> n & 1) for n, name in enumerate(index.HAS)}
+    there = {"boxes": len(made.objects), "masks": has["masks"], "points": has["keypoints"]}
+    there |= {"map": has["map"], "names": len(made.objects), "lines": True}
+    return [name for name, value in there.items() if value]
 
 
 def row_of(records: Records, key: str, row: int) -> dict:
@@ -105,7 +112,7 @@ def row_of(records: Records, key: str, row: int) -> dict:
         "picture": f"/picture/{key}/{row}",
     }
     try:
-        return told | {"truth": shapes.truth(records.sample(row), small=True)}
+        return told | {"truth": shapes.truth(records.sample(row), quick=True)}
     except (ValueError, OSError, BadSample) as error:
         return told | {"error": str(error)}
 
@@ -126,6 +133,13 @@ def one(request: Request) -> Response:
         "record file": f"{records.index.shards[place['shard']]}, byte {int(place['offset'])}",
     }
     return JSONResponse(told)
+
+
+def drawn(request: Request) -> Response:
+    """What is drawn over a small picture of one record, with its masks and label map."""
+    records = of(request.app.state.context, request.path_params["key"])
+    sample = records.sample(request.path_params["row"])
+    return JSONResponse(shapes.truth(sample, small=True))
 
 
 def thumb(request: Request) -> Response:
@@ -185,6 +199,7 @@ ROUTES = (
     Route("/data", show),
     Route("/api/data", listed),
     Route("/api/record/{key}/{row:int}", one),
+    Route("/api/drawn/{key}/{row:int}", drawn),
     Route("/api/rejected", rejected),
     Route("/api/augmented/{key}/{row:int}", augmented),
     Route("/thumb/{key}/{row:int}", thumb),

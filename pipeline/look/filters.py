@@ -57,11 +57,16 @@ def duplicated(index: Index) -> np.ndarray:
 
 
 def histograms(index: Index, found: np.ndarray, classes: int) -> dict[str, list]:
-    """Of these records: {what: [[value of the filter, count], ...]}, bins without any left out."""
+    """Of these records: {what: [[value of the filter, count], ...]}, bins without any left out.
+
+    "class" and "size" count objects, the others records.
+    """
     chosen = np.zeros(len(index.records), bool)
     chosen[found] = True
     mine = chosen[index.owners] if len(index.objects) else np.zeros(0, bool)
     objects = index.objects[mine]
+    # Classes of whole pictures count where there are no objects, whose classes they repeat.
+    chosen &= index.records["objects"] == 0
     labels = index.labels[chosen[index.label_owners]] if len(index.labels) else index.labels
     counts = np.bincount(objects["class"], minlength=classes)
     counts = counts + np.bincount(labels, minlength=len(counts))[: len(counts)]

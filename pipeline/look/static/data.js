@@ -4,7 +4,6 @@
 const form = $("filters");
 const HISTOGRAMS = { class: "Classes", size: "Object size, px", side: "Picture's longer side, px", count: "Objects in a picture", split: "Splits" };
 const SHOWN = { duplicates: { duplicates: "yes" }, alike: { alike: "yes" }, copies: { copies: "yes" }, originals: { copies: "no" } };
-const hidden = new Set();
 let state = asked(), turn = 0;
 
 const grid = new Grid($("grid"), (row, about) => [
@@ -70,18 +69,15 @@ function histograms(found) {
 function chips(found) {
   const labels = found.about.labels.length ? found.about.labels : found.about.map_labels;
   const present = found.histograms.class.slice(0, 60).map(([k]) => Number(k));
-  const hide = () => {
-    for (const group of document.querySelectorAll("#grid [data-class]")) group.style.display = hidden.has(Number(group.dataset.class)) ? "none" : "";
-  };
   $("classes").replaceChildren(...present.map((k) => {
     const chip = el("button", { type: "button", class: "chip", "aria-pressed": String(!hidden.has(k)), vars: { "--class": color(k) }, onclick: () => {
       hidden[hidden.has(k) ? "delete" : "add"](k);
       chip.setAttribute("aria-pressed", String(!hidden.has(k)));
-      hide();
+      hideClasses();
     } }, labels[k] ?? String(k));
     return chip;
   }));
-  hide();
+  hideClasses();
 }
 
 async function rejected(mine) {

@@ -25,23 +25,34 @@ function maskImage(object, shade) {
   });
 }
 
-// A label map: the PNG's gray values are classes; the first of several and 255 stay clear.
-function mapImage(svg, text, width, height) {
-  const picture = new Image();
-  picture.onload = () => {
+// A label map: the PNG's gray values are classes; the first of several and 255 stay clear. A value
+// has the colour of the class of its name, where there is one. `svg.tint()` draws it anew.
+function mapImage(svg, text, width, height, about) {
+  const picture = new Image(), image = el("svg:image", { class: "layer-map", width, height, preserveAspectRatio: "none" });
+  const shadeOf = (value) => {
+    const k = (about.labels || []).indexOf((about.map_labels || [])[value]);
+    return k < 0 ? value : k;
+  };
+  svg.classList.add("mapped");
+  svg.prepend(image);
+  svg.tint = () => {
+    if (!picture.width) return;
     const canvas = el("canvas", { width: picture.width, height: picture.height });
     const context = canvas.getContext("2d", { willReadFrequently: true });
     context.drawImage(picture, 0, 0);
-    const pixels = context.getImageData(0, 0, canvas.width, canvas.height);
-    const shades = new Map();
+    const pixels = context.getImageData(0, 0, canvas.width, canvas.height), shades = new Map();
     for (let i = 0; i < pixels.data.length; i += 4) {
-      const k = pixels.data[i];
-      if (!shades.has(k)) shades.set(k, k === 0 || k === 255 ? [0, 0, 0, 0] : [...rgb(k).slice(0, 3), 140]);
-      pixels.data.set(shades.get(k), i);
+      const value = pixels.data[i];
+      if (!shades.has(value)) {
+        const clear = value === 0 || value === 255 || hidden.has(shadeOf(value));
+        shades.set(value, clear ? [0, 0, 0, 0] : [...rgb(shadeOf(value)).slice(0, 3), 140]);
+      }
+      pixels.data.set(shades.get(value), i);
     }
     context.putImageData(pixels, 0, 0);
-    svg.prepend(el("svg:image", { class: "layer-map", href: canvas.toDataURL(), width, height, preserveAspectRatio: "none" }));
+    image.setAttribute("href", canvas.toDataURL());
   };
+  picture.onload = svg.tint;
   picture.src = "data:image/png;base64," + text;
 }
 
@@ -49,7 +60,7 @@ function mapImage(svg, text, width, height) {
 function overlay(shapes, about, how = {}) {
   const { width, height } = how.size || shapes;
   const svg = el("svg:svg", { viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: "xMidYMid meet", "aria-hidden": "true" });
-  if (shapes.map) mapImage(svg, shapes.map, width, height);
+  if (shapes.map) mapImage(svg, shapes.map, width, height, about);
   const labels = (how.answer && about.answer_labels) || about.labels || [];
   const letter = Math.max(width, height) / (how.large ? 42 : 17), dot = Math.max(width, height) / 130;
   (shapes.objects || []).forEach((object, n) => {

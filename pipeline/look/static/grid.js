@@ -22,10 +22,33 @@ class Grid {
 
   show(rows, about) {
     Object.assign(this, { rows, about, at: 0 });
+    for (const box of document.querySelectorAll("#layers input")) box.parentElement.hidden = about.layers && !about.layers.includes(box.value);
     this.place.replaceChildren(...rows.map((row, n) =>
       el("div", { role: "listitem" }, el("button", {
         type: "button", class: "cell", tabindex: n ? -1 : 0, "data-row": row.row, onclick: () => this.open(n), onfocus: () => this.mark(n),
       }, ...(row.error ? [el("span", { class: "error" }, row.error), caption(row)] : this.cell(row, about))))));
+    this.fill();
+  }
+
+  // Masks and label maps come when their picture is seen, so that a filter never waits for them.
+  fill() {
+    if (this.seen) this.seen.disconnect();
+    this.seen = new IntersectionObserver((entries) => {
+      for (const { isIntersecting, target } of entries) {
+        if (!isIntersecting) continue;
+        this.seen.unobserve(target);
+        this.complete(target, this.rows[this.buttons().indexOf(target)]);
+      }
+    }, { rootMargin: "200px" });
+    this.buttons().forEach((button, n) => this.rows[n].truth && this.rows[n].truth.more && this.seen.observe(button));
+  }
+
+  async complete(button, row) {
+    try {
+      row.truth = await api(`/api/drawn/${row.picture.split("/")[2]}/${row.row}`);
+      button.replaceChildren(...this.cell(row, this.about));
+      hideClasses();
+    } catch (error) { /* the picture itself says what is missing */ }
   }
 
   buttons() { return [...this.place.querySelectorAll(".cell")]; }
@@ -69,6 +92,14 @@ class Grid {
       body.replaceChildren(el("p", { class: "message" }, error.message));
     }
   }
+}
+
+// Classes that a person switched off, by their number.
+const hidden = new Set();
+
+function hideClasses() {
+  for (const group of document.querySelectorAll("[data-class]")) group.style.display = hidden.has(Number(group.dataset.class)) ? "none" : "";
+  for (const svg of document.querySelectorAll("svg.mapped")) svg.tint();
 }
 
 const caption = (row, ...more) =>

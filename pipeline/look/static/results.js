@@ -6,10 +6,18 @@ let state = asked(), meta = null, turn = 0;
 const CHOICES = ["kind", "cell", "bin", "side"];
 const nothing = (k, labels) => (k < 0 ? "nothing" : labels[k] ?? String(k));
 
+// Truth and answer in one picture, two answers in two; label maps, which cover it, each in its own.
+function beside(row, about, drawn, truth, how) {
+  const answers = [row.found, row.other].filter(Boolean);
+  const pictures = row.found.map
+    ? [drawn([truth]), ...answers.map((found) => drawn([[found, how]]))]
+    : answers.map((found) => drawn([truth, [found, how]]));
+  return pictures.length > 1 ? el("span", { class: "pair" }, ...pictures) : pictures[0];
+}
+
 const cellOf = (row, about) => {
   const size = row.truth, truth = [row.truth, { answer: false }];
-  const first = picture(row.thumb, row.id, size, [truth, [row.found, { answer: true }]], about);
-  const pictures = row.other ? el("span", { class: "pair" }, first, picture(row.thumb, row.id, size, [truth, [row.other, { answer: true }]], about)) : first;
+  const pictures = beside(row, about, (parts) => picture(row.thumb, row.id, size, parts, about), truth, { answer: true });
   const labels = about.answer_labels || about.labels;
   const said = [...new Set((row.errors || []).map(([kind, t, s]) => `${kind}: ${nothing(t, labels)}${s >= 0 ? ` taken for ${nothing(s, labels)}` : ""}`))].slice(0, 3);
   const amount = row.then === undefined ? row.amount : `${row.amount} → ${row.then}`;
@@ -18,11 +26,12 @@ const cellOf = (row, about) => {
 
 const grid = $("grid") && new Grid($("grid"), cellOf, async (row, about) => {
   const labels = about.answer_labels || about.labels;
-  const large = (found) => picture(row.picture, row.id, row.truth, [[row.truth, { answer: false, large: true }], [found, { answer: true, large: true }]], about);
+  const truth = [row.truth, { answer: false, large: true }];
+  const large = beside(row, about, (parts) => picture(row.picture, row.id, row.truth, parts, about), truth, { answer: true, large: true });
   const errors = (row.errors || []).map(([kind, t, s]) => el("li", {}, `${kind}: truth ${nothing(t, labels)}, said ${nothing(s, labels)}`));
   const lists = [...foundList("Truth", row.truth, about.labels, about), ...foundList("Answer", row.found, labels, about), ...(row.other ? foundList("Answer beside", row.other, labels, about) : [])];
   if (errors.length) lists.push(el("h2", {}, "Errors"), el("ul", { class: "found" }, ...errors));
-  return el("div", { class: "closely" }, row.other ? el("div", { class: "pair" }, large(row.found), large(row.other)) : large(row.found), el("div", {}, ...lists));
+  return el("div", { class: "closely" }, large, el("div", {}, ...lists));
 });
 
 async function start() {

@@ -6,6 +6,7 @@ import json
 import math
 import pathlib
 
+import numpy as np
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -111,6 +112,11 @@ def compared(request: Request) -> Response:
     """The pictures of two evaluations, by how much changed from the first to the second."""
     context, query = request.app.state.context, dict(request.query_params)
     rows = [evaluation_of(context, query.get(name, "")) for name in ("evaluation", "other")]
+    if rows[0]["task"] != rows[1]["task"]:
+        raise ValueError(
+            f"{_called(rows[0])} is of {rows[0]['task']}, {_called(rows[1])} of {rows[1]['task']}: "
+            "their answers cannot be compared"
+        )
     both = [judged_of(context, row) for row in rows]
     limits = (threshold_of(query), worst.threshold_of(rows[1]["folder"], rows[1]["task"]))
     changes = judging.changed(*both, limits)
@@ -151,6 +157,7 @@ class Side:
             line = json.loads(file.readline())
         own = (self.judged.pictures == n) & self.judged.wrong(self.threshold)
         wrong = self.judged.verdicts[own]
+        wrong = wrong[np.argsort(-wrong["amount"], kind="stable")]
         told["errors"] = [
             [self.kinds[v["kind"]], int(v["truth"]), int(v["said"])] for v in wrong[:20]
         ]

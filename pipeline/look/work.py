@@ -10,8 +10,9 @@ import pathlib
 import signal
 import tempfile
 import time
+from collections.abc import Callable
 
-_LOADED: dict[str, tuple] = {}  # the one model that was asked last
+_LOADED: dict[str, Callable] = {}  # the one model that was asked last, by its folder
 VARIANTS = 8  # of an augmented picture
 
 
@@ -38,12 +39,15 @@ def predict(model: str, content: bytes, server: str = "") -> dict:
     """
     from convoy.pipeline import tasks
     from convoy.pipeline.evaluation import operating
+    from convoy.pipeline.tools import exported
     from convoy.serving import client
 
-    if model not in _LOADED:
+    folder = exported.find(model, lambda _: None)
+    task, labels = client.report_of(folder)["task"], client.labels_of(folder)
+    if not server and str(folder) not in _LOADED:
         _LOADED.clear()
-        _LOADED[model] = _load(model, content)
-    ask, task, labels, folder = _LOADED[model]
+        _LOADED[str(folder)] = client.load_local(folder)
+        _LOADED[str(folder)]([content])  # so that the next answer is timed alone
     started = time.perf_counter()
     if server:
         address, _, name = server.partition("/")
@@ -51,11 +55,11 @@ def predict(model: str, content: bytes, server: str = "") -> dict:
         answers = client.predict_rest(connection, name, [content], input_name=_input_of(task))
         connection.close()
     else:
-        answers = ask([content])
+        answers = _LOADED[str(folder)]([content])
     took = time.perf_counter() - started
     answer = {name: value[0] for name, value in answers.items()}
     module = tasks.of(task)
-    points = operating.of(pathlib.Path(folder))
+    points = operating.of(folder)
     threshold = sum(points.values()) / len(points) if points else getattr(module, "SCORE", 0.0)
     files = getattr(module, "files", lambda _: {})(answer)
     return {
@@ -68,17 +72,6 @@ def predict(model: str, content: bytes, server: str = "") -> dict:
         "took_ms": round(1000 * took, 2),
         "by": f"the server at {server}" if server else f"{folder}, in this machine's memory",
     }
-
-
-def _load(model: str, content: bytes) -> tuple:
-    """(function, task, labels, folder); asked once, so that the next answer is timed alone."""
-    from convoy.pipeline.tools import exported
-    from convoy.serving import client
-
-    folder = exported.find(model, lambda _: None)
-    ask = client.load_local(folder)
-    ask([content])
-    return ask, client.report_of(folder)["task"], client.labels_of(folder), str(folder)
 
 
 def _with_names(answer: dict, labels: list[str]) -> dict:

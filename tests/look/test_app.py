@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import json
 import shutil
 
@@ -259,6 +260,36 @@ def test_what_was_removed_is_named(run, tmp_path):
     shutil.rmtree(store / "example_gen")
     assert "were removed" in run.get("/api/results").json["error"]
     assert run.get("/runs").status == 200
+
+
+def test_a_picture_that_was_deleted(tmp_path):
+    folder = write_records(tmp_path / "records")
+    asked = Asked(folder)
+    rows = asked.get("/api/data").json["rows"]
+    (folder / "val-00000-of-00001.tfrecord").unlink()
+    assert asked.get(rows[3]["picture"]).status == 422
+    again = asked.get("/api/data").json["rows"]
+    assert ["error" in row for row in again] == [False, False, False, True, True]
+    assert "the records were removed" in again[3]["error"]
+
+
+def test_two_viewers_at_once(tmp_path):
+    """Both wait for one index, and get the same."""
+    asked = Asked(write_records(tmp_path / "records"))
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        replies = list(pool.map(asked.get, ["/api/data?class=1", "/api/data"] * 8))
+    assert {reply.status for reply in replies} == {200}
+    assert {reply.json["total"] for reply in replies[::2]} == {2}
+    assert {reply.json["total"] for reply in replies[1::2]} == {5}
+
+
+def test_tasks_that_cannot_be_compared(tmp_path):
+    lines = [{"source_id": line["source_id"], "scores": [1, 0, 0]} for line in LINES]
+    run = write_run(write_run(tmp_path / "birds"), lines, "classification", name="k22")
+    asked = Asked(run)
+    keys = list(asked.context.places.evaluations()[0])
+    reply = asked.get(f"/api/results/compared?evaluation={keys[0]}&other={keys[1]}")
+    assert "their answers cannot be compared" in reply.json["error"]
 
 
 def test_records_of_another_version(tmp_path):

@@ -64,7 +64,7 @@ function tables(told) {
     el("span", {}, name), el("span", { class: "amount", vars: { "--part": `${(100 * n) / most}%` } }), el("span", { class: "number" }, n.toLocaleString("en")));
   $("kinds").replaceChildren(el("div", { class: "rows" }, ...Object.entries(told.kinds).map(([name, n]) => row(name, n, "")), row("right", told.right, "right")),
     el("p", { class: "hint" }, `${told.faulty.toLocaleString("en")} of ${told.pictures.toLocaleString("en")} pictures have an error`));
-  $("bins-part").hidden = !told.bins;
+  $("bins-part").hidden = $("threshold-label").hidden = !told.bins;
   if (told.bins) $("bins").replaceChildren(scoreBins(told.bins, pick));
   $("curve-part").hidden = !meta.curve.length;
   $("curve").replaceChildren(precisionRecall(meta.curve, Number(threshold()), (value) => { choice.elements.threshold.value = value; moved(); }));
@@ -97,12 +97,12 @@ function pairs(cells) {
 async function pictures() {
   const mine = ++turn;
   const chosen = Object.fromEntries(CHOICES.filter((name) => state[name]).map((name) => [name, state[name]]));
-  const beside = state.other && meta.judged;
-  const query = new URLSearchParams({ evaluation: meta.evaluation, threshold: threshold(), page: state.page || 1, ...(beside ? { other: state.other } : chosen) });
-  const found = await api(`/api/results/${beside ? "compared" : "pictures"}?${query}`, {}, () => mine === turn);
+  const two = state.other && meta.judged;
+  const query = new URLSearchParams({ evaluation: meta.evaluation, threshold: threshold(), page: state.page || 1, ...(two ? { other: state.other } : chosen) });
+  const found = await api(`/api/results/${two ? "compared" : "pictures"}?${query}`, {}, () => mine === turn);
   if (mine !== turn) return;
-  $("grid").classList.toggle("large", Boolean(beside));
-  $("count").textContent = beside
+  $("grid").classList.toggle("large", found.rows.some((row) => row.other || (row.found && row.found.map)));
+  $("count").textContent = two
     ? `${found.total} pictures changed: ${found.better} better, ${found.worse} worse, ${found.same} as before; most changed first. Left: ${found.names[0]}. Right: ${found.names[1]}`
     : `${found.total.toLocaleString("en")} pictures` + (meta.judged ? `: ${what()}, worst first` : ", in the order of the records");
   pager($("pager"), found.page, found.pages, (page) => { state = { ...state, page }; remember(state); attempt(pictures); });

@@ -26,7 +26,12 @@ setup(
     package_dir=packages(),
     package_data={
         "convoy.serving": ["deploy/*"],
-        "convoy.pipeline": ["report/*.html", "tools/explain/*.html"],
+        "convoy.pipeline": [
+            "report/*.html",
+            "tools/explain/*.html",
+            "look/templates/*",
+            "look/static/*",
+        ],
     },
     entry_points={"console_scripts": ["convoy=convoy.pipeline.cli:entry"]},
     install_requires=[

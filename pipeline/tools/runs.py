@@ -132,7 +132,7 @@ def difference(one: dict, other: dict) -> dict[str, list]:
 
 
 def _facts(row: dict) -> dict[str, Any]:
-    store = _store(row)
+    store = store_of(row)
     params = versions.read(store / "trainer" / row["trainer"] / "run.json").get("params", {})
     metrics = versions.read(store / "evaluator" / row["evaluator"] / "metrics.json")
     numbers = {k: v for k, v in metrics.items() if isinstance(v, (int, float))}
@@ -140,7 +140,8 @@ def _facts(row: dict) -> dict[str, Any]:
     return facts | {f"metrics.{name}": value for name, value in numbers.items()}
 
 
-def _store(row: dict) -> pathlib.Path:
+def store_of(row: dict) -> pathlib.Path:
+    """Where the artifacts of a row lie: another folder where runs share one."""
     result = versions.read(pathlib.Path(row["run"]) / "result.json")
     for path in map(pathlib.Path, result.get("artifacts", {}).values()):
         if (path.parent.parent / "evaluator" / row["evaluator"]).is_dir():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 
 import numpy as np
@@ -12,19 +11,6 @@ from PIL import Image
 from convoy.pipeline.tools.explain import walk
 
 pytestmark = pytest.mark.browser
-
-
-@pytest.fixture(scope="module")
-def browser():
-    from playwright.sync_api import sync_playwright
-
-    path = shutil.which("chromium") or shutil.which("chromium-browser")
-    assert path, "expected Chromium, as Debian's package chromium installs it"
-    quiet = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=path, args=quiet)
-        yield opened
-        opened.close()
 
 
 @pytest.fixture(scope="module", params=["lenet5", "vgg16", "resnet50"])

@@ -40,8 +40,7 @@ def line(*found) -> dict:
 BOX, FAR, SHIFTED = [10, 10, 50, 50], [60, 60, 90, 90], [30, 10, 70, 50]
 SAMPLES = [picture("a", [BOX], [1]), picture("b", [BOX, FAR], [0, 2]), picture("c", [], [])]
 # a: right at 0.8, again at 0.3. b: its first object taken for class 1 at 0.9, the second by
-# nothing, and at 0.4 a box of class 0 that shares a third with the first. c: something of nothing,
-# at 0.6.
+# nothing, and at 0.4 a box of class 0 that shares a third with the first. c: of nothing at 0.6.
 LINES = [
     line((BOX, 0.8, 1), (BOX, 0.3, 1)),
     line((BOX, 0.9, 1), (SHIFTED, 0.4, 0)),

@@ -153,12 +153,10 @@ class Graph:
     def words(self, tensors: list[str], answers: dict[str, str]) -> dict[str, str]:
         """{tensor: a name for people}: the answer's, or the argument's of what reads it."""
         found: dict[str, str] = {}
-        # Names that differ in their case alone are one to TensorFlow's converters.
-        taken = {name.lower() for name in self.nodes}
-        for place, tensor in enumerate(tensors):
+        for tensor in tensors:
             name = answers.get(tensor) or self._argument(tensor)
-            if name in found.values() or name in taken - {*answers.values()}:
-                name = f"tensor_{place}"
+            while name in found.values():
+                name += "_"
             found[tensor] = name
         return found
 
@@ -174,14 +172,14 @@ class Graph:
         checks: what runs for its errors alone stays.
         """
         part = graph_pb2.GraphDef(versions=self.definition.versions)
-        part.library.CopyFrom(self.definition.library)
         known = dict(feeds)  # a tensor as the part reads it
         for tensor, name in feeds.items():
             spec = self._spec(tensor, name)
             placeholder = part.node.add(name=name, op="Placeholder")
             placeholder.attr["dtype"].type = spec.dtype.as_datatype_enum
             placeholder.attr["shape"].shape.CopyFrom(spec.shape.as_proto())
-        taken = {*feeds.values(), *fetches.values()}
+        # Names that differ in their case alone are one to TensorFlow's converters.
+        taken = {name.lower() for name in (*feeds.values(), *fetches.values())}
         copied, waiting = set(), [tensor for tensor in fetches if tensor not in feeds]
         while waiting:
             name = _node(waiting.pop())
@@ -192,7 +190,7 @@ class Graph:
 
         def read(source: str) -> str:
             control, name = source.startswith("^"), _node(source)
-            renamed = f"inner_{name}" if name in taken else name
+            renamed = f"inner_{name}" if name.lower() in taken else name
             if source in known:
                 return known[source]
             return "^" * control + source.removeprefix("^").replace(name, renamed, 1)
@@ -207,6 +205,7 @@ class Graph:
         for tensor, name in fetches.items():
             node = part.node.add(name=name, op="Identity", input=[read(tensor)])
             node.attr["T"].type = self._spec(tensor, name).dtype.as_datatype_enum
+        part.library.function.extend(_called(part.node, self.definition.library))
         specs = ([self._spec(*pair) for pair in names.items()] for names in (feeds, fetches))
         return Part(part, *map(tuple, specs))
 
@@ -229,6 +228,19 @@ def _renamed(definition: graph_pb2.GraphDef, prefix: str) -> graph_pb2.GraphDef:
                 if called.name in names:
                     called.name = prefix + called.name
     return definition
+
+
+def _called(nodes, library) -> list:
+    """The functions that nodes call, and those that these call."""
+    known = {function.signature.name: function for function in library.function}
+    found, waiting = {}, list(nodes)
+    while waiting:
+        for value in waiting.pop().attr.values():
+            for called in (value.func, *value.list.func) if _calls(value) else ():
+                if called.name in known and called.name not in found:
+                    found[called.name] = known[called.name]
+                    waiting.extend(known[called.name].node_def)
+    return [found[name] for name in sorted(found)]
 
 
 def _calls(value) -> bool:

@@ -24,6 +24,7 @@ from tensorflow.python.framework import convert_to_constants as constants
 from convoy.serving.graphs import Graph, NotSplit, Part, plain
 
 ANSWER = "answer_"
+LEAST_WEIGHT = 500  # bytes: what is smaller is an argument of an operation
 Function = tf.types.experimental.ConcreteFunction
 
 
@@ -65,7 +66,8 @@ class Parts:
 
 def _weight(graph: graph_pb2.GraphDef) -> int:
     called = (node for function in graph.library.function for node in function.node_def)
-    return sum(node.ByteSize() for node in (*graph.node, *called) if node.op == "Const")
+    sizes = (node.ByteSize() for node in (*graph.node, *called) if node.op == "Const")
+    return sum(size for size in sizes if size > LEAST_WEIGHT)
 
 
 def composed(before: Callable, network: Callable, after: Callable, names: Names) -> Callable:

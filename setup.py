@@ -75,6 +75,11 @@ setup(
     ],
     extras_require={
         "dask": ["dask>=2026.1", "distributed>=2026.1"],
+        # Files for other runtimes, `convoy export RUN --to onnx,litert,openvino`; openvino is also
+        # an engine of `convoy serve`.
+        "onnx": ["onnx>=1.23", "onnxruntime>=1.32", "tf2onnx>=1.17"],
+        "litert": ["ai-edge-litert>=2.3"],
+        "openvino": ["openvino>=2026.4"],
         "tune": ["optuna>=4"],
         "dev": [
             "optuna>=4",

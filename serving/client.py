@@ -31,6 +31,7 @@ from tensorflow_serving.apis import (
 from convoy.models.paste import paste as paste  # of answers with masks
 from convoy.serving import questions, warmup
 from convoy.serving.questions import Question
+from convoy.serving.runtimes import files
 from convoy.serving.servable import DEFAULT, TENSOR, Servable
 from convoy.serving.served import versions_of
 
@@ -200,9 +201,12 @@ def load_local(model: str | os.PathLike) -> Callable[[Sequence[bytes | Question]
 
     Returns a function: list of encoded pictures (or sentences, by the model's input), or of
     Questions with what the model is given beside them -> answers. It raises ValueError where
-    that is missing.
+    that is missing. A file for another runtime (serving/runtimes) is opened in that one.
     """
-    servable = Servable(_newest(model))
+    path = _newest(model)
+    if files.is_folder(path):
+        return files.opened(path)
+    servable = Servable(path)
     types = {key: info.dtype for key, info in servable.signature(DEFAULT).inputs.items()}
     strings = {key for key, kind in types.items() if kind == tf.string.as_datatype_enum}
     (input_name,) = strings - {*questions.STRINGS}
@@ -220,7 +224,10 @@ def load_local_pixels(model: str | os.PathLike) -> Callable[[np.ndarray], Answer
 
     Of a model for other channels or 16 bits [B, H, W, C], uint8 or uint16.
     """
-    servable = Servable(_newest(model))
+    path = _newest(model)
+    if files.is_folder(path):
+        raise ValueError(f"{path} takes whole encoded pictures: tiles and views need a SavedModel")
+    servable = Servable(path)
     ((input_name, info),) = servable.signature(TENSOR).inputs.items()
     kind = tf.as_dtype(info.dtype)
     return lambda images: servable.run(TENSOR, {input_name: tf.constant(images, kind)})
@@ -248,7 +255,7 @@ def labels_of(model: str | os.PathLike) -> list[str]:
 
 def _newest(model: str | os.PathLike) -> pathlib.Path:
     path = pathlib.Path(model)
-    if (path / "saved_model.pb").is_file():
+    if (path / "saved_model.pb").is_file() or files.is_folder(path):
         return path
     versions = versions_of(path)
     if not versions:

@@ -154,9 +154,7 @@ def _tensors(task: Task, samples: Sequence[bytes | Question]) -> dict[str, tf.Te
 def save(task: Task, path: pathlib.Path, form: str, **build) -> None:
     """Writes one form of the network as a SavedModel."""
     module = tf.Module()
-    size, (tensor, *others) = build["input_size"], task.model.inputs
-    specs = [tf.TensorSpec((None, *size, *tensor.shape[1 + len(size) :]), tensor.dtype)]
-    specs += [tf.TensorSpec(other.shape, other.dtype) for other in others]
+    specs = specs_of(task, build["input_size"])
     if task.opened is not None:
         module.opened = task.opened
     if form == "float32":
@@ -175,6 +173,13 @@ def save(task: Task, path: pathlib.Path, form: str, **build) -> None:
     concrete = {key: function.get_concrete_function() for key, function in functions.items()}
     tf.saved_model.save(module, str(path), signatures=concrete)
     _settle_fingerprint(path)
+
+
+def specs_of(task: Task, size: tuple[int | None, ...]) -> list[tf.TensorSpec]:
+    """Of what the network is called with; size: that of pictures, or of others their shape."""
+    tensor, *others = task.model.inputs
+    specs = [tf.TensorSpec((None, *size, *tensor.shape[1 + len(size) :]), tensor.dtype)]
+    return specs + [tf.TensorSpec(other.shape, other.dtype) for other in others]
 
 
 def _check(task, labels, precision, samples) -> None:

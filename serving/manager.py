@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 from tensorflow_serving.apis import get_model_status_pb2
 
-from convoy.serving import memory
+from convoy.serving import engines, memory
 from convoy.serving.errors import (
     FAILED_PRECONDITION,
     INVALID_ARGUMENT,
@@ -61,8 +61,9 @@ class Asked(NamedTuple):
 class Manager:
     """Keeps the versions on disk and the versions in memory in step."""
 
-    def __init__(self, models: Callable[[], Mapping[str, Model]]):
-        """models: by name, as they are now; asked at each look at the disk."""
+    def __init__(self, models: Callable[[], Mapping[str, Model]], engine: str = "tensorflow"):
+        """models: by name, as they are now; asked at each look at the disk. engine: engines.py."""
+        self._engine = engine
         self._wanted = models
         self._models: dict[str, dict[int, Version]] = {}
         self._labels: dict[str, Mapping[str, int]] = {}
@@ -193,6 +194,7 @@ class Manager:
         try:
             servable = load(version.path)
             replayed = servable.warm_up()
+            engines.settle(servable, self._engine)
         except Exception as error:
             log.error("%s version %d cannot be loaded: %s", name, version.number, error)
             code = error.code if isinstance(error, ServingError) else UNKNOWN

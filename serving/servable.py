@@ -35,6 +35,14 @@ class Servable:
         self._calls = dict(self._loaded.signatures)
         self.definitions = read_signatures(path)
 
+    def call(self, name: str):
+        """What runs a signature: tensors by name -> tensors by name."""
+        return self._calls[name]
+
+    def replace(self, name: str, call) -> None:
+        """Runs a signature by something else, which answers the same; see serving/engines.py."""
+        self._calls[name] = call
+
     def signature(self, name: str) -> meta_graph_pb2.SignatureDef:
         """A signature's definition; empty name = the default one."""
         definition = self.definitions.get(name or DEFAULT)

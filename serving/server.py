@@ -16,7 +16,7 @@ import threading
 
 import grpc
 
-from convoy.serving import grpc_api, served, tls
+from convoy.serving import engines, grpc_api, served, tls
 from convoy.serving.errors import ServingError
 from convoy.serving.limits import Limits
 from convoy.serving.manager import Manager
@@ -80,25 +80,28 @@ def start(
     host: str = "127.0.0.1",
     threads: int = 8,
     limits: Limits = DEFAULTS,
+    engine: str = "tensorflow",
 ) -> Server:
     """Loads what is there and answers; port 0 = any free one.
 
     base: a model base path (BASE/VERSION/saved_model.pb) or a folder of those. name: of the model
     where base is a base path; None = the folder's own. versions: "latest", "all" or a number.
     config_file: TensorFlow Serving's model config file, instead of base, name and versions; read
-    again every config_poll_s seconds, 0 = never. ssl_config_file: see serving/tls.py.
-    Raises serving.errors.PortInUse, ServingError, FileNotFoundError, ValueError.
+    again every config_poll_s seconds, 0 = never. ssl_config_file: see serving/tls.py. engine: see
+    serving/engines.py.
+    Raises serving.errors.PortInUse, ServingError, NotInstalled, FileNotFoundError, ValueError.
     """
     for flag, number in (("--port", port), ("--rest_api_port", rest_api_port)):
         if not 0 <= number <= 65_535:
             raise ValueError(f"{flag}: expected 0 (any free one) to 65535, got {number}")
+    engines.check(engine)
     if config_file:
         config = pathlib.Path(config_file).absolute()
         first = served.read_config(config)
-        manager = Manager(lambda: first)
+        manager = Manager(lambda: first, engine)
     else:
         folder, policy = _folder(base), served.check_policy(versions)
-        manager = Manager(lambda: served.discover(folder, name, policy))
+        manager = Manager(lambda: served.discover(folder, name, policy), engine)
     credentials = tls.credentials(pathlib.Path(ssl_config_file)) if ssl_config_file else None
     # A taken port shows before loading.
     server = Server(manager, (port, rest_api_port), host, threads, limits, credentials)

@@ -34,6 +34,7 @@ from convoy.models.answering import answering
 from convoy.models.spec import Preprocess, Task, seen
 from convoy.serving import bands
 from convoy.serving.decoding import decode_picture
+from convoy.serving.graphs import NETWORK_INPUT
 from convoy.serving.questions import FRAMES
 from convoy.serving.servable import DEFAULT, TENSOR
 
@@ -58,11 +59,24 @@ def build(
 
     limits: of the task's decoding, as its row in models/tasks.py names them.
     """
+    network = _named(network)
     answer = answering(task, network, labels, limits)
     if task.opened is not None:
         return _strings(task, answer)
     stacked = answering(task, network, labels, limits, stacked=True)
     return _pictures(task, answer, stacked, input_size)
+
+
+def _named(network: Network) -> Network:
+    """The same; its outputs have their names in the graph."""
+
+    def call(inputs):
+        outputs = network(inputs)
+        if isinstance(outputs, dict):
+            return {name: tf.identity(value, name) for name, value in outputs.items()}
+        return tf.identity(outputs, "output")
+
+    return call
 
 
 def _pictures(task: Task, answer: Callable, stacked: Callable, input_size: tuple[int, ...]) -> dict:
@@ -104,6 +118,7 @@ def _pictures(task: Task, answer: Callable, stacked: Callable, input_size: tuple
             return one_by_one(whole_of(fitting, answer), (pictures, given))
         image, matrix, size = tf.map_fn(fitting, pictures, fn_output_signature=shapes)
         placed = {n: place_proposals(each, matrix, input_size) for n, each in given.items()}
+        image = tf.identity(image, NETWORK_INPUT)
         return answer(seen(image, placed, task.takes), matrix, size)
 
     def whole_of(fitting, answer):
@@ -248,11 +263,11 @@ def _strings(task: Task, answer: Callable) -> dict:
 
     @tf.function(autograph=False, input_signature=[strings])
     def of_text(text):
-        return answer(task.opened(text))
+        return answer(tf.identity(task.opened(text), NETWORK_INPUT))
 
     @tf.function(autograph=False, input_signature=[strings])
     def of_signals(signal_bytes):
-        return answer(task.opened(signal_bytes))
+        return answer(tf.identity(task.opened(signal_bytes), NETWORK_INPUT))
 
     return {DEFAULT: of_signals if name.endswith("_bytes") else of_text}
 

@@ -32,6 +32,9 @@ def _flags(values: flags.FlagValues) -> None:
     flags.DEFINE_float(name, 0, text, lower_bound=0, flag_values=values)
     text = "TensorFlow Serving's file of keys: gRPC is encrypted."
     flags.DEFINE_string("ssl_config_file", None, text, flag_values=values)
+    text = "Of the network: auto takes openvino where it agrees and is faster."
+    flags.DEFINE_enum("engine", "auto", ["auto", "tensorflow", "openvino"], text,
+                      flag_values=values)  # fmt: skip
     text = "text, or json: a line of JSON per event."
     flags.DEFINE_enum("log_format", "text", ["text", "json"], text, flag_values=values)
     for name, (default, text) in LIMITS.items():
@@ -64,6 +67,7 @@ def _run(words: list[str], values: flags.FlagValues, _: list[str]) -> dict:
         config_file=config,
         config_poll_s=values.model_config_file_poll_wait_seconds,
         ssl_config_file=values.ssl_config_file,
+        engine=values.engine,
         limits=Limits(
             pixels=values.max_pixels,
             pictures=values.max_pictures,

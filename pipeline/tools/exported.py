@@ -14,18 +14,26 @@ from collections.abc import Callable, Sequence
 from convoy.pipeline import config, steps, store
 from convoy.pipeline.artifacts import Artifact
 from convoy.pipeline.components import exporter
+from convoy.pipeline.evaluation.worst import records_of as records_evaluated
 from convoy.pipeline.networks import saved, trained
 from convoy.pipeline.versions import folders, read, trainer_of
+from convoy.serving.runtimes import files
 
 
 def find(path: str | pathlib.Path, tell: Callable[[str], None]) -> pathlib.Path:
     """The SavedModel of a model's folder, an exporter's, a trainer's or a run's.
 
+    A file for another runtime, or its folder, is that folder.
+
     tell: gets a sentence where the model was not pushed. Raises FileNotFoundError, ValueError.
     """
     path = pathlib.Path(path)
+    if files.is_folder(path.parent) and path.is_file():
+        path = path.parent  # model.onnx for its folder
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such folder; expected a run's folder or a model's")
+    if files.is_folder(path):
+        return path
     if (path / trained.META).exists():
         return _of_training(path, tell)
     if path.name == saved.SERVED and is_run(path.parent) and not saved.find(path):
@@ -67,14 +75,12 @@ def of_run(
     """
     trainer = trained.find(run)
     evaluation = evaluation_of(run, trainer)
-    records = pathlib.Path(read(evaluation / "run.json")["inputs"]["examples"])
-    inside = evaluation.parents[1] / "example_gen" / records.name  # of a folder that moved
-    records = inside if inside.is_dir() else records
+    records = records_evaluated(evaluation)
     recipe = config.load(run / "config.yaml", changes)
     inputs = {"examples": records, "model": trainer, "evaluation": evaluation}
     known = {name: Artifact(folder, folder.name, True) for name, folder in inputs.items()}
-    for name, files in exporter.BY_CONTENT.items():
-        known[name] = store.of_files(known[name], files)
+    for name, content in exporter.BY_CONTENT.items():
+        known[name] = store.of_files(known[name], content)
     how = {
         "inputs": known,
         "params": exporter.params_of(recipe),
@@ -89,6 +95,11 @@ def of_run(
         verdict = read(evaluation / "gate.json").get("summary", "")
         tell(f"{made.path / saved.EXPORT} was not pushed. {verdict}")
     return made.path / saved.EXPORT
+
+
+def records_of(run: pathlib.Path) -> pathlib.Path:
+    """The records that a run's newest training was evaluated on."""
+    return records_evaluated(evaluation_of(run, trained.find(run)))
 
 
 def _is_pushed(run: pathlib.Path, training: str) -> bool:

@@ -26,6 +26,7 @@ import tensorflow as tf
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
 
 from convoy.serving.errors import UNAVAILABLE, ServingError
+from convoy.serving.servable import Servable
 
 IDLE_S = 2.0  # without work for so long a thread ends; the next call starts another
 Tensors = Mapping[str, tf.Tensor]
@@ -90,6 +91,12 @@ def _message():
     pool.Add(file)
     found = pool.FindMessageTypeByName("BatchingParameters")
     return message_factory.GetMessageClass(found)()
+
+
+def settle(servable: Servable, parameters: Parameters) -> None:
+    """Joins the calls of each signature of a loaded model."""
+    for name in servable.definitions:
+        servable.replace(name, Batched(servable.call(name), parameters))
 
 
 class _Call:

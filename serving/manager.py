@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 from tensorflow_serving.apis import get_model_status_pb2
 
-from convoy.serving import engines, memory
+from convoy.serving import batching, engines, memory
 from convoy.serving.errors import (
     FAILED_PRECONDITION,
     INVALID_ARGUMENT,
@@ -61,9 +61,17 @@ class Asked(NamedTuple):
 class Manager:
     """Keeps the versions on disk and the versions in memory in step."""
 
-    def __init__(self, models: Callable[[], Mapping[str, Model]], engine: str = "tensorflow"):
-        """models: by name, as they are now; asked at each look at the disk. engine: engines.py."""
-        self._engine = engine
+    def __init__(
+        self,
+        models: Callable[[], Mapping[str, Model]],
+        engine: str = "tensorflow",
+        together: batching.Parameters | None = None,
+    ):
+        """models: by name, as they are now; asked at each look at the disk. engine: engines.py.
+
+        together: how calls are joined, None = each runs by itself.
+        """
+        self._engine, self._together = engine, together
         self._wanted = models
         self._models: dict[str, dict[int, Version]] = {}
         self._labels: dict[str, Mapping[str, int]] = {}
@@ -195,6 +203,8 @@ class Manager:
             servable = load(version.path)
             replayed = servable.warm_up()
             engines.settle(servable, self._engine)
+            if self._together:
+                batching.settle(servable, self._together)
         except Exception as error:
             log.error("%s version %d cannot be loaded: %s", name, version.number, error)
             code = error.code if isinstance(error, ServingError) else UNKNOWN

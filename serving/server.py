@@ -16,7 +16,7 @@ import threading
 
 import grpc
 
-from convoy.serving import engines, grpc_api, served, tls
+from convoy.serving import batching, engines, grpc_api, served, tls
 from convoy.serving.errors import ServingError
 from convoy.serving.limits import Limits
 from convoy.serving.manager import Manager
@@ -27,6 +27,7 @@ from convoy.serving.service import Service
 log = logging.getLogger(__name__)
 
 DEFAULTS = Limits()
+MOST_THREADS = 64  # per protocol, where calls are joined
 
 
 class Server:
@@ -81,6 +82,7 @@ def start(
     threads: int = 8,
     limits: Limits = DEFAULTS,
     engine: str = "tensorflow",
+    together: batching.Parameters | None = None,
 ) -> Server:
     """Loads what is there and answers; port 0 = any free one.
 
@@ -88,7 +90,8 @@ def start(
     where base is a base path; None = the folder's own. versions: "latest", "all" or a number.
     config_file: TensorFlow Serving's model config file, instead of base, name and versions; read
     again every config_poll_s seconds, 0 = never. ssl_config_file: see serving/tls.py. engine: see
-    serving/engines.py.
+    serving/engines.py. together: see serving/batching.py; each protocol then has threads for more
+    calls at once than a batch holds.
     Raises serving.errors.PortInUse, ServingError, NotInstalled, FileNotFoundError, ValueError.
     """
     for flag, number in (("--port", port), ("--rest_api_port", rest_api_port)):
@@ -98,11 +101,12 @@ def start(
     if config_file:
         config = pathlib.Path(config_file).absolute()
         first = served.read_config(config)
-        manager = Manager(lambda: first, engine)
+        manager = Manager(lambda: first, engine, together)
     else:
         folder, policy = _folder(base), served.check_policy(versions)
-        manager = Manager(lambda: served.discover(folder, name, policy), engine)
+        manager = Manager(lambda: served.discover(folder, name, policy), engine, together)
     credentials = tls.credentials(pathlib.Path(ssl_config_file)) if ssl_config_file else None
+    threads = max(threads, min(2 * together.max_batch_size, MOST_THREADS)) if together else threads
     # A taken port shows before loading.
     server = Server(manager, (port, rest_api_port), host, threads, limits, credentials)
     server.begin(poll_s)

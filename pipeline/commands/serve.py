@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pathlib
+
 from absl import flags
 
 from convoy.pipeline.commands import json_logs, recipes
@@ -35,6 +37,10 @@ def _flags(values: flags.FlagValues) -> None:
     text = "Of the network: auto takes openvino where it agrees and is faster."
     flags.DEFINE_enum("engine", "auto", ["auto", "tensorflow", "openvino"], text,
                       flag_values=values)  # fmt: skip
+    text = "Join calls of several clients, by TensorFlow Serving's defaults or the file below."
+    flags.DEFINE_bool("enable_batching", False, text, flag_values=values)
+    text = "TensorFlow Serving's file: sizes, waiting times, queues. Enables batching."
+    flags.DEFINE_string("batching_parameters_file", None, text, flag_values=values)
     text = "text, or json: a line of JSON per event."
     flags.DEFINE_enum("log_format", "text", ["text", "json"], text, flag_values=values)
     for name, (default, text) in LIMITS.items():
@@ -68,6 +74,7 @@ def _run(words: list[str], values: flags.FlagValues, _: list[str]) -> dict:
         config_poll_s=values.model_config_file_poll_wait_seconds,
         ssl_config_file=values.ssl_config_file,
         engine=values.engine,
+        together=_together(values),
         limits=Limits(
             pixels=values.max_pixels,
             pictures=values.max_pictures,
@@ -77,6 +84,15 @@ def _run(words: list[str], values: flags.FlagValues, _: list[str]) -> dict:
         ),
     )
     return {"stopped": True}
+
+
+def _together(values: flags.FlagValues):
+    """How calls are joined, None where they are not."""
+    from convoy.serving import batching
+
+    if values.batching_parameters_file:
+        return batching.read(pathlib.Path(values.batching_parameters_file))
+    return batching.Parameters() if values.enable_batching else None
 
 
 VERB = Verb(

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from convoy.serving import batching
+from convoy.serving import batching, client, server
 from convoy.serving.batching import Batched, Parameters
 from convoy.serving.errors import UNAVAILABLE, ServingError
+from tests.serving import tiny
 
 SHIPPED = pathlib.Path(__file__).resolve().parents[2] / "serving/deploy/batching.config"
 
@@ -221,3 +222,37 @@ def test_files_that_are_wrong(tmp_path, text, says):
         batching.read(tmp_path / "b.config")
     with pytest.raises(FileNotFoundError, match="expected a batching parameters file"):
         batching.read(tmp_path / "none.config")
+
+
+def test_a_server_joins_calls_and_tells_each_its_own(base):
+    """As without batching: answers, and the error of a picture that is none."""
+    pictures = [tiny.jpeg(20 + n, 30, seed=n) for n in range(12)]
+    alone = client.load_local(base)
+    expected = alone(pictures)["scores"]
+    together = Parameters(max_batch_size=8, batch_timeout_micros=20_000, num_batch_threads=2)
+    running = server.start(base, port=0, rest_api_port=0, poll_s=0, together=together)
+    channel = client.grpc_channel(f"127.0.0.1:{running.grpc_port}")
+    found: dict = {}
+
+    def ask(number, picture):
+        try:
+            found[number] = client.predict_grpc(channel, "served", [picture])["scores"][0]
+        except client.RequestFailed as error:
+            found[number] = error
+
+    sent = [*pictures[:5], b"no picture", *pictures[5:]]
+    try:
+        threads = [threading.Thread(target=ask, args=pair) for pair in enumerate(sent)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(30)
+        several = client.predict_grpc(channel, "served", pictures)["scores"]
+    finally:
+        channel.close()
+        running.stop()
+    wrong = found.pop(5)
+    assert isinstance(wrong, client.RequestFailed)
+    assert wrong.code == "INVALID_ARGUMENT"
+    np.testing.assert_allclose([found[n] for n in sorted(found)], expected, atol=1e-6)
+    np.testing.assert_allclose(several, expected, atol=1e-6)  # 12 rows in batches of 8

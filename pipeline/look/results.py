@@ -145,6 +145,7 @@ class Side:
         self.lines, self.threshold = judged.lines, threshold
         self.path = row["folder"] / worst.PREDICTIONS
         self.kinds, self.judged = judged.kinds, judged
+        self.wrong = judged.wrong(threshold)
 
     def about(self) -> dict:
         return data.about(self.records) | {"answer_labels": self.labels}
@@ -155,8 +156,8 @@ class Side:
         with open(self.path, "rb") as file:
             file.seek(int(self.lines[n]))
             line = json.loads(file.readline())
-        own = (self.judged.pictures == n) & self.judged.wrong(self.threshold)
-        wrong = self.judged.verdicts[own]
+        own = slice(*np.searchsorted(self.judged.pictures, [n, n + 1]))
+        wrong = self.judged.verdicts[own][self.wrong[own]]
         wrong = wrong[np.argsort(-wrong["amount"], kind="stable")]
         told["errors"] = [
             [self.kinds[v["kind"]], int(v["truth"]), int(v["said"])] for v in wrong[:20]

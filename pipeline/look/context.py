@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import logging
+import math
 import pathlib
 
 import jinja2
@@ -39,6 +41,25 @@ class Context:
     server: str = ""  # HOST:PORT/NAME of a running one that is asked in place of the model's folder
 
 
+class Json(JSONResponse):
+    """Names need not be UTF-8, and what is no number is null."""
+
+    def render(self, content) -> bytes:
+        try:
+            return json.dumps(content, allow_nan=False).encode()
+        except ValueError:
+            return json.dumps(finite(content)).encode()
+
+
+def finite(value):
+    """Of nested lists and dicts, with None for numbers that are infinite or none."""
+    if isinstance(value, dict):
+        return {key: finite(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def page(request: Request, template: str, **content) -> HTMLResponse:
     """One of templates/*.html."""
     places: Places = request.app.state.context.places
@@ -49,7 +70,7 @@ def page(request: Request, template: str, **content) -> HTMLResponse:
 
 def told(request: Request, error: Exception) -> Response:
     if isinstance(error, Working):
-        return JSONResponse({"wait": str(error)}, 202)
+        return Json({"wait": str(error)}, 202)
     return failed(request, str(error), 422)
 
 
@@ -66,7 +87,7 @@ def failed(request: Request, text: str, status: int) -> Response:
     """One clear message: JSON for scripts, a page for people."""
     text = text.encode("utf-8", "backslashreplace").decode()
     if request.url.path.startswith(("/api/", "/thumb/", "/picture/", "/static/")):
-        return JSONResponse({"error": text}, status)
+        return Json({"error": text}, status)
     shown = TEMPLATES.get_template("message.html").render(
         title="convoy look", role="", path="", message=text
     )

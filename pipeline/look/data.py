@@ -8,13 +8,13 @@ import time
 
 import numpy as np
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from convoy.data.sample import BadSample
 from convoy.models.pose import skeleton
 from convoy.pipeline.look import alike, filters, index, pictures, shapes
-from convoy.pipeline.look.context import Context, page
+from convoy.pipeline.look.context import Context, Json, page
 from convoy.pipeline.look.pictures import Gone, Records
 from convoy.pipeline.look.worker import Ask
 from convoy.pipeline.manifest import manifest_of
@@ -67,7 +67,7 @@ def listed(request: Request) -> Response:
     rows = found[(number - 1) * PER_PAGE : number * PER_PAGE].tolist()
     known = request.app.state.context.places.records()
     key = query.get("records") or next(iter(known))
-    return JSONResponse(
+    return Json(
         {
             **{"records": key, "total": len(found), "of": len(records.index.records)},
             **{"page": number, "pages": pages, "about": about(records)},
@@ -132,14 +132,14 @@ def one(request: Request) -> Response:
         "bytes": len(sample.content),
         "record file": f"{records.index.shards[place['shard']]}, byte {int(place['offset'])}",
     }
-    return JSONResponse(told)
+    return Json(told)
 
 
 def drawn(request: Request) -> Response:
     """What is drawn over a small picture of one record, with its masks and label map."""
     records = of(request.app.state.context, request.path_params["key"])
     sample = records.sample(request.path_params["row"])
-    return JSONResponse(shapes.truth(sample, small=True))
+    return Json(shapes.truth(sample, small=True))
 
 
 def thumb(request: Request) -> Response:
@@ -169,7 +169,7 @@ def rejected(request: Request) -> Response:
                 counts[row["reason"]] = counts.get(row["reason"], 0) + 1
                 if len(rows) < LISTED and reason in ("", row["reason"]):
                     rows.append(row)
-    return JSONResponse({"rows": rows, "reasons": counts, "most": LISTED})
+    return Json({"rows": rows, "reasons": counts, "most": LISTED})
 
 
 def augmented(request: Request) -> Response:
@@ -185,7 +185,7 @@ def augmented(request: Request) -> Response:
         )
     recipe, folder = str(run / "config.yaml"), str(records.folder)
     stored = records.stored(row)
-    return JSONResponse(context.worker.ask(Ask("augment", (recipe, folder, sample.split, stored))))
+    return Json(context.worker.ask(Ask("augment", (recipe, folder, sample.split, stored))))
 
 
 def whole(text: str) -> int:

@@ -60,6 +60,9 @@ class Guard:
         elif not is_loopback(_host_of(request.headers.get("host", ""))):
             text = "Open this page as http://127.0.0.1 or http://localhost: another name is refused"
             return failed(request, text, 403)
+        elsewhere = request.headers.get("sec-fetch-site") == "cross-site"
+        if elsewhere and request.headers.get("sec-fetch-mode") != "navigate":
+            return failed(request, "Another site's page cannot ask this one", 403)
         if request.method not in ("GET", "HEAD") and ASKED not in request.headers:
             return failed(request, "Only this page itself may send that", 403)
         return None

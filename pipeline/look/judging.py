@@ -15,7 +15,7 @@ from convoy.pipeline.evaluation.worst import Judged
 from convoy.pipeline.look.index import places
 
 FILE = ".look.npz"
-VERSION = 1
+VERSION = 2  # of what is kept; one more where a task judges otherwise
 BINS = 20  # of scores
 FEW = 40  # classes of which the whole table of who was taken for whom is shown
 

@@ -42,7 +42,8 @@ def serve(word: str, host: str, port: int, server: str = "", opens: bool = False
         if opens:
             webbrowser.open(address)
         try:
-            uvicorn.Server(config).run(sockets=[holder])
+            with contextlib.suppress(KeyboardInterrupt):  # how people end it
+                uvicorn.Server(config).run(sockets=[holder])
         finally:
             context.worker.stop()
     return {"address": address, "stopped": True}

@@ -22,13 +22,13 @@ class Once:
         self._made: collections.OrderedDict[Hashable, concurrent.futures.Future] = (
             collections.OrderedDict()
         )
-        self._pool = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="look")
+        self._work = threading.Lock()  # one thing is made at a time
 
     def get(self, key: Hashable, make: Callable[[], Any], told: str) -> Any:
         """The value. Raises Working while it is made, and once what `make` raised."""
         with self._lock:
             if key not in self._made:
-                self._made[key] = self._pool.submit(make)
+                self._made[key] = self._begun(make)
             self._made.move_to_end(key)
             while len(self._made) > self._most and next(iter(self._made)) != key:
                 self._made.popitem(last=False)
@@ -45,3 +45,17 @@ class Once:
             with self._lock:
                 self._made.pop(key, None)
             raise
+
+    def _begun(self, make: Callable[[], Any]) -> concurrent.futures.Future:
+        """By a thread that does not keep the server from ending."""
+        future: concurrent.futures.Future = concurrent.futures.Future()
+
+        def run() -> None:
+            try:
+                with self._work:
+                    future.set_result(make())
+            except BaseException as error:
+                future.set_exception(error)
+
+        threading.Thread(target=run, daemon=True, name="look").start()
+        return future

@@ -8,14 +8,14 @@ import pathlib
 
 import numpy as np
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from convoy.pipeline import tasks, versions
 from convoy.pipeline.evaluation import worst
 from convoy.pipeline.evaluation.worst import Judged
 from convoy.pipeline.look import data, judging, places, shapes
-from convoy.pipeline.look.context import Context, page
+from convoy.pipeline.look.context import Context, Json, page
 from convoy.pipeline.look.pictures import Gone, Records
 
 PER_PAGE = 24
@@ -85,13 +85,13 @@ def summary(request: Request) -> Response:
         judged = judged_of(context, row)
         told |= {"labels": judged.labels, "kinds": judged.kinds, "curve": judging.curve(judged)}
         told["pictures"] = len(judged.source_ids)
-    return JSONResponse(_finite(told))
+    return Json(told)
 
 
 def at(request: Request) -> Response:
     context, query = request.app.state.context, request.query_params
     row = evaluation_of(context, query.get("evaluation", ""))
-    return JSONResponse(judging.at(judged_of(context, row), threshold_of(query)))
+    return Json(judging.at(judged_of(context, row), threshold_of(query)))
 
 
 def listed(request: Request) -> Response:
@@ -99,13 +99,13 @@ def listed(request: Request) -> Response:
     context, query = request.app.state.context, dict(request.query_params)
     row, threshold = evaluation_of(context, query.get("evaluation", "")), threshold_of(query)
     if not hasattr(tasks.of(row["task"]), "judged"):
-        return JSONResponse(_plain(context, row, query))
+        return Json(_plain(context, row, query))
     judged = judged_of(context, row)
     found, amounts = judging.chosen(judged, threshold, query)
     shown, told = _paged(found.tolist(), query)
     side = Side(context, row, judged, threshold)
     told["rows"] = [side.cell(n) | {"amount": round(float(amounts[n]), 3)} for n in shown]
-    return JSONResponse(told | {"about": side.about()})
+    return Json(told | {"about": side.about()})
 
 
 def compared(request: Request) -> Response:
@@ -130,7 +130,7 @@ def compared(request: Request) -> Response:
     better = sum(row[3] < row[2] for row in changes)
     worse = sum(row[3] > row[2] for row in changes)
     told |= {"better": better, "worse": worse, "same": len(changes) - better - worse}
-    return JSONResponse(told | {"about": sides[0].about(), "names": [_called(row) for row in rows]})
+    return Json(told | {"about": sides[0].about(), "names": [_called(row) for row in rows]})
 
 
 class Side:
@@ -145,6 +145,7 @@ class Side:
         self.lines, self.threshold = judged.lines, threshold
         self.path = row["folder"] / worst.PREDICTIONS
         self.kinds, self.judged = judged.kinds, judged
+        self.wrong = judged.wrong(threshold)
 
     def about(self) -> dict:
         return data.about(self.records) | {"answer_labels": self.labels}
@@ -155,8 +156,8 @@ class Side:
         with open(self.path, "rb") as file:
             file.seek(int(self.lines[n]))
             line = json.loads(file.readline())
-        own = (self.judged.pictures == n) & self.judged.wrong(self.threshold)
-        wrong = self.judged.verdicts[own]
+        own = slice(*np.searchsorted(self.judged.pictures, [n, n + 1]))
+        wrong = self.judged.verdicts[own][self.wrong[own]]
         wrong = wrong[np.argsort(-wrong["amount"], kind="stable")]
         told["errors"] = [
             [self.kinds[v["kind"]], int(v["truth"]), int(v["said"])] for v in wrong[:20]
@@ -207,13 +208,6 @@ def threshold_of(query) -> float:
     if not 0 <= value <= 1:
         raise ValueError(f"threshold: expected 0 to 1, got {query.get('threshold')!r}")
     return value
-
-
-def _finite(value):
-    """For JSON: what is no number becomes null."""
-    if isinstance(value, dict):
-        return {key: _finite(inner) for key, inner in value.items()}
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 ROUTES = (

@@ -7,13 +7,13 @@ import pathlib
 
 from google.protobuf import text_format
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 from tensorflow_metadata.proto.v0 import schema_pb2
 
 from convoy.pipeline import versions
 from convoy.pipeline.components.schema_gen import datasets
-from convoy.pipeline.look.context import page
+from convoy.pipeline.look.context import Json, page
 from convoy.pipeline.look.places import UNREADABLE, Places
 from convoy.pipeline.validation import drift
 
@@ -49,7 +49,7 @@ def series(request: Request) -> Response:
         label = f"{run} {row['when'][:16].replace('T', ' ')}"
         points.append({"label": label, "key": key, "pushed": row["pushed"], "values": plain})
     names = list(seen)[:SERIES]
-    return JSONResponse({"points": points, "metrics": names})
+    return Json({"points": points, "metrics": names})
 
 
 def drifts(places: Places) -> tuple[list[dict], list[str]]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from convoy.data.images import images
@@ -21,7 +21,7 @@ from convoy.models import tasks as table
 from convoy.models.pose import skeleton
 from convoy.pipeline import tasks, versions
 from convoy.pipeline.look import pictures, results
-from convoy.pipeline.look.context import Context, page
+from convoy.pipeline.look.context import Context, Json, page
 from convoy.pipeline.look.guard import is_loopback
 from convoy.pipeline.look.places import Places, is_run, key_of
 from convoy.pipeline.look.worker import Ask
@@ -82,7 +82,7 @@ def _answer(request: Request, content: bytes) -> Response:
     threshold = _threshold(query.get("threshold"), told["threshold"])
     found = results.drawn(module, told["line"], told["labels"], threshold)
     best = [each["score"] for each in _objects(module, told)]
-    return JSONResponse(
+    return Json(
         {
             **seen,
             "found": found,

@@ -23,6 +23,7 @@ __all__ = [
 ]
 
 ERRORS = ("false alarm", "missed")
+SCORE = 0.5  # from which a class is said, where a page begins
 LEAST = 0.05  # a class that is not there is wrong from this score on
 
 

@@ -156,7 +156,10 @@ def _curve(errors: np.ndarray) -> Figure:
 
 
 def judged(sample, line, labels) -> np.ndarray:
-    """In falling order of score each answer takes the nearest true person that is free."""
+    """In falling order of score each answer takes the nearest true person that is free.
+
+    The labels are keypoints, so nobody has a class.
+    """
     answers = np.array(line["keypoints"], float).reshape(-1, len(labels), 3)
     points = truth_of(sample, len(labels))
     labelled = (points[..., 2] > 0).any(axis=1)
@@ -169,10 +172,10 @@ def judged(sample, line, labels) -> np.ndarray:
         if len(far) and far[best] < FAR:
             found_at[best] = score
             kind = RIGHT if far[best] < NEAR else ERRORS.index("place")
-            rows.append((0, 0, score, kind, far[best], False))
+            rows.append((-1, -1, score, kind, far[best], False))
         elif labelled.all():  # an object without keypoints may be anybody's
-            rows.append((-1, 0, score, ERRORS.index("background"), score, False))
-    rows += [(0, -1, at, ERRORS.index("missed"), 1, True) for at in found_at[labelled]]
+            rows.append((-1, -1, score, ERRORS.index("background"), score, False))
+    rows += [(-1, -1, at, ERRORS.index("missed"), 1, True) for at in found_at[labelled]]
     return np.array(rows, VERDICT)
 
 

@@ -10,6 +10,7 @@ of the first screen, one after another. Chromium draws them in a few millisecond
 from __future__ import annotations
 
 import argparse
+import contextlib
 import io
 import json
 import pathlib
@@ -25,11 +26,15 @@ from PIL import Image
 
 from convoy.data import example, labels, tfrecord
 from convoy.data.sample import Sample
+from convoy.models.tasks import TASKS
+from convoy.pipeline.evaluation import worst
 from convoy.pipeline.look.index import places
 
 CLASSES = tuple(f"class {k}" for k in range(20))
 SHARDS = 8
 FIRST_SCREEN = 24  # pictures
+FALSE = 8  # detections of nothing in each picture
+TASK = next(name for name, row in TASKS.items() if row.tiles == "boxes")
 FILTERS = ("class=3", "class=3&size=small", "split=val&count=4-7", "find=0042", "duplicates=yes")
 
 
@@ -66,27 +71,70 @@ def sample(name: str, split: str, rng: np.random.Generator) -> Sample:
     return Sample(name, split, buffer.getvalue(), 32, 32, boxes=boxes, classes=classes, **flags)
 
 
-def measure(folder: pathlib.Path) -> dict[str, float]:
+def write_run(run: pathlib.Path, records: pathlib.Path) -> pathlib.Path:
+    """An evaluation of the training split: the true boxes moved a little, and FALSE others."""
+    rng = np.random.default_rng(1)
+    store = run / "artifacts"
+    training, evaluation = store / "trainer" / "t", store / "evaluator" / "e"
+    for made in (training, evaluation):
+        made.mkdir(parents=True)
+    (run / "config.yaml").write_text("name: bench\n")
+    params = {"task": TASK, "split": "train", "evaluate": {"metric": None}}
+    about = {"started": "2026", "params": params}
+    about["inputs"] = {"examples": str(records), "model": str(training)}
+    (evaluation / "run.json").write_text(json.dumps(about))
+    with open(evaluation / worst.PREDICTIONS, "w") as file:
+        for each in worst.samples_of(records, "train"):
+            boxes = np.vstack([each.boxes + rng.uniform(-2, 2, each.boxes.shape),
+                               np.tile([[4, 4, 20, 20]], (FALSE, 1))]).round(2)  # fmt: skip
+            classes = [*each.classes.tolist(), *rng.integers(0, len(CLASSES), FALSE).tolist()]
+            scores = rng.uniform(0, 1, len(boxes)).round(4).tolist()
+            row = {"source_id": each.source_id, "boxes": boxes.tolist()}
+            print(json.dumps(row | {"scores": scores, "classes": classes}), file=file)
+    return run
+
+
+def measure(folder: pathlib.Path, run: pathlib.Path) -> dict[str, float]:
     """Seconds and MB."""
     took = {}
-    command = [sys.executable, "-m", "convoy.pipeline.cli", "look", str(folder), "--port", "0"]
     for place in places(folder):
         place.unlink(missing_ok=True)
-    for name in ("start, building the index, s", "start again, s"):
-        started = time.perf_counter()
-        server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        try:
-            address = re.search(r"http://\S+", server.stdout.readline())[0].rstrip("/")
-            while get(f"{address}/api/data").startswith(b'{"wait"'):
-                time.sleep(0.05)
-            took[name] = time.perf_counter() - started
-            if "again" in name:
-                took |= _asked(address)
-                took["memory of the server, MB"] = _memory_mb(server.pid)
-        finally:
-            server.terminate()
-            server.wait()
+    with server(folder) as (address, _):
+        took["start, building the index, s"] = _ready(f"{address}/api/data")
+    with server(folder) as (address, pid):
+        took["start again, s"] = _ready(f"{address}/api/data")
+        took |= _asked(address)
+        took["memory of the server, MB"] = _memory_mb(pid)
+    with server(run) as (address, pid):
+        took["results: judging all answers once, s"] = _ready(f"{address}/api/results")
+    with server(run) as (address, pid):
+        took["results: started again, s"] = _ready(f"{address}/api/results")
+        _ready(f"{address}/api/results/pictures?threshold=0.5")
+        for name in ("at?threshold=0.3", "pictures?threshold=0.3", "pictures?cell=3,2"):
+            took[f"results: {name}, s"] = _ready(f"{address}/api/results/{name}")
+        took["results: memory of the server, MB"] = _memory_mb(pid)
     return took
+
+
+@contextlib.contextmanager
+def server(folder: pathlib.Path):
+    """(address, process) of the verb over a folder."""
+    command = [sys.executable, "-m", "convoy.pipeline.cli", "look", str(folder), "--port", "0"]
+    started = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        line = started.stdout.readline()
+        yield re.search(r"http://\S+", line)[0].rstrip("/"), started.pid
+    finally:
+        started.terminate()
+        started.wait()
+
+
+def _ready(address: str) -> float:
+    """Seconds until there is an answer."""
+    started = time.perf_counter()
+    while get(address).startswith(b'{"wait"'):
+        time.sleep(0.05)
+    return time.perf_counter() - started
 
 
 def _asked(address: str) -> dict[str, float]:
@@ -129,7 +177,8 @@ def main() -> None:
             started = time.perf_counter()
             write(folder, arguments.records)
             print(f"{arguments.records:,} records written in {time.perf_counter() - started:.1f} s")
-        for name, value in measure(folder).items():
+        run = write_run(pathlib.Path(aside) / "run", folder)
+        for name, value in measure(folder, run).items():
             print(f"{name:<42} {value:8.3f}")
 
 

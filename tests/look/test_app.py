@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import concurrent.futures
+import dataclasses
 import json
 import shutil
 
 import pytest
 
 from convoy.pipeline.look import places
+from convoy.pipeline.look.context import finite
 from tests.look.asking import LINES, SAMPLES, Asked, write_records, write_run
 
 
@@ -140,7 +142,23 @@ def test_from_elsewhere_only_with_the_token(tmp_path):
     assert away.headers["location"].startswith("/evil")
 
 
-def test_another_site_cannot_post(run):
+def test_names_that_are_no_utf8_and_numbers_that_are_none(tmp_path):
+    named = dataclasses.replace(SAMPLES[3], source_id="b/\udcff.jpg", captions=("\udcfe",))
+    folder = write_records(tmp_path / "records", [named])
+    asked = Asked(folder)
+    found = asked.get("/api/data").json
+    assert (found["rows"][0]["id"], found["total"]) == ("b/\ufffd.jpg", 1)
+    assert (
+        asked.get(f"/api/record/{found['records']}/0").json["facts"]["source id"] == "b/\udcff.jpg"
+    )
+    assert finite({"a": [1.5, float("nan")], "b": float("inf")}) == {"a": [1.5, None], "b": None}
+
+
+def test_another_site_cannot_ask(run):
+    elsewhere = {"sec_fetch_site": "cross-site"}
+    assert run.get("/api/runs", **elsewhere, sec_fetch_mode="no-cors").status == 403
+    assert run.get("/data", **elsewhere, sec_fetch_mode="navigate").status == 200  # a link
+    assert run.get("/api/runs", sec_fetch_site="same-origin").status == 200
     assert run.once("POST", "/api/try", b"x", {}).status == 403
     assert run.post("/api/try", b"x").status == 422
 

@@ -19,7 +19,7 @@ const cellOf = (row, about) => {
   const size = row.truth, truth = [row.truth, { answer: false }];
   const pictures = beside(row, about, (parts) => picture(row.thumb, row.id, size, parts, about), truth, { answer: true });
   const labels = about.answer_labels || about.labels;
-  const said = [...new Set((row.errors || []).map(([kind, t, s]) => `${kind}: ${nothing(t, labels)}${s >= 0 ? ` taken for ${nothing(s, labels)}` : ""}`))].slice(0, 3);
+  const said = [...new Set((row.errors || []).map(([kind, t, s]) => `${kind}${t < 0 && s < 0 ? "" : `: ${nothing(t, labels)}${s >= 0 ? ` taken for ${nothing(s, labels)}` : ""}`}`))].slice(0, 3);
   const amount = row.then === undefined ? row.amount : `${row.amount} → ${row.then}`;
   return [pictures, caption(row, amount === undefined ? "" : `, badness ${amount}`, textsOf(words(row.found, { ...about, labels })), ...said.map((text) => el("span", { class: "wrong" }, el("br"), text)))];
 };
@@ -28,7 +28,7 @@ const grid = $("grid") && new Grid($("grid"), cellOf, async (row, about) => {
   const labels = about.answer_labels || about.labels;
   const truth = [row.truth, { answer: false, large: true }];
   const large = beside(row, about, (parts) => picture(row.picture, row.id, row.truth, parts, about), truth, { answer: true, large: true });
-  const errors = (row.errors || []).map(([kind, t, s]) => el("li", {}, `${kind}: truth ${nothing(t, labels)}, said ${nothing(s, labels)}`));
+  const errors = (row.errors || []).map(([kind, t, s]) => el("li", {}, kind + (t < 0 && s < 0 ? "" : `: truth ${nothing(t, labels)}, said ${nothing(s, labels)}`)));
   const lists = [...foundList("Truth", row.truth, about.labels, about), ...foundList("Answer", row.found, labels, about), ...(row.other ? foundList("Answer beside", row.other, labels, about) : [])];
   if (errors.length) lists.push(el("h2", {}, "Errors"), el("ul", { class: "found" }, ...errors));
   return el("div", { class: "closely" }, large, el("div", {}, ...lists));

@@ -170,7 +170,8 @@ def drawn(module, line: dict, labels, threshold: float) -> dict:
     if not hasattr(module, "shapes"):
         return {"lines": [json.dumps({k: v for k, v in line.items() if k != "source_id"})]}
     told = module.shapes(line, labels)
-    told["objects"] = [each for each in told.get("objects", ()) if each["score"] >= threshold]
+    if "objects" in told:
+        told["objects"] = [each for each in told["objects"] if each["score"] >= threshold]
     if "map" in told:
         told["map"] = shapes.small_map(shapes.decoded(told["map"]), shapes.MAP_PX // shapes.SMALL)
     return told

@@ -22,10 +22,11 @@ function show(answer) {
   $("answer").hidden = false;
   ask.elements.threshold.value = answer.threshold;
   $("from").textContent = Number(answer.threshold).toFixed(2);
-  const objects = answer.found.objects || [], best = answer.best;
-  const count = best === null && !objects.length ? "" : `${objects.length} found from score ${answer.threshold.toFixed(2)} on` + (best === null ? "" : `, the best has ${best.toFixed(2)}`) + ". ";
-  const texts = words(answer.found, answer.about).join(", ");
-  $("said").textContent = `${count}${texts || answer.said} — ${answer.took_ms} ms, by ${answer.by}`;
+  const objects = answer.found.objects, best = answer.best;
+  const count = !objects ? "" : `${objects.length} found from score ${answer.threshold.toFixed(2)} on` + (best === null ? "" : `, the best has ${best.toFixed(2)}`) + ". ";
+  const listed = words(answer.found, answer.about).join(", ");
+  const texts = Object.keys(answer.files).length ? answer.said : listed || answer.said;
+  $("said").textContent = `${count}${texts} — ${answer.took_ms} ms, by ${answer.by}`;
   $("drawn").replaceChildren(answer.width ? picture(answer.picture, "the picture that was asked about", answer, [[answer.found, { answer: true, large: true }]], answer.about) : el("p", {}, texts));
   $("files").replaceChildren(...Object.entries(answer.files).map(([name, source]) => el("img", { src: source, alt: name, class: "made" })));
   $("line").textContent = JSON.stringify(answer.line, null, 1).slice(0, 20000);

@@ -295,7 +295,7 @@ def test_our_warnings_are_shown(capfd, verbosity):
         (["serve", "--prot=1"], "unknown flag --prot; did you mean --port?"),
         (
             ["serve", "--direct_num_workers=2"],
-            "expected one of --host, --json, --log_format",
+            "expected one of --engine, --host, --json, --log_format",
         ),
         (["models", "-tsk=text"], "unknown flag --tsk; did you mean --task?"),
         (["ingest", "--input", "a", "--output", "b", "--set", "name=1"], "--set name is not used"),

@@ -40,6 +40,8 @@ ELSEWHERE = {
     "convoy.pipeline.config": "what it reads of a recipe are parameters, which count by value",
     "convoy.pipeline.errors": "a component that raises leaves no result",
     "convoy.data.fetch*": "a fetched file counts by its address and its hash",
+    "convoy.serving.runtimes*": "components open SavedModels alone, none of their own files",
+    "convoy.serving.engines": "the servers of components run by TensorFlow, as they stand",
 }
 
 

@@ -6,6 +6,7 @@ then. No TensorFlow: folders are only looked at.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import os
@@ -62,13 +63,10 @@ class Places:
         return {key_of(row["folder"]): row for row in rows}, faults
 
     def going(self) -> list[str]:
-        """Names of runs that are not finished: a step's work lies aside, or nothing was judged."""
-        names = []
-        for run in self.runs():
-            begun = any((run / "artifacts").glob("*/*.partial/*"))
-            if begun or not (run / "result.json").is_file():
-                names.append(run.name)
-        return names
+        """Names of runs that are not finished: they have no result, or it is older than what a step
+        left aside. What lies there from before the result belongs to a training that was given up.
+        """
+        return [run.name for run in self.runs() if _begun(run) > _ended(run)]
 
     def models(self) -> list[pathlib.Path]:
         """What can be asked: a model's folder, and runs with a training."""
@@ -144,3 +142,18 @@ def _records_of(run: pathlib.Path) -> list[pathlib.Path]:
         if not path.suffix and (path / "manifest.json").is_file()
     }
     return sorted(found.values(), key=lambda p: -(p / "manifest.json").stat().st_mtime)
+
+
+def _ended(run: pathlib.Path) -> float:
+    """When the result was written; -1 where there is none."""
+    result = run / "result.json"
+    return result.stat().st_mtime if result.is_file() else -1.0
+
+
+def _begun(run: pathlib.Path) -> float:
+    """When the newest file of a step's unfinished work was written; 0 where there is none."""
+    times = []
+    for path in (run / "artifacts").glob("*/*.partial/*"):
+        with contextlib.suppress(FileNotFoundError):  # renamed meanwhile
+            times.append(path.stat().st_mtime)
+    return max(times, default=0.0)

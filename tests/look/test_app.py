@@ -5,6 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import dataclasses
 import json
+import os
 import shutil
 
 import pytest
@@ -267,6 +268,20 @@ def test_runs_that_are_not_whole(tmp_path):
     assert "no records yet" in empty.get("/api/data").json["error"]
     assert "nothing is evaluated here yet" in empty.get("/api/results").json["error"]
     assert "nothing is trained here yet" in empty.post("/api/try", b"x").json["error"]
+
+
+def test_a_training_that_was_given_up_leaves_a_finished_run(tmp_path):
+    """What lies aside from before the result is not under way; from after it, it is."""
+    good = write_run(tmp_path / "good")
+    left = good / "artifacts" / "trainer" / "x.partial" / "checkpoint"
+    left.parent.mkdir(parents=True)
+    left.write_text("")
+    (good / "result.json").write_text("{}")
+    os.utime(left, (1e9, 1e9))
+    assert "Not finished" not in Asked(good).get("/runs").text
+    os.utime(left)
+    os.utime(good / "result.json", (1e9, 1e9))
+    assert "Not finished: good" in Asked(good).get("/runs").text
 
 
 def test_what_was_removed_is_named(run, tmp_path):

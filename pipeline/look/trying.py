@@ -37,7 +37,7 @@ class Refused(ValueError):
 
 def show(request: Request) -> Response:
     context: Context = request.app.state.context
-    known = {key_of(path): str(path) for path in context.places.models()}
+    known = [(key_of(path), str(path), request_of(path)) for path in context.places.models()]
     return page(request, "try.html", models=known, server=context.server)
 
 

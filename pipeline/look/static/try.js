@@ -43,6 +43,15 @@ function show(answer) {
 if (ask) {
   document.body.dataset.ready = "0";
   const drop = $("drop"), file = $("file");
+  const fit = () => { // what the model that is chosen takes
+    const kind = ask.elements.model.selectedOptions[0].dataset.kind;
+    for (const part of ask.querySelectorAll("[data-for]")) {
+      part.hidden = !part.dataset.for.split(" ").includes(kind);
+      if (part.hidden) for (const field of part.querySelectorAll("input, textarea")) field.value = "";
+    }
+  };
+  ask.elements.model.addEventListener("change", fit);
+  fit();
   ask.addEventListener("submit", (event) => {
     event.preventDefault();
     const named = ask.elements.named.value.trim(), sentence = ask.elements.sentence.value.trim();

@@ -126,7 +126,9 @@ class Graph:
             for name in outside
             if {*_data(self.nodes[name])} & {*(outputs or [image])}
         }
-        return Cut(image, outputs, beside, tuple(sorted(ends - KNOWN) or sorted(ends)))
+        strange = [name for name in outside if self.nodes[name].op not in KNOWN]
+        first = [self.nodes[min(strange, key=self.places.get)].op] if strange else sorted(ends)
+        return Cut(image, outputs, beside, tuple(sorted(ends - KNOWN) or first))
 
     def _kinds(self, name: str) -> list[tf.DType]:
         return [tensor.dtype for tensor in self.graph.get_operation_by_name(name).outputs]

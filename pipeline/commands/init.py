@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 from absl import flags
 
 from convoy.pipeline.commands import arguments, recipes
@@ -41,7 +43,7 @@ def _run(words: list[str], values: flags.FlagValues, _: list[str]) -> dict:
     print(f"{made['recipe']}: {made['task']} by {made['network']}, {made['epochs']} epochs of "
           f"batches of {made['batch_size']}; {made['time']}")  # fmt: skip
     if not values.yes:
-        print(f"convoy run {made['recipe']}")
+        print(f"convoy run {shlex.quote(str(made['recipe']))}")
         return made
     return {**made, **recipes.run_to("pusher", made["recipe"])}
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Callable
 
 from absl import flags
 
+from convoy.models import tasks as table
 from convoy.pipeline import config, errors, hooks, rollback, steps
 from convoy.pipeline.commands import arguments
 from convoy.pipeline.commands.verb import Verb
@@ -75,7 +77,9 @@ def _pipeline(recipe: config.Recipe, step: str, plan: bool) -> dict:
         return steps.run(job, step)
     except Refused:
         if "evaluator" in job.done:
-            say(f"to try it all the same: convoy predict {job.run_dir} PICTURES -o out")
+            what = {"text": "TEXT"}.get(table.row(recipe.task).request, "FILES")
+            run_dir = shlex.quote(str(job.run_dir))
+            say(f"to try it all the same: convoy predict {run_dir} {what} -o out")
         raise
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+import shlex
 
 from absl import flags
 
@@ -34,7 +35,7 @@ def _run(words: list[str], values: flags.FlagValues, beam: list[str]) -> dict:
     result = search.run(recipe, parsed, folder, **how)
     print(search.text(result))
     if result["best"]:
-        print(f"convoy run {result['recipe']}")
+        print(f"convoy run {shlex.quote(str(result['recipe']))}")
     return result
 
 

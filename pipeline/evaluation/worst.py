@@ -146,6 +146,11 @@ def of_evaluation(evaluation: pathlib.Path, records: pathlib.Path | None = None)
     """
     about = about_of(evaluation)
     records = records or records_of(evaluation)
+    if not records.is_dir():
+        raise FileNotFoundError(
+            f"{records}: the records that were evaluated are not there any more: "
+            "run the recipe again, which makes them anew"
+        )
     labels = manifest.class_names(records, about["task"])
     path = evaluation / PREDICTIONS
     return judge(about["task"], labels, lines_of(path), samples_of(records, about["split"]))
@@ -168,10 +173,13 @@ def records_of(evaluation: pathlib.Path) -> pathlib.Path:
 
 
 def threshold_of(evaluation: pathlib.Path, task: str) -> float:
-    """Where to begin: the mean of the classes' scores of best F1, else the task's own score."""
+    """Where to begin: the mean of the classes' scores of best F1, else the task's own score.
+
+    In hundredths, as the slider of `convoy look` has it: both count the same.
+    """
     points = versions.read(evaluation / operating.FILE)
     if points:
-        return float(np.mean(list(points.values())))
+        return round(float(np.mean(list(points.values()))), 2)
     return float(getattr(tasks.of(task), "SCORE", 0.0))
 
 

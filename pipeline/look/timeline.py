@@ -42,7 +42,9 @@ def series(request: Request) -> Response:
     points, seen = [], {}
     for key, row in reversed(found.items()):
         numbers = versions.read(row["folder"] / "metrics.json")
-        plain = {name: value for name, value in numbers.items() if _is_part(value)}
+        # Of five classes or fewer each is among the best five.
+        few = ("top5",) if len(numbers.get("per_class", {})) in range(1, 6) else ()
+        plain = {k: v for k, v in numbers.items() if _is_part(v) and k not in few}
         for name in (row["metric"], *plain):
             seen.setdefault(name, 0)
         run = pathlib.Path(row["run"]).name

@@ -80,6 +80,11 @@ def run(
     """
     kinds.check(names)
     recipe = config.load(run_dir / "config.yaml", changes)
+    if table.row(recipe.task).request == "text":
+        raise files.NotConvertible(
+            f"{recipe.task}: the network reads words by tables, which these files have not; "
+            "its SavedModel is served by `convoy serve`"
+        )
     saved_model = exported.of_run(run_dir, changes, tell=tell)
     task, labels = network.load(trained.find(run_dir), "float32")
     task, report = without_heads(task), client.report_of(saved_model)
@@ -126,7 +131,7 @@ def run(
     }
     if refused:
         told = "; ".join(f"{row.name}: {row.verdict}" for row in refused)
-        raise Refused(f"refused: {told}", result)
+        raise Refused(told, result)
     return result
 
 

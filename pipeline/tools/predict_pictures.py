@@ -119,7 +119,12 @@ def _tell_found(rows: list[dict], score: operating.Score, tell: Callable[[str], 
     """How many objects there are in all, and where nothing was found."""
     asked_of = [row for row in rows if "found" in row]
     total, empty = sum(row["found"] for row in asked_of), [r for r in asked_of if not r["found"]]
-    line = f"{total} found in {len(asked_of)} pictures from score {operating.said(score)} on"
+    films = sum("video" in row for row in asked_of)
+    counts = {"picture": len(asked_of) - films, "video": films}
+    many = [f"{n} {what}" + "s" * (n > 1) for what, n in counts.items() if n]
+    if not many:
+        return  # each has failed, and said so
+    line = f"{total} found in {' and '.join(many)} from score {operating.said(score)} on"
     if empty and total:
         line += f"; nothing in {len(empty)} of them"
     tell(line)
@@ -273,5 +278,7 @@ def _lines(word: str) -> list[str]:
         data = None
     if data is None:
         data = word.encode("utf-8", "surrogateescape")  # as it was typed
-    lines = text_lines.lines(text_lines.decoded(data)[0])
-    return [line.strip() for line in lines if line.strip()]
+    text = text_lines.decoded(data)[0]
+    if "\0" in text:
+        raise ValueError(f"{word}: expected a sentence or a file of text in UTF-8")
+    return [line.strip() for line in text_lines.lines(text) if line.strip()]

@@ -12,11 +12,11 @@ import re
 from collections.abc import Callable, Sequence
 
 from convoy.data.sample import Sample
-from convoy.pipeline import manifest, tasks, versions
+from convoy.pipeline import manifest, tasks
 from convoy.pipeline.artifacts import write_json
 from convoy.pipeline.components.exporter import payload
 from convoy.pipeline.errors import UsageError
-from convoy.pipeline.evaluation import operating, worst
+from convoy.pipeline.evaluation import worst
 from convoy.pipeline.networks import trained
 from convoy.pipeline.tools import exported
 from convoy.serving import client
@@ -52,6 +52,8 @@ def run(
     ranked = {each: worst.ranked(judged, score, each, count) for each in kinds}
     ranked = {each: bad for each, bad in ranked.items() if bad}
     counts = judged.counts(score)
+    if score:
+        tell(f"answers of score {score:.4g} or more")
     for each in kinds:
         tell(f"{each}: {counts[each]} errors in {int((judged.amounts(score, each) > 0).sum())} "
              f"of {len(judged.source_ids)} pictures")  # fmt: skip
@@ -60,7 +62,7 @@ def run(
     samples = _at(records, about["split"], wanted)
     answers = _answers(exported.find(source, note), samples)
     labels = manifest.class_names(records, task)
-    points = versions.read(evaluation / operating.FILE) or dict.fromkeys(labels, score)
+    points = dict.fromkeys(labels, score)  # drawn is what was counted
     output.mkdir(parents=True, exist_ok=True)
     rows: dict[str, list[dict]] = {}
     for each, found in ranked.items():

@@ -233,3 +233,11 @@ def test_a_page_without_what_it_shows_is_an_error(tmp_path):
 )
 def test_numbers(value, text):
     assert pages.number(value) == text
+
+
+def test_a_narrow_screen_has_each_column_s_name_beside_its_value():
+    parts = pages.ENVIRONMENT.get_template("parts.html").module
+    text = str(parts.table("check", ["value", 'a "limit"'], {"leakage": [0.25, 3]}, "words"))
+    assert '<td data-name="value">0.2500</td>' in text
+    assert '<td data-name="a &#34;limit&#34;">3</td>' in text
+    assert "data-name" not in str(parts.table("class", ["AP"], {"ant": [1.0]}))

@@ -10,7 +10,7 @@ import pytest
 from convoy.data.sample import Sample
 from convoy.models.tasks import TASKS
 from convoy.pipeline import tasks
-from convoy.pipeline.evaluation import worst
+from convoy.pipeline.evaluation import operating, worst
 from convoy.pipeline.evaluation.kinds import Kinds
 from convoy.pipeline.evaluation.records import Detections
 from tests.evaluation.answers import ANSWERS, LABELS, PROPERTIES, sample
@@ -134,6 +134,21 @@ def test_every_task_is_judged_and_drawn_or_says_that_it_is_not(task):
     assert judged.verdicts["kind"].max(initial=-1) < len(module.ERRORS)
     json.dumps(module.shapes(row, labels))
     worst.ranked(judged, 0.5)
+
+
+def test_the_score_to_begin_with_is_one_that_the_slider_has(tmp_path):
+    """The mean of 0.3346 and 0.3431 is 0.33885."""
+    (tmp_path / operating.FILE).write_text(json.dumps({"ant": 0.3346, "bee": 0.3431}))
+    assert worst.threshold_of(tmp_path, "detection") == 0.34
+
+
+def test_records_that_are_gone_are_named(tmp_path):
+    folder = tmp_path / "artifacts/evaluator/k1"
+    folder.mkdir(parents=True)
+    told = {"params": {"task": "detection", "split": "val"}, "inputs": {"examples": "gone"}}
+    (folder / "run.json").write_text(json.dumps(told))
+    with pytest.raises(FileNotFoundError, match="example_gen/gone: the records that were"):
+        worst.of_evaluation(folder)
 
 
 def test_other_records_are_refused():

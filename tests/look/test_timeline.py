@@ -76,3 +76,14 @@ def test_versions_and_metrics(tmp_path):
     assert [point["pushed"] for point in told["points"]] == [[-3], [4]]
     assert told["metrics"][0] == "AP50"
     assert [point["values"] for point in told["points"]] == [{"AP50": 0.5, "top1": 0.25}] * 2
+
+
+def test_what_is_certain_of_few_classes_is_no_curve(tmp_path):
+    """Of five classes each is among the best five, of six it is not."""
+    run = write_run(tmp_path / "birds")
+    for count, shown in ((5, {"top1"}), (6, {"top1", "top5"})):
+        told = {"top1": 0.5, "top5": 1.0, "per_class": {f"c{n}": {} for n in range(count)}}
+        (path,) = run.glob("artifacts/evaluator/*/metrics.json")
+        path.write_text(json.dumps(told))
+        (point,) = Asked(run).get("/api/runs").json["points"]
+        assert set(point["values"]) == shown

@@ -6,6 +6,7 @@ import dataclasses
 import importlib.metadata
 import json
 import pathlib
+import shlex
 
 import numpy as np
 import pytest
@@ -66,6 +67,15 @@ def test_each_kind_of_set_is_known_and_its_recipe_passes_the_checks(made, tmp_pa
     assert recipe.train.batch_size <= 16  # of the few samples
     assert f"convoy run {out}" in printed
     assert out.read_text().startswith(f"# Made by `convoy init {folder}`")
+
+
+def test_the_next_command_can_be_pasted(tmp_path, capsys):
+    folder = tmp_path / "my set"
+    SETS["classification"][0](folder)
+    out = tmp_path / "my recipe.yaml"
+    code, printed, err = convoy(capsys, "init", folder, "-o", out, "--nomeasure")
+    assert code == 0, err
+    assert shlex.split(printed.splitlines()[-1]) == ["convoy", "run", str(out)]
 
 
 def test_every_task_has_a_proposal():

@@ -89,12 +89,20 @@ def test_what_differs_too_much_is_refused_and_not_left_under_its_name(run, capsy
     monkeypatch.setattr(other_runtimes.files, "opened", wrong)
     code, _, err = _run(capsys, *words)
     assert code == errors.REFUSED
-    assert "litert: an answer differs by 0.05" in err
+    assert "convoy: refused: litert: an answer differs by 0.05" in err
     assert "export.tolerance=0.02" in err
     assert not (run / "runtimes/litert").exists()
     assert not list((run / "runtimes").glob(".*"))
     proof = json.loads((run / "runtimes/litert.json").read_text())
     assert proof["verdict"].startswith("an answer differs by 0.05")
+
+
+def test_a_model_of_texts_is_refused_before_anything_is_written(tmp_path):
+    content = {"name": "t", "task": "text", "model": {"name": "text_cnn_rand"}}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(content))
+    with pytest.raises(ValueError, match="text: the network reads words by tables"):
+        other_runtimes.run(tmp_path, ["litert"], [], pictures=2, max_loss=0.02, tell=print)
+    assert [path.name for path in tmp_path.iterdir()] == ["config.yaml"]
 
 
 def test_int8_is_refused_by_its_loss_alone():

@@ -170,3 +170,20 @@ def test_a_video_without_frames(tmp_path):
     lossless(path, [])
     with pytest.raises((BadSample, OSError)):
         list(video.Video(str(path)).frames())
+
+
+def test_pictures_and_videos_are_counted_apart(capsys):
+    rows = [{"found": 2}, {"found": 0}, {"video": "a.mp4", "found": 5}]
+    predict_pictures._tell_found(rows, 0.5, print)
+    said = "7 found in 2 pictures and 1 video from score 0.5 on; nothing in 1 of them\n"
+    assert capsys.readouterr().out == said
+    predict_pictures._tell_found([{"error": "a.mp4: not a video"}], 0.5, print)
+    assert not capsys.readouterr().out
+
+
+def test_a_file_that_is_no_text_is_no_sentences(tmp_path):
+    (tmp_path / "a.avi").write_bytes(b"RIFF\0\0\0\1AVI fine\n")
+    with pytest.raises(ValueError, match=r"a\.avi: expected a sentence or a file of text"):
+        predict_pictures._lines(str(tmp_path / "a.avi"))
+    (tmp_path / "a.txt").write_bytes("fine\n\nfilmé".encode())
+    assert predict_pictures._lines(str(tmp_path / "a.txt")) == ["fine", "filmé"]

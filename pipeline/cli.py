@@ -16,9 +16,8 @@ from collections.abc import Sequence
 
 from absl import app, flags
 
-from convoy.pipeline.commands import arguments
 from convoy.pipeline.commands.verb import Verb, quiet_tensorflow, set_up_logs
-from convoy.pipeline.commands.verbs import VERBS
+from convoy.pipeline.commands.verbs import VERBS, load
 from convoy.pipeline.errors import (
     FAILURE,
     INTERRUPTED,
@@ -36,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; returns the exit code."""
     words = list(sys.argv if argv is None else argv)[1:]
     if not words or words[0] in ("-h", "--help", "help"):
-        print(_overview(VERBS))
+        print(_overview())
         return OK if words else USAGE
     if words[0] == "--version":
         print(f"convoy {importlib.metadata.version('convoy-vision')}")
@@ -46,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         close = difflib.get_close_matches(name, VERBS, n=1, cutoff=0.4)
         hint = f"did you mean {close[0]!r}?" if close else f"verbs: {', '.join(VERBS)}"
         return _fail(UsageError(f"unknown verb {name!r}; {hint}"), USAGE, "--json" in rest, False)
-    verb = VERBS[name]
+    verb = load(name)
     values = _flag_values(verb)
     if any(word in ("-h", "--help", "-help") for word in rest):
         print(_help(name, verb, values))
@@ -55,6 +54,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(verb: Verb, values: flags.FlagValues, rest: list[str]) -> int:
+    from convoy.pipeline.commands import arguments  # reads the recipe's keys
+
     as_json = "--json" in rest
     set_up_logs(-1)  # until the flags say more: Beam, whose options may be asked for, logs much
     try:
@@ -102,16 +103,16 @@ def _fail(error: BaseException, code: int, as_json: bool, with_traceback: bool) 
     return code
 
 
-def _overview(verbs: dict[str, Verb]) -> str:
-    width = max(map(len, verbs))
+def _overview() -> str:
+    width = max(map(len, VERBS))
     lines = ["convoy: convolutional networks from raw pictures to TensorFlow Serving.", ""]
-    lines += [f"  convoy {name:<{width}}  {verb.summary}" for name, verb in verbs.items()]
+    lines += [f"  convoy {name:<{width}}  {does}" for name, (_, does) in VERBS.items()]
     closing = "convoy VERB --help shows flags and two examples; convoy --version names the release."
     return "\n".join([*lines, "", closing])
 
 
 def _help(name: str, verb: Verb, values: flags.FlagValues) -> str:
-    lines = [f"convoy {name}: {verb.summary}", "", f"  convoy {name} {verb.usage}", "", "Flags:"]
+    lines = [f"convoy {name}: {VERBS[name][1]}", "", f"  convoy {name} {verb.usage}", "", "Flags:"]
     for flag in _flags(values):
         none = flag.default is None or flag.default is False or flag.default in ("", [])
         default = "" if none else f" (default {flag.default})"

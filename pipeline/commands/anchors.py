@@ -31,7 +31,6 @@ def _run(words: list[str], values: flags.FlagValues, beam: list[str]) -> dict:
 
 
 VERB = Verb(
-    "suggest anchors for a detector by k-means of the boxes (model.anchors of YOLO)",
     "RECIPE [--count N]",
     (
         f"convoy anchors {recipes.VOC} --set model.name=yolov3_tiny --set data.path=VOCdevkit",

@@ -38,7 +38,6 @@ def _run(words: list[str], values: flags.FlagValues, _: list[str]) -> dict:
 
 
 VERB = Verb(
-    "time networks forward and backward on this machine, beside keras.applications",
     "[--batch N] [--size N] NAME[@SIZE]...",
     (
         "convoy benchmark --batch 20 vgg16 inception_v3@399 resnet200",

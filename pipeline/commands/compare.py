@@ -30,7 +30,6 @@ def _run(words: list[str], values: flags.FlagValues, beam: list[str]) -> dict:
 
 
 VERB = Verb(
-    "train a recipe in several modes of transfer and put them side by side",
     "RECIPE [--modes extract,fine_tune,scratch] [--weights imagenet|PATH|URL]",
     (
         "convoy compare configs/transfer.yaml --set data.path=pictures --weights imagenet",

@@ -6,7 +6,6 @@ from convoy.pipeline.commands.verb import Verb
 from convoy.pipeline.tools import convert
 
 VERB = Verb(
-    "write records, or predictions, as a COCO, VOC, YOLO or class-folder data set",
     "RECORDS|PREDICTIONS --to coco|voc|yolo|folder -o DIR",
     (
         "convoy convert records --to coco -o exported",

@@ -25,7 +25,6 @@ def _run(words: list[str], values: flags.FlagValues, _: list[str]) -> dict:
 
 
 VERB = Verb(
-    "build the embedded data set, a small VOC devkit of handwritten digits",
     "DIR [--seed N]",
     ("convoy digits demo/digits", "convoy digits /tmp/digits --seed 7"),
     _run,

@@ -63,7 +63,6 @@ def _show(result: dict) -> None:
 
 
 VERB = Verb(
-    "find what is wrong with a data set: duplicates, labels, boxes; exit code 3 over limits",
     "DIR [--html FILE] [--fix OUT] [--max_near 0.02]...",
     (
         "convoy doctor pictures --html doctor.html",

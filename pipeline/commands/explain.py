@@ -115,7 +115,6 @@ def _short(value) -> str:
 
 
 VERB = Verb(
-    "look inside: filters, feature maps, occlusion map and Grad-CAM of one picture",
     "MODEL IMAGE -o DIR [--weights imagenet|PATH|URL] [--layer NAME] [--class NAME] "
     "[--dynamics | --interactive]",
     (

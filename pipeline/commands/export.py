@@ -79,7 +79,6 @@ def _others(run: pathlib.Path, values: flags.FlagValues) -> dict:
 
 
 VERB = Verb(
-    "write the SavedModel, or files for other runtimes; of a run also where its gate refused",
     "RECIPE|RUN [--set section.key=value]... [--weights imagenet|PATH|URL] [--to onnx,litert]",
     (f"convoy export {recipes.VOC} --dry_run", "convoy export runs/birds --to onnx,openvino"),
     _run,

@@ -6,7 +6,6 @@ from convoy.pipeline.commands.verb import Verb
 from convoy.pipeline.tools import fetch_sets
 
 VERB = Verb(
-    "fetch a public data set, verified and resumable; without a name, list them",
     "[NAME] -o DIR [--offline] [--mirror URL]",
     ("convoy fetch voc2007 -o VOC2007", "convoy fetch mnist -o mnist --offline --json"),
     fetch_sets.run,

@@ -45,7 +45,6 @@ def _run(words: list[str], values: flags.FlagValues, beam: list[str]) -> dict:
 
 
 VERB = Verb(
-    "train, or time, detectors on several backbones; draw accuracy against time",
     "RECIPE [--meta A,B...] --backbones X,Y... [--time_only] [-o DIR]",
     (
         f"convoy grid {recipes.VOC} --meta ssd --backbones mobilenet_v1,resnet18 -o grid",

@@ -37,7 +37,6 @@ def _run(words: list[str], values: flags.FlagValues, beam: list[str]) -> dict:
 
 
 VERB = Verb(
-    "turn pictures and annotations into TFRecords (Beam)",
     "RECIPE | --input DIR --output DIR [--format F] [--set ingest.max_rejected=0.1]...",
     (
         f"convoy ingest {recipes.VOC} --set data.path=VOCdevkit -- --direct_num_workers=2",

@@ -49,7 +49,6 @@ def _run(words: list[str], values: flags.FlagValues, _: list[str]) -> dict:
 
 
 VERB = Verb(
-    "propose a recipe for a data set: task, network, input, batch, epochs, time",
     "DATA [-o recipe.yaml] [--task T] [--yes]",
     (
         "convoy init pictures",

@@ -32,7 +32,6 @@ def _run(words: list[str], values: flags.FlagValues, _: list[str]) -> dict:
 
 
 VERB = Verb(
-    "look at data, results and runs in a browser, and try a model",
     "[RUN|RUNS|RECORDS|MODEL] [--port N]",
     ("convoy look runs/birds", "convoy look records --port 8700 --open"),
     _run,

@@ -92,7 +92,6 @@ def _row(info) -> dict:
 
 
 VERB = Verb(
-    "list the networks; show the layers of one, at any input size, and draw it",
     "[NAME[@SIZE]] [--diagram FILE] | [--task T] [--pattern P]",
     (
         "convoy models --pattern resnet*",

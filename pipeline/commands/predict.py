@@ -67,7 +67,6 @@ def _tta(words: list[str]) -> tuple[str | float, ...]:
 
 
 VERB = Verb(
-    "run a trained model on pictures and videos and draw what it finds; or on sentences",
     "RUN|MODEL IMAGE|VIDEO|DIR|GLOB... -o DIR [--tiles SIZE,OVERLAP] [--tta flip,SCALE] | RUN TEXT",
     (
         "convoy predict runs/demo photos/ -o out",

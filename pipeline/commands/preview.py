@@ -37,7 +37,6 @@ def _run(words: list[str], values: flags.FlagValues, beam: list[str]) -> dict:
 
 
 VERB = Verb(
-    "draw the first batches as the loss will see them: augmented, with their targets",
     "RECIPE -o DIR [--batches N]",
     (
         f"convoy preview {recipes.VOC} -o preview --set data.path=VOCdevkit",

@@ -38,7 +38,6 @@ def _run(words: list[str], values: flags.FlagValues, _: list[str]) -> dict:
 
 
 VERB = Verb(
-    "leave out the channels that a trained network's task does not use, then fine-tune",
     "RUN -o DIR [--keep P] [--criterion activation|weights] [--epochs N]",
     (
         "convoy prune runs/transfer -o runs/small --keep 0.5",

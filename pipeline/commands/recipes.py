@@ -149,13 +149,12 @@ def check_weights(recipe: config.Recipe) -> None:
         raise UsageError(str(error)) from error
 
 
-def _recipe_verb(step: str, summary: str, second: str) -> Verb:
+def _recipe_verb(step: str, second: str) -> Verb:
     verb = {"example_gen": "ingest", "statistics_gen": "statistics", "trainer": "train"}
     verb |= {"schema_gen": "schema"}
     verb |= {"evaluator": "evaluate", "infra_validator": "verify"}
     name = verb[step]
     return Verb(
-        summary,
         "RECIPE [--set section.key=value]... [--weights imagenet|PATH|URL]",
         (f"convoy {name} {VOC} --set data.path=VOCdevkit", f"convoy {name} {second}"),
         upto(step),
@@ -165,13 +164,12 @@ def _recipe_verb(step: str, summary: str, second: str) -> Verb:
 
 
 VERBS = {
-    "statistics": _recipe_verb("statistics_gen", "count what the records hold", FOLDER),
-    "schema": _recipe_verb("schema_gen", "infer what the records must look like", FOLDER),
-    "train": _recipe_verb("trainer", "train a network; run again to resume", f"{FOLDER} --json"),
-    "evaluate": _recipe_verb("evaluator", "metrics, report and the gate's verdict", FOLDER),
-    "verify": _recipe_verb("infra_validator", "serve the export and send real requests", FOLDER),
+    "statistics": _recipe_verb("statistics_gen", FOLDER),
+    "schema": _recipe_verb("schema_gen", FOLDER),
+    "train": _recipe_verb("trainer", f"{FOLDER} --json"),
+    "evaluate": _recipe_verb("evaluator", FOLDER),
+    "verify": _recipe_verb("infra_validator", FOLDER),
     "push": Verb(
-        "push the blessed model as the next version, or go back to the version before",
         "RECIPE [--set section.key=value]... [--weights W] | RECIPE --rollback [--reason TEXT]",
         (f"convoy push {VOC} --json", f"convoy push {VOC} --rollback --reason=cats_are_dogs"),
         _push,
@@ -179,7 +177,6 @@ VERBS = {
         passes_flags=True,
     ),
     "run": Verb(
-        "all of it, from raw pictures to a pushed model; unchanged steps are not repeated",
         "RECIPE [--set section.key=value]... [--weights imagenet|PATH|URL]",
         (
             f"convoy run {VOC} --set data.path=VOCdevkit --weights imagenet",

@@ -56,7 +56,6 @@ def _run(words: list[str], values: flags.FlagValues, _: list[str]) -> dict:
 
 
 VERB = Verb(
-    "list trainings: data, metrics, what was pushed or refused and why",
     "[DIR]... [--diff=RUN,RUN | --clean=N [--dry_run]]",
     ("convoy runs runs/demo --diff=demo:3f2a,demo --json", "convoy runs --clean=5 --dry_run"),
     _run,

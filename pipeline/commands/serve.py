@@ -96,7 +96,6 @@ def _together(values: flags.FlagValues):
 
 
 VERB = Verb(
-    "serve pushed models by TF Serving's gRPC and REST protocols",
     "RUN|DIR [--port N] [--rest_api_port N]",
     (
         "convoy serve served/digits --port 9500 --versions all",

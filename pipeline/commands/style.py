@@ -54,7 +54,6 @@ def _run(words: list[str], values: flags.FlagValues, _: list[str]) -> dict:
 
 
 VERB = Verb(
-    "paint a picture in the style of another one (Gatys 2016)",
     "CONTENT STYLE -o OUT [--weights imagenet|PATH|RUN] [--size PX] [--iterations N]",
     (
         "convoy style street.jpg waves.jpg -o painted.png --size 512",

@@ -40,7 +40,6 @@ def _run(words: list[str], values: flags.FlagValues, beam: list[str]) -> dict:
 
 
 VERB = Verb(
-    "search values of a recipe's keys: trials judged on data.val, the worse ones stopped early",
     "RECIPE --try section.key=VALUES... [--trials N] [-o DIR]",
     (
         f"convoy tune {recipes.VOC} --try train.learning_rate=1e-4..1e-2:log --trials 12",

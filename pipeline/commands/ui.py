@@ -44,7 +44,6 @@ def _run(words: list[str], values: flags.FlagValues, beam: list[str]) -> dict:
 
 
 VERB = Verb(
-    "open Dagster's web UI with the recipe's assets and schedule",
     "RECIPE [--port N]",
     (f"convoy ui {recipes.VOC}", f"convoy ui {recipes.FOLDER} --port 3001"),
     _run,

@@ -31,7 +31,6 @@ def _run(words: list[str], values: flags.FlagValues, beam: list[str]) -> dict:
 
 
 VERB = Verb(
-    "check the data: schema, drift, skew, leakage, boxes, priors; refused with exit code 3",
     "RECIPE | --records DIR --output DIR",
     (
         f"convoy validate {recipes.VOC} --set data.path=VOCdevkit --set validate.max_empty=0.5",

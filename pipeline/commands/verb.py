@@ -14,7 +14,6 @@ from absl import flags, logging
 class Verb:
     """One verb: `run` gets (positional arguments, flags, options of Beam), returns the result."""
 
-    summary: str
     usage: str
     examples: tuple[str, str]
     run: Callable[[list[str], flags.FlagValues, list[str]], dict]

@@ -36,7 +36,6 @@ def _run(words: list[str], values: flags.FlagValues, _: list[str]) -> dict:
 
 
 VERB = Verb(
-    "draw the pictures that an evaluation got most wrong, by kind of error",
     "RUN -o DIR [--kind KIND] [--count N] [--score S]",
     ("convoy worst runs/birds -o worst", "convoy worst runs/birds -o missed --kind missed"),
     _run,

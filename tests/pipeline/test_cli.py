@@ -14,7 +14,7 @@ from convoy.data.sources import digits
 from convoy.pipeline import cli, config, steps
 from convoy.pipeline.artifacts import write_json
 from convoy.pipeline.commands import arguments, recipes
-from convoy.pipeline.commands.verbs import VERBS
+from convoy.pipeline.commands.verbs import VERBS, load
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -67,7 +67,7 @@ def test_help_of_each_verb(capfd, name):
 @pytest.mark.parametrize("name", sorted(VERBS))
 def test_the_examples_use_flags_that_exist(name):
     """Each is parsed by the verb's own flags; Beam's options only where there is a Beam job."""
-    verb = VERBS[name]
+    verb = load(name)
     for example in verb.examples:
         _, said, *rest = example.split()
         assert said == name
@@ -334,7 +334,7 @@ def test_flags_that_would_do_nothing(capfd, recipe, typed, message):
 )
 def test_options_of_beam(recipe, words, beam):
     """Behind `--` all, before it those that Beam's parser knows; they reach the recipe's ingest."""
-    verb = VERBS["run"]
+    verb = load("run")
     values = cli._flag_values(verb)
     positional, options = arguments.parse(values, [str(recipe), "--set", "seed=3", *words], True)
     expected = [word for word in words if word != "--"] if beam is None else beam
@@ -344,7 +344,7 @@ def test_options_of_beam(recipe, words, beam):
 
 def test_behind_dashes_without_a_beam_job():
     """As everywhere: positional, whatever it begins with."""
-    values = cli._flag_values(VERBS["predict"])
+    values = cli._flag_values(load("predict"))
     words = ["model", "--score=0.1", "--", "- a film"]
     assert arguments.parse(values, words, False) == (["model", "- a film"], [])
     assert values.score == 0.1

@@ -15,7 +15,7 @@ from convoy.data.files.files import SourceError
 from convoy.models.weights import sources
 from convoy.pipeline import cli, outside, steps
 from convoy.pipeline.commands import arguments, recipes
-from convoy.pipeline.commands.verbs import VERBS
+from convoy.pipeline.commands.verbs import load
 from convoy.pipeline.config import Model, Recipe, parse
 from convoy.pipeline.errors import ConfigError
 from convoy.pipeline.networks import pretrained
@@ -165,7 +165,7 @@ def test_the_weights_of_a_training_of_ours_are_for_init_from(tmp_path):
 
 def recipe_of(verb: str, *words: str):
     """What `convoy VERB RECIPE WORDS` would run."""
-    values = cli._flag_values(VERBS[verb])
+    values = cli._flag_values(load(verb))
     left, _ = arguments.parse(values, ["configs/transfer.yaml", *words], beam=True)
     return recipes.load([str(ROOT / left[0])], values, [])
 

@@ -44,6 +44,8 @@ OTHERS = {
     "serving/servable.py": "TensorFlow Serving's word for a kind of call",
     "pipeline/tools/asked.py": "a request",
     "pipeline/tools/preview.py": "a field of the annotation",
+    "pipeline/commands/recipes.py": "a kind of request, of tasks.REQUESTS",
+    "pipeline/tools/other_runtimes.py": "a kind of request, of tasks.REQUESTS",
     "pipeline/tools/worst.py": "a field of the sample",
     "data/sources/datumaro.py": "a key of Datumaro's JSON",
     "pipeline/components/example_gen.py": "a key of a recipe's data",

@@ -95,7 +95,7 @@ def _drifts_of(run: pathlib.Path) -> list[dict]:
 def _steps(run: pathlib.Path) -> list[tuple[str, str]]:
     """(component, how it stands) of a run's store."""
     found = []
-    for folder in sorted((run / "artifacts").glob("*")):
+    for folder in sorted((run / "artifacts").glob("[!.]*/")):
         done = [p for p in folder.glob("*/run.json") if not p.parent.suffix]
         begun = [p for p in folder.glob("*.partial") if any(p.iterdir())]
         text = f"{len(done)} finished" + (f", {len(begun)} begun, not finished" if begun else "")

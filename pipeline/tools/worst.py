@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Sequence
 
 from convoy.data.sample import Sample
-from convoy.pipeline import manifest, tasks
+from convoy.pipeline import manifest, tasks, versions
 from convoy.pipeline.artifacts import write_json
 from convoy.pipeline.components.exporter import payload
 from convoy.pipeline.errors import UsageError
@@ -64,6 +64,7 @@ def run(
     labels = manifest.class_names(records, task)
     points = dict.fromkeys(labels, score)  # drawn is what was counted
     output.mkdir(parents=True, exist_ok=True)
+    _remove_drawn(output)
     rows: dict[str, list[dict]] = {}
     for each, found in ranked.items():
         rows[each] = []
@@ -82,6 +83,14 @@ def run(
     result = {"evaluation": str(evaluation), "score": score, "errors": counts, "kinds": rows}
     write_json(output / RESULT, result)
     return result
+
+
+def _remove_drawn(output: pathlib.Path) -> None:
+    """The pictures that an earlier call listed there: they are of another score or training."""
+    for kind, rows in versions.read(output / RESULT).get("kinds", {}).items():
+        for row in rows:
+            if "picture" in row:
+                (output / kind / pathlib.Path(row["picture"]).name).unlink(missing_ok=True)
 
 
 def _at(records: pathlib.Path, split: str, wanted: set[int]) -> dict[int, Sample]:

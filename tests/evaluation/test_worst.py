@@ -13,6 +13,7 @@ from convoy.pipeline import tasks
 from convoy.pipeline.evaluation import operating, worst
 from convoy.pipeline.evaluation.kinds import Kinds
 from convoy.pipeline.evaluation.records import Detections
+from convoy.pipeline.tools import worst as drawing
 from tests.evaluation.answers import ANSWERS, LABELS, PROPERTIES, sample
 
 DETECTOR = next(name for name, row in TASKS.items() if row.tiles == "boxes")
@@ -140,6 +141,17 @@ def test_the_score_to_begin_with_is_one_that_the_slider_has(tmp_path):
     """The mean of 0.3346 and 0.3431 is 0.33885."""
     (tmp_path / operating.FILE).write_text(json.dumps({"ant": 0.3346, "bee": 0.3431}))
     assert worst.threshold_of(tmp_path, "detection") == 0.34
+
+
+def test_of_an_earlier_call_only_what_it_drew_is_removed(tmp_path):
+    (tmp_path / "missed").mkdir()
+    for name in ("001_a.png", "mine.png"):
+        (tmp_path / "missed" / name).touch()
+    told = {"kinds": {"missed": [{"picture": "elsewhere/missed/001_a.png"}], "class": [{}]}}
+    (tmp_path / drawing.RESULT).write_text(json.dumps(told))
+    drawing._remove_drawn(tmp_path)
+    assert [path.name for path in (tmp_path / "missed").iterdir()] == ["mine.png"]
+    drawing._remove_drawn(tmp_path / "missed")  # nothing was drawn there
 
 
 def test_records_that_are_gone_are_named(tmp_path):

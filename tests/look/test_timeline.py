@@ -87,3 +87,17 @@ def test_what_is_certain_of_few_classes_is_no_curve(tmp_path):
         path.write_text(json.dumps(told))
         (point,) = Asked(run).get("/api/runs").json["points"]
         assert set(point["values"]) == shown
+
+
+def test_steps_are_folders_of_the_store(tmp_path):
+    run = write_run(tmp_path / "birds")
+    (run / "artifacts/.lock").touch()
+    (run / "artifacts/runs.jsonl").touch()
+    (run / "artifacts/pusher").mkdir()
+    found = dict(timeline._steps(run))
+    assert sorted(found) == ["evaluator", "example_gen", "pusher", "trainer"]
+    assert found["pusher"] == "not begun"
+    (run / "artifacts/evaluator/k1.partial").mkdir()
+    (run / "artifacts/evaluator/k1.partial/half").touch()
+    (run / "artifacts/evaluator/k1/run.json").unlink()
+    assert dict(timeline._steps(run))["evaluator"] == "0 finished, 1 begun, not finished"

@@ -27,6 +27,8 @@ def _flags(values: flags.FlagValues) -> None:
 
 
 def _run(words: list[str], values: flags.FlagValues, beam: list[str]) -> dict:
+    if values["to"].present and not any(values.to):
+        raise UsageError("--to: expected one or more of the runtimes, as onnx,litert; got none")
     if not values.to:
         arguments.unused(values, PROOF, "it is of --to")
     if len(words) != 1 or not pathlib.Path(words[0]).is_dir():

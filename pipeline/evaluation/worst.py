@@ -196,6 +196,8 @@ def lines_of(path: pathlib.Path) -> Iterator[tuple[int, dict]]:
 
 
 def samples_of(records: pathlib.Path, split: str) -> Iterator[Sample]:
-    """A split's, in the order in which it is evaluated."""
+    """A split's, in the order in which it is evaluated. Raises SchemaError for newer records."""
+    made = manifest.manifest_of(records)
+    example.check_version([made.get("schema_version", example.SCHEMA_VERSION)])
     for shard in shards(records, split):
         yield from map(example.decode, tfrecord.read(shard))

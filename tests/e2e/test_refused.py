@@ -92,7 +92,7 @@ def test_it_is_predicted_with(run, recipe, tmp_path, capsys):
         out = capsys.readouterr().out
         best = max(each["score"] for each in rows[0]["detections"])
         assert best < 0.5  # after one epoch: nothing is drawn
-        assert "0 found in 1 pictures from score 0.5 on" in out
+        assert "0 found in 1 picture from score 0.5 on" in out
         assert f"the best score among all answers is {best:.3f}" in out
     finally:
         points.write_text(measured)

@@ -172,3 +172,9 @@ def test_other_records_are_refused():
     with pytest.raises(ValueError, match="prediction 0 is of 'x', the record of None"):
         worst.judge(DETECTOR, LABELS, stated, [])
     assert not len(worst.judge(DETECTOR, LABELS, [], []).verdicts)
+
+
+def test_records_of_a_newer_version_are_refused(tmp_path):
+    (tmp_path / "manifest.json").write_text(json.dumps({"schema_version": 99}))
+    with pytest.raises(ValueError, match="99"):
+        list(worst.samples_of(tmp_path, "val"))

@@ -293,10 +293,8 @@ def test_our_warnings_are_shown(capfd, verbosity):
         (["run", "--", "--runner=FooRunner"], "--runner=FooRunner: expected one of DataflowRunner"),
         (["run", "--", "--runner", "foo"], "--runner=foo: expected one of DataflowRunner"),
         (["serve", "--prot=1"], "unknown flag --prot; did you mean --port?"),
-        (
-            ["serve", "--direct_num_workers=2"],
-            "expected one of --batching_parameters_file",
-        ),
+        (["export", "runs/a", "--to="], "--to: expected one or more of the runtimes"),
+        (["serve", "--direct_num_workers=2"], "expected one of --batching_parameters_file"),
         (["models", "-tsk=text"], "unknown flag --tsk; did you mean --task?"),
         (["ingest", "--input", "a", "--output", "b", "--set", "name=1"], "--set name is not used"),
         (["ingest", "--input", "a", "--output", "b", "--set", "train.epochs=1"], "is not used"),

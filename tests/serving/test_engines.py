@@ -34,7 +34,7 @@ def test_names_and_missing_packages(monkeypatch, caplog, model):
     monkeypatch.setattr(kinds, "missing", lambda kind: ["openvino"])
     with pytest.raises(kinds.NotInstalled, match=r"convoy-vision\[openvino\]"):
         server.start(model, port=0, rest_api_port=0, engine="openvino")
-    with caplog.at_level(logging.INFO):
+    with caplog.at_level(logging.INFO, logger="convoy.serving"):
         engines.check("auto")
     assert [record.levelname for record in caplog.records] == ["INFO"]
     assert "engine tensorflow: openvino is not installed" in caplog.text
@@ -48,7 +48,7 @@ def test_openvino_answers_and_refuses_as_tensorflow_does(model, caplog):
     pytest.importorskip("openvino")
     plain = client.load_local(model)
     pictures = [tiny.jpeg(80, 70), tiny.png(33, 44, 1)]
-    with caplog.at_level(logging.INFO):
+    with caplog.at_level(logging.INFO, logger="convoy.serving"):
         served = server.start(model, port=0, rest_api_port=0, engine="openvino")
     try:
         assert "engine openvino in" in caplog.text
@@ -103,7 +103,7 @@ def test_auto_takes_what_is_faster_and_says_so(model, monkeypatch, caplog, faste
     monkeypatch.setattr(engines, "_medians", lambda *_: seconds)
     servable = Servable(model / "1")
     plain = servable.call("serving_default")
-    with caplog.at_level(logging.INFO):
+    with caplog.at_level(logging.INFO, logger="convoy.serving"):
         engines.settle(servable, "auto")
     assert (servable.call("serving_default") is plain) == (faster == "tensorflow")
     assert f"engine {faster}" in caplog.text
@@ -114,13 +114,13 @@ def test_what_does_not_agree_is_not_taken(model, monkeypatch, tmp_path, caplog):
     pytest.importorskip("openvino")
     monkeypatch.setattr(engines, "_apart", lambda *_: 0.5)
     servable = Servable(model / "1")
-    with caplog.at_level(logging.INFO):
+    with caplog.at_level(logging.INFO, logger="convoy.serving"):
         engines.settle(servable, "auto")
     assert "engine tensorflow: answers of openvino differ by 0.5 in" in caplog.text
     with pytest.raises(ServingError, match=r"--engine openvino: answers .*export.tolerance=0.02"):
         engines.settle(servable, "openvino")
     shutil.copytree(model / "1", tmp_path / "1")
     (tmp_path / "1/assets.extra/tf_serving_warmup_requests").unlink()
-    with caplog.at_level(logging.INFO):
+    with caplog.at_level(logging.INFO, logger="convoy.serving"):
         engines.settle(Servable(tmp_path / "1"), "auto")
     assert "engine tensorflow: the model has no warm-up requests" in caplog.text

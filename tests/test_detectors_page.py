@@ -14,7 +14,7 @@ from convoy.models import suppression
 from convoy.models.tasks import TASKS
 from convoy.pipeline import cli
 from convoy.pipeline.commands import arguments
-from convoy.pipeline.commands.verbs import VERBS
+from convoy.pipeline.commands.verbs import load
 from convoy.pipeline.evaluation import kinds, views
 
 PAGE = pathlib.Path(__file__).resolve().parent.parent / "docs" / "detectors.md"
@@ -30,8 +30,8 @@ COMMANDS = [
 def test_commands_parse(command):
     program, name, *words = shlex.split(command)
     assert program == "convoy"
-    values = cli._flag_values(VERBS[name])
-    positional, beam = arguments.parse(values, words, VERBS[name].passes_flags)
+    values = cli._flag_values(load(name))
+    positional, beam = arguments.parse(values, words, load(name).passes_flags)
     assert positional
     assert not beam
 

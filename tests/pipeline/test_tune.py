@@ -204,6 +204,8 @@ def test_another_search_in_the_same_folder_is_refused(tmp_path):
         run(tmp_path, ["train.learning_rate=0.001,0.01"], halving=False)
     with pytest.raises(errors.UsageError, match="another recipe"):
         run(tmp_path, ["train.learning_rate=0.001,0.003"], halving=False, train__batch_size=8)
+    with pytest.raises(errors.UsageError, match="another recipe"):
+        run(tmp_path, ["train.learning_rate=0.001,0.003"], halving=False, name="cats")
 
 
 def test_trials_that_fail_are_told_and_the_others_go_on(tmp_path):

@@ -137,28 +137,21 @@ def metric_of(recipe: Recipe) -> str:
 def _study(recipe: Recipe, space: Space, folder: pathlib.Path, trials: int, steps_up) -> Any:
     """The study of a folder, new or gone on with. Raises UsageError for one of something else."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    storage = f"sqlite:///{(folder / STUDY).absolute()}"
+    study = optuna.create_study(
+        storage=f"sqlite:///{(folder / STUDY).absolute()}",
+        study_name="tune",  # one per folder, whatever its recipe is called
+        # In steps of the report: 1, 3, 9. A number that is not an int would stand for "auto".
+        pruner=optuna.pruners.SuccessiveHalvingPruner(1, FACTOR),
+        direction="maximize",
+        load_if_exists=True,
+    )
+    # A search that goes on draws other numbers than those of its beginning.
+    seed, count = recipe.seed + len(study.trials), spaces.size(space)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        count = spaces.size(space)
         every = count is not None and count <= trials
-        known = optuna.get_all_study_names(storage) and optuna.load_study(
-            study_name=recipe.name, storage=storage
-        )
-        # A search that goes on draws other numbers than those of its beginning.
-        seed = recipe.seed + (len(known.trials) if known else 0)
-        brute = optuna.samplers.BruteForceSampler
-        sampler = brute(seed=seed) if every else optuna.samplers.TPESampler(seed=seed)
-        # In steps of the report: 1, 3, 9. A number that is not an int would stand for "auto".
-        pruner = optuna.pruners.SuccessiveHalvingPruner(1, FACTOR)
-        study = optuna.create_study(
-            storage=storage,
-            study_name=recipe.name,
-            sampler=sampler,
-            pruner=pruner,
-            direction="maximize",
-            load_if_exists=True,
-        )
+        samplers = optuna.samplers
+        study.sampler = (samplers.BruteForceSampler if every else samplers.TPESampler)(seed=seed)
     told = recipe.model_dump(mode="json", exclude={"run_dir", "on_push", "on_failure"})
     about = {"space": spaces.said(space), "recipe": told, "epochs": steps_up}
     known = study.user_attrs.get("about")
